@@ -1,0 +1,1 @@
+"""Networks and diffusion priors; knows nothing of operators."""

@@ -1,0 +1,1 @@
+"""Reconstruct CT and MR volumes from too few measurements."""

@@ -1,0 +1,70 @@
+"""What a method gets and what it gives. A method sees the measurement and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from physics.operator import LinearOperator
+
+Progress = Callable[[int, int, float], None]
+"""Called as ``progress(iteration, total, relative_residual)`` after each iteration."""
+
+
+def no_progress(iteration: int, total: int, residual: float) -> None:
+    """The progress callback that shows nothing."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Data and the operator that explains them.
+
+    Attributes:
+        y: CT: (z, views, cells) line integrals of attenuation, dimensionless.
+            MR: (z, coils, y, x) complex k-space, zero where not sampled.
+        operator: maps (z, y, x) images to ``y`` (CT: attenuation in 1/mm; MR: complex image).
+        sigma: standard deviation of the noise: CT, (z, views, cells) or a number, in line integrals; MR: a
+            number, per complex sample, E|n|² = sigma². None when the data are noise-free.
+        meta: plain facts for the report (geometry or mask in words, seeds, …). Never the truth.
+    """
+
+    y: Tensor
+    operator: LinearOperator
+    sigma: Tensor | float | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TracePoint:
+    """One point of a convergence curve: relative data residual ‖Ax − y‖/‖y‖ after an iteration."""
+
+    iteration: int
+    residual: float
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A method's answer.
+
+    Attributes:
+        mean: (z, y, x). CT: attenuation in 1/mm. MR: complex image (or its magnitude).
+        std: voxelwise standard deviation in the unit of ``mean``, or None.
+        trace: convergence, empty for direct methods.
+    """
+
+    mean: Tensor
+    std: Tensor | None = None
+    trace: tuple[TracePoint, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What a run gives a method besides its data: randomness, a place to report progress, a device."""
+
+    generator: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
+    progress: Progress = no_progress
+    device: torch.device = torch.device("cpu")

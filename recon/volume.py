@@ -1,0 +1,61 @@
+"""A volume in patient space: what every reader returns and every writer takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+
+Modality = Literal["CT", "MR"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a volume came from, and what a writer needs to put a result on the same grid.
+
+    Attributes:
+        path: the file or folder that was read.
+        format: ``"nifti"``, ``"dicom"``, ``"fastmri"``, ``"ismrmrd"``, ``"hdf5"`` or ``"numpy"``.
+        affine: (4, 4) affine of the array as stored, voxel (i, j, k) to RAS+ millimetres.
+        shape: (i, j, k) shape of the array as stored.
+        header: format-specific extras (for DICOM: the sorted list of slice files).
+    """
+
+    path: Path
+    format: str
+    affine: np.ndarray
+    shape: tuple[int, int, int]
+    header: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A 3D image on a regular grid.
+
+    Attributes:
+        data: (z, y, x) float32 tensor, canonical orientation: x to the Right, y to the Anterior,
+            z to the Superior. CT is in HU, MR is a magnitude in the file's own units.
+        affine: (4, 4) affine of the canonical array, voxel (x, y, z) to RAS+ millimetres.
+        modality: ``"CT"`` or ``"MR"``.
+        source: where it came from; None for a volume made in memory.
+    """
+
+    data: Tensor
+    affine: np.ndarray
+    modality: Modality
+    source: Source | None = None
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size (z, y, x) in mm."""
+        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(z), float(y), float(x)
+
+    def like(self, data: Tensor) -> Volume:
+        """The same grid and source with other data of the same (z, y, x) shape."""
+        if data.shape != self.data.shape:
+            raise ValueError(f"the volume is {tuple(self.data.shape)}, the data are {tuple(data.shape)}")
+        return replace(self, data=data)
