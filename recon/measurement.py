@@ -67,4 +67,4 @@ class RunContext:
 
     generator: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
     progress: Progress = no_progress
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
