@@ -1,0 +1,178 @@
+"""The CT projector: parallel or fan beam, many slices at once, with its exact adjoint."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from physics.geometry import Geometry, ImageGrid, geometry_from_dict
+from physics.operator import LinearOperator
+from physics.system_matrix import Builder, build_matrix, default_builder, matrix_bytes
+
+DEFAULT_MATRIX_BYTES = 3 * 2**30
+"""Largest pair of A and Aᵀ that a projector keeps; above it, blocks of views are rebuilt at each use."""
+
+_BLOCK_BYTES = 512 * 2**20
+# Columns multiplied at once: few enough that the rows a sparse product gathers stay in the cache.
+_GATHERED_ELEMENTS, _WRITTEN_ELEMENTS, _MOST_COLUMNS = 2**21, 2**22, 32
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The rows of some views, and their transpose: two CSR matrices, since a CSR product is a gather in
+    either direction, while a transposed product from one CSR would scatter."""
+
+    first: int
+    matrix: Tensor
+    transposed: Tensor
+
+
+class CTProjector(LinearOperator):
+    """Line integrals of attenuation along every ray, slice by slice.
+
+    Maps (..., y, x) attenuation in 1/mm to (..., views, cells) dimensionless line integrals. The matrix
+    (see :mod:`physics.system_matrix`) and its transpose are held, so forward and adjoint are an exact
+    pair on the CPU and on a GPU alike. If both would exceed ``max_bytes``, views are processed in
+    blocks that are built when needed and dropped: slow, but bounded in memory.
+
+    Args:
+        geometry: with or without its number of cells (then enough to cover the grid).
+        grid: the slices' pixels.
+        dtype: float32, or float64 for tests.
+        device: where the matrix lives and the data must be.
+        max_bytes: see above.
+        builder: passed to :func:`~physics.system_matrix.build_matrix`.
+    """
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        grid: ImageGrid,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        max_bytes: int = DEFAULT_MATRIX_BYTES,
+        builder: Builder | None = None,
+    ) -> None:
+        self.geometry, self.grid = geometry.covering(grid), grid
+        self.domain, self.range = grid.shape, self.geometry.data_shape
+        self.dtype, self.device = dtype, torch.device(device)
+        self.builder = builder or default_builder(grid)
+        needed = matrix_bytes(self.geometry, grid, dtype.itemsize)
+        self.resident = needed <= max_bytes
+        views_per_block = max(1, int(self.geometry.views * min(_BLOCK_BYTES, max_bytes) / needed))
+        self._starts = range(0, self.geometry.views, views_per_block)
+        self._held = [self._build(start) for start in self._starts] if self.resident else []
+
+    def _build(self, start: int) -> _Block:
+        matrix = build_matrix(self.geometry, self.grid, slice(start, start + self._starts.step), self.builder)
+        matrix = matrix.astype(torch.empty((), dtype=self.dtype).numpy().dtype)
+        return _Block(start, self._to_torch(matrix), self._to_torch(sparse.csr_array(matrix.T)))
+
+    def _to_torch(self, matrix: sparse.csr_array) -> Tensor:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
+            return torch.sparse_csr_tensor(
+                torch.from_numpy(matrix.indptr.astype(np.int32)),
+                torch.from_numpy(matrix.indices.astype(np.int32)),
+                torch.from_numpy(matrix.data),
+                size=matrix.shape,
+                device=self.device,
+                check_invariants=False,
+            )
+
+    def _blocks(self) -> Iterator[_Block]:
+        if self.resident:
+            yield from self._held
+        else:
+            yield from (self._build(start) for start in self._starts)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        slices = x.reshape(-1, x.shape[-2] * x.shape[-1])
+        sinogram = x.new_empty((slices.shape[0], *self.range))
+        for block in self._blocks():
+            part = sinogram[:, block.first : block.first + self._starts.step]
+            multiply_rows(block.matrix, slices, part)
+        return sinogram.reshape(*x.shape[:-2], *self.range)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        sinogram = y.reshape(-1, *self.range)
+        image = y.new_zeros((sinogram.shape[0], self.domain[0] * self.domain[1]))
+        for block in self._blocks():
+            part = sinogram[:, block.first : block.first + self._starts.step]
+            multiply_rows(block.transposed, part.reshape(part.shape[0], -1), image, accumulate=True)
+        return image.reshape(*y.shape[:-2], *self.domain)
+
+    def save(self, path: Path) -> None:
+        """Write the matrix to a safetensors file that :meth:`load` reads on a machine without ASTRA."""
+        from safetensors.torch import save_file
+
+        tensors: dict[str, Tensor] = {}
+        for block in self._blocks():
+            parts = block.matrix.crow_indices(), block.matrix.col_indices(), block.matrix.values()
+            tensors |= {f"{block.first}.{k}": v.cpu() for k, v in zip(("crow", "column", "value"), parts, strict=True)}
+        facts = {
+            "geometry": self.geometry.to_dict(),
+            "shape": self.grid.shape,
+            "spacing": self.grid.spacing,
+            "views_per_block": self._starts.step,
+            "builder": self.builder,
+        }
+        save_file(tensors, path, metadata={"projector": json.dumps(facts)})
+
+    @classmethod
+    def load(cls, path: Path, device: torch.device | str = "cpu") -> CTProjector:
+        """A projector from a file of :meth:`save`; ``ValueError`` if it is not one."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="pt") as file:
+                facts = json.loads(file.metadata()["projector"])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path}: not a saved projector ({error})") from error
+        projector = cls.__new__(cls)
+        projector.geometry = geometry_from_dict(facts["geometry"])
+        projector.grid = ImageGrid(tuple(facts["shape"]), tuple(facts["spacing"]))
+        projector.domain, projector.range = projector.grid.shape, projector.geometry.data_shape
+        projector.device, projector.builder, projector.resident = torch.device(device), facts["builder"], True
+        projector._starts = range(0, projector.geometry.views, facts["views_per_block"])
+        projector.dtype = tensors["0.value"].dtype
+        projector._held = [projector._restore(tensors, start) for start in projector._starts]
+        return projector
+
+    def _restore(self, tensors: dict[str, Tensor], start: int) -> _Block:
+        crow, column, value = (tensors[f"{start}.{name}"].numpy() for name in ("crow", "column", "value"))
+        shape = (len(crow) - 1, self.domain[0] * self.domain[1])
+        matrix = sparse.csr_array((value, column, crow), shape=shape)
+        return _Block(start, self._to_torch(matrix), self._to_torch(sparse.csr_array(matrix.T)))
+
+
+def multiply_rows(matrix: Tensor, rows: Tensor, out: Tensor, accumulate: bool = False) -> None:
+    """``out[i] (+)= matrix @ rows[i]`` for every slice i, a cache-sized group of slices at a time.
+
+    Args:
+        matrix: (m, n) CSR.
+        rows: (slices, n).
+        out: (slices, m), or (slices, ...) with m elements a slice; written in place.
+        accumulate: add to ``out`` instead of overwriting it.
+    """
+    height, width = matrix.shape
+    group = min(_GATHERED_ELEMENTS // width, _WRITTEN_ELEMENTS // height, _MOST_COLUMNS)
+    if matrix.device.type != "cpu":
+        group = rows.shape[0]
+    group = max(1, group)
+    for first in range(0, rows.shape[0], group):
+        product = (matrix @ rows[first : first + group].t().contiguous()).t()
+        target = out[first : first + group]
+        if accumulate:
+            target += product.reshape(target.shape)
+        else:
+            target.copy_(product.reshape(target.shape))

@@ -1,0 +1,140 @@
+"""Iterative solvers as plain functions on a linear operator.
+
+Each slice of a batch is its own problem where that is so (CG, CGLS): inner products run over the domain's
+axes only, so that every slice gets its own step lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from physics.operator import LinearOperator
+
+Callback = Callable[[int, Tensor], bool | None]
+"""``callback(iteration, state)``; a true value stops the iteration."""
+
+
+def inner(a: Tensor, b: Tensor, axes: int) -> Tensor:
+    """Re⟨a, b⟩ over the last ``axes`` axes, kept as size 1 so that it scales a batch."""
+    dims = tuple(range(-axes, 0))
+    product = torch.real(a.conj() * b) if a.is_complex() else a * b
+    return product.sum(dim=dims, keepdim=True)
+
+
+def power_iteration(operator: LinearOperator, iterations: int = 30, seed: int = 0) -> float:
+    """Largest singular value ‖A‖, by power iteration on AᴴA; approaches it from below."""
+    generator = torch.Generator().manual_seed(seed)
+    dtype = torch.complex64 if operator.is_complex else getattr(operator, "dtype", torch.float32)
+    x = torch.randn(operator.domain, generator=generator, dtype=dtype).to(getattr(operator, "device", "cpu"))
+    norm = 0.0
+    for _ in range(iterations):
+        x = x / x.norm()
+        x = operator.adjoint(operator(x))
+        norm = float(x.norm())
+    return norm**0.5
+
+
+def cg(
+    apply: Callable[[Tensor], Tensor],
+    rhs: Tensor,
+    start: Tensor,
+    iterations: int,
+    axes: int,
+    tolerance: float = 0.0,
+    callback: Callback | None = None,
+) -> Tensor:
+    """Conjugate gradients for B x = rhs with B Hermitian and positive (Hestenes & Stiefel 1952).
+
+    Args:
+        apply: x -> B x.
+        rhs: right-hand side, (..., domain).
+        start: first estimate.
+        iterations: most iterations.
+        axes: number of trailing axes that make one problem; the others are a batch.
+        tolerance: stops when ‖rhs − B x‖ ≤ tolerance · ‖rhs‖ in every problem.
+        callback: called after each iteration with the estimate.
+    """
+    x = start.clone()
+    residual = rhs - apply(x)
+    direction = residual.clone()
+    power = inner(residual, residual, axes)
+    limit = tolerance**2 * inner(rhs, rhs, axes)
+    for iteration in range(1, iterations + 1):
+        if bool((power <= limit).all()):
+            break
+        image = apply(direction)
+        step = _safe_ratio(power, inner(direction, image, axes))
+        x = x + step * direction
+        residual = residual - step * image
+        new_power = inner(residual, residual, axes)
+        direction = residual + _safe_ratio(new_power, power) * direction
+        power = new_power
+        if callback and callback(iteration, x):
+            break
+    return x
+
+
+def cgls(
+    operator: LinearOperator,
+    data: Tensor,
+    iterations: int,
+    weight: Tensor | None = None,
+    damping: float = 0.0,
+    callback: Callback | None = None,
+) -> Tensor:
+    """min ½‖W(Ax − y)‖² + ½ damping ‖x‖² from zero, by CG on the normal equations (Björck 1996, 7.4).
+
+    Args:
+        operator: A.
+        data: y, (batch, range).
+        iterations: most iterations; few of them regularise by themselves.
+        weight: W, broadcastable to ``data`` (1/σ), or None.
+        damping: Tikhonov weight.
+        callback: called after each iteration with the *weighted residual* W(y − Ax); true stops.
+    """
+    axes, data_axes = len(operator.domain), len(operator.range)
+    weighted = (lambda v: v) if weight is None else (lambda v: v * weight)
+    residual = weighted(data).clone()
+    gradient = operator.adjoint(weighted(residual))
+    x = torch.zeros_like(gradient)
+    direction = gradient.clone()
+    power = inner(gradient, gradient, axes)
+    for iteration in range(1, iterations + 1):
+        image = weighted(operator(direction))
+        curvature = inner(image, image, data_axes).reshape(power.shape)
+        step = _safe_ratio(power, curvature + damping * inner(direction, direction, axes))
+        x += step * direction
+        residual -= step * image
+        gradient = operator.adjoint(weighted(residual)) - damping * x
+        new_power = inner(gradient, gradient, axes)
+        direction = gradient + _safe_ratio(new_power, power) * direction
+        power = new_power
+        if callback and callback(iteration, residual):
+            break
+    return x
+
+
+def sirt(operator: LinearOperator, data: Tensor, iterations: int, callback: Callback | None = None) -> Tensor:
+    """SIRT from zero with non-negativity: x ← [x + C Aᵀ R (y − Ax)]₊, C and R the inverse column and row sums
+    (Gregor & Benson 2008, eq. 3). ``callback`` gets the residual y − Ax; true stops."""
+    ones_image = data.new_ones((1, *operator.domain))
+    row_sums = operator(ones_image)
+    column_sums = operator.adjoint(torch.ones_like(row_sums))
+    rows, columns = _safe_ratio(torch.ones_like(row_sums), row_sums), _safe_ratio(ones_image, column_sums)
+    x = data.new_zeros((data.shape[0], *operator.domain))
+    residual = data.clone()
+    for iteration in range(1, iterations + 1):
+        x += columns * operator.adjoint(rows * residual)
+        x.clamp_min_(0)
+        residual = data - operator(x)
+        if callback and callback(iteration, residual):
+            break
+    return x
+
+
+def _safe_ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """numerator / denominator, 0 where the denominator is 0 (a solved slice, a ray that misses the image)."""
+    return torch.where(denominator > 0, numerator / denominator.clamp_min(torch.finfo(denominator.dtype).tiny), 0.0)
