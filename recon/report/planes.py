@@ -7,9 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-VOXEL_BUDGET = 3 * 42 * 256 * 256
-"""Voxels of all embedded stacks together: 42 slices of 256 x 256 of three volumes, a page of 7 to 10 MB."""
-
 LARGEST_SLICE = 384 * 384
 """Pixels of a slice beyond which neighbouring pixels are averaged, if not all slices fit as they are."""
 
@@ -78,15 +75,15 @@ class Selection:
         return np.stack([average(self.plane.picture(volume, index), self.factor) for index in self.indices])
 
 
-def select(shape: Sequence[int], spacing: Sequence[float], volumes: int) -> list[Selection]:
+def select(shape: Sequence[int], spacing: Sequence[float], budget: int) -> list[Selection]:
     """The planes to show of a (z, y, x) shape: a stack of the first, the middle of the others.
 
-    ``volumes`` that are embedded share the voxel budget. A plane whose pictures would be a single line of pixels is
-    left out, unless there is no other.
+    The stack has at most ``budget`` voxels, or a single slice. A plane whose pictures would be a single line of pixels
+    is left out, unless there is no other.
     """
     shown = [plane for plane in PLANES if min(shape[plane.rows], shape[plane.columns]) > 1] or [PLANES[0]]
     stack, *others = shown
-    indices, factor = _stack(shape[stack.axis], shape[stack.rows] * shape[stack.columns], VOXEL_BUDGET // volumes)
+    indices, factor = _stack(shape[stack.axis], shape[stack.rows] * shape[stack.columns], budget)
     selections = [_selection(stack, indices, factor, shape, spacing)]
     return selections + [_selection(plane, (shape[plane.axis] // 2,), 1, shape, spacing) for plane in others]
 

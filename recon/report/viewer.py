@@ -9,7 +9,11 @@ import numpy as np
 
 from recon.report import figures, packing
 from recon.report.data import STD, TRUTH, ReportData
-from recon.report.planes import Plane, Selection, select
+from recon.report.embedding import Embedding, Pictures, embed
+from recon.report.planes import Plane, Selection, average
+
+STILL_SIDE = 384
+"""Pixels of a still picture's longer side."""
 
 Kind = Literal["image", "error", "std"]
 
@@ -33,6 +37,15 @@ class Window:
         return self.centre + self.width / 2
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What the pictures are drawn with at first: errors within ±error_scale, deviations from 0 to deviation_top."""
+
+    window: Window
+    error_scale: float
+    deviation_top: float
+
+
 CT_WINDOWS = (
     Window("Soft tissue", 40, 400),
     Window("Lung", -600, 1500),
@@ -40,9 +53,6 @@ CT_WINDOWS = (
     Window("Full", 0, 2000),
 )
 """Usual settings of CT consoles; Full is [-1000, 1000] HU, the window of the metrics."""
-
-DEVIATION_LEVELS = 128
-"""Enough for a colour map, and few enough for the map to take little room beside the images."""
 
 MR_PERCENTILES = {"Auto (0.5–99.5 %)": (0.5, 99.5), "Contrast (5–98 %)": (5.0, 98.0), "Full range": (0.0, 100.0)}
 
@@ -76,7 +86,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Row:
-    """One plane: its figures, and their size relative to the widest plane (one scale in mm for all)."""
+    """One plane: its figures, their width over height, and their width relative to the widest plane."""
 
     selection: Selection
     figures: list[Figure]
@@ -92,8 +102,7 @@ class Viewer:
     rows: list[Row]
     windows: list[Window]
     error_scales: list[float]
-    error_scale: float
-    deviation_top: float
+    limits: Limits
     notes: list[str]
     payload: dict[str, Any]
 
@@ -101,28 +110,31 @@ class Viewer:
 @np.errstate(invalid="ignore", over="ignore")  # infinite voxels are drawn, and counted in the notes
 def viewer(data: ReportData) -> Viewer:
     """The viewer of a report's images."""
-    selections = select(data.shape, data.spacing, sum(key != STD for key in data.images))
-    stack = {key: selections[0].pictures(image) for key, image in data.images.items()}
-    windows = list(CT_WINDOWS) if data.modality == "CT" else _mr_windows(stack[data.reference])
-    error_scale = _error_scale(stack, data.reconstructions[-1])
-    deviation_top = figures.nice_above(figures.finite_range(stack[STD], 0, 99.5)[1]) if STD in stack else 1.0
-    pictures = {s.plane.name: {key: s.pictures(image) for key, image in data.images.items()} for s in selections[1:]}
-    pictures[selections[0].plane.name] = stack
-    limits = (windows[0], error_scale, deviation_top)
-    widest = max(selection.extent[1] for selection in selections)
-    rows = [_row(data, s, selections, pictures[s.plane.name], limits, widest) for s in selections]
-    payload = {
+    embedding = embed(data)
+    windows = list(CT_WINDOWS) if data.modality == "CT" else _mr_windows(embedding.stacks[data.reference])
+    limits = Limits(windows[0], _error_scale(data, embedding.stacks), _deviation_top(embedding.stacks))
+    return Viewer(
+        rows=[_row(data, embedding, selection, limits) for selection in embedding.selections],
+        windows=windows,
+        error_scales=_scales_around(limits.error_scale) if TRUTH in data.images else [],
+        limits=limits,
+        notes=_notes(data, embedding.stack),
+        payload=_payload(data, embedding, limits),
+    )
+
+
+def _payload(data: ReportData, embedding: Embedding, limits: Limits) -> dict[str, Any]:
+    """What viewer.js reads."""
+    return {
         "unit": data.unit,
         "columns": [vars(column) for column in _columns(data)],
-        "slices": selections[0].indices,
-        "depth": data.shape[selections[0].plane.axis],
-        "stack": selections[0].plane.name,
-        "volumes": _volumes(data, pictures),
+        "slices": embedding.stack.indices,
+        "depth": data.shape[embedding.stack.plane.axis],
+        "stack": embedding.stack.plane.name,
+        "volumes": embedding.packed,
         "colours": {"error": _packed_colours(figures.ERRORS), "std": _packed_colours(figures.DEVIATIONS)},
-        "deviationTop": deviation_top,
+        "deviationTop": limits.deviation_top,
     }
-    scales = [figures.nice_above(error_scale * f) for f in (0.2, 0.5, 1, 2, 5)] if TRUTH in data.images else []
-    return Viewer(rows, windows, scales, error_scale, deviation_top, _notes(data, selections[0]), payload)
 
 
 def _columns(data: ReportData) -> list[Column]:
@@ -142,43 +154,45 @@ def _mr_windows(stack: np.ndarray) -> list[Window]:
     return [Window(name, (low + high) / 2, high - low) for name, (low, high) in ranges.items()]
 
 
-def _error_scale(stack: dict[str, np.ndarray], result: str) -> float:
+def _error_scale(data: ReportData, stacks: Pictures) -> float:
     """A round number that 98 % of the result's errors stay below, so that what is left to see is seen."""
-    if TRUTH not in stack:
+    if TRUTH not in stacks:
         return 1.0
-    return figures.nice_above(figures.finite_range(np.abs(stack[result] - stack[TRUTH]), 0, 98)[1])
+    errors = np.abs(stacks[data.reconstructions[-1]] - stacks[TRUTH])
+    return figures.nice_above(figures.finite_range(errors, 0, 98)[1])
 
 
-def _row(
-    data: ReportData,
-    selection: Selection,
-    selections: list[Selection],
-    pictures: dict[str, np.ndarray],
-    limits: tuple[Window, float, float],
-    widest: float,
-) -> Row:
-    height, width = selection.extent
+def _deviation_top(stacks: Pictures) -> float:
+    return figures.nice_above(figures.finite_range(stacks[STD], 0, 99.5)[1]) if STD in stacks else 1.0
+
+
+def _scales_around(error_scale: float) -> list[float]:
+    """The error scale between its two neighbours of the 1-2-5 series on either side."""
+    scales = [figures.nice_above(error_scale / 5)]
+    for _ in range(4):
+        scales.append(figures.nice_above(scales[-1] * 1.1))
+    return scales
+
+
+def _row(data: ReportData, embedding: Embedding, selection: Selection, limits: Limits) -> Row:
+    middle = {key: stack[selection.centre] for key, stack in embedding.pictures[selection.plane.name].items()}
     place = f"slice {selection.indices[selection.centre] + 1} of {data.shape[selection.plane.axis]}"
-    drawn = [
-        Figure(
-            column,
-            _picture(column, {key: stack[selection.centre] for key, stack in pictures.items()}, limits),
-            f"{selection.plane.name.capitalize()} plane, {place}: {column.caption}",
-        )
-        for column in _columns(data)
-    ]
-    return Row(selection, drawn, _cuts(data, selection, selections), width / height, 100 * width / widest)
+    place = f"{selection.plane.name.capitalize()} plane, {place}"
+    drawn = [Figure(column, _still(column, middle, limits), f"{place}: {column.caption}") for column in _columns(data)]
+    height, width = selection.extent
+    widest = max(other.extent[1] for other in embedding.selections)
+    return Row(selection, drawn, _cuts(data, selection, embedding.selections), width / height, 100 * width / widest)
 
 
-def _picture(column: Column, pictures: dict[str, np.ndarray], limits: tuple[Window, float, float]) -> str:
-    """The PNG of a column at the default limits, for print previews and readers without the script."""
-    window, error_scale, deviation_top = limits
-    picture = pictures[column.key]
+def _still(column: Column, pictures: Pictures, limits: Limits) -> str:
+    """The PNG of a column at the default limits, for readers without the script; large ones are made smaller."""
+    picture = pictures[column.key] - pictures[TRUTH] if column.kind == "error" else pictures[column.key]
+    picture = average(picture, -(-max(picture.shape) // STILL_SIDE))
     if column.kind == "error":
-        return figures.png(figures.ERRORS[figures.to_bytes(picture - pictures[TRUTH], -error_scale, error_scale)])
+        return figures.png(figures.ERRORS[figures.to_bytes(picture, -limits.error_scale, limits.error_scale)])
     if column.kind == "std":
-        return figures.png(figures.DEVIATIONS[figures.to_bytes(picture, 0, deviation_top)])
-    return figures.png(figures.to_bytes(picture, window.low, window.high))
+        return figures.png(figures.DEVIATIONS[figures.to_bytes(picture, 0, limits.deviation_top)])
+    return figures.png(figures.to_bytes(picture, limits.window.low, limits.window.high))
 
 
 def _cuts(data: ReportData, selection: Selection, selections: list[Selection]) -> list[Cut]:
@@ -192,34 +206,6 @@ def _cuts(data: ReportData, selection: Selection, selections: list[Selection]) -
         for other in selections
         if other is not selection
     ]
-
-
-def _volumes(data: ReportData, pictures: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
-    """For each image its scale, and for each plane its packed pictures."""
-    scales = _scales(data, {key: stack for shown in pictures.values() for key, stack in shown.items()})
-    return {
-        key: {
-            "low": scales[key].low,
-            "step": scales[key].step,
-            "planes": {
-                name: {"shape": shown[key].shape, "data": packing.pack(scales[key].codes(shown[key]))}
-                for name, shown in pictures.items()
-            },
-        }
-        for key in data.images
-    }
-
-
-def _scales(data: ReportData, stack: dict[str, np.ndarray]) -> dict[str, packing.Scale]:
-    """One scale for all images, so that they can be subtracted by their codes; another for the deviation."""
-    image = packing.HOUNSFIELD
-    if data.modality == "MR":
-        low, high = figures.finite_range(stack[data.reference], 0, 100)
-        image = packing.scale_between(low - (high - low) / 4, high + (high - low) / 4)
-    scales = dict.fromkeys(data.images, image)
-    if STD in stack:
-        scales[STD] = packing.scale_between(0.0, figures.finite_range(stack[STD], 0, 100)[1], levels=DEVIATION_LEVELS)
-    return scales
 
 
 def _packed_colours(colours: np.ndarray) -> list[int]:

@@ -1,0 +1,90 @@
+"""The grey values that the page carries: which pictures of each volume, and their packed numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recon.report import figures, packing
+from recon.report.data import STD, ReportData
+from recon.report.planes import Selection, select
+
+VOXEL_BUDGET = 42 * 256 * 256
+"""Voxels of one volume's stack at first."""
+
+PACKED_LIMIT = 8_500_000
+"""Characters of packed numbers beyond which slices are left out: with the still pictures a page of about 10 MB."""
+
+DEVIATION_LEVELS = 128
+"""Enough for a colour map, and few enough for the map to take little room beside the images."""
+
+Pictures = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """The embedded part of a report's images.
+
+    Attributes:
+        selections: the planes; the first is the stack that the slider goes through.
+        pictures: plane name to image key to (slices, rows, columns) float32.
+        packed: image key to its scale and, for each plane, shape and packed codes, as viewer.js reads them.
+    """
+
+    selections: list[Selection]
+    pictures: dict[str, Pictures]
+    packed: dict[str, Any]
+
+    @property
+    def stack(self) -> Selection:
+        """The plane that the slider goes through."""
+        return self.selections[0]
+
+    @property
+    def stacks(self) -> Pictures:
+        """Image key to the pictures of the stack."""
+        return self.pictures[self.stack.plane.name]
+
+    @property
+    def size(self) -> int:
+        """Characters of all packed codes."""
+        return sum(len(plane["data"]) for volume in self.packed.values() for plane in volume["planes"].values())
+
+
+def embed(data: ReportData) -> Embedding:
+    """The pictures of all images; how well noise packs is known only afterwards, so too large a page is made again."""
+    first = _embed(data, VOXEL_BUDGET)
+    if first.size <= PACKED_LIMIT:
+        return first
+    return _embed(data, first.stacks[data.reference].size * PACKED_LIMIT // first.size)
+
+
+def _embed(data: ReportData, budget: int) -> Embedding:
+    selections = select(data.shape, data.spacing, budget)
+    pictures = {s.plane.name: {key: s.pictures(image) for key, image in data.images.items()} for s in selections}
+    scales = _scales(data, pictures[selections[0].plane.name])
+    packed = {
+        key: _packed(scale, {name: shown[key] for name, shown in pictures.items()}) for key, scale in scales.items()
+    }
+    return Embedding(selections, pictures, packed)
+
+
+def _packed(scale: packing.Scale, planes: Pictures) -> dict[str, Any]:
+    codes = {name: scale.codes(pictures) for name, pictures in planes.items()}
+    packed = {name: {"shape": plane.shape, "data": packing.pack(plane)} for name, plane in codes.items()}
+    return {"low": scale.low, "step": scale.step, "planes": packed}
+
+
+def _scales(data: ReportData, stacks: Pictures) -> dict[str, packing.Scale]:
+    """One scale for all images, so that they can be subtracted by their codes; another for the deviation."""
+    image = packing.HOUNSFIELD
+    if data.modality == "MR":
+        low, high = figures.finite_range(stacks[data.reference], 0, 100)
+        image = packing.scale_between(low - (high - low) / 4, high + (high - low) / 4)
+    scales = dict.fromkeys(data.images, image)
+    if STD in stacks:
+        top = figures.finite_range(stacks[STD], 0, 100)[1]
+        scales[STD] = packing.scale_between(0.0, top, levels=DEVIATION_LEVELS)
+    return scales
