@@ -29,12 +29,14 @@ class Measurement:
         operator: maps (z, y, x) images to ``y`` (CT: attenuation in 1/mm; MR: complex image).
         sigma: standard deviation of the noise: CT, (z, views, cells) or a number, in line integrals; MR: a
             number, per complex sample, E|n|² = sigma². None when the data are noise-free.
+        spacing: voxel size (z, y, x) in mm of the images, for methods that work in 3D.
         meta: plain facts for the report (geometry or mask in words, seeds, …). Never the truth.
     """
 
     y: Tensor
     operator: LinearOperator
     sigma: Tensor | float | None = None
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     meta: dict[str, Any] = field(default_factory=dict)
 
 

@@ -81,34 +81,31 @@ def cgls(
     operator: LinearOperator,
     data: Tensor,
     iterations: int,
-    weight: Tensor | None = None,
     damping: float = 0.0,
     callback: Callback | None = None,
 ) -> Tensor:
-    """min ½‖W(Ax − y)‖² + ½ damping ‖x‖² from zero, by CG on the normal equations (Björck 1996, 7.4).
+    """min ½‖Ax − y‖² + ½ damping ‖x‖² from zero, by CG on the normal equations (Björck 1996, algorithm 7.4.1).
 
     Args:
         operator: A.
         data: y, (batch, range).
         iterations: most iterations; few of them regularise by themselves.
-        weight: W, broadcastable to ``data`` (1/σ), or None.
         damping: Tikhonov weight.
-        callback: called after each iteration with the *weighted residual* W(y − Ax); true stops.
+        callback: called after each iteration with the residual y − Ax; true stops.
     """
     axes, data_axes = len(operator.domain), len(operator.range)
-    weighted = (lambda v: v) if weight is None else (lambda v: v * weight)
-    residual = weighted(data).clone()
-    gradient = operator.adjoint(weighted(residual))
+    residual = data.clone()
+    gradient = operator.adjoint(residual)
     x = torch.zeros_like(gradient)
     direction = gradient.clone()
     power = inner(gradient, gradient, axes)
     for iteration in range(1, iterations + 1):
-        image = weighted(operator(direction))
+        image = operator(direction)
         curvature = inner(image, image, data_axes).reshape(power.shape)
         step = _safe_ratio(power, curvature + damping * inner(direction, direction, axes))
         x += step * direction
-        residual -= step * image
-        gradient = operator.adjoint(weighted(residual)) - damping * x
+        residual -= step.reshape(-1, *[1] * data_axes) * image
+        gradient = operator.adjoint(residual) - damping * x
         new_power = inner(gradient, gradient, axes)
         direction = gradient + _safe_ratio(new_power, power) * direction
         power = new_power

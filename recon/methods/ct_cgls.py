@@ -1,0 +1,46 @@
+"""Conjugate gradients for least squares, regularised by stopping early."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from physics.ct import CTProjector
+from recon.ct_slices import Report, solve_slabs
+from recon.measurement import Measurement, Reconstruction, RunContext
+from recon.methods import Method
+from recon.solvers import cgls
+
+
+@dataclass(frozen=True)
+class CGLSOptions:
+    """Options of ``cgls``."""
+
+    iterations: int = field(
+        default=40, metadata={"help": "most iterations; noisy data stop earlier, when the residual reaches the noise"}
+    )
+    damping: float = field(default=0.0, metadata={"help": "Tikhonov weight, mm² (0: none)"})
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1:
+            raise ValueError(f"iterations must be at least 1, not {self.iterations}")
+        if self.damping < 0:
+            raise ValueError(f"damping must be at least 0, not {self.damping:g}")
+
+
+def run(measurement: Measurement, options: CGLSOptions, context: RunContext) -> Reconstruction:
+    """Reconstruct slice by slice; negative attenuation is set to 0 at the end."""
+
+    def solve(projector: CTProjector, data: Tensor, report: Report) -> Tensor:
+        return cgls(projector, data, options.iterations, options.damping, report).clamp_min_(0)
+
+    return solve_slabs(measurement, context, options.iterations, solve)
+
+
+METHOD = Method(
+    summary="least squares by conjugate gradients, stopped early",
+    reference="Björck 1996, Numerical Methods for Least Squares Problems, algorithm 7.4.1",
+    options=CGLSOptions,
+    run=run,
+)

@@ -1,0 +1,43 @@
+"""The simultaneous iterative reconstruction technique with non-negativity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from physics.ct import CTProjector
+from recon.ct_slices import Report, solve_slabs
+from recon.measurement import Measurement, Reconstruction, RunContext
+from recon.methods import Method
+from recon.solvers import sirt
+
+
+@dataclass(frozen=True)
+class SIRTOptions:
+    """Options of ``sirt``."""
+
+    iterations: int = field(
+        default=200, metadata={"help": "most iterations; noisy data stop earlier, when the residual reaches the noise"}
+    )
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1:
+            raise ValueError(f"iterations must be at least 1, not {self.iterations}")
+
+
+def run(measurement: Measurement, options: SIRTOptions, context: RunContext) -> Reconstruction:
+    """Reconstruct slice by slice."""
+
+    def solve(projector: CTProjector, data: Tensor, report: Report) -> Tensor:
+        return sirt(projector, data, options.iterations, report)
+
+    return solve_slabs(measurement, context, options.iterations, solve)
+
+
+METHOD = Method(
+    summary="SIRT with non-negativity",
+    reference="Gregor & Benson 2008, IEEE Trans Med Imaging 27:918, doi 10.1109/TMI.2008.923696",
+    options=SIRTOptions,
+    run=run,
+)
