@@ -122,15 +122,36 @@ class ShiftFreeMR(LinearOperator):
         """Coil images to this operator's k-space, unmasked: (..., coils, y, x) to the same shape."""
         return torch.fft.fftn(coils, dim=self._axes, norm="ortho") if self._axes else coils
 
-    def inverse_transform(self, kspace: Tensor) -> Tensor:
-        """Inverse (and adjoint) of :meth:`transform`."""
-        return torch.fft.ifftn(kspace, dim=self._axes, norm="ortho") if self._axes else kspace
+    @property
+    def gram(self) -> LinearOperator:
+        """BᴴB, with one pass of the mask instead of two."""
+        return _Gram(self)
 
     def _forward(self, x: Tensor) -> Tensor:
-        return self.transform(self._encoding._to_coils(x)) * self._weights
+        coils = self._encoding._to_coils(x)
+        # A mask that is constant along both axes samples everything; the copy is so as never to return x itself.
+        return self.transform(coils).mul_(self._weights) if self._axes else coils.clone()
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return self._encoding._from_coils(self.inverse_transform(y * self._weights))
+        return self._from_kspace(y * self._weights)
+
+    def _from_kspace(self, masked: Tensor) -> Tensor:
+        coils = torch.fft.ifftn(masked, dim=self._axes, norm="ortho") if self._axes else masked
+        return self._encoding._from_coils(coils)
+
+
+class _Gram(LinearOperator):
+    is_complex = True
+
+    def __init__(self, encoding: ShiftFreeMR) -> None:
+        self._encoding = encoding
+        self.domain = self.range = encoding.domain
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._encoding._from_kspace(self._encoding._forward(x))
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._forward(y)
 
 
 def simulate_kspace(

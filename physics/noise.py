@@ -37,11 +37,9 @@ class TransmissionNoise:
         return f"Poisson noise of {self.photons:g} photons per cell{electronics}"
 
     def apply(self, line_integrals: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Noisy line integrals and the standard deviation that the noisy data themselves suggest.
+        """Noisy line integrals, and their standard deviation as :meth:`standard_deviation` estimates it.
 
-        Counts are Poisson(I₀ e^−p) + N(0, electronic²); the data are p̂ = log(I₀ / counts). By the delta
-        method Var p̂ ≈ (counts + electronic²) / counts², taken at the *measured* counts, so that nothing of
-        the noise-free data leaks into a reconstruction.
+        Counts are Poisson(I₀ e^−p) + N(0, electronic²); the data are p̂ = log(I₀ / counts).
 
         Args:
             line_integrals: p ≥ 0, any shape, dimensionless.
@@ -54,6 +52,11 @@ class TransmissionNoise:
         counts = torch.poisson(expected, generator=generator)
         if self.electronic:
             counts += self.electronic * torch.randn(counts.shape, generator=generator, dtype=counts.dtype)
-        counts = counts.clamp_min(MINIMUM_COUNT)
-        sigma = torch.sqrt(counts + self.electronic**2) / counts
-        return torch.log(self.photons / counts).to(line_integrals), sigma.to(line_integrals)
+        noisy = torch.log(self.photons / counts.clamp_min(MINIMUM_COUNT)).to(line_integrals)
+        return noisy, self.standard_deviation(noisy)
+
+    def standard_deviation(self, line_integrals: Tensor) -> Tensor:
+        """Standard deviation of measured line integrals p̂: by the delta method, Var p̂ ≈ (c + electronic²) / c²
+        at the measured counts c = I₀ e^−p̂, so that nothing of the noise-free data leaks into a reconstruction."""
+        counts = self.photons * torch.exp(-line_integrals)
+        return torch.sqrt(counts + self.electronic**2) / counts

@@ -1,1 +1,40 @@
-"""Reconstruct CT and MR volumes from too few measurements."""
+"""Reconstruct CT and MR volumes from too few measurements.
+
+    import recon
+
+    case = recon.load("case.nii.gz", "CT")
+    measurement = recon.simulate_ct(case, "paper40")
+    outcome = recon.reconstruct(measurement, case, "tv", truth=case)
+    recon.save("out", outcome)
+
+Names are imported when first used, so that ``import recon`` and ``recon --help`` cost nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recon.ct_task import simulate_ct
+    from recon.io.detect import read_any as load
+    from recon.mr_task import simulate_mr
+    from recon.outcome import reconstruct
+    from recon.output import save
+
+__all__ = ["load", "reconstruct", "save", "simulate_ct", "simulate_mr"]
+
+_HOMES = {
+    "load": ("recon.io.detect", "read_any"),
+    "reconstruct": ("recon.outcome", "reconstruct"),
+    "save": ("recon.output", "save"),
+    "simulate_ct": ("recon.ct_task", "simulate_ct"),
+    "simulate_mr": ("recon.mr_task", "simulate_mr"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'recon' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(importlib.import_module(module), attribute)

@@ -20,6 +20,27 @@ def no_progress(iteration: int, total: int, residual: float) -> None:
 
 
 @dataclass(frozen=True)
+class Protocol:
+    """How data came to be, in words for the report and in plain values for ``result.json``. Never the truth.
+
+    Attributes:
+        sentences: the protocol in words.
+        notices: what the reader of a result must know ("simulated from magnitude", warnings about the input).
+        geometry: CT: the geometry as plain values.
+        mask: MR: kind, nominal acceleration, calibration, seed.
+        true_acceleration: MR: points of k-space over samples.
+        noise: plain values; None for noise-free data.
+    """
+
+    sentences: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    geometry: dict[str, Any] | None = None
+    mask: dict[str, Any] | None = None
+    true_acceleration: float | None = None
+    noise: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
 class Measurement:
     """Data and the operator that explains them.
 
@@ -30,14 +51,14 @@ class Measurement:
         sigma: standard deviation of the noise: CT, (z, views, cells) or a number, in line integrals; MR: a
             number, per complex sample, E|n|² = sigma². None when the data are noise-free.
         spacing: voxel size (z, y, x) in mm of the images, for methods that work in 3D.
-        meta: plain facts for the report (geometry or mask in words, seeds, …). Never the truth.
+        protocol: how the data came to be.
     """
 
     y: Tensor
     operator: LinearOperator
     sigma: Tensor | float | None = None
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    meta: dict[str, Any] = field(default_factory=dict)
+    protocol: Protocol = field(default_factory=Protocol)
 
 
 @dataclass(frozen=True)

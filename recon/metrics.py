@@ -17,18 +17,25 @@ from recon.volume import Modality
 
 SSIM_WINDOW = 7
 _BODY_HU = -500.0
+_SSIM_SLAB = 16
 
 
 def psnr(truth: np.ndarray, prediction: np.ndarray, data_range: float) -> float:
     """Peak signal-to-noise ratio in dB over all voxels; infinite for equal arrays."""
-    mse = float(np.mean(np.square(truth.astype(np.float64) - prediction)))
+    mse = _error_power(truth, prediction) / truth.size
     return 10 * math.log10(data_range**2 / mse) if mse > 0 else math.inf
 
 
 def nmse(truth: np.ndarray, prediction: np.ndarray) -> float:
     """‖truth − prediction‖² / ‖truth‖²."""
-    reference = truth.astype(np.float64)
-    return float(np.sum(np.square(reference - prediction)) / np.sum(np.square(reference)))
+    power = _error_power(truth, np.broadcast_to(np.float32(0), truth.shape))
+    return _error_power(truth, prediction) / power if power > 0 else math.nan
+
+
+def _error_power(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Σ(truth − prediction)² in float64, slice by slice: a large volume is not copied."""
+    pairs = zip(truth, prediction, strict=True)
+    return float(sum(np.sum(np.square(t - p, dtype=np.float64)) for t, p in pairs))
 
 
 def ssim_slices(truth: np.ndarray, prediction: np.ndarray, data_range: float) -> float:
@@ -42,12 +49,22 @@ def ssim_slices(truth: np.ndarray, prediction: np.ndarray, data_range: float) ->
 
 
 def ssim_volume(truth: np.ndarray, prediction: np.ndarray, data_range: float) -> float:
-    """skimage's SSIM with a 7×7×7 window; NaN for volumes thinner than 7 voxels."""
+    """skimage's SSIM with a 7×7×7 window; NaN for volumes thinner than 7 voxels.
+
+    Computed slab by slab: skimage averages over the voxels whose window fits, so slabs that overlap by
+    the window give the same mean without several copies of the volume.
+    """
     from skimage.metrics import structural_similarity
 
     if min(truth.shape) < SSIM_WINDOW:
         return math.nan
-    return float(structural_similarity(truth, prediction, data_range=data_range))
+    overlap, total = SSIM_WINDOW - 1, 0.0
+    valid = len(truth) - overlap
+    for first in range(0, valid, _SSIM_SLAB):
+        count = min(_SSIM_SLAB, valid - first)
+        slab = slice(first, first + count + overlap)
+        total += count * float(structural_similarity(truth[slab], prediction[slab], data_range=data_range))
+    return total / valid
 
 
 def body_mask(truth: np.ndarray, modality: Modality) -> np.ndarray:
@@ -73,7 +90,7 @@ def evaluate(truth: np.ndarray, prediction: np.ndarray, modality: Modality) -> d
     """
     if truth.shape != prediction.shape:
         raise ValueError(f"the truth is {truth.shape}, the prediction {prediction.shape}")
-    truth, prediction = truth.astype(np.float32), prediction.astype(np.float32)
+    truth, prediction = np.asarray(truth, np.float32), np.asarray(prediction, np.float32)
     body = body_mask(truth, modality)
     values: dict[str, float] = {}
     if modality == "CT":
@@ -90,7 +107,7 @@ def evaluate(truth: np.ndarray, prediction: np.ndarray, modality: Modality) -> d
     values["psnr"] = psnr(truth, prediction, data_range)
     values["ssim"] = ssim_slices(truth, prediction, data_range)
     values["ssim_3d"] = ssim_volume(truth, prediction, data_range)
-    values["psnr_body"] = psnr(truth[body], prediction[body], data_range) if body.any() else math.nan
+    values["psnr_body"] = psnr(truth[body][None], prediction[body][None], data_range) if body.any() else math.nan
     order = ("psnr", "ssim", "ssim_3d", "psnr_body", "psnr_soft_tissue", "ssim_soft_tissue", "nmse")
     return {key: _finite(values[key]) for key in order if key in values}
 

@@ -15,8 +15,8 @@ from recon.measurement import Measurement, Reconstruction, RunContext, TracePoin
 Report = Callable[[int, float], None]
 """Called by a solver as ``report(iteration, data_residual)`` with the norm ‖Ax − b‖ of its batch."""
 
-_BATCH_ELEMENTS = 2**22
-"""k-space samples solved at once: 64 slices of 256² with one coil, 32 MiB an array."""
+_BATCH_ELEMENTS = 2**19
+"""k-space samples solved at once: 8 slices of 256² with one coil, 1 with 8 coils; 4 MiB an array, near the cache."""
 
 
 @dataclass(frozen=True)
@@ -69,25 +69,68 @@ def solve_slicewise(
     """
     encoding, y = encoding_of(measurement), measurement.y
     spans = _spans(y.shape[0], batch or slices_per_batch(y))
-    norm = float(torch.linalg.vector_norm(y))
     image = y.new_empty((y.shape[0], *y.shape[-2:]))
     curves: list[list[float]] = []
     for number, (first, last) in enumerate(spans):
-        curve: list[float] = []
-
-        def report(iteration: int, residual: float, curve: list[float] = curve, done: int = number) -> None:
-            curve.append(residual)
-            share = norm * math.sqrt(1 / len(spans))  # a batch's part of ‖y‖, were all alike
-            context.progress(done * iterations + iteration, len(spans) * iterations, residual / (share or 1.0))
-
+        curves.append([])
+        done, total = number * iterations, len(spans) * iterations
+        report = _reporter(curves[-1], context, done, total, norm(y[first:last]) or 1.0)
         image[first:last] = solve(_problem(encoding.slices(first, last), y[first:last]), report)
-        curves.append(curve)
-    return Reconstruction(image, trace=_joined(curves, norm))
+    return Reconstruction(image, trace=_joined(curves, norm(y)))
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A regularisation weight.
+
+    Attributes:
+        relative: λ / max|Aᴴy|.
+        absolute: λ, in the image's unit.
+    """
+
+    relative: float
+    absolute: float
+
+
+def relative_to_peak(measurement: Measurement, weight: float | None, noise_free: float, noise_factor: float) -> Weight:
+    """The weight the user chose (relative to max|Aᴴy|), or else ``noise_factor`` · σ but at least ``noise_free``."""
+    peak = norm_max(zero_filled(measurement))
+    if weight is None:
+        sigma = noise_level(measurement)
+        weight = max(noise_free, noise_factor * sigma / peak) if peak > 0 else noise_free
+    return Weight(weight, weight * peak)
+
+
+def noise_level(measurement: Measurement) -> float:
+    """σ per complex sample, 0 for noise-free data; a tensor of them is averaged in power."""
+    if measurement.sigma is None:
+        return 0.0
+    return float(torch.as_tensor(measurement.sigma, dtype=torch.float64).square().mean().sqrt())
+
+
+def norm(x: Tensor) -> float:
+    """‖x‖ of a complex tensor (on its real view: torch's complex norm is ten times slower)."""
+    return float(torch.linalg.vector_norm(torch.view_as_real(x)))
+
+
+def norm_max(x: Tensor) -> float:
+    """max|x| of a complex tensor."""
+    return float(torch.hypot(x.real, x.imag).amax())
 
 
 def slices_per_batch(y: Tensor) -> int:
     """How many slices of ``y`` (z, coils, y, x) to solve at once."""
     return max(1, _BATCH_ELEMENTS // (y[0].numel() or 1))
+
+
+def _reporter(curve: list[float], context: RunContext, done: int, total: int, size: float) -> Report:
+    """Records a batch's residuals in ``curve`` and shows them relative to ``size``, after ``done`` iterations."""
+
+    def report(iteration: int, residual: float) -> None:
+        curve.append(residual)
+        context.progress(done + iteration, total, residual / size)
+
+    return report
 
 
 def _spans(slices: int, batch: int) -> list[tuple[int, int]]:
@@ -99,8 +142,9 @@ def _problem(encoding: CartesianMR, y: Tensor) -> SliceProblem:
     return SliceProblem(operator, data, operator.adjoint(data), 1 / encoding.norm_bound**2)
 
 
-def _joined(curves: list[list[float]], norm: float) -> tuple[TracePoint, ...]:
+def _joined(curves: list[list[float]], total: float) -> tuple[TracePoint, ...]:
     """One curve of ‖Ax − y‖/‖y‖ from the batches' ‖Ax − b‖; a batch that stopped keeps its last value."""
     longest = max(map(len, curves), default=0)
     padded = [curve + curve[-1:] * (longest - len(curve)) for curve in curves]
-    return tuple(TracePoint(i + 1, math.hypot(*values) / (norm or 1.0)) for i, values in enumerate(zip(*padded)))
+    residuals = (math.hypot(*values) / (total or 1.0) for values in zip(*padded, strict=True))
+    return tuple(TracePoint(iteration, residual) for iteration, residual in enumerate(residuals, start=1))

@@ -9,6 +9,13 @@ import torch
 from torch import Tensor
 
 
+def orthogonal_wavelets() -> tuple[str, ...]:
+    """Names of the wavelets for which :class:`WaveletTransform` is a tight frame."""
+    import pywt
+
+    return tuple(name for name in pywt.wavelist(kind="discrete") if pywt.Wavelet(name).orthogonal)
+
+
 class WaveletTransform:
     """Multi-level separable 2D transform W with zero extension, a tight frame: WᴴW = I.
 

@@ -1,0 +1,150 @@
+"""Our CG-SENSE and L1-wavelet beside sigpy's, on one problem, in one process, alternating."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from physics.masks import make_mask
+from physics.mri import CartesianMR, simulate_kspace
+from recon.measurement import Measurement, RunContext
+from recon.methods import get_method
+from recon.slicewise import zero_filled
+from recon.wavelets import WaveletTransform
+
+SHAPE, COILS, SLICES, ACCEL, NOISE = (256, 256), 8, 2, 4.0, 0.01
+CG_WEIGHT, CG_ITERATIONS = 0.01, 30
+WAVELET_WEIGHT, WAVELET_ITERATIONS = 0.005, 100
+
+
+@dataclass(frozen=True)
+class _Contest:
+    """Two functions from the measurement to (z, y, x) images, and the objective both minimise."""
+
+    name: str
+    ours: Callable[[Measurement], Tensor]
+    reference: Callable[[Measurement], Tensor]
+    objective: Callable[[Measurement, Tensor], float]
+
+
+def run(repeats: int = 3) -> list[dict[str, str | float]]:
+    """Time both methods and sigpy's apps; prints the objectives that both reach.
+
+    Returns:
+        Rows ``{"name", "ours_s", "reference_s", "ratio", "agreement"}``: median seconds, reference over ours,
+        and ‖ours − reference‖ / ‖reference‖ of the images.
+    """
+    measurement = problem()
+    weight = WAVELET_WEIGHT * float(zero_filled(measurement).abs().amax())
+    contests = [
+        _Contest("cg-sense", _our_cg, _sigpy_cg, _tikhonov_objective),
+        _Contest("l1-wavelet", _our_wavelet, lambda m: _sigpy_wavelet(m, weight), _wavelet_objective(weight)),
+    ]
+    return [_row(contest, measurement, repeats) for contest in contests]
+
+
+def problem() -> Measurement:
+    """An ellipse phantom with a phase, seen by birdcage coils, Poisson-sampled, with noise."""
+    from sigpy.mri import birdcage_maps
+
+    y, x = (torch.linspace(-1, 1, n) for n in SHAPE)
+    image = torch.zeros(SHAPE)
+    for cy, cx, ry, rx, value in ((0, 0, 0.8, 0.6, 1), (0.1, 0, 0.7, 0.5, -0.5), (-0.3, 0.2, 0.1, 0.15, 0.4)):
+        image += value * ((((y - cy) / ry) ** 2)[:, None] + ((x - cx) / rx) ** 2 < 1)
+    volume = torch.stack([image, image.flip(0)]) * torch.exp(1j * (x + 0.5 * y[:, None]))
+    maps = torch.from_numpy(np.asarray(birdcage_maps((COILS, *SHAPE)), np.complex64))
+    mask = make_mask("poisson", SHAPE, ACCEL).array
+    maps = maps.expand(SLICES, *maps.shape).contiguous()
+    data = simulate_kspace(volume, mask, maps, NOISE, torch.Generator().manual_seed(0))
+    return Measurement(data, CartesianMR(mask, maps), NOISE)
+
+
+def _row(contest: _Contest, measurement: Measurement, repeats: int) -> dict[str, str | float]:
+    ours, theirs = contest.ours(measurement), contest.reference(measurement)  # also warms both up
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(repeats):
+        for solve, seconds in zip((contest.ours, contest.reference), times, strict=True):
+            start = time.perf_counter()
+            solve(measurement)
+            seconds.append(time.perf_counter() - start)
+    agreement = float((ours - theirs).abs().square().sum().sqrt() / theirs.abs().square().sum().sqrt())
+    objectives = [contest.objective(measurement, image) for image in (ours, theirs)]
+    our_s, reference_s = (median(seconds) for seconds in times)
+    print(
+        f"{contest.name}: objective {objectives[0]:.6g} (sigpy {objectives[1]:.6g}), images differ by {agreement:.2g}"
+    )
+    return {
+        "name": contest.name,
+        "ours_s": our_s,
+        "reference_s": reference_s,
+        "ratio": reference_s / our_s,
+        "agreement": agreement,
+    }
+
+
+def _solve(measurement: Measurement, name: str, **options: float) -> Tensor:
+    method = get_method("MR", name)
+    return method.run(measurement, method.options(**options), RunContext()).mean
+
+
+def _our_cg(measurement: Measurement) -> Tensor:
+    return _solve(measurement, "cg-sense", weight=CG_WEIGHT, iterations=CG_ITERATIONS, tolerance=0.0)
+
+
+def _our_wavelet(measurement: Measurement) -> Tensor:
+    return _solve(measurement, "l1-wavelet", weight=WAVELET_WEIGHT, iterations=WAVELET_ITERATIONS, tolerance=1e-4)
+
+
+def _sigpy_cg(measurement: Measurement) -> Tensor:
+    from sigpy.mri.app import SenseRecon
+
+    apps = (
+        SenseRecon(data, maps, lamda=CG_WEIGHT, max_iter=CG_ITERATIONS, show_pbar=False)
+        for data, maps in _slices(measurement)
+    )
+    return torch.from_numpy(np.stack([app.run() for app in apps]))
+
+
+def _sigpy_wavelet(measurement: Measurement, weight: float) -> Tensor:
+    from sigpy.mri.app import L1WaveletRecon
+
+    apps = (
+        L1WaveletRecon(data, maps, weight, max_iter=WAVELET_ITERATIONS, show_pbar=False)
+        for data, maps in _slices(measurement)
+    )
+    return torch.from_numpy(np.stack([app.run() for app in apps]))
+
+
+def _slices(measurement: Measurement) -> list[tuple[np.ndarray, np.ndarray]]:
+    operator = measurement.operator
+    assert isinstance(operator, CartesianMR)
+    assert operator.coil_maps is not None
+    return list(zip(measurement.y.numpy(), operator.coil_maps.numpy(), strict=True))
+
+
+def _misfit(measurement: Measurement, image: Tensor) -> float:
+    return 0.5 * float((measurement.operator(image) - measurement.y).abs().square().sum())
+
+
+def _tikhonov_objective(measurement: Measurement, image: Tensor) -> float:
+    return _misfit(measurement, image) + 0.5 * CG_WEIGHT * float(image.abs().square().sum())
+
+
+def _wavelet_objective(weight: float) -> Callable[[Measurement, Tensor], float]:
+    transform = WaveletTransform(SHAPE)
+
+    def objective(measurement: Measurement, image: Tensor) -> float:
+        return _misfit(measurement, image) + weight * float(sum(c.abs().sum() for c in transform.analyse(image)))
+
+    return objective
+
+
+if __name__ == "__main__":
+    for row in run():
+        print(row)

@@ -1,0 +1,65 @@
+"""The command ``recon``. This package imports click and nothing heavy; commands import what they need when run."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+import click
+
+from recon.cli.inspect import info, methods
+from recon.cli.mri import mri
+from recon.cli.options import SETTINGS
+from recon.cli.simulate import simulate
+from recon.cli.svct import svct
+from recon.errors import InputError, RunError
+
+
+@click.group(context_settings=SETTINGS)
+@click.version_option(package_name="meddiffusion-recon", prog_name="recon")
+def cli() -> None:
+    """Reconstruct CT and MR volumes from too few measurements.
+
+    \b
+    recon svct --views 40 --input case.nii.gz     40 X-ray views of a CT volume
+    recon mri --mask poisson --accel 8            one eighth of k-space, shipped sample
+    recon info case.nii.gz                        what a file is
+
+    Each run writes a folder with the volume (recon.nii.gz), its figures (result.json) and a page to look at
+    (report.html). Exit codes: 0 done, 2 wrong input or options, 1 the run failed, 130 interrupted.
+
+    Shell completion: eval "$(_RECON_COMPLETE=bash_source recon)" in bash, zsh_source in zsh.
+    """
+
+
+for command in (svct, mri, simulate, methods, info):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; errors become one line and an exit code, signals leave nothing half written."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        cli.main(standalone_mode=False)
+    except InputError as error:
+        _fail(str(error), 2)
+    except RunError as error:
+        _fail(str(error), 1)
+    except click.ClickException as error:
+        hint = f" (see {error.ctx.command_path} --help)" if isinstance(error, click.UsageError) and error.ctx else ""
+        _fail(error.format_message() + hint, error.exit_code if isinstance(error, click.UsageError) else 2)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted; nothing was written", 130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"recon: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """SIGTERM ends a run as Ctrl-C does, so that temporary files are removed."""
+    raise KeyboardInterrupt

@@ -1,0 +1,102 @@
+"""What a command prints: progress and notes on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from recon.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from recon.measurement import Progress
+
+_COLUMNS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "residual": "data residual"}
+
+
+@contextmanager
+def progress_bar(title: str, quiet: bool) -> Iterator[Progress]:
+    """A progress callback that draws a bar with iteration, residual and time left on a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda iteration, total, residual: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("residual {task.fields[residual]:.2e}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None, residual=float("nan"))
+        yield lambda iteration, total, residual: bar.update(task, completed=iteration, total=total, residual=residual)
+
+
+def say(message: str, quiet: bool = False) -> None:
+    """A line on standard error."""
+    if not quiet:
+        click.echo(message, err=True)
+
+
+def show_result(result: dict[str, Any], folder: Path, as_json: bool, quiet: bool) -> None:
+    """The metrics against the direct method's, and as the last line where the report lies."""
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    if quiet:
+        click.echo(str(folder))
+        return
+    rows = {result["baseline"]["method"]: result["baseline"], result["method"]: result["metrics"]}
+    shown = [key for key in _COLUMNS if any(row.get(key) is not None for row in rows.values())]
+    click.echo(f"{'':16}" + "".join(f"{_COLUMNS[key]:>16}" for key in shown))
+    for name, row in rows.items():
+        click.echo(f"{name:16}" + "".join(f"{_figure(key, row.get(key)):>16}" for key in shown))
+    if result["true_acceleration"]:
+        click.echo(f"true acceleration {result['true_acceleration']:.3f}")
+    click.echo(f"{result['seconds']:.1f} s on {result['device']}, at most {result['peak_rss_mb']:.0f} MB of memory")
+    click.echo(f"report: {folder / 'report.html'}")
+
+
+def _figure(key: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return {"psnr": f"{value:.2f}", "ssim": f"{value:.4f}"}.get(key, f"{value:.3g}")
+
+
+@contextmanager
+def memory_errors(needed: int | None = None) -> Iterator[None]:
+    """Refuse a run that would not fit in memory, and turn an allocation that failed into one line."""
+    from recon.memory import available_bytes
+
+    free = available_bytes()
+    if needed is not None and needed > free:
+        raise InputError(
+            f"the volume needs about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; "
+            "use a smaller volume, fewer views, or a machine with more memory"
+        )
+    try:
+        yield
+    except MemoryError:
+        raise RunError("out of memory; use a smaller volume or fewer views") from None
+    except RuntimeError as error:
+        if "alloc" not in str(error) and "out of memory" not in str(error):
+            raise
+        raise RunError(f"out of memory: {' '.join(str(error).split())[:200]}") from None
+
+
+def default_folder(source: Path, task: str, method: str) -> Path:
+    """``recon-CASE-TASK-METHOD`` in the working folder."""
+    name = source.name
+    for suffix in (".gz", ".nii", ".h5", ".hdf5", ".npy", ".npz"):
+        name = name.removesuffix(suffix)
+    return Path(f"recon-{name or os.path.basename(source.resolve())}-{task}-{method}")

@@ -1,0 +1,88 @@
+"""``recon methods`` and ``recon info``: what there is, and what a file is."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from recon.cli.options import PATH
+from recon.errors import InputError
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def methods(name: str | None, as_json: bool) -> None:
+    """List the methods, or the options of the method NAME."""
+    from recon.methods import method_names
+    from recon.volume import Modality
+
+    table = {
+        modality: {each: _describe(modality, each) for each in method_names(modality) if name in (None, each)}
+        for modality in cast(tuple[Modality, ...], ("CT", "MR"))
+    }
+    if not any(table.values()):
+        known = ", ".join(sorted({*method_names("CT"), *method_names("MR")}))
+        raise InputError(f"{name}: no such method; there are {known}")
+    if as_json:
+        click.echo(json.dumps(table, indent=2))
+        return
+    for modality, entries in table.items():
+        if entries:
+            click.echo(f"{modality} (recon {'svct' if modality == 'CT' else 'mri'} --method NAME)")
+        for each, facts in entries.items():
+            click.echo(f"  {each:12} {facts['summary']}")
+            if name:
+                _print_details(facts)
+
+
+def _describe(modality: Any, name: str) -> dict[str, Any]:
+    from recon.methods import get_method
+
+    method = get_method(modality, name)
+    options = {
+        field.name.replace("_", "-"): {
+            "type": str(field.type),
+            "default": field.default,
+            "help": field.metadata.get("help", ""),
+        }
+        for field in dataclasses.fields(method.options)
+    }
+    return {"summary": method.summary, "reference": method.reference, "options": options}
+
+
+def _print_details(facts: dict[str, Any]) -> None:
+    click.echo(f"    {facts['reference']}")
+    for key, option in facts["options"].items():
+        default = "auto" if option["default"] is None else option["default"]
+        click.echo(f"    --set {key}={default}   {option['help']}")
+
+
+@click.command()
+@click.argument("path", type=PATH)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def info(path: Path, as_json: bool) -> None:
+    """Tell what a file or folder is, and what the suite would do with it."""
+    from recon.io.detect import describe
+
+    facts = describe(path)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(facts), indent=2, default=str))
+    else:
+        for key, value in dataclasses.asdict(facts).items():
+            if value not in (None, "", (), {}):
+                click.echo(f"{key.replace('_', ' '):12} {_text(value)}")
+    if facts.problem:
+        raise InputError(facts.problem)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {_text(item)}" for key, item in value.items())
+    if isinstance(value, tuple | list):
+        return ", ".join(_text(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,282 @@
+"""What a file is, by its content; what the suite would do with it; and one reader for whatever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from recon.errors import InputError
+from recon.io.checks import require_file
+from recon.io.hdf5 import is_hdf5, open_hdf5
+from recon.io.orientation import axis_codes, spacing_of
+
+if TYPE_CHECKING:
+    from recon.io.sinogram import Sinogram
+    from recon.kspace import KSpace
+    from recon.volume import Modality, Volume
+
+Kind = Literal["nifti", "dicom", "sinogram", "kspace", "numpy"]
+
+_READABLE = (
+    "NIfTI (.nii, .nii.gz), a folder of DICOM slices, a sinogram in HDF5, k-space (fastMRI or ISMRMRD HDF5, .npy, .npz)"
+)
+_HU_LIKE = -500.0  # MR magnitudes are not negative; air in CT is near -1000
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """What ``recon info`` tells of a file. Plain values throughout: ``dataclasses.asdict`` gives JSON.
+
+    Attributes:
+        path: the file or folder.
+        kind: what it is, in words.
+        format: the file format, in words.
+        shape: size along the axes as stored.
+        axes: names of these axes.
+        orientation: directions in which a volume's axes grow, such as ``"LPS"``; None if the file does not say.
+        spacing_mm: voxel size along i, j, k (volumes as stored) or x, y, z (images of raw data), mm.
+        dtype: type of the stored values; None where formats rescale them.
+        value_range: lowest and highest value (of a complex array: magnitude).
+        modality: ``CT`` or ``MR``, and whether this is a guess.
+        details: what else the file says.
+        would: one sentence on what the suite would do with it.
+        problem: why it cannot be used, or None.
+    """
+
+    path: str
+    kind: str
+    format: str
+    shape: tuple[int, ...] = ()
+    axes: str = ""
+    orientation: str | None = None
+    spacing_mm: tuple[float, float, float] | None = None
+    dtype: str | None = None
+    value_range: tuple[float, float] | None = None
+    modality: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+    would: str = ""
+    problem: str | None = None
+
+
+def describe(path: Path) -> FileInfo:
+    """What ``path`` is. A file that is known but cannot be used is described with its ``problem``.
+
+    Raises:
+        InputError: it does not exist, or is of no known kind.
+    """
+    kind = detect(path)
+    describers: dict[Kind, tuple[FileInfo, Callable[[FileInfo], FileInfo]]] = {
+        "nifti": (FileInfo(str(path), "volume", "NIfTI"), _describe_nifti),
+        "dicom": (FileInfo(str(path), "DICOM folder", "DICOM"), _describe_dicom),
+        "sinogram": (FileInfo(str(path), "sinogram", "HDF5", modality="CT"), _describe_sinogram),
+        "kspace": (FileInfo(str(path), "k-space", "HDF5", modality="MR"), _describe_kspace),
+        "numpy": (FileInfo(str(path), "array", "NumPy", modality="MR (a guess)"), _describe_numpy),
+    }
+    blank, describer = describers[kind]
+    try:
+        return describer(blank)
+    except InputError as error:
+        return replace(blank, problem=str(error), would="Nothing: it cannot be read as it is.")
+
+
+def read_any(
+    path: Path, modality: Modality, *, axes: str | None = None, series: str | None = None
+) -> Volume | KSpace | Sinogram:
+    """Whatever ``path`` holds, read by the reader for it.
+
+    Args:
+        path: the file or folder.
+        modality: ``CT`` takes volumes and sinograms, ``MR`` volumes and k-space.
+        axes: axis order of an .npy or .npz array.
+        series: which DICOM series of a folder, as :func:`recon.io.dicom.read_series`.
+
+    Raises:
+        InputError: an unusable file, a kind that does not go with ``modality``, or an option that does not go
+            with the kind.
+    """
+    kind = detect(path)
+    _check_options(path, kind, modality, axes, series)
+    if kind == "nifti":
+        from recon.io.nifti import read_volume
+
+        return read_volume(path, modality)
+    if kind == "dicom":
+        from recon.io.dicom import read_series
+
+        return read_series(path, modality, series)
+    if kind == "sinogram":
+        from recon.io.sinogram import read_sinogram
+
+        return read_sinogram(path)
+    from recon.io.kspace import read_kspace
+
+    return read_kspace(path, axes)
+
+
+def detect(path: Path) -> Kind:
+    """The kind of a file or folder, from its first bytes; of damaged ones, from the name where it is telling.
+
+    Raises:
+        InputError: it does not exist, or is of no known kind.
+    """
+    from recon.io.kspace_numpy import is_numpy
+    from recon.io.nifti import is_nifti
+
+    if path.is_dir():
+        return "dicom"
+    require_file(path)
+    if is_hdf5(path):
+        return _hdf5_kind(path)
+    if is_nifti(path) or path.name.lower().endswith((".nii", ".nii.gz")):
+        return "nifti"
+    if is_numpy(path) or path.suffix.lower() in (".npy", ".npz"):
+        return "numpy"
+    if _is_dicom_file(path):
+        raise InputError(f"{path}: a single DICOM file; give the folder that holds the series")
+    raise InputError(f"{path}: of no known kind; the suite reads {_READABLE}")
+
+
+def _hdf5_kind(path: Path) -> Kind:
+    from recon.io.kspace import hdf5_kind
+
+    with open_hdf5(path) as file:
+        if hdf5_kind(file) is not None:
+            return "kspace"
+        if "sinogram" in file or file.attrs.get("format") == "recon-sinogram":
+            return "sinogram"
+        held = ", ".join(sorted(file)[:5]) or "nothing"
+    raise InputError(f"{path}: an HDF5 file with neither 'sinogram' nor 'kspace' nor ISMRMRD data; it holds {held}")
+
+
+def _is_dicom_file(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+
+
+def _check_options(path: Path, kind: Kind, modality: Modality, axes: str | None, series: str | None) -> None:
+    if modality == "CT" and kind in ("kspace", "numpy"):
+        raise InputError(f"{path}: k-space or a bare array; CT needs a volume (NIfTI, DICOM) or a sinogram")
+    if modality == "MR" and kind == "sinogram":
+        raise InputError(f"{path}: a CT sinogram; MR needs a volume (NIfTI, DICOM) or k-space")
+    if axes is not None and kind != "numpy":
+        raise InputError(f"--axes {axes}: is for .npy and .npz files; {path} states its axes itself")
+    if series is not None and kind != "dicom":
+        raise InputError(f"--series {series}: is for DICOM folders; {path} is a file")
+
+
+def _describe_nifti(info: FileInfo) -> FileInfo:
+    from recon.io.nifti import load_stored
+
+    stored = load_stored(Path(info.path), None)
+    low, high = float(stored.array.min()), float(stored.array.max())
+    modality = "CT" if low <= _HU_LIKE else "MR" if low >= 0 and high > 1 else None
+    placed = bool(stored.header["sform_code"] or stored.header["qform_code"])
+    return replace(
+        info,
+        shape=stored.array.shape,
+        axes="i, j, k",
+        orientation=axis_codes(stored.affine) if placed else None,
+        spacing_mm=spacing_of(stored.affine),
+        dtype=str(stored.header.get_data_dtype()),
+        value_range=(low, high),
+        modality=modality and f"{modality} (a guess from the values)",
+        would=_would_with_volume(modality),
+    )
+
+
+def _describe_dicom(info: FileInfo) -> FileInfo:
+    from recon.io.dicom import read_series
+    from recon.io.dicom_files import list_series, scan_folder
+
+    folder = Path(info.path)
+    found = scan_folder(folder)
+    details = {"series": list_series(found)}
+    if len(found) > 1:
+        return replace(info, details=details, would="Ask which series to take: --series and the end of its UID.")
+    header = next(iter(found.values()))[0]
+    modality = header.get("Modality")
+    if modality not in ("CT", "MR"):
+        raise InputError(f"{folder}: the series is {modality or 'of no modality'}; the suite takes CT and MR")
+    volume = read_series(folder, modality)
+    assert volume.source is not None
+    return replace(
+        info,
+        kind="DICOM series",
+        shape=volume.source.shape,
+        axes="columns, rows, slices",
+        orientation=axis_codes(volume.source.affine),
+        spacing_mm=spacing_of(volume.source.affine),
+        value_range=(float(volume.data.min()), float(volume.data.max())),
+        modality=modality,
+        details=details,
+        would=_would_with_volume(modality),
+    )
+
+
+def _describe_sinogram(info: FileInfo) -> FileInfo:
+    from physics.geometry import geometry_from_dict
+    from recon.io.sinogram import read_sinogram
+
+    sinogram = read_sinogram(Path(info.path))
+    return replace(
+        info,
+        shape=tuple(sinogram.data.shape),
+        axes="slices, views, cells",
+        orientation=axis_codes(sinogram.affine),
+        spacing_mm=spacing_of(sinogram.affine),
+        value_range=(float(sinogram.data.min()), float(sinogram.data.max())),
+        details={"geometry": geometry_from_dict(sinogram.geometry).describe(), "volume (z, y, x)": sinogram.shape},
+        would="recon svct --sinogram would reconstruct it; without a truth, it reports the data residual.",
+    )
+
+
+def _describe_kspace(info: FileInfo) -> FileInfo:
+    from recon.io.kspace import read_kspace
+
+    kspace = read_kspace(Path(info.path))
+    assert kspace.source is not None
+    magnitude = kspace.data.abs()
+    sampled = 1.0 if kspace.mask is None else float(kspace.mask.float().mean())
+    oriented = kspace.meta.get("orientation_known", kspace.source.format == "hdf5")
+    return replace(
+        info,
+        format={"fastmri": "fastMRI HDF5", "ismrmrd": "ISMRMRD HDF5"}.get(kspace.source.format, "HDF5 of this suite"),
+        shape=tuple(kspace.data.shape),
+        axes="slices, coils, y, x",
+        orientation=axis_codes(kspace.affine) if oriented else None,
+        spacing_mm=spacing_of(kspace.affine) if kspace.meta.get("spacing_known") else None,
+        dtype="complex64",
+        value_range=(float(magnitude.min()), float(magnitude.max())),
+        details={"sampled": round(sampled, 4), "image (y, x)": kspace.image_shape, **kspace.meta},
+        would=_would_with_kspace(fully_sampled=kspace.mask is None),
+    )
+
+
+def _describe_numpy(info: FileInfo) -> FileInfo:
+    from recon.io.kspace_numpy import array_shapes
+
+    arrays = array_shapes(Path(info.path))
+    usable = {name: (shape, dtype) for name, (shape, dtype) in arrays.items() if np.dtype(dtype).kind == "c"}
+    details = {name: f"{dtype} {shape}" for name, (shape, dtype) in arrays.items()}
+    if not usable:
+        problem = f"{info.path}: no complex array, so no k-space; an image must be a NIfTI file"
+        return replace(info, modality=None, details=details, would="Nothing: it holds no k-space.", problem=problem)
+    shape, dtype = usable.get("kspace", next(iter(usable.values())))
+    would = "recon mri would take it as k-space once --axes states its axis order, such as --axes cyx."
+    return replace(info, kind="k-space (by its complex values)", shape=shape, dtype=dtype, details=details, would=would)
+
+
+def _would_with_volume(modality: str | None) -> str:
+    ct = "recon svct would simulate sparse-view projections of it and reconstruct these"
+    mr = "recon mri would simulate undersampled k-space from it and reconstruct that"
+    return {"CT": f"{ct}.", "MR": f"{mr}."}.get(modality or "", f"{ct}; {mr}: say which it is by the command.")
+
+
+def _would_with_kspace(*, fully_sampled: bool) -> str:
+    if fully_sampled:
+        return "recon mri would undersample it with the mask you choose and reconstruct that."
+    return "recon mri would reconstruct it as it was sampled; without a truth, it reports the data residual."

@@ -1,0 +1,110 @@
+"""A result as a DICOM series that is derived from the slices it was made of (DICOM PS3.3, C.7.6.1 and C.12)."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recon.errors import InputError
+from recon.io.dicom_files import damaged_file
+from recon.io.orientation import from_canonical
+
+if TYPE_CHECKING:
+    from recon.volume import Volume
+
+_INT16 = np.iinfo(np.int16)
+_MR_FINE = 1000.0  # magnitudes up to here would lose precision as integers and are spread over int16
+_OF_THE_SOURCE_PIXELS = (
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "SmallestImagePixelValue",
+    "LargestImagePixelValue",
+    "SmallestPixelValueInSeries",
+    "LargestPixelValueInSeries",
+    "IconImageSequence",
+    "ModalityLUTSequence",
+    "VOILUTSequence",
+)
+_OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
+
+
+def write_series(folder: Path, volume: Volume, description: str) -> None:
+    """Write ``volume`` as int16 slices with the headers of the DICOM series it was read from.
+
+    Patient, study, frame of reference and positions are kept; series and instances get new UIDs (derived from
+    source and content, so that the same run writes the same files), ImageType is DERIVED\\SECONDARY. CT is
+    stored as HU rounded to 1; MR with a slope that spreads small magnitudes. Private tags are dropped.
+
+    Args:
+        folder: made if need be; gets ``IM00001.dcm`` and so on.
+        volume: on the grid of its DICOM source.
+        description: SeriesDescription and DerivationDescription.
+
+    Raises:
+        InputError: the volume was not read from DICOM, or the source's files are gone.
+    """
+    source = volume.source
+    if source is None or source.format != "dicom":
+        raise InputError(f"{source.path if source else 'the volume'}: DICOM output needs DICOM input, for its headers")
+    array, affine = from_canonical(volume.data.numpy(), volume.affine, source.affine)
+    if array.shape != source.shape or not np.allclose(affine, source.affine, atol=1e-4):
+        raise ValueError(f"the volume is no longer on the grid of its source {source.path}")
+    slices = np.ascontiguousarray(array.T)
+    slope = _slope(slices, volume.modality)
+    stored = np.clip(np.rint(slices / slope), _INT16.min, _INT16.max).astype("<i2")
+    identity = hashlib.sha256(stored.tobytes() + description.encode()).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, (path, pixels) in enumerate(zip(source.header["files"], stored, strict=True), start=1):
+        dataset = _derived(path, description, identity)
+        _set_pixels(dataset, pixels, slope, volume.modality)
+        dataset.save_as(folder / f"IM{index:05d}.dcm", enforce_file_format=True)
+
+
+def _slope(values: np.ndarray, modality: str) -> float:
+    top = float(np.abs(values).max())
+    if modality == "CT" or _MR_FINE <= top <= _INT16.max:
+        return 1.0
+    return float(f"{(top or 1.0) / _INT16.max * 1.0001:.8g}")  # a decimal string of DICOM holds 16 characters
+
+
+def _derived(path: Path, description: str, identity: str) -> Any:
+    """The header of the source slice ``path``, made that of a slice of the new series."""
+    from pydicom import dcmread
+    from pydicom.dataset import Dataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    if not path.is_file():
+        raise InputError(f"{path}: the source slice is gone; its header is needed for DICOM output")
+    with damaged_file(path):
+        dataset = dcmread(path, stop_before_pixels=True)
+        dataset.remove_private_tags()  # which decodes every value, too
+    original = Dataset()
+    original.ReferencedSOPClassUID, original.ReferencedSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
+    dataset.SourceImageSequence = [original]
+    dataset.ImageType = ["DERIVED", "SECONDARY", *list(dataset.get("ImageType") or [])[2:]]
+    dataset.SOPInstanceUID = generate_uid(entropy_srcs=[str(dataset.SOPInstanceUID), identity])
+    dataset.SeriesInstanceUID = generate_uid(entropy_srcs=[str(dataset.SeriesInstanceUID), identity])
+    dataset.SeriesDescription = description[:64]  # LO
+    dataset.DerivationDescription = description[:1024]  # ST
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    return dataset
+
+
+def _set_pixels(dataset: Any, pixels: np.ndarray, slope: float, modality: str) -> None:
+    for keyword in _OF_THE_SOURCE_PIXELS:
+        if keyword in dataset:
+            delattr(dataset, keyword)
+    for group in _OVERLAY_GROUPS:
+        for element in list(dataset.group_dataset(group)):
+            del dataset[element.tag]
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 16, 15, 1
+    dataset.RescaleSlope, dataset.RescaleIntercept = f"{slope:.8g}", "0"
+    dataset.RescaleType = "HU" if modality == "CT" else "US"
+    dataset.add_new("PixelData", "OW", pixels.tobytes())

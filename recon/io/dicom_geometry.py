@@ -1,0 +1,136 @@
+"""Where DICOM slices lie in space: their order, their spacing, and what makes them no regular grid.
+
+Geometry of the Image Plane module, DICOM PS3.3 section C.7.6.2; DICOM's axes are LPS, the affine is RAS+.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recon.errors import InputError
+from recon.io.orientation import MAX_SHEAR
+
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_DRIFT = 0.2
+"""Tolerated distance of a slice from its place on the regular grid, in slice spacings: rounded positions stay
+below it, and a missing slice among three or more shifts a neighbour by a third of a spacing at least."""
+_ROUNDING = 0.1
+"""Positions are often rounded to this many mm."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Slices in ascending order along the normal, and the (4, 4) affine of the (column, row, slice) array."""
+
+    headers: list[Any]
+    affine: np.ndarray
+
+
+def stack_slices(folder: Path, headers: list[Any]) -> Stack:
+    """Sort the slices of one series by position.
+
+    Raises:
+        InputError: missing or differing orientation, size or pixel spacing; two slices at one position; a gap;
+            a tilted gantry (slices shifted sideways).
+    """
+    orientation = _common(folder, headers, "ImageOrientationPatient", 6, 1e-4).reshape(2, 3)
+    spacing = _common(folder, headers, "PixelSpacing", 2, 1e-4)
+    for keyword in ("Rows", "Columns"):
+        _common(folder, headers, keyword, 1, 0)
+    row, column = _unit_vectors(folder, orientation)
+    normal = np.cross(row, column)
+    positions = np.stack([_numbers(folder, header, "ImagePositionPatient", 3) for header in headers])
+    order = np.argsort(positions @ normal, kind="stable")
+    step = _step(folder, [headers[k] for k in order], positions[order], normal)
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = row * spacing[1], column * spacing[0]
+    affine[:3, 2], affine[:3, 3] = step, positions[order[0]]
+    return Stack([headers[k] for k in order], _LPS_TO_RAS @ affine)
+
+
+def _step(folder: Path, headers: list[Any], positions: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    """The vector from a slice to the next, along the normal, mm."""
+    if len(headers) == 1:
+        return normal * _thickness(folder, headers[0])
+    distances = positions @ normal
+    gaps = np.diff(distances)
+    typical = float(np.median(gaps))
+    if gaps.min() <= _DRIFT * max(typical, 1e-3):
+        where = int(gaps.argmin())
+        raise InputError(
+            f"{folder}: {_names(headers, where)} lie at the same position ({distances[where]:.2f} mm): "
+            "several phases or echoes, or a slice twice; keep one of each position"
+        )
+    mean = float(gaps.mean())
+    if np.abs(distances - distances[0] - mean * np.arange(len(headers))).max() > _DRIFT * typical:
+        where = int(np.abs(gaps - typical).argmax())
+        raise InputError(
+            f"{folder}: the slices are not evenly spaced: {gaps[where]:.2f} mm between {_names(headers, where)} (at "
+            f"{distances[where]:.2f} mm), {typical:.2f} mm elsewhere; is a slice missing?"
+        )
+    _refuse_tilt(folder, positions, normal)
+    return normal * mean
+
+
+def _refuse_tilt(folder: Path, positions: np.ndarray, normal: np.ndarray) -> None:
+    steps = positions - positions[0]
+    sideways = np.linalg.norm(steps - np.outer(steps @ normal, normal), axis=1).max()
+    height = float((steps @ normal)[-1])
+    if sideways > MAX_SHEAR * height + _ROUNDING:
+        angle = np.degrees(np.arctan2(sideways, height))
+        raise InputError(
+            f"{folder}: the slices are shifted sideways by up to {sideways:.1f} mm (gantry tilt of {angle:.1f} "
+            "degrees); resample the series to right angles first"
+        )
+
+
+def _thickness(folder: Path, header: Any) -> float:
+    for keyword in ("SpacingBetweenSlices", "SliceThickness"):
+        if header.get(keyword):
+            return abs(float(_numbers(folder, header, keyword, 1)[0]))
+    raise InputError(f"{folder}: a single slice without SliceThickness: its depth in mm is unknown")
+
+
+def _unit_vectors(folder: Path, orientation: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(orientation, axis=1, keepdims=True)
+    if (np.abs(lengths - 1) > 1e-2).any() or abs(float(orientation[0] @ orientation[1])) > MAX_SHEAR:
+        raise InputError(
+            f"{folder}: ImageOrientationPatient is {orientation.ravel().tolist()}, not two unit vectors at 90 degrees"
+        )
+    return orientation / lengths
+
+
+def _common(folder: Path, headers: list[Any], keyword: str, count: int, tolerance: float) -> np.ndarray:
+    """The numbers under ``keyword``, which all slices must share."""
+    values = np.stack([_numbers(folder, header, keyword, count) for header in headers])
+    different = np.flatnonzero(np.abs(values - values[0]).max(axis=1) > tolerance)
+    if len(different):
+        raise InputError(
+            f"{folder}: {keyword} differs between {_name(headers[0])} and {_name(headers[different[0]])}; "
+            "the slices of a volume share it"
+        )
+    if count < 6 and values[0].min() <= 0:
+        raise InputError(f"{folder}: {keyword} is {values[0].tolist()}; it must be positive")
+    return np.asarray(values[0])
+
+
+def _numbers(folder: Path, header: Any, keyword: str, count: int) -> np.ndarray:
+    try:
+        values = np.atleast_1d(np.asarray(header.get(keyword), float))
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.shape != (count,) or not np.isfinite(values).all():
+        raise InputError(f"{folder}: {_name(header)} has no valid {keyword}, which places a slice in space")
+    return values
+
+
+def _names(headers: list[Any], first: int) -> str:
+    return f"{_name(headers[first])} and {_name(headers[first + 1])}"
+
+
+def _name(header: Any) -> str:
+    return Path(header.filename).name

@@ -1,0 +1,116 @@
+"""k-space files in, of any of the formats that are known, told apart by their content; and out, in one format.
+
+Files written here have fastMRI's layout (dataset ``kspace`` (z, y, x) for one coil, else (z, coils, y, x), and
+``reconstruction_esc`` or ``_rss`` where there is a reference), a (y, x) ``mask``, and the root attributes
+``format`` = "recon-kspace", ``version``, ``affine``, ``image_shape``, ``simulated`` and ``meta`` (JSON).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recon.errors import InputError
+from recon.io.checks import require_file
+from recon.io.hdf5 import is_hdf5, open_hdf5, read_affine, read_json
+from recon.io.kspace_checks import RawKSpace, checked_kspace
+from recon.io.kspace_fastmri import read_coils, read_fastmri, read_mask, read_reference
+from recon.io.kspace_ismrmrd import find_group, read_ismrmrd
+from recon.io.kspace_numpy import is_numpy, read_numpy
+from recon.io.orientation import check_affine
+
+if TYPE_CHECKING:
+    import h5py
+
+    from recon.kspace import KSpace
+
+FORMAT, VERSION = "recon-kspace", 1
+
+
+def read_kspace(path: Path, axes: str | None = None) -> KSpace:
+    """The k-space in a fastMRI or ISMRMRD file, in one of our own, or in an .npy or .npz file.
+
+    Args:
+        path: the file; its content, not its name, decides how it is read.
+        axes: axis order of an .npy or .npz array, such as ``"cyx"``; only for those.
+
+    Raises:
+        InputError: an unknown or damaged file, or data that are no usable k-space.
+    """
+    require_file(path)
+    if is_numpy(path):
+        return checked_kspace(read_numpy(path, axes))
+    if not is_hdf5(path):
+        raise InputError(f"{path}: no k-space file; it must be fastMRI or ISMRMRD HDF5, .npy or .npz")
+    if axes is not None:
+        raise InputError(f"--axes {axes}: is for .npy and .npz files; {path} states its axes itself")
+    with open_hdf5(path) as file:
+        raw = _read_hdf5(path, file)
+    return checked_kspace(raw)
+
+
+def write_kspace(path: Path, kspace: KSpace) -> None:
+    """Write k-space; the file need not exist yet (see :mod:`recon.io.atomic` for the way to a final name)."""
+    import h5py
+
+    data = kspace.data.numpy().astype(np.complex64, copy=False)
+    single = data.shape[1] == 1
+    with h5py.File(path, "w") as file:
+        file.create_dataset("kspace", data=data[:, 0] if single else data)
+        if kspace.mask is not None:
+            file.create_dataset("mask", data=kspace.mask.numpy().astype(np.uint8))
+        if kspace.reference is not None:
+            file.create_dataset(f"reconstruction_{'esc' if single else 'rss'}", data=kspace.reference.numpy())
+        if kspace.image_shape is not None:
+            file.attrs["image_shape"] = np.asarray(kspace.image_shape, np.int64)
+        file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
+        file.attrs["affine"] = np.asarray(kspace.affine, float)
+        file.attrs["simulated"] = bool(kspace.meta.get("simulated", False))
+        file.attrs["meta"] = json.dumps(kspace.meta)
+
+
+def hdf5_kind(file: h5py.File) -> str | None:
+    """``"own"``, ``"fastmri"`` or ``"ismrmrd"``, or None if the file holds no k-space."""
+    if file.attrs.get("format") == FORMAT:
+        return "own"
+    if "kspace" in file:
+        return "fastmri"
+    return "ismrmrd" if find_group(file) is not None else None
+
+
+def _read_hdf5(path: Path, file: h5py.File) -> RawKSpace:
+    kind = hdf5_kind(file)
+    if kind == "own":
+        return _read_own(path, file)
+    if kind == "fastmri":
+        return read_fastmri(path, file)
+    group = find_group(file)
+    if group is None:
+        raise InputError(f"{path}: holds no k-space ('kspace' or an ISMRMRD table), but {', '.join(file) or 'nothing'}")
+    return read_ismrmrd(path, group)
+
+
+def _read_own(path: Path, file: h5py.File) -> RawKSpace:
+    if file.attrs.get("version") != VERSION:
+        raise InputError(f"{path}: k-space format version {file.attrs.get('version')}; this program reads {VERSION}")
+    data = read_coils(path, file)
+    affine = read_affine(path, file.attrs)
+    check_affine(path, affine)
+    meta = read_json(path, file.attrs, "meta") | {"simulated": bool(file.attrs.get("simulated", False))}
+    reference = read_reference(path, file, data.shape[1])
+    return RawKSpace(path, "hdf5", data, affine, read_mask(path, file), _shape(path, file.attrs), reference, meta)
+
+
+def _shape(path: Path, attributes: Any) -> tuple[int, int] | None:
+    if "image_shape" not in attributes:
+        return None
+    try:
+        y, x = (int(n) for n in attributes["image_shape"])
+    except (TypeError, ValueError):
+        y = x = 0
+    if min(y, x) < 1:
+        raise InputError(f"{path}: the attribute 'image_shape' must be two positive numbers (y, x)")
+    return y, x

@@ -1,0 +1,99 @@
+"""The ISMRMRD header (XML), which ISMRMRD and fastMRI files carry: matrix, field of view, trajectory.
+
+Schema: https://github.com/ismrmrd/ismrmrd (schema/ismrmrd.xsd). Documents with a DOCTYPE are refused, so no
+entity is ever expanded and nothing outside the file is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from recon.errors import InputError
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The first encoding of a header. In every triple: readout, phase encoding, partition or slice.
+
+    Attributes:
+        matrix: samples of the encoded k-space.
+        field_of_view: of the encoded k-space, mm.
+        image_field_of_view: of the image to be reconstructed, mm: smaller where readout or phase were oversampled.
+        trajectory: ``"cartesian"``, ``"radial"``, …
+        centre: (phase encoding, partition) step of zero frequency; None where not stated.
+    """
+
+    matrix: tuple[int, int, int]
+    field_of_view: Triple
+    image_field_of_view: Triple
+    trajectory: str
+    centre: tuple[int | None, int | None]
+
+    def pixel_size(self, rows: int, columns: int) -> tuple[float, float]:
+        """(y, x) in mm of the image of k-space with ``rows`` readout samples and ``columns`` phase encodings."""
+        return self.field_of_view[0] / rows, self.field_of_view[1] / columns
+
+    def image_shape(self, rows: int, columns: int) -> tuple[int, int]:
+        """(y, x) pixels, at that size, of the image's field of view."""
+        y, x = self.pixel_size(rows, columns)
+        return max(round(self.image_field_of_view[0] / y), 1), max(round(self.image_field_of_view[1] / x), 1)
+
+
+class _NoDoctype(ElementTree.TreeBuilder):
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        raise ValueError("a DOCTYPE is not allowed")
+
+
+def parse_encoding(path: Path, xml: bytes | str) -> Encoding:
+    """The first encoding in an ISMRMRD header; :class:`InputError` if it is not one."""
+    try:
+        root = ElementTree.fromstring(xml, parser=ElementTree.XMLParser(target=_NoDoctype()))
+        encoding = _child(root, "encoding")
+        encoded, recon = _child(encoding, "encodedSpace"), _child(encoding, "reconSpace")
+        result = Encoding(
+            matrix=_integers(_child(encoded, "matrixSize")),
+            field_of_view=_triple(_child(encoded, "fieldOfView_mm")),
+            image_field_of_view=_triple(_child(recon, "fieldOfView_mm")),
+            trajectory=(_child(encoding, "trajectory").text or "").strip().lower(),
+            centre=(_centre(encoding, "kspace_encoding_step_1"), _centre(encoding, "kspace_encoding_step_2")),
+        )
+    except (ElementTree.ParseError, ValueError, UnicodeError) as error:
+        raise InputError(f"{path}: the ISMRMRD header is damaged ({error})") from error
+    if min(result.matrix) < 1 or min(*result.field_of_view, *result.image_field_of_view) <= 0:
+        raise InputError(f"{path}: the ISMRMRD header has a matrix or field of view that is not positive")
+    return result
+
+
+def image_affine(spacing: Triple) -> np.ndarray:
+    """(4, 4) affine of an image whose voxel size (x, y, z) in mm is all that is known of its place."""
+    return np.diag([*spacing, 1.0])
+
+
+def _child(element: ElementTree.Element, name: str) -> ElementTree.Element:
+    found = element.find(f"{{*}}{name}")
+    if found is None:
+        raise ValueError(f"no {name}")
+    return found
+
+
+def _triple(element: ElementTree.Element) -> Triple:
+    x, y, z = (float(_child(element, axis).text or "") for axis in "xyz")
+    if not np.isfinite((x, y, z)).all():
+        raise ValueError(f"a size of {x} x {y} x {z}")
+    return x, y, z
+
+
+def _integers(element: ElementTree.Element) -> tuple[int, int, int]:
+    x, y, z = (int(value) for value in _triple(element))
+    return x, y, z
+
+
+def _centre(encoding: ElementTree.Element, step: str) -> int | None:
+    limits = encoding.find(f"{{*}}encodingLimits/{{*}}{step}")
+    return None if limits is None else int(_child(limits, "center").text or "")

@@ -1,0 +1,20 @@
+"""Zero-filling: the adjoint of the encoding."""
+
+from __future__ import annotations
+
+from recon.measurement import Measurement, Reconstruction, RunContext
+from recon.methods import Method, NoOptions
+from recon.slicewise import zero_filled
+
+
+def run(measurement: Measurement, options: NoOptions, context: RunContext) -> Reconstruction:
+    """Inverse FFT of the samples, coils combined with the conjugate maps."""
+    return Reconstruction(zero_filled(measurement))
+
+
+METHOD = Method(
+    summary="zero-filling: inverse FFT of the samples, coils combined with their maps",
+    reference="x = Aᴴy; coils as in Roemer et al. 1990, Magn Reson Med 16:192, doi 10.1002/mrm.1910160203",
+    options=NoOptions,
+    run=run,
+)
