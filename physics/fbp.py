@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from physics.ct import multiply_rows
 from physics.geometry import FanBeam, Geometry, ImageGrid
 
 Window = Literal["ram-lak", "shepp-logan", "cosine", "hann"]
 WINDOWS: tuple[Window, ...] = get_args(Window)
 
-_BLOCK_BYTES = 128 * 2**20
+# A band's matrix and the slices' columns that it gathers from stay in the cache.
+_BAND_BYTES = 32 * 2**20
+_SLICES_AT_ONCE = 16
 _FEATHER = math.radians(10.0)
 
 
@@ -128,29 +129,32 @@ def _coverage(angles: np.ndarray, wedges: np.ndarray) -> np.ndarray:
 
 
 def _backproject(filtered: Tensor, geometry: Geometry, grid: ImageGrid) -> Tensor:
-    """Pixel-driven backprojection with linear interpolation, as one sparse product per block of views."""
-    pixels = grid.shape[0] * grid.shape[1]
-    image = filtered.new_zeros((filtered.shape[0], pixels))
-    views = max(1, _BLOCK_BYTES // (pixels * 2 * (filtered.element_size() + 4)))
-    for first in range(0, geometry.views, views):
-        block = slice(first, first + views)
-        matrix = _interpolation_matrix(geometry, grid, block, filtered.dtype, filtered.device)
-        multiply_rows(matrix, filtered[:, block].flatten(1), image, accumulate=True)
+    """Pixel-driven backprojection with linear interpolation, as one sparse product per band of image rows."""
+    image = filtered.new_empty((filtered.shape[0], *grid.shape))
+    columns = [part.flatten(1).t().contiguous() for part in filtered.split(_SLICES_AT_ONCE)]
+    entry_bytes = 2 * (filtered.element_size() + 4)
+    height = max(1, _BAND_BYTES // (grid.shape[1] * geometry.views * entry_bytes))
+    for first in range(0, grid.shape[0], height):
+        band = slice(first, min(first + height, grid.shape[0]))
+        matrix = _interpolation_matrix(geometry, grid, band, filtered.dtype, filtered.device)
+        for part, target in zip(columns, image.split(_SLICES_AT_ONCE), strict=True):
+            target[:, band] = (matrix @ part).t().reshape(len(target), -1, grid.shape[1])
     return image
 
 
 def _interpolation_matrix(
-    geometry: Geometry, grid: ImageGrid, block: slice, dtype: torch.dtype, device: torch.device
+    geometry: Geometry, grid: ImageGrid, band: slice, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    """(pixels, views · cells) CSR: each pixel reads two cells of each view; (D/U)² included."""
+    """(pixels of the band, views · cells) CSR: a pixel reads two cells of each view; (D/U)² included."""
     cells = geometry.data_shape[1]
     y, x = (
         (torch.arange(n, dtype=dtype, device=device) - (n - 1) / 2) * step
         for n, step in zip(grid.shape, grid.spacing, strict=True)
     )
-    beta = torch.tensor(geometry.angles[block], dtype=torch.float64, device=device)
+    y = y[band]
+    beta = torch.tensor(geometry.angles, dtype=torch.float64, device=device)
     cos, sin = torch.cos(beta).to(dtype), torch.sin(beta).to(dtype)
-    views = len(beta)
+    views = geometry.views
     cell = ((y[:, None] * sin)[:, None] + (x[:, None] * cos)[None]).view(-1, views)
     weight = torch.ones_like(cell)
     if isinstance(geometry, FanBeam):
@@ -170,7 +174,7 @@ def _interpolation_matrix(
     torch.mul(weight, fraction, out=values[..., 1])
     torch.sub(weight, values[..., 1], out=values[..., 0])
     row_ends = torch.arange(0, columns.numel() + 1, 2 * views, dtype=torch.int32, device=device)
-    size = (grid.shape[0] * grid.shape[1], cells * views)
+    size = (len(y) * len(x), cells * views)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
         return torch.sparse_csr_tensor(row_ends, columns.flatten(), values.flatten(), size=size, check_invariants=False)

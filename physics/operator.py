@@ -78,12 +78,12 @@ class _Apply(torch.autograd.Function):
     gradient of a real loss is the conjugate Wirtinger derivative, which Aᴴ transports)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, operator: LinearOperator) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, operator: LinearOperator) -> Tensor:
         ctx.operator = operator
         return operator._forward(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return ctx.operator.adjoint(gradient), None
 
 

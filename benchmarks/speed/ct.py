@@ -1,0 +1,138 @@
+"""The CT projector beside ASTRA's own, fan FBP beside skimage's, and the memory of a large volume."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from physics.ct import CTProjector
+from physics.fbp import fbp
+from physics.geometry import ImageGrid
+from physics.protocol import load_protocol
+
+SIZE, SLICES, SPACING = 512, 64, 0.78
+LARGE_SLICES = 300
+
+Row = dict[str, str | float]
+
+
+def phantom(slices: int, size: int = SIZE) -> Tensor:
+    """(slices, size, size) HU: a body of nested ellipses whose insert drifts from slice to slice."""
+    axis = torch.linspace(-1, 1, size)
+    y, x = axis[:, None], axis[None, :]
+    volume = torch.full((slices, size, size), -1000.0)
+    for k, plane in enumerate(volume):
+        plane[(x / 0.8) ** 2 + (y / 0.6) ** 2 < 1] = 40
+        plane[((x - 0.35) / 0.25) ** 2 + (y / 0.3) ** 2 < 1] = -850
+        plane[(x / 0.1) ** 2 + ((y + 0.35) / 0.1) ** 2 < 1] = 700
+        plane[((x + 0.3 - 0.2 * k / slices) / 0.05) ** 2 + (y / 0.05) ** 2 < 1] = 120
+    return volume
+
+
+def projector(repeats: int) -> list[Row]:
+    """Forward and adjoint of 64 slices of 512², 40 views: ours at once, ASTRA's CPU projector slice by slice."""
+    import astra
+
+    grid = ImageGrid((SIZE, SIZE), (SPACING, SPACING))
+    build = _seconds(lambda: CTProjector(load_protocol("paper40"), grid), 1)
+    operator = CTProjector(load_protocol("paper40"), grid)
+    volume = (phantom(SLICES) / 1000 + 1) * 0.0192
+    identifier = _astra_projector(operator)
+    sample = volume[: SLICES // 8]
+
+    def theirs() -> None:
+        for plane in sample.numpy():
+            sino_id, sinogram = astra.create_sino(plane[::-1], identifier)
+            image_id, _ = astra.create_backprojection(sinogram, identifier)
+            astra.data2d.delete([sino_id, image_id])
+
+    ours_s, theirs_s = _alternating(lambda: operator.adjoint(operator(volume)), theirs, repeats)
+    theirs_s *= SLICES / len(sample)
+    astra.projector.delete(identifier)
+    saved = (theirs_s - ours_s) / SLICES
+    return [
+        _row(f"forward + adjoint, 40 views, {SLICES} x {SIZE}^2, ASTRA's projector", ours_s, theirs_s)
+        | {"build_s": build, "breaks_even_at_slices": build / saved}
+    ]
+
+
+def filtered_backprojection(repeats: int) -> list[Row]:
+    """Fan FBP of 64 slices of 512² from 40 views beside ``skimage.transform.iradon`` (parallel) of as many."""
+    from skimage.transform import iradon
+
+    grid = ImageGrid((SIZE, SIZE), (SPACING, SPACING))
+    geometry = load_protocol("paper40").covering(grid)
+    sinogram = torch.rand(SLICES, *geometry.data_shape)
+    parallel = np.random.default_rng(0).random((SIZE, 40))
+    angles = np.linspace(0, 180, 40, endpoint=False)
+    few = SLICES // 8
+
+    def theirs() -> None:
+        for _ in range(few):
+            iradon(parallel, angles, output_size=SIZE, circle=False)
+
+    ours_s, theirs_s = _alternating(lambda: fbp(sinogram, geometry, grid), theirs, repeats)
+    return [_row(f"FBP, 40 views, {SLICES} x {SIZE}^2, skimage's iradon", ours_s, theirs_s * SLICES / few)]
+
+
+def memory(method: str = "sirt", iterations: int = 5) -> list[Row]:
+    """Peak memory of ``recon svct`` on 512 × 512 × 300 in a process of its own; few iterations, since memory
+    does not grow with them."""
+    import nibabel
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "large.nii.gz"
+        data = phantom(LARGE_SLICES).to(torch.int16).numpy().transpose(2, 1, 0)
+        nibabel.save(nibabel.Nifti1Image(data, np.diag([SPACING, SPACING, 1.0, 1.0])), path)
+        command = [sys.executable, "-m", "recon", "svct", "--input", str(path), "--output", f"{folder}/out", "--json"]
+        settings = ["--method", method, "--set", f"iterations={iterations}"]
+        started = time.perf_counter()
+        done = subprocess.run([*command, *settings], capture_output=True, text=True, check=True)
+        seconds = time.perf_counter() - started
+        result = json.loads(done.stdout)
+    return [
+        {
+            "name": f"recon svct --method {method}, {SIZE} x {SIZE} x {LARGE_SLICES}, {iterations} iterations",
+            "peak_rss_mb": result["peak_rss_mb"],
+            "seconds": seconds,
+        }
+    ]
+
+
+def _astra_projector(operator: CTProjector) -> int:
+    """ASTRA's projector of the same geometry and grid."""
+    import astra
+
+    half = SIZE * SPACING / 2
+    volume = astra.create_vol_geom(SIZE, SIZE, -half, half, -half, half)
+    vectors = operator.geometry.vectors() * np.array([1.0, -1.0] * 3)
+    geometry = astra.create_proj_geom("fanflat_vec", operator.range[1], vectors)
+    return int(astra.create_projector("line_fanflat", geometry, volume))
+
+
+def _alternating(ours: Callable[[], object], theirs: Callable[[], object], repeats: int) -> tuple[float, float]:
+    """Median seconds of both, run in turn after one warm-up, so that a drifting machine slows both."""
+    ours(), theirs()
+    times = [(_seconds(ours, 1), _seconds(theirs, 1)) for _ in range(repeats)]
+    return median(t[0] for t in times), median(t[1] for t in times)
+
+
+def _seconds(function: Callable[[], object], repeats: int) -> float:
+    started = time.perf_counter()
+    for _ in range(repeats):
+        function()
+    return (time.perf_counter() - started) / repeats
+
+
+def _row(name: str, ours_s: float, reference_s: float) -> Row:
+    return {"name": name, "ours_s": ours_s, "reference_s": reference_s, "ratio": reference_s / ours_s}
