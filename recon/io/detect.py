@@ -62,13 +62,13 @@ class FileInfo:
     problem: str | None = None
 
 
-def describe(path: Path) -> FileInfo:
+def describe(path: Path | str) -> FileInfo:
     """What ``path`` is. A file that is known but cannot be used is described with its ``problem``.
 
     Raises:
         InputError: it does not exist, or is of no known kind.
     """
-    kind = detect(path)
+    kind = detect(Path(path))
     describers: dict[Kind, tuple[FileInfo, Callable[[FileInfo], FileInfo]]] = {
         "nifti": (FileInfo(str(path), "volume", "NIfTI"), _describe_nifti),
         "dicom": (FileInfo(str(path), "DICOM folder", "DICOM"), _describe_dicom),
@@ -84,7 +84,7 @@ def describe(path: Path) -> FileInfo:
 
 
 def read_any(
-    path: Path, modality: Modality, *, axes: str | None = None, series: str | None = None
+    path: Path | str, modality: Modality, *, axes: str | None = None, series: str | None = None
 ) -> Volume | KSpace | Sinogram:
     """Whatever ``path`` holds, read by the reader for it.
 
@@ -98,6 +98,7 @@ def read_any(
         InputError: an unusable file, a kind that does not go with ``modality``, or an option that does not go
             with the kind.
     """
+    path = Path(path)
     kind = detect(path)
     _check_options(path, kind, modality, axes, series)
     if kind == "nifti":

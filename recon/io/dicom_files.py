@@ -32,7 +32,7 @@ _HEADER_TAGS = [
     "SpacingBetweenSlices",
 ]
 
-PARSE_ERRORS = (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error)
+_PARSE_ERRORS = (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error)
 """What pydicom raises, depending on where a damaged file stops making sense."""
 
 _TAIL = 8  # last characters of a series UID that are shown, and enough to name it
@@ -41,11 +41,13 @@ _TAIL = 8  # last characters of a series UID that are shown, and enough to name 
 @contextmanager
 def damaged_file(path: Path) -> Iterator[None]:
     """Turn pydicom's errors on a damaged file into an :class:`InputError`, and keep its remarks off the terminal."""
+    from pydicom.errors import BytesLengthException
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (*PARSE_ERRORS, NotImplementedError) as error:
+    except (*_PARSE_ERRORS, BytesLengthException, NotImplementedError) as error:
         raise InputError(f"{path}: damaged DICOM file ({' '.join(str(error).split())})") from error
 
 

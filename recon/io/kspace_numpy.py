@@ -141,7 +141,8 @@ def _in_order(data: np.ndarray, order: str) -> np.ndarray:
 
 def _check_centred(path: Path, data: np.ndarray) -> None:
     """Refuse k-space as ``np.fft.fft2`` returns it: its zero frequency, the strongest, lies in the corner."""
-    energy = (np.abs(data) ** 2).sum(axis=(0, 1))
+    with np.errstate(over="ignore", invalid="ignore"):  # values that are not finite are another check's business
+        energy = np.square(np.abs(data), dtype=np.float64).sum(axis=(0, 1))
     if min(energy.shape) < 8 or not np.isfinite(energy).all() or not energy.any():
         return
     peak = np.unravel_index(int(energy.argmax()), energy.shape)

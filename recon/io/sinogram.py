@@ -77,7 +77,7 @@ def read_sinogram(path: Path) -> Sinogram:
         shape, affine = _grid(path, file.attrs)
     if not geometry:
         raise InputError(f"{path}: has no attribute 'geometry'; a sinogram cannot be reconstructed without it")
-    _check_shapes(path, data.shape, geometry, shape)
+    geometry["cells"] = _check_shapes(path, data.shape, geometry, shape)
     check_values(path, data, "sinogram")
     return Sinogram(torch.from_numpy(data), geometry, shape, affine, meta)
 
@@ -107,7 +107,8 @@ def _grid(path: Path, attributes: Any) -> tuple[tuple[int, int, int], np.ndarray
     return (z, y, x), affine
 
 
-def _check_shapes(path: Path, data: tuple[int, ...], geometry: dict[str, Any], shape: tuple[int, int, int]) -> None:
+def _check_shapes(path: Path, data: tuple[int, ...], geometry: dict[str, Any], shape: tuple[int, int, int]) -> int:
+    """The number of cells: the geometry's, or where it leaves that open the data's."""
     from physics.geometry import geometry_from_dict
 
     with input_errors(f"{path}: geometry"):
@@ -118,3 +119,4 @@ def _check_shapes(path: Path, data: tuple[int, ...], geometry: dict[str, Any], s
             f"{path}: the sinogram is {data}, but the volume has {shape[0]} slices and the geometry "
             f"{expected.views} views of {cells} cells"
         )
+    return cells

@@ -1,0 +1,252 @@
+"""ISMRMRD files, written with the ismrmrd package from known images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import ismrmrd
+import numpy as np
+import pytest
+import torch
+
+from physics.mri import fft2c, ifft2c
+from recon.errors import InputError
+from recon.io.kspace import read_kspace
+
+ROWS, COLUMNS = 24, 16
+READ, PHASE, SLICE = (0.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, -1.0)
+
+
+def header(partitions: int = 1, trajectory: str = "cartesian", centre: int = COLUMNS // 2) -> bytes:
+    def space(x: int, fov: float) -> str:
+        return (
+            f"<matrixSize><x>{x}</x><y>{COLUMNS}</y><z>{partitions}</z></matrixSize>"
+            f"<fieldOfView_mm><x>{fov}</x><y>160</y><z>{3 * partitions}</z></fieldOfView_mm>"
+        )
+
+    def limits(step: int, maximum: int, middle: int) -> str:
+        name = f"kspace_encoding_step_{step}"
+        return f"<{name}><minimum>0</minimum><maximum>{maximum}</maximum><center>{middle}</center></{name}>"
+
+    return (
+        '<ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD"><encoding>'
+        f"<encodedSpace>{space(ROWS, 240)}</encodedSpace><reconSpace>{space(ROWS // 2, 120)}</reconSpace>"
+        f"<trajectory>{trajectory}</trajectory><encodingLimits>{limits(1, COLUMNS - 1, centre)}"
+        f"{limits(2, partitions - 1, partitions // 2)}</encodingLimits></encoding></ismrmrdHeader>"
+    ).encode()
+
+
+def kspace_of(planes: int, coils: int) -> torch.Tensor:
+    return fft2c(torch.rand(planes, coils, ROWS, COLUMNS, generator=torch.Generator().manual_seed(0)) + 0j)
+
+
+class File:
+    """An ISMRMRD file under construction."""
+
+    def __init__(self, path: Path, **header_options: Any) -> None:
+        self.path, self.xml = path, header(**header_options)
+        self.lines: list[ismrmrd.Acquisition] = []
+
+    def add(self, line: torch.Tensor, *, flag: int | None = None, **head: Any) -> None:
+        """``line`` (coils, samples); ``head`` may name counters of ``idx`` or fields of the header."""
+        values = line.numpy().astype(np.complex64)
+        acquisition = ismrmrd.Acquisition()
+        acquisition.resize(values.shape[1], values.shape[0])
+        acquisition.data[:] = values
+        acquisition.center_sample = ROWS // 2
+        acquisition.read_dir, acquisition.phase_dir, acquisition.slice_dir = READ, PHASE, SLICE
+        for name, value in head.items():
+            target = acquisition.idx if hasattr(acquisition.idx, name) else acquisition
+            setattr(target, name, value)
+        if flag is not None:
+            acquisition.setFlag(flag)
+        self.lines.append(acquisition)
+
+    def save(self, seed: int = 0) -> Path:
+        """Write the readouts in a random order."""
+        with ismrmrd.Dataset(str(self.path), "dataset", mode="w") as dataset:
+            dataset.write_xml_header(self.xml)
+            for k in np.random.default_rng(seed).permutation(len(self.lines)):
+                dataset.append_acquisition(self.lines[k])
+        return self.path
+
+
+def multi_slice(path: Path, data: torch.Tensor, columns: range | list[int] = range(COLUMNS), **options: Any) -> File:
+    file = File(path, **options)
+    for z, plane in enumerate(data):
+        for step in columns:
+            file.add(plane[:, :, step], kspace_encode_step_1=step, slice=z, position=(5.0, 6.0, 7.0 - 4.0 * z))
+    return file
+
+
+def test_slices_in_any_order_with_noise_calibration_and_navigators(tmp_path: Path) -> None:
+    data = kspace_of(3, 2)
+    file = multi_slice(tmp_path / "r.h5", data)
+    for flag in (ismrmrd.ACQ_IS_NOISE_MEASUREMENT, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION, ismrmrd.ACQ_IS_NAVIGATION_DATA):
+        file.add(100 * torch.ones(2, 40) + 0j, flag=flag)
+    kspace = read_kspace(file.save())
+    torch.testing.assert_close(kspace.data, data)
+    assert kspace.mask is None
+    assert kspace.image_shape == (ROWS // 2, COLUMNS)
+    assert kspace.meta["readouts_left_out"] == 3
+    assert kspace.source is not None
+    assert kspace.source.format == "ismrmrd"
+
+
+def test_calibration_that_is_also_imaging_is_used(tmp_path: Path) -> None:
+    data = kspace_of(1, 2)
+    file = File(tmp_path / "r.h5")
+    for step in range(COLUMNS):
+        flag = ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING if 6 <= step < 10 else None
+        file.add(data[0, :, :, step], kspace_encode_step_1=step, flag=flag)
+    torch.testing.assert_close(read_kspace(file.save()).data, data)
+
+
+def test_the_affine_places_the_field_of_views_centre(tmp_path: Path) -> None:
+    kspace = read_kspace(multi_slice(tmp_path / "r.h5", kspace_of(3, 1)).save())
+    assert kspace.meta["orientation_known"] is True
+    np.testing.assert_allclose(np.linalg.norm(kspace.affine[:3, :3], axis=0), [10, 10, 4])  # phase, read, slices
+    for z in range(3):
+        centre = kspace.affine @ [COLUMNS // 2, ROWS // 4, z, 1]
+        np.testing.assert_allclose(centre[:3], [-5, -6, 7 - 4 * z])  # LPS to RAS
+    step_along_read = kspace.affine[:3, 1]
+    np.testing.assert_allclose(step_along_read, [0, -10, 0], atol=1e-9)
+
+
+def test_without_directions_only_the_spacing_is_known(tmp_path: Path) -> None:
+    file = multi_slice(tmp_path / "r.h5", kspace_of(2, 1))
+    for line in file.lines:
+        line.read_dir = line.phase_dir = line.slice_dir = (0, 0, 0)
+    kspace = read_kspace(file.save())
+    assert kspace.meta["orientation_known"] is False
+    np.testing.assert_allclose(kspace.affine, np.diag([10, 10, 3, 1]))
+
+
+def test_averages_are_averaged(tmp_path: Path) -> None:
+    data = kspace_of(1, 2)
+    file = File(tmp_path / "r.h5")
+    for step in range(COLUMNS):
+        for average, factor in enumerate((0.5, 1.0, 1.5)):
+            file.add(factor * data[0, :, :, step], kspace_encode_step_1=step, average=average)
+    torch.testing.assert_close(read_kspace(file.save()).data, data)
+
+
+def test_undersampled_lines_become_the_mask(tmp_path: Path) -> None:
+    columns = [0, 4, 7, 8, 9, 12]
+    data = kspace_of(2, 2)
+    kspace = read_kspace(multi_slice(tmp_path / "r.h5", data, columns).save())
+    expected = torch.zeros(COLUMNS, dtype=torch.bool)
+    expected[columns] = True
+    assert kspace.mask is not None
+    assert torch.equal(kspace.mask, expected.expand(ROWS, COLUMNS))
+    torch.testing.assert_close(kspace.data, data * expected)
+
+
+def test_the_centre_of_the_encoding_goes_to_the_middle(tmp_path: Path) -> None:
+    data = kspace_of(1, 1)
+    data[..., :3] = 0
+    file = File(tmp_path / "r.h5", centre=COLUMNS // 2 - 3)  # partial Fourier: the first three lines are missing
+    for step in range(COLUMNS - 3):
+        file.add(data[0, :, :, step + 3], kspace_encode_step_1=step)
+    torch.testing.assert_close(read_kspace(file.save()).data, data)
+
+
+def test_asymmetric_echoes_and_discarded_samples(tmp_path: Path) -> None:
+    data = kspace_of(1, 2)
+    data[:, :, :7] = 0
+    file = File(tmp_path / "r.h5")
+    for step in range(COLUMNS):
+        line = torch.cat([torch.full((2, 1), 99 + 0j), data[0, :, 7:, step]], dim=1)
+        file.add(line, kspace_encode_step_1=step, center_sample=ROWS // 2 - 6, discard_pre=1)
+    torch.testing.assert_close(read_kspace(file.save()).data, data)
+
+
+def test_fully_sampled_partitions_become_slices(tmp_path: Path) -> None:
+    image = torch.rand(5, 2, ROWS, COLUMNS, generator=torch.Generator().manual_seed(0)) + 0j
+    along_z = torch.fft.fftshift(torch.fft.fft(torch.fft.ifftshift(image, dim=0), dim=0, norm="ortho"), dim=0)
+    data = fft2c(along_z)
+    file = File(tmp_path / "r.h5", partitions=5)
+    for partition in range(5):
+        for step in range(COLUMNS):
+            file.add(data[partition, :, :, step], kspace_encode_step_1=step, kspace_encode_step_2=partition)
+    kspace = read_kspace(file.save())
+    torch.testing.assert_close(ifft2c(kspace.data), image, atol=1e-5, rtol=1e-4)
+    file.lines = [line for line in file.lines if line.idx.kspace_encode_step_2 != 3]
+    with pytest.raises(InputError, match="4 of 5 partitions"):
+        read_kspace(file.save())
+
+
+def plain(path: Path, **options: Any) -> File:
+    return multi_slice(path, kspace_of(2, 1), **options)
+
+
+def changed(**head: Any) -> Any:
+    def make(path: Path) -> File:
+        file = plain(path)
+        file.add(torch.ones(1, ROWS) + 0j, kspace_encode_step_1=3, **head)
+        return file
+
+    return make
+
+
+def uneven(path: Path) -> File:
+    file = plain(path)
+    file.lines = [line for line in file.lines if (line.idx.slice, line.idx.kspace_encode_step_1) != (1, 3)]
+    return file
+
+
+def only_noise(path: Path) -> File:
+    file = File(path)
+    file.add(torch.ones(1, ROWS) + 0j, flag=ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+    return file
+
+
+def more_coils(path: Path) -> File:
+    file = plain(path)
+    file.add(torch.ones(2, ROWS) + 0j, kspace_encode_step_1=3)
+    return file
+
+
+def long_line(path: Path) -> File:
+    file = plain(path)
+    file.add(torch.ones(1, ROWS + 1) + 0j, kspace_encode_step_1=3)
+    return file
+
+
+BAD = {
+    "radial": (lambda path: plain(path, trajectory="radial"), "trajectory is radial"),
+    "repetitions": (changed(repetition=1), "2 different values of repetition"),
+    "contrasts": (changed(contrast=1), "2 different values of contrast"),
+    "echo_planar": (changed(flag=ismrmrd.ACQ_IS_REVERSE), "echo-planar"),
+    "uneven": (uneven, "sampled at different places"),
+    "only_noise": (only_noise, "none of the 1 readouts"),
+    "more_coils": (more_coils, "number of coils"),
+    "long_line": (long_line, "does not fit"),
+    "outside": (lambda path: plain(path, centre=2), "outside the header's matrix"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_files_get_one_line(tmp_path: Path, case: str) -> None:
+    make, words = BAD[case]
+    path = make(tmp_path / "r.h5").save()
+    with pytest.raises(InputError, match=words) as caught:
+        read_kspace(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_header_and_table(tmp_path: Path) -> None:
+    path = plain(tmp_path / "r.h5").save()
+    with h5py.File(path, "r+") as file:
+        file["dataset/xml"][0] = b"<rubbish"
+    with pytest.raises(InputError, match="header is damaged"):
+        read_kspace(path)
+    with h5py.File(path, "r+") as file:
+        del file["dataset/data"]
+        file["dataset/data"] = np.ones(4)
+        file["dataset/xml"][0] = header()
+    with pytest.raises(InputError, match="no columns"):
+        read_kspace(path)
