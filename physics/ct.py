@@ -35,11 +35,28 @@ class _Block:
     transposed: Tensor
 
 
-class CTProjector(LinearOperator):
+class Projector(LinearOperator):
     """Line integrals of attenuation along every ray, slice by slice.
 
-    Maps (..., y, x) attenuation in 1/mm to (..., views, cells) dimensionless line integrals. The matrix
-    (see :mod:`physics.system_matrix`) and its transpose are held, so forward and adjoint are an exact
+    Maps (..., y, x) attenuation in 1/mm to (..., views, cells) dimensionless line integrals.
+
+    Attributes:
+        geometry: with its number of cells decided.
+        grid: the slices' pixels.
+        dtype: of the data.
+        device: where the data must be.
+    """
+
+    def __init__(self, geometry: Geometry, grid: ImageGrid, dtype: torch.dtype, device: torch.device | str) -> None:
+        self.geometry, self.grid = geometry.covering(grid), grid
+        self.domain, self.range = grid.shape, self.geometry.data_shape
+        self.dtype, self.device = dtype, torch.device(device)
+
+
+class CTProjector(Projector):
+    """The projector that holds the system matrix.
+
+    The matrix (see :mod:`physics.system_matrix`) and its transpose are held, so forward and adjoint are an exact
     pair on the CPU and on a GPU alike. If both would exceed ``max_bytes``, views are processed in
     blocks that are built when needed and dropped: slow, but bounded in memory.
 
@@ -61,9 +78,7 @@ class CTProjector(LinearOperator):
         max_bytes: int = DEFAULT_MATRIX_BYTES,
         builder: Builder | None = None,
     ) -> None:
-        self.geometry, self.grid = geometry.covering(grid), grid
-        self.domain, self.range = grid.shape, self.geometry.data_shape
-        self.dtype, self.device = dtype, torch.device(device)
+        super().__init__(geometry, grid, dtype, device)
         self.builder = builder or default_builder(grid)
         needed = matrix_bytes(self.geometry, grid, dtype.itemsize)
         self.resident = needed <= max_bytes
@@ -139,12 +154,11 @@ class CTProjector(LinearOperator):
         except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path}: not a saved projector ({error})") from error
         projector = cls.__new__(cls)
-        projector.geometry = geometry_from_dict(facts["geometry"])
-        projector.grid = ImageGrid(tuple(facts["shape"]), tuple(facts["spacing"]))
-        projector.domain, projector.range = projector.grid.shape, projector.geometry.data_shape
-        projector.device, projector.builder, projector.resident = torch.device(device), facts["builder"], True
+        grid = ImageGrid(tuple(facts["shape"]), tuple(facts["spacing"]))
+        geometry = geometry_from_dict(facts["geometry"])
+        Projector.__init__(projector, geometry, grid, tensors["0.value"].dtype, device)
+        projector.builder, projector.resident = facts["builder"], True
         projector._starts = range(0, projector.geometry.views, facts["views_per_block"])
-        projector.dtype = tensors["0.value"].dtype
         projector._held = [projector._restore(tensors, start) for start in projector._starts]
         return projector
 
@@ -176,3 +190,13 @@ def multiply_rows(matrix: Tensor, rows: Tensor, out: Tensor, accumulate: bool = 
             target += product.reshape(target.shape)
         else:
             target.copy_(product.reshape(target.shape))
+
+
+def make_projector(geometry: Geometry, grid: ImageGrid, device: torch.device | str = "cpu") -> Projector:
+    """The projector for a device: the matrix where it fits, ASTRA's CUDA kernels on a GPU where it does not."""
+    from physics.astra_cuda import AstraCudaProjector, cuda_projector_available
+
+    large = matrix_bytes(geometry.covering(grid), grid) > DEFAULT_MATRIX_BYTES
+    if large and torch.device(device).type == "cuda" and cuda_projector_available():
+        return AstraCudaProjector(geometry, grid, device)
+    return CTProjector(geometry, grid, device=device)

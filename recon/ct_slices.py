@@ -7,22 +7,22 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from physics.ct import CTProjector
+from physics.ct import Projector
 from recon.measurement import Measurement, Reconstruction, RunContext, TracePoint
 
 Report = Callable[[int, Tensor], bool]
 """Called by a solver with the iteration and the residual y − Ax; a true answer stops it."""
 
-Solve = Callable[[CTProjector, Tensor, Report], Tensor]
+Solve = Callable[[Projector, Tensor, Report], Tensor]
 
 _SLAB_ELEMENTS = 2**23
 """Voxels solved at once: 32 slices of 512²."""
 
 
-def projector_of(measurement: Measurement) -> CTProjector:
+def projector_of(measurement: Measurement) -> Projector:
     """The measurement's operator, which the CT methods need to be a projector (``TypeError`` if it is not)."""
-    if not isinstance(measurement.operator, CTProjector):
-        raise TypeError(f"this method needs a CTProjector, not {type(measurement.operator).__name__}")
+    if not isinstance(measurement.operator, Projector):
+        raise TypeError(f"this method needs a Projector, not {type(measurement.operator).__name__}")
     return measurement.operator
 
 
@@ -30,7 +30,7 @@ def solve_slabs(measurement: Measurement, context: RunContext, iterations: int, 
     """Run a solver slab by slab, stopping each slab when its residual has reached the noise.
 
     Args:
-        measurement: with a :class:`CTProjector`.
+        measurement: with a :class:`~physics.ct.Projector`.
         context: receives progress as though the slabs were one run of slabs × ``iterations``.
         iterations: the most iterations that ``solve`` makes.
         solve: returns (n, y, x) for (n, views, cells), asking its report after every iteration whether to stop.

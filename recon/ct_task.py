@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from physics.ct import CTProjector
+from physics.ct import Projector, make_projector
 from physics.geometry import Geometry, ImageGrid, circular_angles, geometry_from_dict, golden_angles
 from physics.noise import TransmissionNoise
 from physics.protocol import load_protocol
@@ -88,7 +88,7 @@ def simulate_ct(
         geometry = choose_geometry(geometry, views)
     elif views is not None:
         geometry = replace(geometry, angles=circular_angles(views, span_start(geometry), _arc_of(geometry)))
-    projector = make_projector(geometry, volume, device)
+    projector = projector_for(volume, geometry, device)
     y = torch.cat([projector(hu_to_attenuation(slab).to(projector.device)) for slab in volume.data.split(_SLAB_SLICES)])
     sigma: Tensor | None = None
     if noise is not None:
@@ -112,7 +112,7 @@ def measured_ct(
     with input_errors("--sinogram"):
         geometry = geometry_from_dict(sinogram.geometry)
     grid = Volume(torch.zeros(sinogram.shape), sinogram.affine, "CT", sinogram_source(sinogram))
-    projector = make_projector(geometry, grid, device)
+    projector = projector_for(grid, geometry, device)
     known = sinogram.meta.get("noise")
     if noise is None and known:
         with input_errors("--sinogram"):
@@ -128,7 +128,7 @@ def sinogram_of(measurement: Measurement, volume: Volume, seed: int) -> Sinogram
     from recon.io.sinogram import Sinogram
 
     projector = measurement.operator
-    assert isinstance(projector, CTProjector)  # simulate_ct makes no other
+    assert isinstance(projector, Projector)  # simulate_ct makes no other
     z, y, x = volume.data.shape
     meta = {
         "simulated": True,
@@ -139,11 +139,11 @@ def sinogram_of(measurement: Measurement, volume: Volume, seed: int) -> Sinogram
     return Sinogram(measurement.y.cpu(), projector.geometry.to_dict(), (z, y, x), volume.affine, meta)
 
 
-def make_projector(geometry: Geometry, volume: Volume, device: torch.device | str) -> CTProjector:
+def projector_for(volume: Volume, geometry: Geometry, device: torch.device | str) -> Projector:
     """The operator of a geometry on a volume's slices; :class:`InputError` if the geometry does not fit them."""
     with input_errors("the geometry does not fit the volume"):
         grid = ImageGrid((volume.data.shape[1], volume.data.shape[2]), volume.spacing[1:])
-        return CTProjector(geometry, grid, device=device)
+        return make_projector(geometry, grid, device)
 
 
 def sinogram_source(sinogram: Sinogram) -> Source:

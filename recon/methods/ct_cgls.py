@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from physics.ct import CTProjector
+from physics.ct import Projector
 from recon.ct_slices import Report, solve_slabs
 from recon.measurement import Measurement, Reconstruction, RunContext
 from recon.methods import Method
@@ -32,7 +32,7 @@ class CGLSOptions:
 def run(measurement: Measurement, options: CGLSOptions, context: RunContext) -> Reconstruction:
     """Reconstruct slice by slice; negative attenuation is set to 0 at the end."""
 
-    def solve(projector: CTProjector, data: Tensor, report: Report) -> Tensor:
+    def solve(projector: Projector, data: Tensor, report: Report) -> Tensor:
         return cgls(projector, data, options.iterations, options.damping, report).clamp_min_(0)
 
     return solve_slabs(measurement, context, options.iterations, solve)

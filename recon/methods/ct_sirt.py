@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from physics.ct import CTProjector
+from physics.ct import Projector
 from recon.ct_slices import Report, solve_slabs
 from recon.measurement import Measurement, Reconstruction, RunContext
 from recon.methods import Method
@@ -29,7 +29,7 @@ class SIRTOptions:
 def run(measurement: Measurement, options: SIRTOptions, context: RunContext) -> Reconstruction:
     """Reconstruct slice by slice."""
 
-    def solve(projector: CTProjector, data: Tensor, report: Report) -> Tensor:
+    def solve(projector: Projector, data: Tensor, report: Report) -> Tensor:
         return sirt(projector, data, options.iterations, report)
 
     return solve_slabs(measurement, context, options.iterations, solve)
