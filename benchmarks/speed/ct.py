@@ -26,7 +26,7 @@ LARGE_SLICES = 300
 Row = dict[str, str | float]
 
 
-def phantom(slices: int, size: int = SIZE) -> Tensor:
+def phantom(slices: int, size: int) -> Tensor:
     """(slices, size, size) HU: a body of nested ellipses whose insert drifts from slice to slice."""
     axis = torch.linspace(-1, 1, size)
     y, x = axis[:, None], axis[None, :]
@@ -46,13 +46,13 @@ def projector(repeats: int) -> list[Row]:
     grid = ImageGrid((SIZE, SIZE), (SPACING, SPACING))
     build = _seconds(lambda: CTProjector(load_protocol("paper40"), grid), 1)
     operator = CTProjector(load_protocol("paper40"), grid)
-    volume = (phantom(SLICES) / 1000 + 1) * 0.0192
+    volume = (phantom(SLICES, SIZE) / 1000 + 1) * 0.0192
     identifier = _astra_projector(operator)
     sample = volume[: SLICES // 8]
 
     def theirs() -> None:
         for plane in sample.numpy():
-            sino_id, sinogram = astra.create_sino(plane[::-1], identifier)
+            sino_id, sinogram = astra.create_sino(plane, identifier)
             image_id, _ = astra.create_backprojection(sinogram, identifier)
             astra.data2d.delete([sino_id, image_id])
 
@@ -92,7 +92,7 @@ def memory(method: str = "sirt", iterations: int = 5) -> list[Row]:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "large.nii.gz"
-        data = phantom(LARGE_SLICES).to(torch.int16).numpy().transpose(2, 1, 0)
+        data = phantom(LARGE_SLICES, SIZE).to(torch.int16).numpy().transpose(2, 1, 0)
         nibabel.save(nibabel.Nifti1Image(data, np.diag([SPACING, SPACING, 1.0, 1.0])), path)
         command = [sys.executable, "-m", "recon", "svct", "--input", str(path), "--output", f"{folder}/out", "--json"]
         settings = ["--method", method, "--set", f"iterations={iterations}"]
@@ -110,7 +110,7 @@ def memory(method: str = "sirt", iterations: int = 5) -> list[Row]:
 
 
 def _astra_projector(operator: CTProjector) -> int:
-    """ASTRA's projector of the same geometry and grid."""
+    """ASTRA's projector of the same geometry and grid (mirrored in y: its first row is the largest y)."""
     import astra
 
     half = SIZE * SPACING / 2
