@@ -1,0 +1,42 @@
+# All set-up happens here: `make demo` and `make test` need nothing but make, a shell and Python 3.11 or later.
+# Portable to GNU make 3.81 and BSD tools (macOS).
+
+SHELL := /bin/sh
+TORCH ?= auto
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := recon physics priors datasets benchmarks
+
+# Whatever the caller's shell has activated must not leak into ours.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+export PYTHON
+
+.PHONY: help setup demo test check lint clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' Makefile
+	@echo "  TORCH=cpu or TORCH=cuda and PYTHON=python3.12 choose torch's build and the interpreter of a new environment."
+
+setup: $(VENV)/.installed ## make the environment .venv, once
+
+demo: $(VENV)/.installed ## reconstruct the shipped CT case from 40 views; writes demo/
+	@$(BIN)/recon svct --views 40 --output demo --overwrite
+
+# One thread a worker: threads of several workers would fight over the cores. A worker holds torch, hence at most four.
+test: $(VENV)/.installed ## run the tests
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -r fEs -n auto --maxprocesses 4
+
+lint: $(VENV)/.installed ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+check: lint test ## everything that must pass before a change is handed in
+
+clean: ## remove the environment, caches and demo output
+	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The file is written last, so a half-made environment does not count.
+$(VENV)/.installed: pyproject.toml constraints.txt .ci/setup
+	@sh .ci/setup $(TORCH)
