@@ -148,8 +148,10 @@ def _read_array(path: Path) -> np.ndarray:
         raise ValueError(f"{path}: there is no such file") from None
     except KeyError:
         raise ValueError(f"{path}: it holds no array called 'mask'") from None
-    except (OSError, ValueError, EOFError) as error:
+    except OSError as error:
         raise ValueError(f"{path}: not a readable .npy, .npz or HDF5 mask ({error})") from error
+    except (ValueError, EOFError) as error:  # numpy's text would advise to unpickle it
+        raise ValueError(f"{path}: not a readable .npy, .npz or HDF5 mask") from error
 
 
 def _check_calibration(kind: str, shape: Shape2D, accel: float, calib: int) -> None:

@@ -59,9 +59,9 @@ def load_protocol(name_or_path: str) -> Geometry:
 
 def parse_protocol(values: Any) -> Geometry:
     """A geometry from the parsed content of a protocol file; ``ValueError`` as :func:`load_protocol`."""
-    if not isinstance(values, dict) or values.get("type") not in _KEYS:
+    kind = values.get("type") if isinstance(values, dict) else None
+    if not isinstance(kind, str) or kind not in _KEYS:
         raise ValueError("a geometry file needs 'type: fan' or 'type: parallel'")
-    kind = values["type"]
     _check_keys(values, _KEYS[kind])
     for key in ("pitch_mm", "angles"):
         if key not in values:
@@ -70,7 +70,7 @@ def parse_protocol(values: Any) -> Geometry:
     shared: dict[str, Any] = {
         "angles": _parse_angles(values["angles"]),
         "pitch": _number(values, "pitch_mm"),
-        "cells": None if cells == "auto" else int(_number(values, "cells")),
+        "cells": None if cells == "auto" else _whole_number(values, "cells"),
         "offset": _number(values, "offset_mm", 0.0),
     }
     if kind == "parallel":
@@ -105,9 +105,11 @@ def _parse_angles(values: Any) -> tuple[float, ...]:
     if not isinstance(values, dict) or "views" not in values:
         raise ValueError("'angles' must be a list of degrees or hold 'views'")
     _check_keys(values, _ANGLE_KEYS)
-    views, start = int(_number(values, "views")), math.radians(_number(values, "start_deg", 0.0))
+    views, start = _whole_number(values, "views"), math.radians(_number(values, "start_deg", 0.0))
     order = values.get("order", "uniform")
     if order == "golden":
+        if "arc_deg" in values:
+            raise ValueError("golden-angle views cover the full circle; leave 'arc_deg' out")
         return golden_angles(views, start)
     if order != "uniform":
         raise ValueError(f"'order' must be uniform or golden, not {order!r}")
@@ -126,6 +128,13 @@ def _number(values: dict[str, Any], key: str, default: float | None = None) -> f
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"the entry '{key}' must be a number, not {value!r}")
     return float(value)
+
+
+def _whole_number(values: dict[str, Any], key: str) -> int:
+    value = _number(values, key)
+    if not value.is_integer():
+        raise ValueError(f"the entry '{key}' must be a whole number, not {value:g}")
+    return int(value)
 
 
 def _presets() -> Any:

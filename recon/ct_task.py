@@ -52,6 +52,8 @@ def choose_geometry(
         base = load_protocol(geometry)
     if views is None and arc is None and not start and order == "uniform":
         return base
+    if not math.isfinite(start):
+        raise InputError(f"--start {start}: must be an angle in degrees")
     count = base.views if views is None else views
     if order == "golden":
         if arc is not None:

@@ -8,6 +8,7 @@ reference volume as the range (the convention of fastMRI).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from scipy import ndimage
@@ -16,43 +17,44 @@ from recon.units import CT_WINDOW, SOFT_TISSUE_WINDOW
 from recon.volume import Modality
 
 SSIM_WINDOW = 7
+Window = tuple[float, float]
+
 _BODY_HU = -500.0
 _SSIM_SLAB = 16
 
 
-def psnr(truth: np.ndarray, prediction: np.ndarray, data_range: float) -> float:
-    """Peak signal-to-noise ratio in dB over all voxels; infinite for equal arrays."""
-    mse = _error_power(truth, prediction) / truth.size
+def psnr(truth: np.ndarray, prediction: np.ndarray, data_range: float, window: Window | None = None) -> float:
+    """Peak signal-to-noise ratio in dB over all voxels; infinite for equal arrays.
+
+    Here and below, ``window`` clips both arrays first. All metrics work slice by slice or slab by slab: a
+    large volume is not copied.
+    """
+    mse = _error_power(truth, prediction, window) / truth.size
     return 10 * math.log10(data_range**2 / mse) if mse > 0 else math.inf
 
 
-def nmse(truth: np.ndarray, prediction: np.ndarray) -> float:
-    """‖truth − prediction‖² / ‖truth‖²."""
-    power = _error_power(truth, np.broadcast_to(np.float32(0), truth.shape))
-    return _error_power(truth, prediction) / power if power > 0 else math.nan
+def nmse(truth: np.ndarray, prediction: np.ndarray, window: Window | None = None) -> float:
+    """‖truth − prediction‖² / ‖truth‖²; in a window, values count from its lower end."""
+    floor = np.float32(window[0] if window else 0)
+    power = _error_power(truth, np.broadcast_to(floor, truth.shape), window)
+    return _error_power(truth, prediction, window) / power if power > 0 else math.nan
 
 
-def _error_power(truth: np.ndarray, prediction: np.ndarray) -> float:
-    """Σ(truth − prediction)² in float64, slice by slice: a large volume is not copied."""
-    pairs = zip(truth, prediction, strict=True)
-    return float(sum(np.sum(np.square(t - p, dtype=np.float64)) for t, p in pairs))
-
-
-def ssim_slices(truth: np.ndarray, prediction: np.ndarray, data_range: float) -> float:
+def ssim_slices(truth: np.ndarray, prediction: np.ndarray, data_range: float, window: Window | None = None) -> float:
     """Mean over axial slices of skimage's SSIM (7×7 uniform window); NaN for slices below 7 pixels."""
     from skimage.metrics import structural_similarity
 
     if min(truth.shape[1:]) < SSIM_WINDOW:
         return math.nan
-    pairs = zip(truth, prediction, strict=True)
+    pairs = _clipped_pairs(truth, prediction, window)
     return float(np.mean([structural_similarity(t, p, data_range=data_range) for t, p in pairs]))
 
 
-def ssim_volume(truth: np.ndarray, prediction: np.ndarray, data_range: float) -> float:
+def ssim_volume(truth: np.ndarray, prediction: np.ndarray, data_range: float, window: Window | None = None) -> float:
     """skimage's SSIM with a 7×7×7 window; NaN for volumes thinner than 7 voxels.
 
-    Computed slab by slab: skimage averages over the voxels whose window fits, so slabs that overlap by
-    the window give the same mean without several copies of the volume.
+    skimage averages over the voxels whose window fits, so slabs that overlap by the window give the mean
+    of the whole.
     """
     from skimage.metrics import structural_similarity
 
@@ -63,14 +65,29 @@ def ssim_volume(truth: np.ndarray, prediction: np.ndarray, data_range: float) ->
     for first in range(0, valid, _SSIM_SLAB):
         count = min(_SSIM_SLAB, valid - first)
         slab = slice(first, first + count + overlap)
-        total += count * float(structural_similarity(truth[slab], prediction[slab], data_range=data_range))
+        pair = _clip(truth[slab], window), _clip(prediction[slab], window)
+        total += count * float(structural_similarity(*pair, data_range=data_range))
     return total / valid
 
 
-def body_mask(truth: np.ndarray, modality: Modality) -> np.ndarray:
-    """Voxels of the patient: above −500 HU (CT) or a tenth of the 99th percentile (MR), holes filled by slice."""
-    threshold = _BODY_HU if modality == "CT" else 0.1 * float(np.percentile(truth, 99))
-    return np.stack([ndimage.binary_fill_holes(plane) for plane in truth > threshold])
+def psnr_body(
+    truth: np.ndarray, prediction: np.ndarray, data_range: float, modality: Modality, window: Window | None = None
+) -> float:
+    """PSNR over the voxels of the patient only; NaN where there are none."""
+    power, count = 0.0, 0
+    threshold = body_threshold(truth, modality)
+    for plane, (t, p) in zip(truth, _clipped_pairs(truth, prediction, window), strict=True):
+        body = ndimage.binary_fill_holes(plane > threshold)
+        power += float(np.sum(np.square(t[body] - p[body], dtype=np.float64)))
+        count += int(body.sum())
+    if not count:
+        return math.nan
+    return 10 * math.log10(data_range**2 * count / power) if power > 0 else math.inf
+
+
+def body_threshold(truth: np.ndarray, modality: Modality) -> float:
+    """What lies above it, and holes within, is the patient: −500 HU, or a tenth of MR's 99th percentile."""
+    return _BODY_HU if modality == "CT" else 0.1 * float(np.percentile(truth, 99))
 
 
 def evaluate(truth: np.ndarray, prediction: np.ndarray, modality: Modality) -> dict[str, float | None]:
@@ -90,27 +107,35 @@ def evaluate(truth: np.ndarray, prediction: np.ndarray, modality: Modality) -> d
     """
     if truth.shape != prediction.shape:
         raise ValueError(f"the truth is {truth.shape}, the prediction {prediction.shape}")
-    truth, prediction = np.asarray(truth, np.float32), np.asarray(prediction, np.float32)
-    body = body_mask(truth, modality)
-    values: dict[str, float] = {}
+    pair = np.asarray(truth, np.float32), np.asarray(prediction, np.float32)
+    window = CT_WINDOW if modality == "CT" else None
+    data_range = window[1] - window[0] if window else float(truth.max())
+    values = {
+        "psnr": psnr(*pair, data_range, window),
+        "ssim": ssim_slices(*pair, data_range, window),
+        "ssim_3d": ssim_volume(*pair, data_range, window),
+        "psnr_body": psnr_body(*pair, data_range, modality, window),
+    }
     if modality == "CT":
-        low, high = SOFT_TISSUE_WINDOW
-        soft_truth, soft = truth.clip(low, high), prediction.clip(low, high)
-        values["psnr_soft_tissue"] = psnr(soft_truth, soft, high - low)
-        values["ssim_soft_tissue"] = ssim_slices(soft_truth, soft, high - low)
-        low, high = CT_WINDOW
-        truth, prediction, data_range = truth.clip(low, high), prediction.clip(low, high), high - low
-        values["nmse"] = nmse(truth - low, prediction - low)
-    else:
-        data_range = float(truth.max())
-        values["nmse"] = nmse(truth, prediction)
-    values["psnr"] = psnr(truth, prediction, data_range)
-    values["ssim"] = ssim_slices(truth, prediction, data_range)
-    values["ssim_3d"] = ssim_volume(truth, prediction, data_range)
-    values["psnr_body"] = psnr(truth[body][None], prediction[body][None], data_range) if body.any() else math.nan
-    order = ("psnr", "ssim", "ssim_3d", "psnr_body", "psnr_soft_tissue", "ssim_soft_tissue", "nmse")
-    return {key: _finite(values[key]) for key in order if key in values}
+        soft_range = SOFT_TISSUE_WINDOW[1] - SOFT_TISSUE_WINDOW[0]
+        values["psnr_soft_tissue"] = psnr(*pair, soft_range, SOFT_TISSUE_WINDOW)
+        values["ssim_soft_tissue"] = ssim_slices(*pair, soft_range, SOFT_TISSUE_WINDOW)
+    values["nmse"] = nmse(*pair, window)
+    return {key: value if math.isfinite(value) else None for key, value in values.items()}
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _error_power(truth: np.ndarray, prediction: np.ndarray, window: Window | None) -> float:
+    """Σ(truth − prediction)² in float64."""
+    pairs = _clipped_pairs(truth, prediction, window)
+    return float(sum(np.sum(np.square(t - p, dtype=np.float64)) for t, p in pairs))
+
+
+def _clipped_pairs(
+    truth: np.ndarray, prediction: np.ndarray, window: Window | None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for t, p in zip(truth, prediction, strict=True):
+        yield _clip(t, window), _clip(p, window)
+
+
+def _clip(values: np.ndarray, window: Window | None) -> np.ndarray:
+    return values if window is None else values.clip(*window)

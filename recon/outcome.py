@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from recon.devices import describe_device
+from recon.errors import RunError
 from recon.measurement import Measurement, Progress, Reconstruction, RunContext, no_progress
 from recon.methods import get_method, parse_options
 from recon.metrics import evaluate
@@ -102,6 +103,7 @@ def reconstruct(
 
     Raises:
         InputError: no such method or option.
+        RunError: the method ended in NaN or infinity.
     """
     chosen = get_method(grid.modality, method)
     options = parse_options(chosen, settings or {})
@@ -110,6 +112,8 @@ def reconstruct(
     started = time.perf_counter()
     answer = chosen.run(measurement, options, context)
     seconds = time.perf_counter() - started
+    if not torch.isfinite(torch.view_as_real(answer.mean) if answer.mean.is_complex() else answer.mean).all():
+        raise RunError(f"--method {method}: ended in NaN or infinity; milder settings (--set) may help")
     result, metrics = _assess(measurement, answer, grid, truth)
     direct_name = BASELINES[grid.modality]
     baseline, baseline_metrics = result, metrics

@@ -48,7 +48,8 @@ def save(path: Path | str, outcome: Outcome, *, overwrite: bool = False, dicom: 
             write_volume(folder / "std.nii.gz", outcome.std)
         if dicom:
             write_series(folder / "dicom", outcome.result, f"{_label(outcome.method)}, not for diagnosis")
-        (folder / REPORT).write_text(render(report_data(outcome, result)), encoding="utf-8")
+        page = render(report_data(outcome, result))
+        (folder / REPORT).write_text(page, encoding="utf-8", errors="surrogateescape")  # file names are any bytes
         (folder / RESULT).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return result
 

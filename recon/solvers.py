@@ -16,6 +16,9 @@ from physics.operator import LinearOperator
 Callback = Callable[[int, Tensor], bool | None]
 """``callback(iteration, state)``; a true value stops the iteration."""
 
+_ROUNDING = 16
+"""A gradient below this many machine epsilons of the first one is rounding, and no direction to go in."""
+
 
 def inner(a: Tensor, b: Tensor, axes: int) -> Tensor:
     """Re⟨a, b⟩ over the last ``axes`` axes, kept as size 1 so that it scales a batch."""
@@ -99,6 +102,7 @@ def cgls(
     x = torch.zeros_like(gradient)
     direction = gradient.clone()
     power = inner(gradient, gradient, axes)
+    solved = (_ROUNDING * torch.finfo(power.dtype).eps) ** 2 * power
     for iteration in range(1, iterations + 1):
         image = operator(direction)
         curvature = inner(image, image, data_axes).reshape(power.shape)
@@ -107,6 +111,7 @@ def cgls(
         residual -= step.reshape(-1, *[1] * data_axes) * image
         gradient = operator.adjoint(residual) - damping * x
         new_power = inner(gradient, gradient, axes)
+        new_power = torch.where(new_power > solved, new_power, 0)  # a solved problem stays where it is
         direction = gradient + _safe_ratio(new_power, power) * direction
         power = new_power
         if callback and callback(iteration, residual):

@@ -20,12 +20,12 @@ SOFT_TISSUE_WINDOW = (-160.0, 240.0)
 
 def hu_to_attenuation(hu: Tensor) -> Tensor:
     """HU to attenuation in 1/mm; what lies below −1000 HU (padding) becomes air."""
-    return (MU_WATER * (1 + hu / 1000)).clamp_min(0)
+    return (hu * (MU_WATER / 1000)).add_(MU_WATER).clamp_min_(0)
 
 
 def attenuation_to_hu(attenuation: Tensor) -> Tensor:
     """Attenuation in 1/mm to HU."""
-    return (attenuation / MU_WATER - 1) * 1000
+    return (attenuation * (1000 / MU_WATER)).sub_(1000)
 
 
 def hu_to_network(hu: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -10,15 +11,16 @@ import click
 
 from recon.cli.inspect import info, methods
 from recon.cli.mri import mri
-from recon.cli.options import SETTINGS
+from recon.cli.options import SETTINGS, help_alone
 from recon.cli.simulate import simulate
 from recon.cli.svct import svct
 from recon.errors import InputError, RunError
 
 
-@click.group(context_settings=SETTINGS)
+@click.group(context_settings=SETTINGS, invoke_without_command=True)
 @click.version_option(package_name="meddiffusion-recon", prog_name="recon")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Reconstruct CT and MR volumes from too few measurements.
 
     \b
@@ -31,6 +33,7 @@ def cli() -> None:
 
     Shell completion: eval "$(_RECON_COMPLETE=bash_source recon)" in bash, zsh_source in zsh.
     """
+    help_alone(ctx)
 
 
 for command in (svct, mri, simulate, methods, info):
@@ -39,9 +42,12 @@ for command in (svct, mri, simulate, methods, info):
 
 def main() -> None:
     """Run the command line; errors become one line and an exit code, signals leave nothing half written."""
+    # Before torch loads OpenMP: waiting threads shall sleep, not spin. Spinning makes a run several times slower on a
+    # machine that does other work too.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        cli.main(standalone_mode=False)
+        cli.main(prog_name="recon", standalone_mode=False)
     except InputError as error:
         _fail(str(error), 2)
     except RunError as error:
@@ -51,8 +57,9 @@ def main() -> None:
         _fail(error.format_message() + hint, error.exit_code if isinstance(error, click.UsageError) else 2)
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted; nothing was written", 130)
-    except BrokenPipeError:
-        sys.exit(0)
+    except OSError as error:  # a pipe that is closed early is click's business
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}", 1)
 
 
 def _fail(message: str, code: int) -> None:

@@ -54,7 +54,7 @@ def show_result(result: dict[str, Any], folder: Path, as_json: bool, quiet: bool
         click.echo(json.dumps(result, indent=2))
         return
     if quiet:
-        click.echo(str(folder))
+        click.echo(click.format_filename(folder))
         return
     rows = {result["baseline"]["method"]: result["baseline"], result["method"]: result["metrics"]}
     shown = [key for key in _COLUMNS if any(row.get(key) is not None for row in rows.values())]
@@ -64,7 +64,7 @@ def show_result(result: dict[str, Any], folder: Path, as_json: bool, quiet: bool
     if result["true_acceleration"]:
         click.echo(f"true acceleration {result['true_acceleration']:.3f}")
     click.echo(f"{result['seconds']:.1f} s on {result['device']}, at most {result['peak_rss_mb']:.0f} MB of memory")
-    click.echo(f"report: {folder / 'report.html'}")
+    click.echo(f"report: {click.format_filename(folder / 'report.html')}")
 
 
 def _figure(key: str, value: float | None) -> str:

@@ -85,4 +85,4 @@ def _text(value: Any) -> str:
         return "; ".join(f"{key}: {_text(item)}" for key, item in value.items())
     if isinstance(value, tuple | list):
         return ", ".join(_text(item) for item in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else click.format_filename(str(value))

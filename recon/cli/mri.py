@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from recon.cli.console import default_folder, memory_errors, progress_bar, say, show_result
-from recon.cli.options import PATH, GroupedCommand, all_of, method_options, option, output_options, parse_settings
+from recon.cli.options import PATH, SEED, GroupedCommand, all_of, method_options, option, output_options, parse_settings
 from recon.errors import InputError
 
 if TYPE_CHECKING:
     from recon.kspace import KSpace
     from recon.volume import Volume
+
+_UNDERSHOOT = 0.1  # of the maximum: what resampling by splines leaves below 0
 
 mask_options = all_of(
     option(
@@ -42,7 +44,7 @@ mask_options = all_of(
     option(
         "--mask-seed",
         group="Sampling",
-        type=int,
+        type=SEED,
         default=None,
         help="Seed of the mask.  [default: follows from the file's name]",
     ),
@@ -131,7 +133,8 @@ def mri(
 
     with memory_errors(mr_bytes(data.data.numel())), progress_bar(method, quiet) as progress:
         case = mr_case(data, request, noise, seed, place)
-        say(f"true acceleration {case.measurement.protocol.true_acceleration:.3f}", quiet)
+        for notice in case.measurement.protocol.notices:
+            say(f"note: {notice}", quiet)
         outcome = reconstruct(
             case.measurement,
             case.grid,
@@ -162,10 +165,22 @@ def load_mr(
 
     data = read_any(source or sample.path("mr"), "MR", axes=axes, series=series)
     assert not isinstance(data, Sinogram)  # read_any refuses one for MR
-    notices = (f"sample data: {sample.DESCRIPTION['mr']}",) if source is None else ()
+    notices = (f"sample data: {sample.DESCRIPTION['mr']}",) if source is None else _doubts(source, data)
     for notice in notices:
         say(f"note: {notice}", quiet)
     return data, notices
+
+
+def _doubts(source: Path, data: Volume | KSpace) -> tuple[str, ...]:
+    """A warning if a magnitude has values a little below 0; :class:`InputError` if it cannot be one."""
+    from recon.volume import Volume
+
+    if not isinstance(data, Volume):
+        return ()
+    low, high = (float(value) for value in data.data.aminmax())
+    if low < -_UNDERSHOOT * high:
+        raise InputError(f"{source}: values {low:g} to {high:g} are no MR magnitude; a CT volume is for recon svct")
+    return (f"{source}: values down to {low:g}; a magnitude has none below 0",) if low < 0 else ()
 
 
 def _check_dicom(data: Volume | KSpace) -> None:

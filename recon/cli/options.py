@@ -52,6 +52,14 @@ def all_of(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
 
 
 PATH = click.Path(path_type=Path)
+SEED = click.IntRange(0, 2**32 - 1)
+"""What every generator of numpy and torch takes."""
+
+
+def help_alone(ctx: click.Context) -> None:
+    """A group without a command shows its help."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def method_options(modality: str, default: str) -> Callable[[Function], Function]:
@@ -79,7 +87,7 @@ def method_options(modality: str, default: str) -> Callable[[Function], Function
             metavar="KEY=VALUE",
             help="An option of the method, such as iterations=300; 'recon methods NAME' lists them. May be repeated.",
         ),
-        option("--seed", group="Method", type=int, default=0, help="Seed of all randomness (a whole number)."),
+        option("--seed", group="Method", type=SEED, default=0, help="Seed of all randomness (a whole number)."),
         option(
             "--device",
             group="Method",

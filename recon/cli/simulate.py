@@ -9,16 +9,18 @@ import click
 
 from recon.cli.console import memory_errors, say
 from recon.cli.mri import check_noise, input_options, load_mr, mask_options
-from recon.cli.options import GroupedCommand, all_of, option, output_options
-from recon.cli.svct import geometry_options, load_ct, noise_options, parse_noise, volume_options
+from recon.cli.options import SEED, GroupedCommand, all_of, help_alone, option, output_options
+from recon.cli.svct import geometry_options, load_ct, noise_options, parse_noise, project, volume_options
 from recon.errors import InputError
 
-_seed = option("--seed", group="Noise", type=int, default=0, help="Seed of the noise (a whole number).")
+_seed = option("--seed", group="Noise", type=SEED, default=0, help="Seed of the noise (a whole number).")
 
 
-@click.group()
-def simulate() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def simulate(ctx: click.Context) -> None:
     """Write a simulated measurement: a sinogram, or undersampled k-space."""
+    help_alone(ctx)
 
 
 @simulate.command("svct", cls=GroupedCommand)
@@ -48,13 +50,13 @@ def simulate_sinogram(
 
     path = output or Path("sinogram.h5")
     check_output(path, overwrite, folder=False)
+    _check_not_input(path, source)
     noise = parse_noise(photons, electronic_noise)
-    from recon.ct_task import choose_geometry, simulate_ct, sinogram_of
+    from recon.ct_task import choose_geometry, sinogram_of
 
     chosen = choose_geometry(geometry, views, arc, start, order)
     volume, _ = load_ct(source, series, intensity, quiet)
-    with memory_errors():
-        measurement = simulate_ct(volume, chosen, None, noise, seed)
+    measurement = project(volume, chosen, noise, seed, "cpu", "fbp")
     from recon.io.sinogram import write_sinogram
 
     with output_file(path, overwrite) as temporary:
@@ -87,20 +89,27 @@ def simulate_kspace_file(
 
     path = output or Path("kspace.h5")
     check_output(path, overwrite, folder=False)
+    _check_not_input(path, source)
     check_noise(noise)
     from recon.io.kspace import write_kspace
+    from recon.memory import mr_bytes
     from recon.mr_task import MaskRequest, kspace_of, mr_case
 
     data, _ = load_mr(source, axes, series, quiet)
     if getattr(data, "mask", None) is not None:
         raise InputError(f"{source}: undersampled already; give fully sampled k-space or a volume")
-    with memory_errors():
+    with memory_errors(mr_bytes(data.data.numel())):
         case = mr_case(data, MaskRequest(mask, accel, calib, mask_seed), noise, seed, "cpu")
     with output_file(path, overwrite) as temporary:
         write_kspace(temporary, kspace_of(case, data))
     protocol = case.measurement.protocol
     facts = {"mask": protocol.mask, "true_acceleration": protocol.true_acceleration}
     _done(path, protocol.sentences, facts, as_json, quiet)
+
+
+def _check_not_input(path: Path, source: Path | None) -> None:
+    if source is not None and source.exists() and path.exists() and path.samefile(source):
+        raise InputError(f"--output {path}: is the input; choose another name")
 
 
 def _done(path: Path, sentences: tuple[str, ...], facts: Mapping[str, object], as_json: bool, quiet: bool) -> None:
@@ -111,4 +120,4 @@ def _done(path: Path, sentences: tuple[str, ...], facts: Mapping[str, object], a
         return
     for sentence in sentences:
         say(sentence, quiet)
-    click.echo(str(path))
+    click.echo(click.format_filename(path))

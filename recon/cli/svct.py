@@ -153,6 +153,9 @@ def svct(
     if sinogram:
         if (views, arc, start, order, geometry) != (None, None, 0.0, "uniform", "paper40"):
             raise click.UsageError("--sinogram brings its own geometry: leave --geometry, --views, --arc, --start out")
+        if intensity != "auto" or dicom:
+            option = "--dicom" if dicom else "--intensity"
+            raise click.UsageError(f"{option} is for volumes: leave it out with --sinogram")
         measurement, grid = _from_sinogram(sinogram, noise, place, method)
         truth, notices = None, ()
     else:
@@ -164,7 +167,7 @@ def svct(
             from recon.output import check_dicom
 
             check_dicom(grid)
-        measurement, truth = _from_volume(grid, chosen, noise, seed, place, method), grid
+        measurement, truth = project(grid, chosen, noise, seed, place, method), grid
     from recon.outcome import reconstruct
     from recon.output import save
 
@@ -215,9 +218,10 @@ def load_ct(source: Path | None, series: str | None, intensity: Any, quiet: bool
     return volume, tuple(notices)
 
 
-def _from_volume(
-    volume: Volume, geometry: Any, noise: TransmissionNoise | None, seed: int, device: torch.device, method: str
+def project(
+    volume: Volume, geometry: Any, noise: TransmissionNoise | None, seed: int, device: torch.device | str, method: str
 ) -> Measurement:
+    """The simulated measurement of a volume; :class:`InputError` if it or ``method`` would not fit in memory."""
     from physics.geometry import ImageGrid
     from recon.ct_task import simulate_ct
     from recon.memory import ct_bytes

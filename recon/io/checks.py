@@ -14,8 +14,10 @@ def require_file(path: Path) -> None:
     """:class:`InputError` unless ``path`` is a readable file that is not empty."""
     if path.is_dir():
         raise InputError(f"{path}: a folder, not a file")
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: no such file")
+    if not path.is_file():
+        raise InputError(f"{path}: a pipe or device; save it as a file first")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path}: no permission to read it")
     if path.stat().st_size == 0:

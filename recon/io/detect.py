@@ -253,7 +253,7 @@ def _describe_kspace(info: FileInfo) -> FileInfo:
         dtype="complex64",
         value_range=(float(magnitude.min()), float(magnitude.max())),
         details={"sampled": round(sampled, 4), "image (y, x)": kspace.image_shape, **kspace.meta},
-        would=_would_with_kspace(fully_sampled=kspace.mask is None),
+        would=_would_with_kspace(kspace.mask is None, kspace.reference is not None),
     )
 
 
@@ -277,7 +277,10 @@ def _would_with_volume(modality: str | None) -> str:
     return {"CT": f"{ct}.", "MR": f"{mr}."}.get(modality or "", f"{ct}; {mr}: say which it is by the command.")
 
 
-def _would_with_kspace(*, fully_sampled: bool) -> str:
+def _would_with_kspace(fully_sampled: bool, has_reference: bool) -> str:
     if fully_sampled:
         return "recon mri would undersample it with the mask you choose and reconstruct that."
-    return "recon mri would reconstruct it as it was sampled; without a truth, it reports the data residual."
+    sampled = "recon mri would reconstruct it as it was sampled"
+    if has_reference:
+        return f"{sampled} and compare with the reference image in the file."
+    return f"{sampled}; without a truth, it reports the data residual."

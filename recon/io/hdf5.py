@@ -1,7 +1,8 @@
-"""Opening HDF5 files of others: one line for a bad one, and values that are what they should be."""
+"""HDF5 files: one line for a bad one, values that are what they should be, and writing that fails cleanly."""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,21 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
             yield file
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # h5py's ways to say it is damaged
         raise InputError(f"{path}: damaged or truncated HDF5 file ({' '.join(str(error).split())})") from error
+
+
+@contextmanager
+def create_hdf5(path: Path) -> Iterator[h5py.File]:
+    """A new file, built in memory and written when the block ends.
+
+    A disk that is full fails one plain write here; within HDF5 it would fail again, with a traceback on standard
+    error, for every object that is closed afterwards.
+    """
+    import h5py
+
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        yield file
+    path.write_bytes(content.getbuffer())
 
 
 def read_dataset(path: Path, file: h5py.File, name: str, *, complex_values: bool) -> np.ndarray:

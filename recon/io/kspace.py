@@ -15,7 +15,7 @@ import numpy as np
 
 from recon.errors import InputError
 from recon.io.checks import require_file
-from recon.io.hdf5 import is_hdf5, open_hdf5, read_affine, read_json
+from recon.io.hdf5 import create_hdf5, is_hdf5, open_hdf5, read_affine, read_json
 from recon.io.kspace_checks import RawKSpace, checked_kspace
 from recon.io.kspace_fastmri import read_coils, read_fastmri, read_mask, read_reference
 from recon.io.kspace_ismrmrd import find_group, read_ismrmrd
@@ -54,11 +54,9 @@ def read_kspace(path: Path, axes: str | None = None) -> KSpace:
 
 def write_kspace(path: Path, kspace: KSpace) -> None:
     """Write k-space; the file need not exist yet (see :mod:`recon.io.atomic` for the way to a final name)."""
-    import h5py
-
     data = kspace.data.numpy().astype(np.complex64, copy=False)
     single = data.shape[1] == 1
-    with h5py.File(path, "w") as file:
+    with create_hdf5(path) as file:
         file.create_dataset("kspace", data=data[:, 0] if single else data)
         if kspace.mask is not None:
             file.create_dataset("mask", data=kspace.mask.numpy().astype(np.uint8))

@@ -17,7 +17,7 @@ import numpy as np
 
 from recon.errors import InputError, input_errors
 from recon.io.checks import check_values
-from recon.io.hdf5 import open_hdf5, read_affine, read_dataset, read_json
+from recon.io.hdf5 import create_hdf5, open_hdf5, read_affine, read_dataset, read_json
 from recon.io.orientation import check_affine, spacing_of
 
 if TYPE_CHECKING:
@@ -47,10 +47,8 @@ class Sinogram:
 
 def write_sinogram(path: Path, sinogram: Sinogram) -> None:
     """Write a sinogram; the file need not exist yet (see :mod:`recon.io.atomic` for the way to a final name)."""
-    import h5py
-
     x, y, z = spacing_of(sinogram.affine)
-    with h5py.File(path, "w") as file:
+    with create_hdf5(path) as file:
         file.create_dataset("sinogram", data=np.asarray(sinogram.data.numpy(), np.float32))
         file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
         file.attrs["geometry"] = json.dumps(sinogram.geometry)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
+import math
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -89,6 +90,9 @@ def _parse(key: str, text: str, type_name: str) -> Any:
     try:
         if base == "bool":
             return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
-        return {"int": int, "float": float, "str": str}[base](text)
+        value = {"int": int, "float": float, "str": str}[base](text)
     except (KeyError, ValueError):
         raise InputError(f"--set {key}={text}: not a value of type {base}") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"--set {key}={text}: must be a finite number")
+    return value
