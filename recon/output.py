@@ -13,6 +13,7 @@ from recon import provenance
 from recon.errors import InputError
 from recon.io.atomic import output_folder
 from recon.outcome import CONVENTION, TASKS, Outcome
+from recon.units import CT_WINDOW
 from recon.volume import Volume
 
 REPORT = "report.html"
@@ -95,7 +96,7 @@ def report_data(outcome: Outcome, result: dict[str, Any]) -> Any:
     """What the report shows (a :class:`recon.report.ReportData`)."""
     from recon.report import ReportData
 
-    images = {} if outcome.truth is None else {"truth": outcome.truth.data.numpy()}
+    images = {} if outcome.truth is None else {"truth": _shown_truth(outcome.truth)}
     images |= {"baseline": outcome.baseline.data.numpy(), "result": outcome.result.data.numpy()}
     labels = {"truth": "Truth", "baseline": _label(outcome.baseline_method), "result": _label(outcome.method)}
     metrics = {labels["baseline"]: outcome.baseline_metrics}
@@ -120,6 +121,12 @@ def report_data(outcome: Outcome, result: dict[str, Any]) -> Any:
         trace=outcome.trace,
         provenance=_provenance(result),
     )
+
+
+def _shown_truth(truth: Volume) -> np.ndarray:
+    """The truth as the operator saw it: padding below -1000 HU is air, and no error of a reconstruction."""
+    data = truth.data.numpy()
+    return np.maximum(data, np.float32(CT_WINDOW[0])) if truth.modality == "CT" else data
 
 
 def _label(method: str) -> str:

@@ -27,7 +27,7 @@ def progress_bar(title: str, quiet: bool) -> Iterator[Progress]:
         yield lambda iteration, total, residual: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description}"),
@@ -38,8 +38,14 @@ def progress_bar(title: str, quiet: bool) -> Iterator[Progress]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=None, residual=float("nan"))
-        yield lambda iteration, total, residual: bar.update(task, completed=iteration, total=total, residual=residual)
+        tasks: list[TaskID] = []  # the bar appears with the first iteration; direct methods have none
+
+        def show(iteration: int, total: int, residual: float) -> None:
+            if not tasks:
+                tasks.append(bar.add_task(title, total=total, residual=residual))
+            bar.update(tasks[0], completed=iteration, residual=residual)
+
+        yield show
 
 
 def say(message: str, quiet: bool = False) -> None:
