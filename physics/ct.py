@@ -151,12 +151,12 @@ class CTProjector(Projector):
             with safe_open(path, framework="pt") as file:
                 facts = json.loads(file.metadata()["projector"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+            grid = ImageGrid(tuple(facts["shape"]), tuple(facts["spacing"]))
+            geometry, dtype = geometry_from_dict(facts["geometry"]), tensors["0.value"].dtype
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: not a saved projector ({error})") from error
         projector = cls.__new__(cls)
-        grid = ImageGrid(tuple(facts["shape"]), tuple(facts["spacing"]))
-        geometry = geometry_from_dict(facts["geometry"])
-        Projector.__init__(projector, geometry, grid, tensors["0.value"].dtype, device)
+        Projector.__init__(projector, geometry, grid, dtype, device)
         projector.builder, projector.resident = facts["builder"], True
         projector._starts = range(0, projector.geometry.views, facts["views_per_block"])
         projector._held = [projector._restore(tensors, start) for start in projector._starts]

@@ -86,14 +86,16 @@ def _siddon_view(kind: str, vector: np.ndarray, cells: int, grid: ImageGrid) -> 
     start, direction = _rays(kind, vector, cells)
     (ny, nx), (dy, dx) = grid.shape, grid.spacing
     edges_x, edges_y = (np.arange(nx + 1) - nx / 2) * dx, (np.arange(ny + 1) - ny / 2) * dy
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         tx = (edges_x - start[:, :1]) / direction[:, :1]
         ty = (edges_y - start[:, 1:]) / direction[:, 1:]
     entry = np.fmax(np.fmin(tx[:, 0], tx[:, -1]), np.fmin(ty[:, 0], ty[:, -1]))[:, None]
     leave = np.fmin(np.fmax(tx[:, 0], tx[:, -1]), np.fmax(ty[:, 0], ty[:, -1]))[:, None]
+    hit = entry < leave  # a ray beside the grid and along an axis has infinities here
+    entry, leave = np.where(hit, entry, 0.0), np.where(hit, leave, 0.0)
     crossings = np.concatenate([tx, ty], axis=1)
     crossings = np.where(np.isfinite(crossings), crossings, entry)
-    crossings = np.sort(np.clip(crossings, entry, np.maximum(entry, leave)), axis=1)
+    crossings = np.sort(np.clip(crossings, entry, leave), axis=1)
     lengths = np.diff(crossings, axis=1)
     middle = (crossings[:, 1:] + crossings[:, :-1]) / 2
     column = np.floor((start[:, :1] + middle * direction[:, :1]) / dx + nx / 2).astype(np.int64)

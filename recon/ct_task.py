@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -89,7 +89,8 @@ def simulate_ct(
     if isinstance(geometry, str):
         geometry = choose_geometry(geometry, views)
     elif views is not None:
-        geometry = replace(geometry, angles=circular_angles(views, span_start(geometry), _arc_of(geometry)))
+        with input_errors("views"):
+            geometry = replace(geometry, angles=circular_angles(views, span_start(geometry), _arc_of(geometry)))
     projector = projector_for(volume, geometry, device)
     y = torch.cat([projector(hu_to_attenuation(slab).to(projector.device)) for slab in volume.data.split(_SLAB_SLICES)])
     sigma: Tensor | None = None
@@ -118,11 +119,19 @@ def measured_ct(
     known = sinogram.meta.get("noise")
     if noise is None and known:
         with input_errors("--sinogram"):
-            noise = TransmissionNoise(float(known["photons"]), float(known.get("electronic", 0.0)))
+            noise = _stated_noise(known)
     y = sinogram.data.to(projector.device)
     sigma = None if noise is None else noise.standard_deviation(y)
     simulated = bool(sinogram.meta.get("simulated", False))
     return Measurement(y, projector, sigma, grid.spacing, _protocol(projector.geometry, noise, simulated)), grid
+
+
+def _stated_noise(known: Any) -> TransmissionNoise:
+    """The noise that a file's plain values state; ``ValueError`` if they do not."""
+    try:
+        return TransmissionNoise(float(known["photons"]), float(known.get("electronic", 0.0)))
+    except (AttributeError, KeyError, TypeError):
+        raise ValueError(f"its noise must state 'photons' and 'electronic' as numbers, not {known!r}") from None
 
 
 def sinogram_of(measurement: Measurement, volume: Volume, seed: int) -> Sinogram:

@@ -24,13 +24,12 @@ _SSIM_SLAB = 16
 
 
 def psnr(truth: np.ndarray, prediction: np.ndarray, data_range: float, window: Window | None = None) -> float:
-    """Peak signal-to-noise ratio in dB over all voxels; infinite for equal arrays.
+    """Peak signal-to-noise ratio in dB over all voxels; infinite for equal arrays, NaN for an empty range.
 
     Here and below, ``window`` clips both arrays first. All metrics work slice by slice or slab by slab: a
     large volume is not copied.
     """
-    mse = _error_power(truth, prediction, window) / truth.size
-    return 10 * math.log10(data_range**2 / mse) if mse > 0 else math.inf
+    return _decibels(_error_power(truth, prediction, window), truth.size, data_range)
 
 
 def nmse(truth: np.ndarray, prediction: np.ndarray, window: Window | None = None) -> float:
@@ -44,7 +43,7 @@ def ssim_slices(truth: np.ndarray, prediction: np.ndarray, data_range: float, wi
     """Mean over axial slices of skimage's SSIM (7×7 uniform window); NaN for slices below 7 pixels."""
     from skimage.metrics import structural_similarity
 
-    if min(truth.shape[1:]) < SSIM_WINDOW:
+    if min(truth.shape[1:]) < SSIM_WINDOW or data_range <= 0:
         return math.nan
     pairs = _clipped_pairs(truth, prediction, window)
     return float(np.mean([structural_similarity(t, p, data_range=data_range) for t, p in pairs]))
@@ -58,7 +57,7 @@ def ssim_volume(truth: np.ndarray, prediction: np.ndarray, data_range: float, wi
     """
     from skimage.metrics import structural_similarity
 
-    if min(truth.shape) < SSIM_WINDOW:
+    if min(truth.shape) < SSIM_WINDOW or data_range <= 0:
         return math.nan
     overlap, total = SSIM_WINDOW - 1, 0.0
     valid = len(truth) - overlap
@@ -80,9 +79,7 @@ def psnr_body(
         body = ndimage.binary_fill_holes(plane > threshold)
         power += float(np.sum(np.square(t[body] - p[body], dtype=np.float64)))
         count += int(body.sum())
-    if not count:
-        return math.nan
-    return 10 * math.log10(data_range**2 * count / power) if power > 0 else math.inf
+    return _decibels(power, count, data_range)
 
 
 def body_threshold(truth: np.ndarray, modality: Modality) -> float:
@@ -122,6 +119,12 @@ def evaluate(truth: np.ndarray, prediction: np.ndarray, modality: Modality) -> d
         values["ssim_soft_tissue"] = ssim_slices(*pair, soft_range, SOFT_TISSUE_WINDOW)
     values["nmse"] = nmse(*pair, window)
     return {key: value if math.isfinite(value) else None for key, value in values.items()}
+
+
+def _decibels(power: float, count: int, data_range: float) -> float:
+    if not (count and data_range > 0) or math.isnan(power):
+        return math.nan
+    return 10 * math.log10(data_range**2 * count / power) if power > 0 else math.inf
 
 
 def _error_power(truth: np.ndarray, prediction: np.ndarray, window: Window | None) -> float:

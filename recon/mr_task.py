@@ -179,7 +179,8 @@ def image_of(reconstruction: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 def center_crop(image: Tensor, shape: tuple[int, int]) -> Tensor:
-    """The central ``shape`` of the last two axes; the voxel at n // 2 stays the centre."""
+    """The central ``shape`` of the last two axes, where fastMRI crops it: the voxel at n // 2 stays the centre, save
+    for an odd part of an even length, which is half a voxel towards the start."""
     first = [(n - m) // 2 for n, m in zip(image.shape[-2:], shape, strict=True)]
     return image[..., first[0] : first[0] + shape[0], first[1] : first[1] + shape[1]]
 

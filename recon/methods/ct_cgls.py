@@ -30,10 +30,10 @@ class CGLSOptions:
 
 
 def run(measurement: Measurement, options: CGLSOptions, context: RunContext) -> Reconstruction:
-    """Reconstruct slice by slice; negative attenuation is set to 0 at the end."""
+    """Reconstruct slice by slice."""
 
     def solve(projector: Projector, data: Tensor, report: Report) -> Tensor:
-        return cgls(projector, data, options.iterations, options.damping, report).clamp_min_(0)
+        return cgls(projector, data, options.iterations, options.damping, report)
 
     return solve_slabs(measurement, context, options.iterations, solve)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -147,7 +149,7 @@ def test_sirt_lowers_its_weighted_residual_and_stays_non_negative() -> None:
 
     x = sirt(operator, data, 100, watch)
     assert len(norms) == 50
-    assert all(after <= before * (1 + 1e-12) for before, after in zip(norms, norms[1:], strict=False))
+    assert all(after <= before * (1 + 1e-12) for before, after in pairwise(norms))
     assert norms[-1] < float((weights * data.square()).sum())
     assert (x >= 0).all()
 
