@@ -21,7 +21,7 @@ RELAXATION = 1.9
 
 _GRADIENT_SHARE = 0.1
 _LEAST_ROW_SUM = 0.02
-_SLAB_ELEMENTS = 2**18
+_SLAB_ELEMENTS = 2**20
 
 AxisWeights = tuple[float, float, float]
 
@@ -127,8 +127,9 @@ def _field_step(field: Tensor, ahead: Tensor, step: float, weight: float, axis_w
     for slab in _slabs(ahead):
         old = field[:, slab]
         updated = _gradient(ahead, slab, axis_weights).mul_(step).add_(old)
-        length = torch.linalg.vector_norm(updated, dim=0).div_(weight).clamp_min_(1)
-        old.lerp_(updated.div_(length), RELAXATION)
+        z, y, x = updated
+        length = (z * z).addcmul_(y, y).addcmul_(x, x).sqrt_()  # linalg.vector_norm over axis 0 is 100 times slower
+        old.lerp_(updated.div_(length.div_(weight).clamp_min_(1)), RELAXATION)
 
 
 def _gradient(x: Tensor, slab: slice, axis_weights: AxisWeights) -> Tensor:
