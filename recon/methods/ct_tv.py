@@ -37,8 +37,8 @@ class TVOptions:
             f"the noise; noise-free data are given σ = {NOISE_FREE_SIGMA:g}"
         },
     )
-    iterations: int = field(default=150, metadata={"help": "most iterations"})
-    tolerance: float = field(default=3e-4, metadata={"help": "stop when the image changes by less, relative"})
+    iterations: int = field(default=300, metadata={"help": "most iterations"})
+    tolerance: float = field(default=2e-4, metadata={"help": "stop when the image changes by less, relative"})
 
     def __post_init__(self) -> None:
         if self.weight is not None and self.weight <= 0:
