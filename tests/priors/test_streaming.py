@@ -1,0 +1,184 @@
+"""Decoding by slabs: the same volume as at once, in less memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
+from priors.autoencoder_blocks import AttentionBlock
+from priors.streaming import Moments, free_bytes, slab_thickness, stream_decode
+
+EXACT = 1e-4
+
+
+def network(factor: int, **changes: int) -> PatchVolumeAutoencoder:
+    """A small network with random values in every parameter."""
+    torch.manual_seed(0)
+    small = {"width": 4, "latent_channels": 3, "codes": 16, "norm_groups": 2, "patch": 2 * factor} | changes
+    built = PatchVolumeAutoencoder(AutoencoderConfig(downsample=(factor,) * 3, **small)).eval()
+    for parameter in built.parameters():
+        nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.5)
+    return built
+
+
+NETWORKS = {factor: network(factor) for factor in (2, 4, 8)}
+
+
+@given(
+    factor=st.sampled_from([2, 4, 8]),
+    batch=st.integers(1, 2),
+    size=st.tuples(st.integers(1, 6), st.integers(1, 3), st.integers(1, 3)),
+    slab=st.integers(1, 50),
+)
+@settings(deadline=None, max_examples=60)
+@torch.no_grad()
+def test_any_thickness_gives_what_decoding_at_once_gives(
+    factor: int, batch: int, size: tuple[int, int, int], slab: int
+) -> None:
+    decoder = NETWORKS[factor].decoder
+    latent = torch.randn(batch, 3, *size)
+    torch.testing.assert_close(stream_decode(decoder, latent, slab), decoder(latent), atol=EXACT, rtol=0)
+
+
+@torch.no_grad()
+def test_there_is_no_seam() -> None:
+    """In float64 slabs and the whole agree to rounding, at the slabs' borders as elsewhere."""
+    built = network(4).double()
+    latent = torch.randn(1, 3, 8, 3, 3, dtype=torch.double)
+    error = (stream_decode(built.decoder, latent, 4) - built.decoder(latent)).abs()
+    assert float(error.max()) < 1e-12
+
+
+@torch.no_grad()
+def test_every_plane_depends_on_the_whole_volume() -> None:
+    """The last planes of the latent reach the first ones of the volume: through norms and attention."""
+    decoder = NETWORKS[4].decoder
+    latent = torch.randn(1, 3, 6, 2, 2)
+    other = latent.clone()
+    other[:, :, -1] += 1
+    change = stream_decode(decoder, latent, 2)[:, :, 0] - stream_decode(decoder, other, 2)[:, :, 0]
+    assert float(change.abs().max()) > 1e-3
+
+
+def test_decode_streams_unless_a_gradient_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    built, streamed = NETWORKS[4], []
+
+    def spy(*given: object) -> Tensor:
+        streamed.append(True)
+        return stream_decode(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("priors.autoencoder.stream_decode", spy)
+    indices = torch.randint(16, (1, 3, 2, 2))
+    at_once = built.decode(indices)
+    assert not streamed
+    assert at_once.requires_grad
+    with torch.no_grad():
+        by_slabs = built.decode(indices, slab=3)
+    assert streamed
+    assert not by_slabs.requires_grad
+    torch.testing.assert_close(by_slabs, at_once.detach(), atol=EXACT, rtol=0)
+    frozen = network(4).requires_grad_(False)
+    assert not frozen.decode(indices).requires_grad
+    assert len(streamed) == 2
+
+
+@torch.no_grad()
+def test_half_precision_is_near_full_precision() -> None:
+    built = network(4)
+    latent = torch.randn(1, 3, 6, 4, 4)
+    exact = built.decoder(latent)
+    built.to(torch.bfloat16)
+    by_slabs = stream_decode(built.decoder, latent.bfloat16(), 3)
+    at_once = built.decoder(latent.bfloat16())
+    assert by_slabs.dtype == torch.bfloat16
+    error, usual = ((volume.float() - exact).square().mean().sqrt() for volume in (by_slabs, at_once))
+    assert error < 1.2 * usual  # no worse than decoding at once
+
+
+@given(
+    thicknesses=st.lists(st.integers(1, 5), min_size=1, max_size=6),
+    groups=st.sampled_from([1, 2, 4]),
+    offset=st.sampled_from([0.0, 100.0]),
+)
+@settings(deadline=None, max_examples=30)
+def test_moments_of_slabs_are_those_of_the_whole(thicknesses: list[int], groups: int, offset: float) -> None:
+    norm = nn.GroupNorm(groups, 4, eps=1e-6)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    x = torch.randn(2, 4, sum(thicknesses), 5, 6) * torch.rand(sum(thicknesses), 1, 1) + offset
+    moments = Moments(len(thicknesses), groups)
+    for slab in x.split(thicknesses, dim=2):
+        moments.add(slab)
+    scale, shift = moments.affine(norm)
+    exact = norm.double()(x.double())
+    # The factor and the summand are rounded to float32 once; a large offset cancels between them.
+    torch.testing.assert_close((x * scale + shift).double(), exact, atol=1e-5 if offset == 0 else 2e-3, rtol=0)
+
+
+def test_progress_rises_to_one() -> None:
+    built = NETWORKS[4]
+    for slab in (1, 3, 100):
+        shares: list[float] = []
+        with torch.no_grad():
+            built.decode(torch.randint(16, (1, 5, 4, 4)), slab=slab, on_progress=shares.append)
+        assert shares == sorted(shares)
+        assert len(shares) > 10
+        assert 0 < shares[0] < 0.5
+        assert shares[-1] == 1
+
+
+def test_the_attention_shows_progress_and_its_parts_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    block, x, shares = AttentionBlock(8, 2), torch.randn(2, 8, 3, 4, 5), []
+    reference = block(x)
+    monkeypatch.setattr("priors.autoencoder_blocks.QUERY_ROWS", 25)
+    torch.testing.assert_close(block(x, shares.append), reference, atol=1e-6, rtol=0)
+    assert shares == [25 / 60, 50 / 60, 1]
+
+
+@pytest.mark.parametrize("slab", [0, -2])
+def test_slabs_without_a_plane_are_refused(slab: int) -> None:
+    with pytest.raises(ValueError, match=f"slabs of {slab} planes; at least 1 is needed"), torch.no_grad():
+        NETWORKS[4].decode(torch.zeros(1, 2, 2, 2, dtype=torch.long), slab=slab)
+
+
+def test_the_thickness_follows_the_memory_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = torch.device("cpu")
+    assert free_bytes(device) > 1 << 20
+    for free, planes in [(0, 1), (16 * 8 * 1000 * 5, 5), (1 << 60, (1 << 29) // 8000)]:
+        monkeypatch.setattr("priors.streaming.free_bytes", lambda device, free=free: free)
+        assert slab_thickness(1000, device) == planes
+
+
+PEAK = """
+import resource, sys, torch
+from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
+torch.set_num_threads(1)
+network = PatchVolumeAutoencoder(AutoencoderConfig(width=16, norm_groups=8, downsample=(8, 8, 8), codes=16)).eval()
+codes = torch.randn(1, 8, 16, 12, 12)
+unit = 1 if sys.platform == "darwin" else 1024
+with torch.no_grad():
+    network.decode(codes[..., :1, :1])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    network.decode(codes, slab=2) if sys.argv[1] == "slabs" else network.decode_embeddings(codes)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit)
+"""
+
+
+def peak_bytes(how: str) -> int:
+    """What decoding 128 x 96 x 96 voxels adds to a process of its own."""
+    return int(subprocess.run([sys.executable, "-c", PEAK, how], capture_output=True, text=True, check=True).stdout)
+
+
+def test_the_peak_is_about_one_input_of_the_finest_level() -> None:
+    finest = 2 * 16 * 128 * 96 * 96 * 4  # the up-sampling keeps the width of the level before
+    slabs, at_once = peak_bytes("slabs"), peak_bytes("at once")
+    assert slabs < 1.4 * finest
+    assert slabs < at_once / 2
