@@ -1,0 +1,129 @@
+"""The forward diffusion: a noise schedule, noisy latents, and the loss of a noise estimator.
+
+Ho et al., "Denoising Diffusion Probabilistic Models" (2020), with the cosine schedule of Nichol and Dhariwal,
+"Improved Denoising Diffusion Probabilistic Models" (2021), as 3D MedDiffusion uses them (section III-B).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+LossKind = Literal["l1", "l2"]
+
+_OFFSET = 0.008  # keeps the first steps from being too small
+_LARGEST_BETA = 0.9999  # the last step of a cosine schedule would otherwise leave no signal at all
+
+
+class GaussianDiffusion(nn.Module):
+    """A noise schedule: z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) noise for the steps t = 0 .. ``timesteps`` - 1.
+
+    The buffers (float32, (``timesteps``,)) have the customary names and are not saved in a state dict.
+
+    Args:
+        timesteps: number of steps T.
+        schedule: ``"cosine"``.
+
+    Raises:
+        ValueError: another schedule, or no step.
+    """
+
+    betas: Tensor
+    alphas_cumprod: Tensor
+    alphas_cumprod_prev: Tensor
+    sqrt_alphas_cumprod: Tensor
+    sqrt_one_minus_alphas_cumprod: Tensor
+    log_one_minus_alphas_cumprod: Tensor
+    sqrt_recip_alphas_cumprod: Tensor
+    sqrt_recipm1_alphas_cumprod: Tensor
+    posterior_variance: Tensor
+    posterior_log_variance_clipped: Tensor
+    posterior_mean_coef1: Tensor
+    posterior_mean_coef2: Tensor
+
+    def __init__(self, timesteps: int = 1000, schedule: str = "cosine") -> None:
+        super().__init__()
+        if timesteps < 1:
+            raise ValueError(f"a diffusion of {timesteps} steps; at least 1 is needed")
+        if schedule != "cosine":
+            raise ValueError(f"no noise schedule {schedule!r}; 'cosine' is the only one")
+        self.timesteps = timesteps
+        betas = cosine_betas(timesteps)
+        self._alpha_bars: list[float] = (1 - betas).cumprod(0).tolist()
+        for name, values in _buffers(betas).items():
+            self.register_buffer(name, values.float(), persistent=False)
+
+    def alpha_bar(self, t: int) -> float:
+        """abar_t in float64, the share of signal in the variance of z_t; 1 for t = -1, the clean end."""
+        return 1.0 if t < 0 else self._alpha_bars[t]
+
+    def q_sample(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """Noisy latents: (B, ...) ``x0`` and ``noise``, (B,) integer ``t``."""
+        return _at(self.sqrt_alphas_cumprod, t, x0) * x0 + _at(self.sqrt_one_minus_alphas_cumprod, t, x0) * noise
+
+    def predict_x0(self, z_t: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        """The clean latents that ``z_t`` (B, ...) would come from if its noise were ``eps``; not clipped."""
+        return _at(self.sqrt_recip_alphas_cumprod, t, z_t) * z_t - _at(self.sqrt_recipm1_alphas_cumprod, t, z_t) * eps
+
+    def loss(
+        self,
+        estimate: Callable[[Tensor, Tensor], Tensor],
+        x0: Tensor,
+        t: Tensor,
+        noise: Tensor,
+        kind: LossKind = "l1",
+    ) -> Tensor:
+        """Mean error of a noise estimator on the noisy latents.
+
+        Equation 8 of the paper writes the squared error; the released networks were trained with the absolute one.
+
+        Args:
+            estimate: (z_t, t) -> noise.
+            x0: (B, C, Z, X, Y) clean latents.
+            t: (B,) steps.
+            noise: (B, C, Z, X, Y) standard normal.
+            kind: ``"l1"`` or ``"l2"``.
+        """
+        distance = {"l1": functional.l1_loss, "l2": functional.mse_loss}.get(kind)
+        if distance is None:
+            raise ValueError(f"no diffusion loss {kind!r}; one of 'l1', 'l2'")
+        return distance(estimate(self.q_sample(x0, t, noise), t), noise)
+
+
+def cosine_betas(timesteps: int) -> Tensor:
+    """(``timesteps``,) float64 noise variances of the cosine schedule."""
+    position = torch.arange(timesteps + 1, dtype=torch.float64) / timesteps
+    signal = torch.cos((position + _OFFSET) / (1 + _OFFSET) * math.pi / 2).square()
+    return (1 - signal[1:] / signal[:-1]).clamp(0, _LARGEST_BETA)
+
+
+def _buffers(betas: Tensor) -> dict[str, Tensor]:
+    """Everything that follows from the betas, float64."""
+    alphas = 1 - betas
+    now = alphas.cumprod(0)
+    before = functional.pad(now[:-1], (1, 0), value=1.0)
+    variance = betas * (1 - before) / (1 - now)
+    return {
+        "betas": betas,
+        "alphas_cumprod": now,
+        "alphas_cumprod_prev": before,
+        "sqrt_alphas_cumprod": now.sqrt(),
+        "sqrt_one_minus_alphas_cumprod": (1 - now).sqrt(),
+        "log_one_minus_alphas_cumprod": (1 - now).log(),
+        "sqrt_recip_alphas_cumprod": (1 / now).sqrt(),
+        "sqrt_recipm1_alphas_cumprod": (1 / now - 1).sqrt(),
+        "posterior_variance": variance,
+        "posterior_log_variance_clipped": variance.clamp_min(1e-20).log(),
+        "posterior_mean_coef1": betas * before.sqrt() / (1 - now),
+        "posterior_mean_coef2": (1 - before) * alphas.sqrt() / (1 - now),
+    }
+
+
+def _at(values: Tensor, t: Tensor, like: Tensor) -> Tensor:
+    """``values[t]`` shaped (B, 1, ...), so that each sample of a batch gets its own."""
+    return values[t].view(-1, *[1] * (like.ndim - 1))
