@@ -124,7 +124,7 @@ class BiFlowNet(BiFlowEncoder):
             raise ValueError(f"class {y.tolist()}: this network has the classes 0 to {self.config.classes - 1}")
         with torch.no_grad():
             static = self.static_condition(y, res)
-            controls = [head.bind(y, res) for head in heads]
+        controls = [head.bind(y, res) for head in heads]
 
         def estimate(z_t: Tensor, t: Tensor) -> Tensor:
             control = None

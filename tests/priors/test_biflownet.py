@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -236,10 +235,16 @@ def test_bound_estimator_is_the_network_and_computes_the_condition_once(network:
 def test_bound_estimator_can_be_differentiated_at_every_step(network: BiFlowNet) -> None:
     z_t, t, y, res = inputs()
     estimate = network.bind(y, res)
-    z_t.requires_grad_()
-    first, second = (torch.autograd.grad(estimate(z_t, t).square().sum(), z_t)[0] for _ in range(2))
-    assert torch.equal(first, second)
-    assert first.abs().min() > 0
+    gradients = []
+    for _ in range(2):
+        z_t = z_t.detach().requires_grad_()
+        estimate(z_t, t).square().sum().backward()
+        assert z_t.grad is not None
+        gradients.append(z_t.grad)
+    assert torch.equal(*gradients)
+    assert gradients[0].abs().min() > 0
+    assert network.get_parameter("res_mlp.0.weight").grad is None
+    network.zero_grad()
 
 
 def test_cubes_do_not_see_each_other_in_the_dit(network: BiFlowNet) -> None:
@@ -341,55 +346,3 @@ def test_every_trainable_parameter_is_used(network: BiFlowNet) -> None:
     gradients = torch.autograd.grad(network(*inputs()).square().mean(), list(parameters.values()))
     unused = [name for name, gradient in zip(parameters, gradients, strict=True) if not gradient.any()]
     assert unused == []
-
-
-# Settings
-
-
-def test_settings_survive_json() -> None:
-    for config in (SMALL, BiFlowNetConfig()):
-        assert BiFlowNetConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"widht": 72}, "unknown or missing: widht"),
-        ({"width": "72"}, "width is '72'"),
-        ({"width": True}, "width is True"),
-        ({"multipliers": [1, 1.5]}, "lists of whole numbers"),
-        ({"multipliers": 5}, "lists of whole numbers"),
-        ({"attention": [0, 0, 1]}, "booleans"),
-        ({"attention": [True]}, "attention for 1 levels"),
-        ({"multipliers": [1, 2, 4]}, "start with 1, 1"),
-        ({"multipliers": [1, 1, 1]}, "start with 1, 1"),
-        ({"width": 16}, "16 is not a multiple"),
-        ({"norm_groups": 5}, "norm_groups, 5"),
-        ({"dit_heads": 5}, "dit_heads, 5"),
-        ({"channels": 0}, "channels is 0"),
-        ({"token_patch": 3}, "tokens of 3"),
-        ({"init_kernel": 2}, "odd"),
-    ],
-)
-def test_wrong_settings_are_refused_in_one_line(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message) as refusal:
-        BiFlowNetConfig.from_dict(SMALL.to_dict() | change)
-    assert "\n" not in str(refusal.value)
-
-
-def test_missing_setting_is_refused() -> None:
-    values = SMALL.to_dict()
-    del values["width"]
-    with pytest.raises(ValueError, match="unknown or missing: width"):
-        BiFlowNetConfig.from_dict(values)
-
-
-def test_official_settings_that_never_worked_are_refused() -> None:
-    assert BiFlowNetConfig.from_official({"dim": 24, "resnet_groups": 6}) == replace(
-        BiFlowNetConfig(), width=24, norm_groups=6
-    )
-    for wrong in ({"learn_sigma": True}, {"res_condition": False}, {"vq_size": 32}, {"sub_volume_size": (4, 8, 8)}):
-        with pytest.raises(ValueError, match=r"only .* works"):
-            BiFlowNet.from_official_config(wrong)
-    with pytest.raises(ValueError, match="unknown BiFlowNet settings: depth"):
-        BiFlowNet.from_official_config({"depth": 3})

@@ -111,6 +111,22 @@ def test_head_is_a_clone_of_the_bases_encoder(base: BiFlowNet) -> None:
     assert all(own[name].data_ptr() != theirs[name].data_ptr() for name in cloned)
 
 
+def test_hint_enters_an_untrained_head_through_zeros(base: BiFlowNet) -> None:
+    t, y, res = conditions()
+    head = ControlNet.from_base(base, CHANNELS)
+    features: list[Tensor] = []
+    ends = [network.get_submodule(end) for network in (head, base) for end in ("mid_block2", "IntraPatchFlow_mid.0")]
+    handles = [end.register_forward_hook(lambda _m, _i, out: features.append(out)) for end in ends]
+    with torch.no_grad():
+        base(latents(), t, y, res)
+        for seed in (3, 4):
+            head(latents(), t, y, res, latents(seed=seed))
+    for handle in handles:
+        handle.remove()
+    assert len(features) == 6
+    assert all(torch.equal(found, wanted) for found, wanted in zip(features[2:], features[:2] * 2, strict=True))
+
+
 # Training
 
 
@@ -221,10 +237,16 @@ def test_bound_head_embeds_its_hint_once(base: BiFlowNet) -> None:
 
 def test_bound_head_lets_gradients_through_to_the_latent(base: BiFlowNet) -> None:
     t, y, res = conditions()
-    estimate = base.bind(y, res, heads=[attach(base, trained_head(base), latents(seed=3))])
-    z_t = latents().requires_grad_()
-    first, second = (torch.autograd.grad(estimate(z_t, t).square().sum(), z_t)[0] for _ in range(2))
-    assert torch.equal(first, second)
+    head = trained_head(base)
+    estimate = base.bind(y, res, heads=[attach(base, head, latents(seed=3))])
+    gradients = []
+    for _ in range(2):
+        z_t = latents().requires_grad_()
+        estimate(z_t, t).square().sum().backward()
+        assert z_t.grad is not None
+        gradients.append(z_t.grad)
+    assert torch.equal(*gradients)
+    assert all(parameter.grad is None for parameter in head.hint_encoder.parameters())
 
 
 @pytest.mark.parametrize(
@@ -302,13 +324,13 @@ def test_settings_survive_json(base: BiFlowNet) -> None:
 
 def test_wrong_settings_are_refused(base: BiFlowNet) -> None:
     good = ControlNetConfig(base.config, 1).to_dict()
-    change: dict[str, object]
-    for change, message in [
+    wrong: list[tuple[dict[str, object], str]] = [
         ({"hints": 2}, "unknown or missing: hints"),
         ({"base": 3}, "base is 3"),
         ({"hint_channels": 0}, "0 channels"),
         ({"hint_channels": "2"}, "'2' channels"),
         ({"base": {}}, "unknown or missing"),
-    ]:
+    ]
+    for change, message in wrong:
         with pytest.raises(ValueError, match=message):
             ControlNetConfig.from_dict(good | change)
