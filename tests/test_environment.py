@@ -21,10 +21,13 @@ PACKAGES = ("recon", "physics", "priors", "datasets", "benchmarks")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 MODULE_OF = {
     "astra-toolbox": "astra",
+    "huggingface-hub": "huggingface_hub",
+    "lightning-fabric": "lightning_fabric",
     "pillow": "PIL",
     "pywavelets": "pywt",
     "pyyaml": "yaml",
     "scikit-image": "skimage",
+    "tensorboardx": "tensorboardX",
 }
 """Import names that are not the distribution's; written down because not all are installed everywhere."""
 
