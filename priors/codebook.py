@@ -112,7 +112,7 @@ class Codebook(nn.Module):
                 f"indices from {int(indices.min())} to {int(indices.max())}; "
                 f"this codebook has the codes 0 to {len(self.embeddings) - 1}"
             )
-        return rearrange(self.embeddings[indices], "b z x y c -> b c z x y").contiguous()
+        return rearrange(self.embeddings[indices.long()], "b z x y c -> b c z x y").contiguous()
 
     def _perplexity(self, indices: Tensor) -> Tensor:
         share = torch.bincount(indices.flatten(), minlength=len(self.embeddings)) / indices.numel()

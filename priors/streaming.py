@@ -13,7 +13,6 @@ So there is no seam, and nothing is computed twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
 from typing import cast
 
 import psutil
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from priors.autoencoder_blocks import HEAD_WIDTH, HEADS, Decoder, DecoderLevel, ResidualBlock, Upsampling
+from priors.slabs import SlabStore, with_neighbours
 
 Report = Callable[[float], None]
 
@@ -31,11 +31,8 @@ WORKING_COPIES = 8
 WORKING_SHARE = 1 / 16
 """Of the free memory, for those."""
 
-MOST_WORKING_BYTES = 1 << 29
-"""Thicker slabs than this allows are no faster."""
-
-_GROUPED = (2, 3, 4, 5)
-"""Axes that a group norm averages over, once the groups are an axis of their own."""
+MOST_WORKING_BYTES, MOST_WORKING_BYTES_GPU = 1 << 29, 1 << 31
+"""Thicker slabs than these allow are no faster; a GPU wants more at a time."""
 
 
 def free_bytes(device: torch.device) -> int:
@@ -48,7 +45,8 @@ def free_bytes(device: torch.device) -> int:
 
 def slab_thickness(plane_bytes: int, device: torch.device) -> int:
     """Planes in a slab of an activation with ``plane_bytes`` in each, from the memory at hand; at least 1."""
-    budget = min(free_bytes(device) * WORKING_SHARE, MOST_WORKING_BYTES)
+    most = MOST_WORKING_BYTES if device.type == "cpu" else MOST_WORKING_BYTES_GPU
+    budget = min(free_bytes(device) * WORKING_SHARE, most)
     return max(1, int(budget / (WORKING_COPIES * plane_bytes)))
 
 
@@ -102,7 +100,7 @@ class _Stream:
             factor *= 2
         return self._final(self._level(finest, slabs, factor))
 
-    def _final(self, x: _Activation) -> Tensor:
+    def _final(self, x: SlabStore) -> Tensor:
         norm, convolution = self.decoder.final_block[0], cast(nn.Conv3d, self.decoder.final_block[2])
         volume = self._empty(convolution.out_channels, self.finest)
         slabs = self._convolve(convolution, x.normed(cast(nn.GroupNorm, norm), x.slabs()))
@@ -123,7 +121,7 @@ class _Stream:
         self.done = self.attention
         return iter(hidden.split(self.slab, dim=2))
 
-    def _level(self, level: DecoderLevel, slabs: Iterable[Tensor], factor: int) -> _Activation:
+    def _level(self, level: DecoderLevel, slabs: Iterable[Tensor], factor: int) -> SlabStore:
         """The level's output before the step to the next; its input is written to the same memory first."""
         width = level.res1.conv1.out_channels
         hidden, trunk = self._empty(width, factor), self._empty(width, factor)
@@ -132,12 +130,12 @@ class _Stream:
             x = self._written(self._residual(block, x, hidden, trunk), [trunk])
         return x
 
-    def _written(self, slabs: Iterable[Tensor], parts: list[Tensor]) -> _Activation:
-        activation = _Activation(parts, self.slab, cast(nn.GroupNorm, self.decoder.final_block[0]).num_groups)
-        activation.write(slabs)
-        return activation
+    def _written(self, slabs: Iterable[Tensor], parts: list[Tensor]) -> SlabStore:
+        store = SlabStore(parts, self.slab, cast(nn.GroupNorm, self.decoder.final_block[0]).num_groups)
+        store.write(slabs)
+        return store
 
-    def _residual(self, block: ResidualBlock, x: _Activation, hidden: Tensor, trunk: Tensor) -> Iterator[Tensor]:
+    def _residual(self, block: ResidualBlock, x: SlabStore, hidden: Tensor, trunk: Tensor) -> Iterator[Tensor]:
         """The block's output; ``trunk`` may be overwritten with it slab by slab."""
         normed = x.normed(block.norm1, self._skipped(block, x, trunk))
         inner = self._written(self._convolve(block.conv1, normed), [hidden])
@@ -145,7 +143,7 @@ class _Stream:
         for skip, slab in zip(trunk.split(self.slab, dim=2), branch, strict=True):
             yield slab.add_(skip)
 
-    def _skipped(self, block: ResidualBlock, x: _Activation, trunk: Tensor) -> Iterator[Tensor]:
+    def _skipped(self, block: ResidualBlock, x: SlabStore, trunk: Tensor) -> Iterator[Tensor]:
         """The slabs of ``x``, once ``trunk`` holds what the skip connection adds."""
         for slab, room in zip(x.slabs(), trunk.split(self.slab, dim=2), strict=True):
             if _changes_width(block):
@@ -154,14 +152,14 @@ class _Stream:
 
     def _convolve(self, convolution: nn.Conv3d, slabs: Iterable[Tensor]) -> Iterator[Tensor]:
         """A 3 x 3 x 3 convolution; its padding along Z comes from the neighbours."""
-        for padded in _with_neighbours(slabs):
+        for padded in with_neighbours(slabs):
             yield functional.conv3d(padded, convolution.weight, convolution.bias, padding=(0, 1, 1))
             self._report(convolution, padded[:, 0, 1:-1].numel())
 
     def _upsample(self, up: Upsampling, slabs: Iterable[Tensor]) -> Iterator[Tensor]:
         """A transposed convolution, k4 s2 p1; each slab becomes two."""
         convolution = up.conv_trans
-        for padded in _with_neighbours(slabs):
+        for padded in with_neighbours(slabs):
             # 3 = 1 + 2: the two planes at each end that the neighbour's plane alone would have made are cut.
             doubled = functional.conv_transpose3d(
                 padded, convolution.weight, convolution.bias, stride=2, padding=(3, 1, 1)
@@ -176,104 +174,6 @@ class _Stream:
 
 def _changes_width(block: ResidualBlock) -> bool:
     return isinstance(block.resConv, nn.Conv3d)
-
-
-def _with_neighbours(slabs: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Each slab with the last plane of the one before and the first of the one after; zeros beyond the ends."""
-    queue = iter(slabs)
-    current = next(queue)
-    outside = torch.zeros_like(current[:, :, :1])
-    before = outside.clone()
-    for following in chain(queue, [None]):
-        after = outside if following is None else following[:, :, :1]
-        padded = torch.cat([before, current, after], dim=2)
-        before.copy_(current[:, :, -1:])  # before the consumer overwrites it
-        if following is not None:
-            current = following
-        yield padded
-
-
-class _Activation:
-    """A layer's output in memory that is given, and the statistics that a group norm needs of all of it.
-
-    The memory is taken beforehand, since slabs that are allocated one by one, between those that come and go, scatter
-    over the CPU's heap and leave holes of many times their size.
-
-    Args:
-        parts: each (B, some of the channels, Z, X, Y).
-        slab: planes of a slab.
-        groups: of the group norms.
-    """
-
-    def __init__(self, parts: list[Tensor], slab: int, groups: int) -> None:
-        self._parts = parts
-        self._slab = slab
-        self._moments = Moments(len(parts[0].split(slab, dim=2)), groups)
-
-    def write(self, slabs: Iterable[Tensor]) -> None:
-        """Fill with slabs that come in their order, a slab at a time."""
-        for room, slab in zip(self._rooms(), slabs, strict=True):
-            self._moments.add(slab)
-            for part, channels in zip(room, slab.chunk(len(room), dim=1), strict=True):
-                part.copy_(channels)
-
-    def slabs(self) -> Iterator[Tensor]:
-        """The slabs; copies where there are several parts, so those may be overwritten."""
-        for room in self._rooms():
-            yield torch.cat(room, dim=1) if len(room) > 1 else room[0]
-
-    def _rooms(self) -> Iterator[tuple[Tensor, ...]]:
-        """Where each slab lies, in every part."""
-        return zip(*(part.split(self._slab, dim=2) for part in self._parts), strict=True)
-
-    def normed(self, norm: nn.GroupNorm, slabs: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Its slabs after norm and SiLU."""
-        scale, shift = self._moments.affine(norm)
-        for slab in slabs:
-            wide = torch.addcmul(shift, slab.to(shift.dtype), scale)
-            yield functional.silu(wide, inplace=True).to(slab.dtype)
-
-
-class Moments:
-    """Mean and variance of groups of channels over slabs that come one by one, merged in float64.
-
-    Args:
-        slabs: how many will come.
-        groups: of channels, as in GroupNorm.
-    """
-
-    def __init__(self, slabs: int, groups: int) -> None:
-        self._slabs, self._groups = slabs, groups
-        self._counts: list[int] = []
-        self._kept = torch.empty(0)  # of each slab, mean and variance of each group
-
-    def add(self, slab: Tensor) -> None:
-        """Take in a slab (B, C, Z, X, Y)."""
-        grouped = slab.to(torch.promote_types(slab.dtype, torch.float32)).unflatten(1, (self._groups, -1))
-        if not self._counts:
-            self._kept = grouped.new_empty(self._slabs, 2, len(slab), self._groups)
-        # Two passes, since var_mean takes eight times as long on the CPU.
-        mean = grouped.mean(dim=_GROUPED, keepdim=True)
-        kept = self._kept[len(self._counts)]
-        kept[0] = mean.flatten(1)
-        kept[1] = (grouped - mean).square_().mean(dim=_GROUPED)
-        self._counts.append(grouped[0, 0].numel())
-
-    def _merged(self) -> tuple[Tensor, Tensor]:
-        """Mean and variance (B, groups) of all slabs, on the CPU, since not every device has float64."""
-        means, variances = self._kept.cpu().double().unbind(dim=1)
-        weights = torch.tensor(self._counts, dtype=torch.float64)[:, None, None] / sum(self._counts)
-        mean = (weights * means).sum(dim=0)
-        return mean, (weights * (variances + (means - mean).square())).sum(dim=0)
-
-    def affine(self, norm: nn.GroupNorm) -> tuple[Tensor, Tensor]:
-        """Factor and summand (B, C, 1, 1, 1), at least float32, that normalise as ``norm`` would the whole volume."""
-        channels = norm.num_channels // norm.num_groups
-        mean, variance = (moment.repeat_interleave(channels, dim=1) for moment in self._merged())
-        scale = norm.weight.cpu().double() / (variance + norm.eps).sqrt()
-        shift = norm.bias.cpu().double() - mean * scale
-        dtype, device = torch.promote_types(norm.weight.dtype, torch.float32), norm.weight.device
-        return scale[..., None, None, None].to(device, dtype), shift[..., None, None, None].to(device, dtype)
 
 
 def _attention_work(latent: Tensor) -> float:

@@ -262,7 +262,7 @@ def test_decoding_takes_latents_or_the_indices_of_their_codes(small: PatchVolume
     z = torch.randn(2, 3, 2, 3, 4)
     volume = small.decode(z)
     assert torch.equal(volume, small.decode(small.codebook.nearest(z)))
-    assert torch.equal(volume, small.decode(small.codebook.nearest(z).int()))
+    assert torch.equal(volume, small.decode(small.codebook.nearest(z).to(torch.uint8)))
 
 
 def test_training_reaches_encoder_and_decoder_through_the_whole_volume() -> None:
