@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import click
 
+from benchmarks.data_cli import data
+
 Row = dict[str, str | float]
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -16,6 +18,9 @@ _SETTINGS = {"help_option_names": ["-h", "--help"]}
 @click.version_option(package_name="meddiffusion-recon", prog_name="benchmarks")
 def main() -> None:
     """Measure the suite."""
+
+
+main.add_command(data)
 
 
 @main.command()
@@ -37,6 +42,54 @@ def speed(what: tuple[str, ...], repeats: int, as_json: bool) -> None:
         rows += new
         if not as_json:
             for row in new:
+                click.echo(_line(row))
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+
+
+@main.command("speed-prior")
+@click.argument("part", nargs=-1, type=click.Choice(["encode", "estimate", "decode", "generate", "deviation"]))
+@click.option(
+    "--configuration", multiple=True, default=("official-8x", "official-4x"), show_default=True, metavar="NAME"
+)
+@click.option("--size", default="128,128,128", show_default=True, metavar="X,Y,Z", help="Voxels of the image.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
+@click.option("--compile", "compiled", is_flag=True, help="torch.compile the noise estimator.")
+@click.option("--steps", type=click.IntRange(1), default=4, show_default=True, help="Steps of the generation.")
+@click.option("--json", "as_json", is_flag=True, help="Print rows as JSON.")
+def speed_prior(
+    part: tuple[str, ...],
+    configuration: tuple[str, ...],
+    size: str,
+    device: str,
+    dtype: str,
+    compiled: bool,
+    steps: int,
+    as_json: bool,
+) -> None:
+    """Time the parts of 3D MedDiffusion and their peak memory, each in a process of its own; all parts by default.
+
+    Weights are random: time and memory do not depend on them. Configurations: official-8x, official-4x, small.
+    """
+    from benchmarks.speed import prior
+    from benchmarks.speed.prior_parts import CONFIGURATIONS, Job
+
+    unknown = set(configuration) - set(CONFIGURATIONS)
+    if unknown:
+        raise click.BadParameter(
+            f"{', '.join(unknown)}; one of {', '.join(CONFIGURATIONS)}", param_hint="--configuration"
+        )
+    try:
+        x, y, z = (int(n) for n in size.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{size}: three voxel counts X,Y,Z are wanted", param_hint="--size") from error
+    rows: list[Row] = []
+    for name in configuration:
+        job = Job("estimate", name, (z, x, y), device, dtype, compile=compiled, steps=steps)
+        for row in prior.run(job, part or ("encode", "estimate", "decode", "generate", "deviation")):
+            rows.append(row)
+            if not as_json:
                 click.echo(_line(row))
     if as_json:
         click.echo(json.dumps(rows, indent=2))

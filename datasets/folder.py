@@ -1,0 +1,184 @@
+"""A folder of one's own volumes: NIfTI files and DICOM series, wherever they lie below it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+
+from datasets.case import SERIES, SPLITS, Case, Modality, Split, of_split
+from datasets.dicom_series import DicomSeries, find_series
+from datasets.splits import StatedSplits, check_no_leak, read_splits, split_by_hash
+from datasets.walk import FolderListing, is_nifti_name, list_folder, without_suffix
+
+SPLITS_FILE = "splits.json"
+
+
+@dataclass(frozen=True)
+class VolumeFolder:
+    """All volumes below a folder; of one modality.
+
+    The subject of a NIfTI file is its name without ``.nii.gz``, that of a DICOM series its PatientID (the folder's
+    name where there is none), unless a pattern says otherwise. The split is by a JSON file, else by the first folder
+    (``train``, ``val``, ``test``) where there are such, else by a hash of the subject.
+
+    Attributes:
+        root: the folder.
+        modality: of the NIfTI files; None if there are only DICOM series, which say it themselves.
+        splits: JSON file with the splits; None for ``splits.json`` in the folder, if it is there.
+        subject_pattern: regular expression, searched for in the case's relative path; its first group, or all that
+            it matches, is the subject.
+    """
+
+    root: Path
+    modality: Modality | None = None
+    splits: Path | None = None
+    subject_pattern: str | None = None
+    name: str = "folder"
+
+    @property
+    def title(self) -> str:
+        """The folder's own name."""
+        return f"folder {self.root.resolve().name}"
+
+    def cases(self, split: str | None = None) -> list[Case]:
+        """The cases; details of a DICOM series: ``series``, its UID.
+
+        Raises:
+            ValueError: no such folder, nothing in it, mixed or unknown modality, a pattern that fits nothing, or
+                splits that are wrong.
+        """
+        return of_split(self._split_cases[0], split)
+
+    def expected(self) -> list[str]:
+        """Nothing: nobody but its owner knows what it should hold."""
+        return []
+
+    def remarks(self) -> list[str]:
+        """Files that are no volumes, DICOM folders without a CT or MR series, and cases that no split takes in."""
+        empty = [
+            f"{folder}: DICOM files, but no readable CT or MR series; passed over"
+            for folder, held in self._series.items()
+            if not held
+        ]
+        return [*_passed_over(self._listing.others), *empty, *self._split_cases[1]]
+
+    @cached_property
+    def _listing(self) -> FolderListing:
+        if not self.root.is_dir():
+            raise ValueError(f"{self.root}: {'a file' if self.root.exists() else 'no such folder'}; give a folder")
+        return list_folder(self.root)
+
+    @cached_property
+    def _series(self) -> dict[Path, list[DicomSeries]]:
+        return {folder: find_series(folder) for folder in self._listing.dicom}
+
+    @cached_property
+    def _all(self) -> list[Case]:
+        """Every case, its split still to be decided."""
+        series = [found for listed in self._series.values() for found in listed]
+        if not (self._listing.nifti or series):
+            raise ValueError(f"{self.root}: no NIfTI file (.nii, .nii.gz) and no CT or MR series of DICOM files in it")
+        modality = self._one_modality(series)
+        cases = [self._nifti_case(path, modality) for path in self._listing.nifti]
+        cases += [self._dicom_case(found, modality, series) for found in series]
+        return _unique(sorted(cases, key=lambda case: case.id))
+
+    def _one_modality(self, series: list[DicomSeries]) -> Modality:
+        stated = {found.modality for found in series} | ({self.modality} if self.modality else set())
+        if len(stated) > 1:
+            held = ", ".join(sorted({f"{found.modality} ({found.folder})" for found in series})[:4])
+            said = f", and --modality {self.modality} was given" if self.modality else ""
+            raise ValueError(f"{self.root}: mixed modality: it holds {held}{said}; give each modality a folder")
+        if not stated:
+            raise ValueError(f"{self.root}: NIfTI files do not say what they are; give --modality CT or --modality MR")
+        return stated.pop()
+
+    def _nifti_case(self, path: Path, modality: Modality) -> Case:
+        name = path.relative_to(self.root).as_posix()
+        subject = self._subject(name, without_suffix(path.name))
+        return Case(without_suffix(name), subject, modality, "volume", path, "train")
+
+    def _dicom_case(self, found: DicomSeries, modality: Modality, series: list[DicomSeries]) -> Case:
+        name = found.folder.relative_to(self.root).as_posix()
+        alone = sum(other.folder == found.folder for other in series) == 1
+        identifier = name if alone else f"{name}/{found.uid}"
+        subject = self._subject(identifier, found.patient or found.folder.resolve().name)
+        return Case(identifier, subject, modality, "volume", found.folder, "train", {SERIES: found.uid})
+
+    def _subject(self, name: str, default: str) -> str:
+        if self.subject_pattern is None:
+            return default
+        try:
+            match = re.search(self.subject_pattern, name)
+        except re.error as error:
+            raise ValueError(f"--subject {self.subject_pattern!r}: not a regular expression ({error})") from error
+        found = match and (match.group(1) if match.re.groups else match.group())
+        if not found:
+            raise ValueError(f"--subject {self.subject_pattern!r}: finds no subject in {name!r}")
+        return found
+
+    @cached_property
+    def _split_cases(self) -> tuple[list[Case], list[str]]:
+        """The cases with their splits, and remarks on those that none takes in."""
+        file = self.splits or self.root / SPLITS_FILE
+        if self.splits or file.is_file():
+            chosen, left = _by_file(self._all, read_splits(file), self.root)
+            reason = f"not listed in {file.name}"
+        elif any(_first_folder(case) in SPLITS for case in self._all):
+            chosen, left = _by_folder(self._all)
+            reason = "outside the folders train, val and test"
+        else:
+            chosen, left = [replace(case, split=split_by_hash(case.subject)) for case in self._all], []
+            reason = ""
+        check_no_leak(chosen)
+        remarks = [f"cases left out, {reason}: {len(left)}, such as {left[0].id}"] if left else []
+        return chosen, remarks + _few_subjects(chosen)
+
+
+def _unique(cases: list[Case]) -> list[Case]:
+    for first, second in pairwise(cases):
+        if first.id == second.id:
+            raise ValueError(f"{first.path} and {second.path} have one name; is one made from the other? remove it")
+    return cases
+
+
+def _by_file(cases: list[Case], stated: StatedSplits, root: Path) -> tuple[list[Case], list[Case]]:
+    names = {case.id: _names(case, root) for case in cases}
+    stated.check_known(name for listed in names.values() for name in listed)
+    return _sorted_out([(case, stated.split_of(names[case.id])) for case in cases])
+
+
+def _by_folder(cases: list[Case]) -> tuple[list[Case], list[Case]]:
+    folders: dict[str, Split] = {split: split for split in SPLITS}
+    return _sorted_out([(case, folders.get(_first_folder(case))) for case in cases])
+
+
+def _sorted_out(splits: list[tuple[Case, Split | None]]) -> tuple[list[Case], list[Case]]:
+    chosen = [replace(case, split=split) for case, split in splits if split is not None]
+    return chosen, [case for case, split in splits if split is None]
+
+
+def _names(case: Case, root: Path) -> list[str]:
+    """What a JSON file may call a case: its id, its path below the folder, its subject."""
+    return list(dict.fromkeys([case.id, case.path.relative_to(root).as_posix(), case.subject]))
+
+
+def _first_folder(case: Case) -> str:
+    """``train`` of ``train/a``; a file at the top has none."""
+    first, separator, _ = case.id.partition("/")
+    return first if separator else ""
+
+
+def _few_subjects(cases: list[Case]) -> list[str]:
+    if len(cases) < 2 or len({case.subject for case in cases}) > 1:
+        return []
+    return [f"all {len(cases)} cases are of one subject, {cases[0].subject!r}; --subject tells people apart"]
+
+
+def _passed_over(files: list[Path]) -> list[str]:
+    others = [path.name for path in files if not is_nifti_name(path.name) and path.name != SPLITS_FILE]
+    shown = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
+    return [f"files passed over, neither NIfTI nor DICOM: {len(others)} ({shown})"] if others else []

@@ -1,0 +1,42 @@
+"""The two shipped cases as a data set. They show how things work; nothing may be trained on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets import sample
+from datasets.case import Case, Modality, of_split
+
+_MODALITIES: dict[str, Modality] = {"ct": "CT", "mr": "MR"}
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """The CT and the MR case, or the one of a modality; both are ``test``."""
+
+    modality: Modality | None = None
+    name: str = "sample"
+    title: str = "shipped sample"
+
+    @property
+    def root(self) -> Path:
+        """The folder of the package that holds the files."""
+        return sample.path("ct").parent
+
+    def cases(self, split: str | None = None) -> list[Case]:
+        """The shipped cases; each one's source and licence is the detail ``description``."""
+        found = [
+            Case(name, name, modality, "volume", sample.path(name), "test", {"description": sample.DESCRIPTION[name]})
+            for name, modality in _MODALITIES.items()
+            if self.modality in (None, modality)
+        ]
+        return of_split(found, split)
+
+    def expected(self) -> list[str]:
+        """Nothing: what ships is there, or reading it says that it is not."""
+        return []
+
+    def remarks(self) -> list[str]:
+        """Nothing."""
+        return []
