@@ -9,11 +9,14 @@ from types import FrameType
 
 import click
 
+from recon.cli.generate import generate
 from recon.cli.inspect import info, methods
 from recon.cli.mri import mri
 from recon.cli.options import SETTINGS, help_alone
 from recon.cli.simulate import simulate
 from recon.cli.svct import svct
+from recon.cli.train import train
+from recon.cli.weights import weights
 from recon.errors import InputError, RunError
 
 
@@ -27,8 +30,11 @@ def cli(ctx: click.Context) -> None:
     recon svct --views 40 --input case.nii.gz     40 X-ray views of a CT volume
     recon mri --mask poisson --accel 8            one eighth of k-space, shipped sample
     recon info case.nii.gz                        what a file is
+    recon generate --class CTChestAbdomen         a new volume from a diffusion prior
+    recon train controlnet --task svct ...        a network, or a head for your scanner
+    recon weights list                            trained networks that are installed
 
-    Each run writes a folder with the volume (recon.nii.gz), its figures (result.json) and a page to look at
+    Each reconstruction writes a folder with the volume (recon.nii.gz), its figures (result.json) and a page to look at
     (report.html). Exit codes: 0 done, 2 wrong input or options, 1 the run failed, 130 interrupted.
 
     Shell completion: eval "$(_RECON_COMPLETE=bash_source recon)" in bash, zsh_source in zsh.
@@ -36,7 +42,7 @@ def cli(ctx: click.Context) -> None:
     help_alone(ctx)
 
 
-for command in (svct, mri, simulate, methods, info):
+for command in (svct, mri, simulate, generate, train, weights, methods, info):
     cli.add_command(command)
 
 

@@ -1,0 +1,197 @@
+"""``recon weights``: networks' weights, where they are from, and whether they are sound."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from recon.cli.console import say, step_bars
+from recon.cli.options import PATH, SETTINGS, help_alone, parse_settings
+from recon.errors import InputError
+
+if TYPE_CHECKING:
+    from priors.store import Entry
+    from priors.weights import Card
+
+_SET = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=NUMBER",
+    help="A size that a BiFlowNet's checkpoint does not state, if it is not as released: attn_heads, resnet_groups or "
+    "DiT_num_heads. May be repeated.",
+)
+_OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace weights that are there.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+
+
+@click.group(context_settings=SETTINGS, invoke_without_command=True)
+@click.pass_context
+def weights(ctx: click.Context) -> None:
+    """Import, list, verify and fetch the weights of networks.
+
+    A prior is a folder with an autoencoder and a noise estimator. Yours are kept in $RECON_WEIGHTS, or in the
+    system's folder for data. Nothing in a file is ever run.
+
+    \b
+    recon weights fetch official-8x                   from Hugging Face
+    recon weights import BiFlowNet_0453500.pt         an official file, downloaded by hand
+    recon weights list
+    """
+    help_alone(ctx)
+
+
+@weights.command("import")
+@click.argument("file", type=PATH)
+@click.option(
+    "--prior", metavar="NAME", default=None, help="Prior to add it to.  [default: known for the official files]"
+)
+@_OVERWRITE
+@_SET
+@_JSON
+def import_(file: Path, prior: str | None, overwrite: bool, settings: tuple[str, ...], as_json: bool) -> None:
+    """Add FILE to a prior: an official checkpoint, which is converted, or a weights file of this suite.
+
+    The networks of official autoencoder checkpoints hold a trained perceptual network as well; it is kept beside.
+    """
+    from priors.importing import import_file
+
+    with _explained():
+        written = import_file(file, prior, overwrite=overwrite, settings=_sizes(settings))
+    _show(written, as_json)
+
+
+@weights.command("list")
+@_JSON
+def list_(as_json: bool) -> None:
+    """List the weights that are there."""
+    from priors.store import entries, user_folder
+
+    rows = [_row(entry) for entry in entries()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        click.echo(_line(row))
+    if not rows:
+        say(
+            f"no weights yet in {click.format_filename(user_folder())}: 'recon weights fetch official-8x' or 'recon "
+            "weights import FILE' adds some"
+        )
+
+
+@weights.command()
+@click.argument("name", metavar="[NAME|FILE]", required=False)
+def verify(name: str | None) -> None:
+    """Check that weights are sound: all, those of the prior NAME, or a FILE.
+
+    The hash of the tensors must be the one that was noted when they were written, and they must fit their network.
+    """
+    from priors.weights import verify as verify_file
+
+    problems = []
+    for label, path in _chosen(name).items():
+        try:
+            click.echo(f"{label}: sound, sha256 {verify_file(path).sha256}")
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise InputError("; ".join(problems))
+
+
+@weights.command()
+@click.argument("name")
+@_OVERWRITE
+@_SET
+@_JSON
+def fetch(name: str, overwrite: bool, settings: tuple[str, ...], as_json: bool) -> None:
+    """Download the official weights NAME from Hugging Face and import them.
+
+    NAME is official-8x or official-4x, or one of their files, such as BiFlowNet_4x.pt. A download that was cut off
+    goes on where it ended. The file is checked against the one that was imported first under its name.
+    """
+    from priors.fetch import fetch as fetch_files
+
+    with _explained(), step_bars(quiet=False) as progress:
+        written = fetch_files(name, overwrite=overwrite, settings=_sizes(settings), on_bytes=progress)
+    if not written:
+        say(f"{name}: there already; --overwrite fetches it anew")
+    _show(written, as_json)
+
+
+def _sizes(settings: tuple[str, ...]) -> dict[str, int]:
+    try:
+        return {key: int(value) for key, value in parse_settings(settings).items()}
+    except ValueError:
+        raise click.UsageError(f"--set {' '.join(settings)}: must be KEY=NUMBER, such as resnet_groups=24") from None
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What the layers below refuse as an :class:`InputError`, their warnings as notes on standard error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield
+        except ValueError as error:
+            raise InputError(str(error)) from error
+    for warning in caught:
+        if warning.category is UserWarning:
+            say(f"note: {warning.message}")
+
+
+def _show(written: Mapping[Path, Card], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([{"path": str(path), **_of_card(card)} for path, card in written.items()], indent=2))
+        return
+    for path, card in written.items():
+        click.echo(f"{click.format_filename(path)}  {card.kind}, sha256 {card.sha256[:12]}")
+
+
+def _of_card(card: Card) -> dict[str, Any]:
+    return {
+        "kind": card.kind,
+        "sha256": card.sha256,
+        "licence": card.licence,
+        "source": card.source,
+        "original_sha256": card.extra.get("original_sha256"),
+    }
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    from priors.store import facts
+
+    row: dict[str, Any] = {"name": entry.name, "path": str(entry.path), "shipped": entry.shipped, "problem": None}
+    try:
+        found = facts(entry.path)
+    except ValueError as error:
+        return row | {"problem": str(error)}
+    return row | _of_card(found.card) | {"parameters": found.numbers, "bytes": found.size}
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    if row["problem"]:
+        return f"{row['name']:28} {row['problem']}"
+    size = f"{row['parameters'] / 1e6:.2f} M parameters, {row['bytes'] / 1e6:.1f} MB"
+    return (
+        f"{row['name']:28} {row['kind']:12} {size:34} sha256 {row['sha256'][:12]}  "
+        f"licence: {row['licence'] or '-'}  source: {row['source'] or '-'}"
+    )
+
+
+def _chosen(name: str | None) -> dict[str, Path]:
+    """Label and path of the files that ``verify`` is asked for."""
+    from priors.store import entries, find_entries
+
+    if name is None:
+        return {entry.name: entry.path for entry in entries()}
+    if Path(name).is_file():
+        return {name: Path(name)}
+    with _explained():
+        return {entry.name: entry.path for entry in find_entries(name)}
