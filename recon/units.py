@@ -6,6 +6,8 @@ attenuation, never of a network image: −1 outside the field of view would proj
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 MU_WATER = 0.0192
@@ -38,3 +40,32 @@ def network_to_hu(image: Tensor) -> Tensor:
     """[−1, 1] to HU, the inverse of :func:`hu_to_network` inside the window."""
     low, high = CT_WINDOW
     return (image + 1) * ((high - low) / 2) + low
+
+
+def network_to_magnitude(image: Tensor) -> Tensor:
+    """[−1, 1] to the magnitude [0, 1] that MR networks were trained on, volume by volume."""
+    return (image + 1) / 2
+
+
+def network_spread_to_attenuation(spread: Tensor) -> Tensor:
+    """A standard deviation in the network range as one in 1/mm."""
+    low, high = CT_WINDOW
+    return spread * ((high - low) / 2 * MU_WATER / 1000)
+
+
+def magnitude_to_network(magnitude: Tensor, scale: float) -> Tensor:
+    """Magnitude to [−1, 1]: 0 to −1, ``scale`` and above to 1."""
+    return (magnitude / scale).clamp(0, 1) * 2 - 1
+
+
+def magnitude_scale(magnitude: Tensor) -> float:
+    """The magnitude that networks call 1: the 99.9th percentile, which a few bright voxels do not move.
+
+    Raises:
+        ValueError: nothing but zeros.
+    """
+    flat = magnitude.detach().flatten()
+    scale = float(flat.kthvalue(max(1, math.ceil(0.999 * flat.numel()))).values)
+    if scale <= 0:
+        raise ValueError("the magnitude is zero almost everywhere")
+    return scale

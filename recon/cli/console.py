@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,22 @@ _COLUMNS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "residual": "data residual"}
 @contextmanager
 def progress_bar(title: str, quiet: bool) -> Iterator[Progress]:
     """A progress callback that draws a bar with iteration, residual and time left on a terminal."""
+    with _bars(quiet, "residual {task.fields[residual]:.2e}") as update:
+        yield lambda iteration, total, residual: update(title, iteration, total, residual=residual)
+
+
+@contextmanager
+def step_bars(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress callback (what, steps done, steps in all) that draws a bar for each ``what`` on a terminal."""
+    with _bars(quiet) as update:
+        yield update
+
+
+@contextmanager
+def _bars(quiet: bool, *fields: str) -> Iterator[Callable[..., None]]:
+    """A callback (title, done, total, field=value …) that draws bars on a terminal, and does nothing elsewhere."""
     if quiet or not sys.stderr.isatty():
-        yield lambda iteration, total, residual: None
+        yield lambda title, done, total, **values: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -33,17 +47,17 @@ def progress_bar(title: str, quiet: bool) -> Iterator[Progress]:
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed}/{task.total}"),
-        TextColumn("residual {task.fields[residual]:.2e}"),
+        *map(TextColumn, fields),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: list[TaskID] = []  # the bar appears with the first iteration; direct methods have none
+        tasks: dict[str, TaskID] = {}  # a bar appears with its first step; direct methods have none
 
-        def show(iteration: int, total: int, residual: float) -> None:
-            if not tasks:
-                tasks.append(bar.add_task(title, total=total, residual=residual))
-            bar.update(tasks[0], completed=iteration, residual=residual)
+        def show(title: str, done: int, total: int, **values: Any) -> None:
+            if title not in tasks:
+                tasks[title] = bar.add_task(title, total=total, **values)
+            bar.update(tasks[title], completed=done, **values)
 
         yield show
 

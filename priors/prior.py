@@ -1,0 +1,233 @@
+"""A latent diffusion prior: autoencoder, noise estimator and schedule together, and sampling from it.
+
+3D MedDiffusion, section III-B: noise becomes latents by the reverse diffusion, latents are brought from [-1, 1] to the
+codebook's range, each becomes its nearest code, and all are decoded together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from priors.anatomy import Size
+from priors.autoencoder import PatchVolumeAutoencoder
+from priors.biflownet import BiFlowNet
+from priors.controlnet import AttachedHead
+from priors.diffusion import GaussianDiffusion
+from priors.inference import Acceleration
+from priors.samplers import OnStep, Spacing, sample, seeded_noise, spaced_timesteps
+from priors.weights import load_autoencoder, load_biflownet, read_card
+
+AUTOENCODER = "autoencoder.safetensors"
+BIFLOWNET = "biflownet.safetensors"
+"""File names in a prior's folder."""
+
+RESOLUTION_UNIT = 64
+"""Latent size that the noise estimator's resolution input calls 1."""
+
+_AXES = ("Z", "X", "Y")
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Networks that belong together.
+
+    Attributes:
+        autoencoder: between volumes and latents.
+        biflownet: estimates the noise of latents.
+        diffusion: the schedule it was trained with.
+        name: what it is called, empty if it came from no folder.
+        sha256: hash of each network's tensors by file name, likewise.
+
+    Raises:
+        ValueError: the autoencoder's latents do not have the channels that the noise estimator takes.
+    """
+
+    autoencoder: PatchVolumeAutoencoder
+    biflownet: BiFlowNet
+    diffusion: GaussianDiffusion
+    name: str = ""
+    sha256: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        latents, taken = self.autoencoder.config.latent_channels, self.biflownet.config.channels
+        if latents != taken:
+            raise ValueError(
+                f"the autoencoder's latents have {latents} channels and the noise estimator takes {taken}: "
+                "the two were not trained together"
+            )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks lie."""
+        return next(self.biflownet.parameters()).device
+
+    @property
+    def size_multiple(self) -> int:
+        """Every axis of a generated volume is a multiple of this many voxels."""
+        return self.autoencoder.compression * self.biflownet.size_multiple
+
+    def to(self, device: torch.device | str) -> Prior:
+        """Move the networks; returns itself."""
+        for network in (self.autoencoder, self.biflownet, self.diffusion):
+            network.to(device)
+        return self
+
+    def latent_size(self, size: Size) -> Size:
+        """(z, x, y) of the latents of a volume of ``size`` (z, x, y) voxels.
+
+        Raises:
+            ValueError: a size that the networks cannot have; the message names the nearest that would do.
+        """
+        problems = [_problem(axis, n, self.size_multiple) for axis, n in zip(_AXES, size, strict=True)]
+        if any(problems):
+            raise ValueError("; ".join(filter(None, problems)))
+        z, x, y = size
+        factor = self.autoencoder.compression
+        return z // factor, x // factor, y // factor
+
+
+def _problem(axis: str, voxels: int, multiple: int) -> str:
+    """What is wrong with a size along an axis; nothing if it is right."""
+    if voxels > 0 and voxels % multiple == 0:
+        return ""
+    below = voxels // multiple * multiple
+    near = f"{below} or {below + multiple}" if below > 0 else str(multiple)
+    return f"{axis} is {voxels} voxels, which is no multiple of {multiple}; {near} would do"
+
+
+def load_prior(folder: Path | str) -> Prior:
+    """The prior in a folder with ``autoencoder.safetensors`` and ``biflownet.safetensors``, on the CPU, for inference.
+
+    Raises:
+        ValueError: a file is missing or damaged, or the two do not belong together.
+    """
+    folder = Path(folder)
+    for name in (AUTOENCODER, BIFLOWNET):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder}: no prior: there is no {name} in it")
+    card = read_card(folder / BIFLOWNET)
+    hashes = {AUTOENCODER: read_card(folder / AUTOENCODER).sha256, BIFLOWNET: card.sha256}
+    autoencoder = load_autoencoder(folder / AUTOENCODER).eval()
+    biflownet = load_biflownet(folder / BIFLOWNET).eval()
+    timesteps = card.extra.get("timesteps", 1000)
+    if not isinstance(timesteps, int):
+        raise ValueError(f"{folder / BIFLOWNET}: its header is damaged: timesteps is {timesteps!r}")
+    try:
+        return Prior(autoencoder, biflownet, GaussianDiffusion(timesteps), folder.resolve().name, hashes)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
+
+
+def sampling_steps(prior: Prior, sampler: str, steps: int, spacing: Spacing | None = None) -> Tensor:
+    """The steps of the diffusion that a sampler visits, descending.
+
+    Spacing None is the released networks' own for DDIM and DDPM (``linspace``), and for DPM-Solver++ ``logsnr``: its
+    second order is lost where the last steps are large in log signal-to-noise ratio.
+
+    Raises:
+        ValueError: more steps than the diffusion has, or none.
+    """
+    chosen = spacing or ("logsnr" if sampler == "dpm++" else "linspace")
+    return spaced_timesteps(prior.diffusion.timesteps, steps, chosen, diffusion=prior.diffusion)
+
+
+@torch.no_grad()
+def sample_latents(
+    prior: Prior,
+    class_index: int,
+    size: Size,
+    *,
+    steps: int = 50,
+    sampler: str = "ddim",
+    seeds: Sequence[int] = (0,),
+    spacing: Spacing | None = None,
+    heads: Sequence[AttachedHead] = (),
+    acceleration: Acceleration | None = None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Latents of new volumes, one for each seed, on the networks' device.
+
+    A seed gives the same latents on every device and in every batch, to rounding; alone it gives exactly the same.
+
+    Args:
+        prior: the networks.
+        class_index: the class, see ``priors.anatomy``.
+        size: (z, x, y) voxels of the volumes (not of the latents).
+        steps: how many.
+        sampler: ``ddim``, ``ddpm`` or ``dpm++``.
+        seeds: one for each volume.
+        spacing: which steps, see :func:`sampling_steps`.
+        heads: ControlNet heads that steer the estimate.
+        acceleration: precision and layout of the noise estimator; None is exact.
+        on_step: called after each step.
+
+    Returns:
+        (B, C, Z, X, Y) float32, about [-1, 1].
+
+    Raises:
+        ValueError: a size, class, sampler or number of steps that these networks do not have.
+    """
+    classes = prior.biflownet.config.classes
+    if not 0 <= class_index < classes:
+        raise ValueError(f"class {class_index}: this prior has the classes 0 to {classes - 1}")
+    latent = prior.latent_size(size)
+    times = sampling_steps(prior, sampler, steps, spacing)
+    options = acceleration or Acceleration()
+    options.prepare(prior.biflownet)
+    y = torch.full((len(seeds),), class_index, device=prior.device)
+    resolution = torch.tensor(latent, device=prior.device).expand(len(seeds), 3) / RESOLUTION_UNIT
+    estimate = options.wrap(prior.biflownet.bind(y, resolution, heads=heads), prior.device)
+    noise = seeded_noise(seeds)
+    z = noise(torch.empty(len(seeds), prior.biflownet.config.channels, *latent, device=prior.device))
+    return sample(sampler, estimate, z, prior.diffusion, times, noise=noise, on_step=on_step)
+
+
+@torch.no_grad()
+def decode_latents(prior: Prior, latents: Tensor, on_progress: Callable[[float], None] | None = None) -> Tensor:
+    """(B, C, Z, X, Y) latents in [-1, 1] to (B, 1, Z, X, Y) float32 volumes in about [-1, 1], decoded one by one.
+
+    ``on_progress`` is called with the share, 0 to 1, that is done.
+    """
+    volumes = []
+    for done, z in enumerate(latents.split(1)):
+
+        def report(share: float, done: int = done) -> None:
+            if on_progress is not None:
+                on_progress((done + share) / len(latents))
+
+        volumes.append(prior.autoencoder.decode(prior.autoencoder.denormalise(z), on_progress=report).float())
+    return torch.cat(volumes)
+
+
+def generate(
+    prior: Prior,
+    class_index: int,
+    size: Size,
+    *,
+    steps: int = 50,
+    sampler: str = "ddim",
+    seeds: Sequence[int] = (0,),
+    spacing: Spacing | None = None,
+    heads: Sequence[AttachedHead] = (),
+    acceleration: Acceleration | None = None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """New volumes, (B, 1, Z, X, Y) float32 in about [-1, 1]: :func:`sample_latents`, then :func:`decode_latents`."""
+    latents = sample_latents(
+        prior,
+        class_index,
+        size,
+        steps=steps,
+        sampler=sampler,
+        seeds=seeds,
+        spacing=spacing,
+        heads=heads,
+        acceleration=acceleration,
+        on_step=on_step,
+    )
+    return decode_latents(prior, latents)

@@ -1,0 +1,208 @@
+"""``recon generate``: new volumes from a prior."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from recon.cli.console import memory_errors, say, step_bars
+from recon.cli.options import SEED, GroupedCommand, option, output_options
+from recon.errors import input_errors
+
+if TYPE_CHECKING:
+    from priors.anatomy import Anatomy, Size
+    from priors.prior import Prior
+
+
+def _class_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from priors.anatomy import CLASSES
+
+    return [anatomy.name for anatomy in CLASSES if anatomy.name.lower().startswith(incomplete.lower())]
+
+
+@click.command(cls=GroupedCommand)
+@option(
+    "--class",
+    "class_name",
+    group="Volume",
+    required=True,
+    metavar="NAME",
+    shell_complete=_class_names,
+    help="CTHeadNeck, CTChestAbdomen, CTLegs, MRT1Brain, MRT2Brain (FLAIR), MRAbdomen or MRKnee.",
+)
+@option(
+    "--size",
+    group="Volume",
+    default=None,
+    metavar="X,Y,Z",
+    help="Voxels of the file.  [default: as in the class's training volumes]",
+)
+@option(
+    "--spacing",
+    group="Volume",
+    default=None,
+    metavar="X,Y,Z",
+    help="Voxel size in mm that the file states.  [default: of the class's training volumes nearest in size]",
+)
+@option(
+    "--prior",
+    "prior_name",
+    group="Prior",
+    default="starter",
+    metavar="NAME|FOLDER",
+    help="Networks to use; 'recon weights list' shows the names, 'recon weights import' adds the official ones.",
+)
+@option(
+    "--sampler", group="Sampling", type=click.Choice(["ddim", "ddpm", "dpm++"]), default="ddim", help="How to sample."
+)
+@option("--steps", group="Sampling", type=click.IntRange(1), default=50, help="Steps of the sampler.")
+@option(
+    "--timesteps",
+    group="Sampling",
+    type=click.Choice(["linspace", "leading", "trailing", "logsnr"]),
+    default=None,
+    help="Which steps of the diffusion are taken.  [default: linspace; logsnr for dpm++]",
+)
+@option("--seed", group="Sampling", type=SEED, default=0, help="Seed of all randomness (a whole number).")
+@option(
+    "--count",
+    group="Sampling",
+    type=click.IntRange(1),
+    default=1,
+    help="Volumes to make, with the seeds --seed, --seed + 1 and so on; the seed then goes into their names.",
+)
+@option(
+    "--batch",
+    group="Sampling",
+    type=click.IntRange(1),
+    default=1,
+    help="Volumes sampled together: faster on a GPU, takes more memory, changes results by rounding.",
+)
+@option(
+    "--device",
+    group="Sampling",
+    default="auto",
+    metavar="DEVICE",
+    help="auto (a GPU where there is one), cpu, cuda or cuda:N.",
+)
+@option(
+    "--dtype",
+    group="Sampling",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    default="float32",
+    help="Precision of the networks; half precision is faster on a GPU and not exact.",
+)
+@option(
+    "--compile",
+    "compiled",
+    group="Sampling",
+    is_flag=True,
+    help="Compile the noise estimator: faster steps after a minute or more of preparation.",
+)
+@output_options("NIfTI file to write, and a .json file beside it.  [default: CLASS.nii.gz]")
+@option("--preview", group="Output", is_flag=True, help="Also write a PNG picture of the three middle planes.")
+def generate(
+    class_name: str,
+    size: str | None,
+    spacing: str | None,
+    prior_name: str,
+    sampler: str,
+    steps: int,
+    timesteps: Any,
+    seed: int,
+    count: int,
+    batch: int,
+    device: str,
+    dtype: str,
+    compiled: bool,
+    output: Path | None,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+    preview: bool,
+) -> None:
+    """Make new CT or MR volumes from a diffusion prior.
+
+    They are of no patient: do not use them for diagnosis. CT is in HU, MR a magnitude from 0 to 1.
+
+    \b
+    recon generate --class CTChestAbdomen --seed 1 -o volume.nii.gz
+    recon generate --class MRT1Brain --prior official-4x --sampler dpm++ --steps 20 --count 4 --preview
+    """
+    from priors.anatomy import find_class
+
+    with input_errors("--class"):
+        anatomy = find_class(class_name)
+    voxels = _voxels(size, anatomy)
+    spaced = _millimetres(spacing, anatomy, voxels)
+    seeds = tuple(range(seed, seed + count))
+    from recon.generate import Request, check_request, output_files, save_volumes
+    from recon.io.atomic import check_output
+
+    files = output_files(output or Path(f"{anatomy.name}.nii.gz"), seeds, preview)
+    for path in (path for each in files for path in each.all()):
+        check_output(path, overwrite, folder=False)
+    from priors.inference import Acceleration
+    from recon.devices import select_device
+
+    place = select_device(device)
+    request = Request(anatomy, voxels, spaced, sampler, steps, timesteps, seeds, batch)
+    prior = _load(prior_name)
+    check_request(prior, request)
+    _note_size(anatomy, voxels, quiet)
+    acceleration = Acceleration.from_name(dtype, place, compile=compiled)
+    with memory_errors(), step_bars(quiet) as progress:
+        prior = prior.to(place)
+        prior.autoencoder.to(acceleration.dtype)
+        results = save_volumes(prior, request, files, acceleration, overwrite=overwrite, on_progress=progress)
+    if as_json:
+        click.echo(json.dumps(results[0] if count == 1 else results, indent=2))
+        return
+    for each in files:
+        click.echo(click.format_filename(each.volume))
+
+
+def _load(name: str) -> Prior:
+    from priors.prior import load_prior
+    from priors.store import find_prior
+
+    with input_errors(f"--prior {name}"):
+        return load_prior(find_prior(name))
+
+
+def _voxels(text: str | None, anatomy: Anatomy) -> Size:
+    """``--size`` (X,Y,Z) in the order (z, x, y)."""
+    if text is None:
+        return anatomy.grids[0].size
+    try:
+        x, y, z = (int(part) for part in text.split(","))
+    except ValueError:
+        raise click.UsageError(f"--size {text}: must be three whole numbers X,Y,Z, such as 256,256,128") from None
+    return z, x, y
+
+
+def _millimetres(text: str | None, anatomy: Anatomy, size: Size) -> tuple[float, float, float]:
+    """``--spacing`` (X,Y,Z) in the order (z, x, y)."""
+    if text is None:
+        return anatomy.grid_near(size).spacing
+    try:
+        x, y, z = (float(part) for part in text.split(","))
+    except ValueError:
+        raise click.UsageError(f"--spacing {text}: must be three numbers X,Y,Z in mm, such as 0.7,0.7,1") from None
+    if not all(0 < each < 1000 for each in (x, y, z)):
+        raise click.UsageError(f"--spacing {text}: must be positive, in mm")
+    return z, x, y
+
+
+def _note_size(anatomy: Anatomy, size: Size, quiet: bool) -> None:
+    """Say so where a size is none of the class's training volumes."""
+    known = [grid.size for grid in anatomy.grids]
+    if size not in known:
+        shown = " and ".join(f"{x},{y},{z}" for z, x, y in known)
+        say(
+            f"note: the released networks learnt {anatomy.name} at {shown} voxels (X,Y,Z); other sizes may differ",
+            quiet,
+        )
