@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 import click
 
 from recon.cli.console import default_folder, memory_errors, progress_bar, say, show_result
-from recon.cli.options import PATH, SEED, GroupedCommand, all_of, method_options, option, output_options, parse_settings
+from recon.cli.options import (
+    PATH,
+    SEED,
+    GroupedCommand,
+    all_of,
+    method_options,
+    option,
+    output_options,
+    parse_settings,
+    with_weights,
+)
 from recon.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,6 +102,8 @@ def mri(
     noise: float,
     method: str,
     settings: tuple[str, ...],
+    weights: Path | None,
+    prior: str | None,
     seed: int,
     device: str,
     output: Path | None,
@@ -115,7 +127,7 @@ def mri(
     from recon.io.atomic import check_output
     from recon.methods import get_method, parse_options
 
-    parsed = parse_settings(settings)
+    method, parsed = with_weights(method, parse_settings(settings), weights, prior)
     parse_options(get_method("MR", method), parsed)
     folder = output or default_folder(source or sample.path("mr"), "mri", method)
     check_output(folder, overwrite)

@@ -87,6 +87,21 @@ def method_options(modality: str, default: str) -> Callable[[Function], Function
             metavar="KEY=VALUE",
             help="An option of the method, such as iterations=300; 'recon methods NAME' lists them. May be repeated.",
         ),
+        option(
+            "--weights",
+            group="Method",
+            type=PATH,
+            default=None,
+            metavar="FILE",
+            help="Trained network, such as a ControlNet head; the method is then meddiffusion, unless named.",
+        ),
+        option(
+            "--prior",
+            group="Method",
+            default=None,
+            metavar="NAME|FOLDER",
+            help="Prior that the head was trained on, where it is not an installed one.",
+        ),
         option("--seed", group="Method", type=SEED, default=0, help="Seed of all randomness (a whole number)."),
         option(
             "--device",
@@ -106,6 +121,19 @@ def output_options(default: str) -> Callable[[Function], Function]:
         option("--json", "as_json", group="Output", is_flag=True, help="Print the result as JSON on standard output."),
         option("-q", "--quiet", group="Output", is_flag=True, help="No progress; print only the output's path."),
     )
+
+
+def with_weights(
+    method: str, settings: dict[str, str], weights: Path | None, prior: str | None
+) -> tuple[str, dict[str, str]]:
+    """The method and its settings with ``--weights`` and ``--prior`` among them."""
+    if weights is None and prior is None:
+        return method, settings
+    source = click.get_current_context().get_parameter_source("method")
+    if source == click.core.ParameterSource.DEFAULT:
+        method = "meddiffusion"
+    given = {"weights": weights and str(weights), "prior": prior}
+    return method, settings | {key: value for key, value in given.items() if value}
 
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:

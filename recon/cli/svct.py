@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recon.cli.console import default_folder, memory_errors, progress_bar, say, show_result
-from recon.cli.options import PATH, GroupedCommand, all_of, method_options, option, output_options, parse_settings
+from recon.cli.options import (
+    PATH,
+    GroupedCommand,
+    all_of,
+    method_options,
+    option,
+    output_options,
+    parse_settings,
+    with_weights,
+)
 from recon.errors import InputError, input_errors
 
 if TYPE_CHECKING:
@@ -115,6 +124,8 @@ def svct(
     electronic_noise: float | None,
     method: str,
     settings: tuple[str, ...],
+    weights: Path | None,
+    prior: str | None,
     seed: int,
     device: str,
     output: Path | None,
@@ -138,7 +149,7 @@ def svct(
     from recon.io.atomic import check_output
     from recon.methods import get_method, parse_options
 
-    parsed = parse_settings(settings)
+    method, parsed = with_weights(method, parse_settings(settings), weights, prior)
     parse_options(get_method("CT", method), parsed)
     from datasets import sample
 

@@ -1,0 +1,166 @@
+"""Reconstruction by a ControlNet head on the 3D latent diffusion prior (3D MedDiffusion, section III-C).
+
+The head is shown images made from the measurement, encoded patch by patch as in training; one latent is sampled and
+decoded. The measurement is not consulted again: this is the paper's own way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from priors.controlnet import ControlNet, attach
+from priors.diffusion import GaussianDiffusion
+from priors.prior import BIFLOWNET, Prior, decode_latents, load_prior, sample_latents
+from priors.store import find_prior, prior_names
+from priors.weights import load_controlnet, read_card
+from recon.errors import InputError, input_errors
+from recon.measurement import Measurement, RunContext
+from recon.training.patches import pad_to_multiple
+from recon.training.tasks import MRTask, Task, task_from_dict
+from recon.training.validation import centre
+
+_CLASSES = {"CT": 1, "MR": 3}
+"""Class where nothing is said: chest and abdomen, brain."""
+
+
+@dataclass(frozen=True)
+class HeadOptions:
+    """Options of ``meddiffusion``."""
+
+    weights: str = field(default="", metadata={"help": "ControlNet head, a .safetensors file; also as --weights"})
+    prior: str = field(
+        default="",
+        metadata={"help": "prior that the head was trained on, a name or folder; empty: the one with its hash"},
+    )
+    steps: int = field(default=20, metadata={"help": "steps of the sampler"})
+    sampler: str = field(default="ddim", metadata={"help": "ddim, ddpm or dpm++"})
+    samples: int = field(default=1, metadata={"help": "volumes sampled and averaged; more than one also give a std"})
+    strength: float = field(default=1.0, metadata={"help": "factor on what the head adds; 1 as trained"})
+    anatomy: int = field(default=-1, metadata={"help": "class index as in recon generate; -1: by modality"})
+    allow_other: bool = field(
+        default=False, metadata={"help": "use the head for a geometry, mask or prior that it was not trained for"}
+    )
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.samples < 1:
+            raise ValueError("steps and samples must be 1 or more")
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head with the prior and the task that it was trained for."""
+
+    network: ControlNet
+    prior: Prior
+    task: Task
+
+
+def load_head(options: HeadOptions, protocol: Mapping[str, object] | None, modality: str) -> Head:
+    """Load a head and its prior, and check that the scan is of the kind that the head was trained for.
+
+    Args:
+        options: which head, on which prior.
+        protocol: plain values of the scan's geometry (CT) or mask (MR).
+        modality: of the scan.
+
+    Raises:
+        InputError: no head, a damaged one, another prior, or a scan that it was not trained for; the line names a way
+            out.
+    """
+    if not options.weights:
+        raise InputError(
+            "--weights: the method meddiffusion needs a ControlNet head; train one with 'recon train controlnet', "
+            "or take --method tv"
+        )
+    with input_errors("--weights"):
+        network = load_controlnet(options.weights).eval()
+    task = task_from_dict(network.config.task)
+    if task.modality != modality:
+        raise InputError(
+            f"--weights {options.weights}: trained for {task.modality}, the scan is {modality}; take --method tv"
+        )
+    reason = task.refusal(protocol or {})
+    if reason and not options.allow_other:
+        raise InputError(
+            f"--weights {options.weights}: {reason}; take --method tv, or --set allow-other=yes to try it all the same"
+        )
+    with input_errors("--prior"):
+        prior = load_prior(_prior_of(network, options))
+    timesteps = read_card(options.weights).extra.get("timesteps", prior.diffusion.timesteps)
+    if timesteps != prior.diffusion.timesteps:
+        prior = Prior(prior.autoencoder, prior.biflownet, GaussianDiffusion(int(timesteps)), prior.name, prior.sha256)
+    return Head(network, prior, task)
+
+
+def _prior_of(network: ControlNet, options: HeadOptions) -> Path:
+    """The folder that was named, or the installed prior that the head was trained on."""
+    if options.prior:
+        return find_prior(options.prior)
+    for name in prior_names():
+        folder = find_prior(name)
+        if (folder / BIFLOWNET).is_file() and read_card(folder / BIFLOWNET).sha256 == network.base_hash:
+            return folder
+    raise ValueError(
+        f"no installed prior is the one that the head was trained on (hash {network.base_hash[:12]}); name its folder"
+    )
+
+
+@torch.no_grad()
+def sample_with_head(
+    head: Head, measurement: Measurement, options: HeadOptions, context: RunContext
+) -> tuple[Tensor, Tensor | None]:
+    """Mean and standard deviation (None of one sample) in the network range, (z, y, x).
+
+    Raises:
+        InputError: the prior is not the one that the head was trained on.
+    """
+    images = torch.stack([image.transpose(1, 2) for image in head.task.images(measurement)])
+    prior, device = head.prior.to(context.device), context.device
+    multiple = max(prior.size_multiple, prior.autoencoder.config.patch)
+    padded = torch.stack([pad_to_multiple(image.cpu(), multiple) for image in images])
+    latents = [
+        prior.autoencoder.normalise(prior.autoencoder.patch_encode(image[None, None].to(device))) for image in padded
+    ]
+    with input_errors("--weights"):
+        attached = attach(
+            prior.biflownet,
+            head.network.to(device),
+            torch.cat(latents, dim=1),
+            options.strength,
+            allow_other_base=options.allow_other,
+        )
+    index = options.anatomy if options.anatomy >= 0 else _CLASSES[head.task.modality]
+    z, x, y = padded.shape[1:]
+    total = options.samples * (options.steps + 1)
+    outputs = []
+    for number in range(options.samples):
+        seed = int(torch.randint(2**31, (), generator=context.generator))
+        latent = sample_latents(
+            prior,
+            min(index, prior.biflownet.config.classes - 1),
+            (z, x, y),
+            steps=options.steps,
+            sampler=options.sampler,
+            seeds=[seed],
+            heads=[attached],
+            on_step=_counting(context, number * (options.steps + 1), total),
+        )
+        outputs.append(centre(decode_latents(prior, latent)[0, 0].cpu(), images.shape[1:]).clamp(-1, 1))
+        context.progress((number + 1) * (options.steps + 1), total, 0.0)
+    stack = torch.stack(outputs).transpose(2, 3)
+    return stack.mean(0), stack.std(0) if len(stack) > 1 else None
+
+
+def _counting(context: RunContext, before: int, total: int) -> Callable[[int, int, Tensor, Tensor], None]:
+    return lambda done, steps, z, x0: context.progress(before + done, total, 0.0)
+
+
+def mr_task(head: Head) -> MRTask:
+    """The head's task, known to be MR's."""
+    assert isinstance(head.task, MRTask)
+    return head.task

@@ -1,0 +1,25 @@
+"""3D MedDiffusion with a ControlNet head, for CT."""
+
+from __future__ import annotations
+
+from recon.latent_prior import HeadOptions, load_head, sample_with_head
+from recon.measurement import Measurement, Reconstruction, RunContext
+from recon.methods import Method
+from recon.units import hu_to_attenuation, network_spread_to_attenuation, network_to_hu
+
+
+def run(measurement: Measurement, options: HeadOptions, context: RunContext) -> Reconstruction:
+    """Sample volumes that the head steers towards the images it is shown."""
+    head = load_head(options, measurement.protocol.geometry, "CT")
+    mean, std = sample_with_head(head, measurement, options, context)
+    attenuation, device = hu_to_attenuation(network_to_hu(mean)), measurement.y.device
+    spread = None if std is None else network_spread_to_attenuation(std).to(device)
+    return Reconstruction(attenuation.to(device), spread)
+
+
+METHOD = Method(
+    summary="3D latent diffusion steered by a ControlNet head (--weights)",
+    reference="3D MedDiffusion, section III-C",
+    options=HeadOptions,
+    run=run,
+)

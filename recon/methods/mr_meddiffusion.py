@@ -1,0 +1,26 @@
+"""3D MedDiffusion with a ControlNet head, for MR."""
+
+from __future__ import annotations
+
+from recon.latent_prior import HeadOptions, load_head, mr_task, sample_with_head
+from recon.measurement import Measurement, Reconstruction, RunContext
+from recon.methods import Method
+from recon.units import network_to_magnitude
+
+
+def run(measurement: Measurement, options: HeadOptions, context: RunContext) -> Reconstruction:
+    """Sample magnitude volumes that the head steers towards the images it is shown."""
+    head = load_head(options, measurement.protocol.mask, "MR")
+    mean, std = sample_with_head(head, measurement, options, context)
+    scale, device = mr_task(head).scale(measurement), measurement.y.device
+    return Reconstruction(
+        (network_to_magnitude(mean) * scale).to(device), None if std is None else (std / 2 * scale).to(device)
+    )
+
+
+METHOD = Method(
+    summary="3D latent diffusion steered by a ControlNet head (--weights)",
+    reference="3D MedDiffusion, section III-C",
+    options=HeadOptions,
+    run=run,
+)

@@ -1,0 +1,177 @@
+"""Latents of a training set, encoded once and kept on disk, for BiFlowNet, ControlNet heads and the joint decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets.cache import Cache
+from priors.autoencoder import PatchVolumeAutoencoder
+from priors.training.batches import Sample
+from recon.training.pairs import StoredPair
+from recon.training.patches import pad_with_air
+from recon.training.prepared import Prepared
+
+Size = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class StoredLatent:
+    """Latents of one volume or scan, memory-mapped.
+
+    Attributes:
+        latents: (n · C, Z, X, Y) float16, in about [-1, 1]: the target's, or the conditions' and then the target's.
+        class_index: of the anatomy.
+    """
+
+    latents: np.ndarray
+    class_index: int
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Encodes images patch by patch with one autoencoder, which its weights' hash names in the cache."""
+
+    autoencoder: PatchVolumeAutoencoder
+    sha256: str
+    cache: Cache
+
+    @torch.no_grad()
+    def latent(self, image: Tensor) -> Tensor:
+        """(Z, X, Y) in the network range, padded with air to whole patches, to (C, z, x, y) in about [-1, 1]."""
+        z = self.autoencoder.patch_encode(self.padded(image)[None, None])
+        return self.autoencoder.normalise(z)[0]
+
+    @torch.no_grad()
+    def codes(self, image: Tensor) -> Tensor:
+        """Indices (z, x, y) of the padded image's codes."""
+        z = self.autoencoder.patch_encode(self.padded(image)[None, None])
+        return self.autoencoder.codebook.nearest(z)[0]
+
+    def volume_codes(self, volume: Prepared, *, flip: bool) -> np.ndarray:
+        """Code indices (z, x, y) int32 of a volume, or of its mirror image; memory-mapped."""
+
+        def make() -> tuple[np.ndarray, dict[str, object]]:
+            image = volume.network()
+            return self.codes(image.flip(1) if flip else image).to(torch.int32).cpu().numpy(), {}
+
+        settings = {"autoencoder": self.sha256, "flip": flip}
+        return self.cache.entry(volume.case, "codes-1", settings, make).array
+
+    def padded(self, image: Tensor) -> Tensor:
+        """The image, grown with air to whole patches."""
+        patch = self.autoencoder.config.patch
+        return pad_with_air(image, [-(-size // patch) * patch for size in image.shape])
+
+    def volume_latent(self, volume: Prepared, class_index: int, *, flip: bool) -> StoredLatent:
+        """The latent of a volume, or of its mirror image (left and right)."""
+
+        def make() -> tuple[np.ndarray, dict[str, object]]:
+            image = volume.network()
+            return _half(self.latent(image.flip(1) if flip else image)), {}
+
+        settings = {"autoencoder": self.sha256, "flip": flip}
+        return StoredLatent(self.cache.entry(volume.case, "latent-1", settings, make).array, class_index)
+
+    def pair_latent(self, pair: StoredPair, class_index: int) -> StoredLatent:
+        """The latents of a scan's conditions and of its target, stacked along the channels."""
+
+        def make() -> tuple[np.ndarray, dict[str, object]]:
+            images = torch.from_numpy(np.ascontiguousarray(pair.images)).float()
+            return _half(torch.cat([self.latent(image) for image in images])), {}
+
+        settings = {"autoencoder": self.sha256, "pair": pair.key}
+        return StoredLatent(self.cache.entry(pair.case, "pair-latent-1", settings, make).array, class_index)
+
+
+def _half(latent: Tensor) -> np.ndarray:
+    return latent.to(torch.float16).cpu().numpy()
+
+
+class LatentSource:
+    """Crops of latents: ``latent`` (C, z, x, y), ``class`` (), and ``hint`` where there are conditions.
+
+    Args:
+        stored: latents of volumes, or of scans.
+        crop: (z, x, y) of the crop, a multiple of the noise estimator's; smaller latents are refused.
+        channels: C of one latent; what comes before the last C channels is the hint.
+        per_volume: crops of one latent in an epoch.
+
+    Raises:
+        ValueError: a latent is smaller than the crop.
+    """
+
+    def __init__(self, stored: Sequence[StoredLatent], crop: Size, channels: int, per_volume: int = 1):
+        self._stored, self._crop, self._channels, self._per_volume = stored, crop, channels, per_volume
+        for each in stored:
+            if any(size < want for size, want in zip(each.latents.shape[1:], crop, strict=True)):
+                raise ValueError(
+                    f"a latent of {each.latents.shape[1:]} is smaller than the crop {crop}; make it smaller"
+                )
+
+    def __len__(self) -> int:
+        return len(self._stored) * self._per_volume
+
+    def sample(self, item: int, seed: int) -> Sample:
+        """One crop."""
+        stored = self._stored[item % len(self._stored)]
+        random = torch.Generator().manual_seed(seed)
+        region = [slice(None)]
+        for size, edge in zip(stored.latents.shape[1:], self._crop, strict=True):
+            first = int(torch.randint(size - edge + 1, (), generator=random))
+            region.append(slice(first, first + edge))
+        crop = torch.from_numpy(np.ascontiguousarray(stored.latents[tuple(region)])).float()
+        hint, latent = crop[: -self._channels], crop[-self._channels :]
+        sample = {"latent": latent, "class": torch.tensor(stored.class_index)}
+        return sample | ({"hint": hint} if len(hint) else {})
+
+
+class CodeSource:
+    """Whole patches of volumes with the codes of their patch-wise encoding, for the joint decoder.
+
+    Samples: ``image`` (1, Z, X, Y) and ``codes`` (z, x, y).
+
+    Args:
+        volumes: prepared.
+        encoding: with the frozen encoder and codebook.
+        crop: (z, x, y) voxels of a sample, multiples of the patch; of a smaller volume, all of it.
+        per_volume: crops of one volume in an epoch.
+        mirror: also mirror images.
+
+    Raises:
+        ValueError: a crop that is no whole number of patches.
+    """
+
+    def __init__(
+        self, volumes: Sequence[Prepared], encoding: Encoding, crop: Size, per_volume: int, *, mirror: bool = True
+    ):
+        patch = encoding.autoencoder.config.patch
+        if any(edge % patch for edge in crop):
+            raise ValueError(f"the crop {crop} is no whole number of patches of {patch}")
+        flips = (False, True) if mirror else (False,)
+        self._items = [(volume, flip, encoding.volume_codes(volume, flip=flip)) for volume in volumes for flip in flips]
+        self._encoding, self._patch, self._per_volume = encoding, patch, per_volume
+        self._crop = crop
+
+    def __len__(self) -> int:
+        return len(self._items) * self._per_volume
+
+    def sample(self, item: int, seed: int) -> Sample:
+        """One crop on the grid of patches."""
+        volume, flip, codes = self._items[item % len(self._items)]
+        image = volume.network()
+        image = self._encoding.padded(image.flip(1) if flip else image)
+        random = torch.Generator().manual_seed(seed)
+        factor = self._encoding.autoencoder.compression
+        fine, coarse = [], []
+        for size, edge in zip(image.shape, self._crop, strict=True):
+            taken = min(edge, size)
+            first = self._patch * int(torch.randint((size - taken) // self._patch + 1, (), generator=random))
+            fine.append(slice(first, first + taken))
+            coarse.append(slice(first // factor, (first + taken) // factor))
+        picked = torch.from_numpy(np.ascontiguousarray(codes[tuple(coarse)])).long()
+        return {"image": image[tuple(fine)][None].contiguous(), "codes": picked}

@@ -1,0 +1,116 @@
+"""Random cubes of volumes, for the autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from priors.training.batches import Sample
+from recon.training.prepared import Prepared
+
+_EMPTY = -0.98  # a cube below this everywhere is air only
+_TRIES = 8
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes that leave an anatomy plausible; probabilities and half-widths of uniform ranges.
+
+    Attributes:
+        flip: left to right.
+        scale: relative size.
+        rotation: about the z axis, radians.
+        noise: standard deviation of added noise, network range, at most this.
+    """
+
+    flip: float = 0.5
+    scale: float = 0.0
+    rotation: float = 0.0
+    noise: float = 0.0
+
+
+class PatchSource:
+    """Cubes (1, p, p, p) in the network range, each from a random place of its volume.
+
+    Args:
+        volumes: prepared.
+        patch: edge of the cube (z, x, y) in voxels; smaller volumes are padded with air.
+        per_volume: cubes of one volume in an epoch.
+        augmentation: of every cube.
+    """
+
+    def __init__(
+        self,
+        volumes: Sequence[Prepared],
+        patch: tuple[int, int, int],
+        per_volume: int = 64,
+        augmentation: Augmentation | None = None,
+    ):
+        self._volumes, self._patch, self._per_volume = volumes, patch, per_volume
+        self._augmentation = augmentation or Augmentation(flip=0.5)
+
+    def __len__(self) -> int:
+        return len(self._volumes) * self._per_volume
+
+    def sample(self, item: int, seed: int) -> Sample:
+        """A cube that is not air only, if a few tries find one."""
+        volume = self._volumes[item % len(self._volumes)]
+        random = torch.Generator().manual_seed(seed)
+        for _ in range(_TRIES):
+            cube = self._cube(volume, random)
+            if float(cube.amax()) > _EMPTY:
+                break
+        return {"image": augment(cube, self._augmentation, random)[None]}
+
+    def _cube(self, volume: Prepared, random: torch.Generator) -> Tensor:
+        region = tuple(_window(size, edge, random) for size, edge in zip(volume.data.shape, self._patch, strict=True))
+        return pad_with_air(volume.network(region), self._patch)  # type: ignore[arg-type]
+
+
+def _window(size: int, edge: int, random: torch.Generator) -> slice:
+    """A random window of ``edge`` in an axis of ``size``; the whole axis where it is shorter."""
+    first = int(torch.randint(max(size - edge, 0) + 1, (), generator=random))
+    return slice(first, first + edge)
+
+
+def pad_with_air(image: Tensor, size: Sequence[int]) -> Tensor:
+    """Grow (Z, X, Y) to at least ``size``, evenly on both sides, with -1."""
+    missing = [max(0, want - have) for want, have in zip(size, image.shape, strict=True)]
+    sides = [side for gap in reversed(missing) for side in (gap // 2, gap - gap // 2)]
+    return functional.pad(image, sides, value=-1.0) if any(sides) else image
+
+
+def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
+    """Grow (Z, X, Y) with air to whole multiples, such as whole patches."""
+    return pad_with_air(image, [-(-size // multiple) * multiple for size in image.shape])
+
+
+def augment(image: Tensor, settings: Augmentation, random: torch.Generator) -> Tensor:
+    """A (Z, X, Y) image flipped, turned, scaled and made noisy at random."""
+    draws = torch.rand(5, generator=random)
+    if draws[0] < settings.flip:
+        image = image.flip(1)
+    if settings.scale or settings.rotation:
+        image = _turned(
+            image, settings.rotation * float(2 * draws[1] - 1), 1 + settings.scale * float(2 * draws[2] - 1)
+        )
+    if settings.noise:
+        image = image + settings.noise * float(draws[3]) * torch.randn(image.shape, generator=random)
+    return image.contiguous()
+
+
+def _turned(image: Tensor, angle: float, scale: float) -> Tensor:
+    """Rotate about z and scale, linear interpolation; what comes from outside repeats the border."""
+    cos, sin = torch.cos(torch.tensor(angle)) / scale, torch.sin(torch.tensor(angle)) / scale
+    x, y = image.shape[1:]
+    # grid_sample's coordinates are relative to each axis' own length
+    matrix = torch.tensor([[float(cos), float(sin) * x / y, 0.0], [-float(sin) * y / x, float(cos), 0.0]])
+    grid = functional.affine_grid(matrix[None], [1, 1, x, y], align_corners=False)
+    turned = functional.grid_sample(
+        image[:, None], grid.expand(len(image), -1, -1, -1), padding_mode="border", align_corners=False
+    )
+    return turned[:, 0]

@@ -1,0 +1,129 @@
+"""Volumes of a data set, read once, brought to one orientation and kept on disk for fast reading.
+
+A prepared volume is int16, (Z, X, Y) with X to the right, Y to the anterior and Z to the superior, as the networks take
+it: CT in HU, MR as magnitude in ten-thousandths of the volume's own scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets.cache import Cache
+from datasets.case import Case
+from recon.cases import read_case
+from recon.errors import InputError
+from recon.io.intensity import check_hu
+from recon.units import hu_to_network, magnitude_scale, magnitude_to_network
+from recon.volume import Modality, Volume
+
+MR_UNIT = 10_000
+"""Stored value of a magnitude equal to the volume's scale; three times that still fits."""
+
+UNREADABLE_SHARE = 0.1
+"""More unreadable cases than this share of a data set stop a training."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One volume, memory-mapped.
+
+    Attributes:
+        case: where it came from.
+        data: (Z, X, Y) int16.
+        spacing: (z, x, y) mm.
+    """
+
+    case: Case
+    data: np.ndarray
+    spacing: tuple[float, float, float]
+
+    @property
+    def modality(self) -> Modality:
+        """``CT`` or ``MR``."""
+        return self.case.modality
+
+    def network(self, region: tuple[slice, slice, slice] = (slice(None),) * 3) -> Tensor:
+        """A region as float32 in the network range [-1, 1]; CT clips at the window, MR at its scale."""
+        values = torch.from_numpy(np.ascontiguousarray(self.data[region], dtype=np.float32))
+        if self.modality == "CT":
+            return hu_to_network(values)
+        return magnitude_to_network(values, MR_UNIT)
+
+    def volume(self) -> Volume:
+        """As a volume in patient space: HU, or magnitude in units of its scale."""
+        values = torch.from_numpy(np.ascontiguousarray(self.data.transpose(0, 2, 1), dtype=np.float32))
+        if self.modality == "MR":
+            values /= MR_UNIT
+        dz, dx, dy = self.spacing
+        return Volume(values, np.diag([dx, dy, dz, 1.0]), self.modality)
+
+
+def prepare(
+    cases: Sequence[Case],
+    cache: Cache,
+    *,
+    report: Callable[[str], None] = print,
+    on_case: Callable[[], None] | None = None,
+) -> list[Prepared]:
+    """Read cases, or take them from the cache.
+
+    Args:
+        cases: volumes of one modality.
+        cache: where prepared volumes are kept.
+        report: gets one line for each case that cannot be read.
+        on_case: called after each case.
+
+    Raises:
+        InputError: no case, two modalities, or more unreadable cases than ``UNREADABLE_SHARE``.
+    """
+    _check_cases(cases)
+    prepared, problems = [], []
+    for case in cases:
+        try:
+            prepared.append(_prepared(case, cache))
+        except InputError as error:
+            problems.append(case)
+            report(f"skipped: {error}")
+        if on_case:
+            on_case()
+    if len(problems) > UNREADABLE_SHARE * len(cases):
+        raise InputError(
+            f"{len(problems)} of {len(cases)} cases cannot be read, such as {problems[0].path}; "
+            f"at most {UNREADABLE_SHARE:.0%} may be skipped"
+        )
+    return prepared
+
+
+def _check_cases(cases: Sequence[Case]) -> None:
+    if not cases:
+        raise InputError("--data: no case for training in it")
+    modalities = sorted({case.modality for case in cases})
+    if len(modalities) > 1:
+        raise InputError(
+            f"--data: cases of {' and '.join(modalities)} in one data set; train on one modality at a time"
+        )
+
+
+def _prepared(case: Case, cache: Cache) -> Prepared:
+    entry = cache.entry(case, "volume-1", {"modality": case.modality}, lambda: _make(case))
+    dz, dx, dy = entry.details["spacing"]
+    return Prepared(case, entry.array, (dz, dx, dy))
+
+
+def _make(case: Case) -> tuple[np.ndarray, dict[str, object]]:
+    volume = read_case(case)
+    if not isinstance(volume, Volume):
+        raise InputError(f"{case.path}: k-space; networks are trained on volumes")
+    if case.modality == "CT":
+        volume, _ = check_hu(volume)
+        stored = volume.data.round().clamp(-1024, 32767)
+    else:
+        stored = (volume.data * (MR_UNIT / magnitude_scale(volume.data))).round().clamp(0, 32767)
+    dz, dy, dx = volume.spacing
+    array = stored.to(torch.int16).transpose(1, 2).contiguous().numpy()
+    return array, {"spacing": [dz, dx, dy]}

@@ -1,0 +1,123 @@
+"""The ``task`` section of each network's recipe, checked like the rest of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from priors.training.recipe import nearest
+from recon.errors import InputError
+from recon.training.patches import Augmentation
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+S = TypeVar("S", bound=_Settings)
+
+
+class AugmentationSettings(_Settings):
+    """See :class:`recon.training.patches.Augmentation`."""
+
+    flip: float = Field(0.5, ge=0, le=1)
+    scale: float = Field(0.0, ge=0, lt=0.5)
+    rotation: float = Field(0.0, ge=0)
+    noise: float = Field(0.0, ge=0)
+
+    def build(self) -> Augmentation:
+        """As the samples' value."""
+        return Augmentation(self.flip, self.scale, self.rotation, self.noise)
+
+
+class AutoencoderTask(_Settings):
+    """Both stages of the autoencoder.
+
+    Attributes:
+        crop: (z, x, y) voxels of a training sample; None is one patch in stage 1 and 4 patches across in stage 2.
+        per_volume: samples of one volume in an epoch.
+        losses: weights as in the released code, or as printed in the paper.
+        adversarial: train a discriminator.
+        adversarial_start: step after which it counts.
+        perceptual: file of the perceptual network; None trains without.
+        augmentation: of samples.
+    """
+
+    crop: tuple[int, int, int] | None = None
+    per_volume: int = Field(64, ge=1)
+    losses: Literal["official", "paper"] = "official"
+    adversarial: bool = True
+    adversarial_start: int = Field(0, ge=0)
+    perceptual: str | None = None
+    augmentation: AugmentationSettings = AugmentationSettings()
+
+
+class LatentTask(_Settings):
+    """BiFlowNet and ControlNet.
+
+    Attributes:
+        crop: (z, x, y) latent voxels of a sample.
+        per_volume: crops of one latent in an epoch.
+        loss: of the noise estimate.
+        timesteps: of the diffusion.
+        mirror: also learn from mirror images.
+        variants: simulated scans of one volume (ControlNet).
+        conditions: methods whose images the head is shown (ControlNet); None is the direct one.
+    """
+
+    crop: tuple[int, int, int]
+    per_volume: int = Field(8, ge=1)
+    loss: Literal["l1", "l2"] = "l1"
+    timesteps: int = Field(1000, ge=1)
+    mirror: bool = True
+    variants: int = Field(2, ge=1)
+    conditions: tuple[str, ...] | None = None
+
+
+class SliceTask(_Settings):
+    """Networks that see axial slices of simulated scans.
+
+    Attributes:
+        crop: edge of a sample in pixels.
+        variants: simulated scans of one volume.
+        conditions: methods whose images the network is shown; None is the direct one.
+        loss: see :class:`priors.training.image_learner.ImageLearner`.
+        augmentation: of samples.
+    """
+
+    crop: int = Field(256, ge=16)
+    variants: int = Field(1, ge=1)
+    conditions: tuple[str, ...] | None = None
+    loss: Literal["l1", "l2", "l1+l2", "sum-of-squares"] = "l1"
+    augmentation: AugmentationSettings = AugmentationSettings()
+
+
+def parse_task(kind: type[S], values: Mapping[str, Any]) -> S:
+    """A recipe's task section.
+
+    Raises:
+        InputError: an unknown key (the nearest is named) or a wrong value.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        if problem["type"] == "extra_forbidden":
+            known = list(kind.model_fields)
+            raise InputError(f"recipe: unknown key task.{where}{nearest(str(problem['loc'][-1]), known)}") from error
+        raise InputError(f"recipe: task.{where}: {problem['msg']}") from error
+
+
+def merged(defaults: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's default settings with a recipe's on top.
+
+    Raises:
+        InputError: a key that the network does not have.
+    """
+    for key in changes:
+        if key not in defaults:
+            raise InputError(f"recipe: unknown key network.{key}{nearest(key, defaults)}")
+    return {**defaults, **changes}

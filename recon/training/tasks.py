@@ -1,0 +1,211 @@
+"""What a network learns to undo: how measurements are simulated for it, and what it is shown of them.
+
+A task is a value: it goes into a weights file as plain values, so that the network can later tell whether a scan is of
+the kind that it was trained for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from physics.geometry import Geometry, circular_angles, geometry_from_dict
+from physics.masks import MASK_KINDS, make_mask
+from physics.noise import TransmissionNoise
+from recon.ct_task import simulate_ct
+from recon.errors import InputError
+from recon.measurement import Measurement, RunContext
+from recon.methods import get_method, parse_options
+from recon.mr_task import simulate_mr
+from recon.units import attenuation_to_hu, hu_to_network, magnitude_scale, magnitude_to_network
+from recon.volume import Modality, Volume
+
+_ANGLE_TOLERANCE = math.radians(0.5)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What a network sees of a measurement, and what it should say; network range, (z, y, x) each."""
+
+    conditions: tuple[Tensor, ...]
+    target: Tensor
+
+
+@dataclass(frozen=True)
+class CTTask:
+    """Sparse or limited views.
+
+    Attributes:
+        geometry: of the scanner.
+        views: fewest and most views over the geometry's arc; None keeps its own angles.
+        photons: dose range, log-uniform, photons per cell; None is noise-free. Half of the simulated scans of a range
+            stay noise-free.
+        conditions: methods whose images the network is shown.
+    """
+
+    geometry: Geometry
+    views: tuple[int, int] | None = None
+    photons: tuple[float, float] | None = None
+    conditions: tuple[str, ...] = ("fbp",)
+    modality: Modality = "CT"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, the reverse of :func:`task_from_dict`."""
+        return {"task": "svct"} | asdict(self) | {"geometry": self.geometry.to_dict()}
+
+    def measure(self, volume: Volume, seed: int) -> Measurement:
+        """Simulate one scan of a volume in HU."""
+        random = torch.Generator().manual_seed(seed)
+        noise = None
+        if self.photons and torch.rand((), generator=random) < 0.5:
+            low, high = (math.log(value) for value in self.photons)
+            noise = TransmissionNoise(math.exp(low + (high - low) * float(torch.rand((), generator=random))))
+        return simulate_ct(volume, self._geometry(random), None, noise, seed)
+
+    def _geometry(self, random: torch.Generator) -> Geometry:
+        if self.views is None:
+            return self.geometry
+        count = int(torch.randint(self.views[0], self.views[1] + 1, (), generator=random))
+        first, arc = _arc(self.geometry)
+        return replace(self.geometry, angles=circular_angles(count, first, arc))
+
+    def pair(self, measurement: Measurement, truth: Volume) -> Pair:
+        """The conditions and the target of one scan."""
+        return Pair(self.images(measurement), hu_to_network(truth.data))
+
+    def images(self, measurement: Measurement) -> tuple[Tensor, ...]:
+        """What the network is shown: each condition's image."""
+        return tuple(hu_to_network(attenuation_to_hu(_run("CT", name, measurement))) for name in self.conditions)
+
+    def refusal(self, geometry: Mapping[str, Any]) -> str | None:
+        """Why a scan is not of this kind, in one line; None if it is.
+
+        Args:
+            geometry: plain values of the scan's geometry, as in ``Measurement.protocol``.
+        """
+        scan = geometry_from_dict({key: value for key, value in geometry.items() if key != "description"})
+        if type(scan) is not type(self.geometry):
+            return f"it was trained for {type(self.geometry).__name__}, the scan is {type(scan).__name__}"
+        fewest, most = self.views or (self.geometry.views, self.geometry.views)
+        if not fewest <= scan.views <= most:
+            return f"it was trained for {_range(fewest, most)} views, the scan has {scan.views}"
+        trained, found = _arc(self.geometry)[1], _arc(scan)[1]
+        if abs(trained - found) > _ANGLE_TOLERANCE:
+            degrees = [f"{math.degrees(arc):.0f}" for arc in (trained, found)]
+            return f"it was trained for an arc of {degrees[0]} degrees, the scan has {degrees[1]}"
+        for name in ("source_isocentre", "source_detector"):
+            if not math.isclose(getattr(scan, name, 0), getattr(self.geometry, name, 0), rel_tol=0.01):
+                words = name.replace("_", " to ")
+                return (
+                    f"it was trained for {words} {getattr(self.geometry, name)} mm, the scan has {getattr(scan, name)}"
+                )
+        return None
+
+
+@dataclass(frozen=True)
+class MRTask:
+    """Undersampled Cartesian k-space of one coil.
+
+    Attributes:
+        masks: kinds, one of which is drawn for each scan.
+        accel: least and largest nominal acceleration.
+        noise: largest standard deviation per complex sample, over the volume's maximum.
+        conditions: methods whose images the network is shown.
+    """
+
+    masks: tuple[str, ...] = ("poisson",)
+    accel: tuple[float, float] = (8.0, 8.0)
+    noise: float = 0.0
+    conditions: tuple[str, ...] = ("zero-filled",)
+    modality: Modality = "MR"
+
+    def __post_init__(self) -> None:
+        unknown = set(self.masks) - set(MASK_KINDS)
+        if unknown or not self.masks:
+            raise ValueError(f"masks {', '.join(unknown) or 'none'}; there are {', '.join(MASK_KINDS)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, the reverse of :func:`task_from_dict`."""
+        return {"task": "mri"} | asdict(self)
+
+    def measure(self, volume: Volume, seed: int) -> Measurement:
+        """Simulate one scan of a magnitude volume."""
+        random = torch.Generator().manual_seed(seed)
+        kind = self.masks[int(torch.randint(len(self.masks), (), generator=random))]
+        low, high = self.accel
+        accel = low + (high - low) * float(torch.rand((), generator=random))
+        noise = self.noise * float(torch.rand((), generator=random))
+        shape = (volume.data.shape[1], volume.data.shape[2])
+        mask = make_mask(kind, shape, accel, None, int(torch.randint(2**31, (), generator=random)))
+        return simulate_mr(volume, mask, noise=noise, seed=seed)
+
+    def pair(self, measurement: Measurement, truth: Volume) -> Pair:
+        """The conditions and the target of one scan, both in units of what is seen of the measurement."""
+        scale = self.scale(measurement)
+        return Pair(self._images(measurement, scale), magnitude_to_network(truth.data, scale))
+
+    def images(self, measurement: Measurement) -> tuple[Tensor, ...]:
+        """What the network is shown: each condition's image."""
+        return self._images(measurement, self.scale(measurement))
+
+    def _images(self, measurement: Measurement, scale: float) -> tuple[Tensor, ...]:
+        return tuple(magnitude_to_network(_run("MR", name, measurement).abs(), scale) for name in self.conditions)
+
+    @staticmethod
+    def scale(measurement: Measurement) -> float:
+        """The magnitude that the network calls 1; it follows from the measurement alone."""
+        return magnitude_scale(_run("MR", "zero-filled", measurement).abs())
+
+    def refusal(self, mask: Mapping[str, Any]) -> str | None:
+        """Why a scan is not of this kind, in one line; None if it is.
+
+        Args:
+            mask: plain values of the scan's mask, as in ``Measurement.protocol``.
+        """
+        if mask.get("kind") not in self.masks:
+            return f"it was trained for the masks {', '.join(self.masks)}, the scan has {mask.get('kind')}"
+        low, high = self.accel
+        accel = float(mask.get("accel") or 0.0)
+        if not low * 0.99 <= accel <= high * 1.01:
+            return f"it was trained for acceleration {_range(low, high)}, the scan has {accel:g}"
+        return None
+
+
+Task = CTTask | MRTask
+
+
+def task_from_dict(values: Mapping[str, Any]) -> Task:
+    """A task from a weights file.
+
+    Raises:
+        InputError: not the values of a task.
+    """
+    try:
+        content: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        if content.pop("task") == "svct":
+            geometry = geometry_from_dict(dict(values["geometry"]))
+            return CTTask(**(content | {"geometry": geometry}))
+        return MRTask(**content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"the weights do not say what they were trained for: {error}") from error
+
+
+def _run(modality: Modality, name: str, measurement: Measurement) -> Tensor:
+    method = get_method(modality, name)
+    return method.run(measurement, parse_options(method, {}), RunContext()).mean
+
+
+def _arc(geometry: Geometry) -> tuple[float, float]:
+    """First angle and arc of evenly spread views, radians."""
+    angles: Sequence[float] = geometry.angles
+    step = (angles[-1] - angles[0]) / max(1, len(angles) - 1)
+    return angles[0], min(step * len(angles), 2 * math.pi)
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
