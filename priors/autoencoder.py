@@ -14,9 +14,8 @@ from priors.autoencoder_config import AutoencoderConfig
 from priors.codebook import Codebook
 from priors.discriminator import VolumeDiscriminator
 from priors.perceptual import LPIPS
+from priors.sizes import check_size
 from priors.streaming import free_bytes, stream_decode
-
-_AXES = ("Z", "X", "Y")
 
 ENCODING_COPIES = 8
 """Activations of the finest level that the encoder holds at a time, its convolutions' own memory included."""
@@ -74,7 +73,7 @@ class PatchVolumeAutoencoder(nn.Module):
         Raises:
             ValueError: an axis is no multiple of the compression; the message names the nearest that are.
         """
-        _check_size(size, self.compression)
+        check_size(size, self.compression)
         z, x, y = size
         return z // self.compression, x // self.compression, y // self.compression
 
@@ -203,24 +202,8 @@ class PatchVolumeAutoencoder(nn.Module):
         if x.dim() != 5 or x.shape[1] != self.config.image_channels:
             wanted = f"(B, {self.config.image_channels}, Z, X, Y)"
             raise ValueError(f"a volume of shape {tuple(x.shape)}; {wanted} is needed")
-        _check_size(x.shape[2:], multiple)
+        check_size(x.shape[2:], multiple)
 
     def _cubes_at_a_time(self, edge: int, device: torch.device) -> int:
         cube = ENCODING_COPIES * self.config.width * edge**3 * self._dtype.itemsize
         return min(MOST_CUBES, max(1, int(free_bytes(device) * ENCODING_SHARE / cube)))
-
-
-def _check_size(size: Sequence[int], multiple: int) -> None:
-    """ValueError with the nearest sizes that would do."""
-    wrong = [
-        f"{axis} is {voxels} voxels, which is no multiple of {multiple}; {_nearest(voxels, multiple)} would do"
-        for axis, voxels in zip(_AXES, size, strict=True)
-        if voxels < 1 or voxels % multiple
-    ]
-    if wrong:
-        raise ValueError("; ".join(wrong))
-
-
-def _nearest(voxels: int, multiple: int) -> str:
-    below = voxels // multiple * multiple
-    return f"{below} or {below + multiple}" if below > 0 else str(multiple)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from priors.medicalnet import MedicalNetPerceptual
 from priors.perceptual import LPIPS, STAGES, TriPlanePerceptual
+from priors.restricted import read_pickled
 
 KNOWN = (
     "perceptual weights are lpips.safetensors, torchvision's vgg16 file together with LPIPS' vgg.pth, "
@@ -74,17 +73,13 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; {KNOWN}")
     content: object
-    try:
-        if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors":
+        try:
             content = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        refused = re.search(r"GLOBAL (\S+)", str(error))
-        reason = f"it asks for {refused[1]}, which weights have no use for" if refused else "damaged, or no weights"
-        raise ValueError(f"{path}: refused: {reason}") from error
-    except Exception as error:  # damaged bytes fail inside torch's reader in as many ways as there are opcodes
-        raise ValueError(f"{path}: damaged, or no file of weights") from error
+        except SafetensorError as error:
+            raise ValueError(f"{path}: damaged, or no file of weights") from error
+    else:
+        content = read_pickled(path)
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict):

@@ -20,6 +20,7 @@ from priors.controlnet import AttachedHead
 from priors.diffusion import GaussianDiffusion
 from priors.inference import Acceleration
 from priors.samplers import OnStep, Spacing, sample, seeded_noise, spaced_timesteps
+from priors.sizes import check_size
 from priors.weights import load_autoencoder, load_biflownet, read_card
 
 AUTOENCODER = "autoencoder.safetensors"
@@ -28,8 +29,6 @@ BIFLOWNET = "biflownet.safetensors"
 
 RESOLUTION_UNIT = 64
 """Latent size that the noise estimator's resolution input calls 1."""
-
-_AXES = ("Z", "X", "Y")
 
 
 @dataclass(frozen=True)
@@ -83,21 +82,10 @@ class Prior:
         Raises:
             ValueError: a size that the networks cannot have; the message names the nearest that would do.
         """
-        problems = [_problem(axis, n, self.size_multiple) for axis, n in zip(_AXES, size, strict=True)]
-        if any(problems):
-            raise ValueError("; ".join(filter(None, problems)))
+        check_size(size, self.size_multiple)
         z, x, y = size
         factor = self.autoencoder.compression
         return z // factor, x // factor, y // factor
-
-
-def _problem(axis: str, voxels: int, multiple: int) -> str:
-    """What is wrong with a size along an axis; nothing if it is right."""
-    if voxels > 0 and voxels % multiple == 0:
-        return ""
-    below = voxels // multiple * multiple
-    near = f"{below} or {below + multiple}" if below > 0 else str(multiple)
-    return f"{axis} is {voxels} voxels, which is no multiple of {multiple}; {near} would do"
 
 
 def load_prior(folder: Path | str) -> Prior:

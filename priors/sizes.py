@@ -1,0 +1,27 @@
+"""Sizes that networks can take, and what to say of others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+AXES = ("Z", "X", "Y")
+
+
+def check_size(size: Sequence[int], multiple: int) -> None:
+    """Refuse a (z, x, y) size with an axis that is no multiple of what a network needs.
+
+    Raises:
+        ValueError: names every such axis and the nearest sizes that would do.
+    """
+    wrong = [
+        f"{axis} is {voxels} voxels, which is no multiple of {multiple}; {_nearest(voxels, multiple)} would do"
+        for axis, voxels in zip(AXES, size, strict=True)
+        if voxels < 1 or voxels % multiple
+    ]
+    if wrong:
+        raise ValueError("; ".join(wrong))
+
+
+def _nearest(voxels: int, multiple: int) -> str:
+    below = voxels // multiple * multiple
+    return f"{below} or {below + multiple}" if below > 0 else str(multiple)
