@@ -8,6 +8,7 @@ from collections.abc import Callable
 import click
 
 from benchmarks.data_cli import data
+from benchmarks.run_cli import run
 
 Row = dict[str, str | float]
 
@@ -21,6 +22,7 @@ def main() -> None:
 
 
 main.add_command(data)
+main.add_command(run)
 
 
 @main.command()
