@@ -17,6 +17,7 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.optim import Optimizer
 
+from priors.training.activation import checkpoint_activations
 from priors.training.batches import Sample, SampleSource, StepBatches, derived_seed
 from priors.training.checkpoints import Checkpoints
 from priors.training.learner import Learner
@@ -90,6 +91,8 @@ class Training:
         self._batches = StepBatches(
             source, recipe.batch, recipe.accumulate, recipe.seed, fabric.global_rank, fabric.world_size
         )
+        if recipe.activation_checkpointing:
+            checkpoint_activations(learner)
         phases = learner.phases()
         optimizers = [make_optimizer(list(group), recipe.optimizer) for group in phases.values()]
         self._wrapped, *ready = fabric.setup(learner, *optimizers)
