@@ -150,7 +150,7 @@ class Training:
                 phase = self._learner.phase(self.step - 1)
                 figures = {**losses, "lr": rate, "samples_per_s": progress.samples_per_s}
                 log.row(f"train-{phase}", self.step - 1, figures)
-            on_step(progress)
+                on_step(progress)
             self._after_step(log, self._agree_to_stop(stop_asked()))
 
     def _one_step(self, pieces: Iterator[Sample]) -> tuple[dict[str, float], float]:
@@ -172,6 +172,7 @@ class Training:
                 self.fabric.backward(losses["total"] / self.recipe.accumulate)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / self.recipe.accumulate
+        sums = self._over_processes(sums)
         self._check_finite(sums)
         if self.recipe.clip:
             self.fabric.clip_gradients(self._wrapped, optimizer, max_norm=self.recipe.clip, error_if_nonfinite=False)
@@ -179,6 +180,15 @@ class Training:
         if self._ema:
             self._ema.update(self._learner.network(), self.step + 1)
         return sums, rate
+
+    def _over_processes(self, losses: dict[str, float]) -> dict[str, float]:
+        """The mean over all processes, so that what is logged is the loss of the whole batch."""
+        if self.fabric.world_size == 1:
+            return losses
+        values = torch.tensor(list(losses.values()), dtype=torch.float64, device=self.fabric.device)
+        reduced = self.fabric.all_reduce(values, reduce_op="mean")
+        assert isinstance(reduced, torch.Tensor)
+        return dict(zip(losses, reduced.tolist(), strict=True))
 
     def _check_finite(self, losses: Mapping[str, float]) -> None:
         bad = [name for name, value in losses.items() if not np.isfinite(value)]

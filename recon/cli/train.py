@@ -162,7 +162,8 @@ def train(network: str, dry_run: bool, quiet: bool, device: str, devices: int, n
         except Stopped as stop:
             say(f"recon: {stop}", quiet=False)
             sys.exit(130)
-    click.echo(click.format_filename(path))
+    if path:
+        click.echo(click.format_filename(path))
 
 
 def _request(

@@ -90,11 +90,11 @@ class Machine:
 
 def train(
     request: Request, machine: Machine, report: Report, on_step: Callable[[Progress], None] | None = None
-) -> Path:
+) -> Path | None:
     """Train to the recipe's last step, going on from the newest checkpoint in ``request.out``, and write the weights.
 
     Returns:
-        The weights file.
+        The weights file; None on all but the first process.
 
     Raises:
         InputError: data, recipe, base or checkpoint that cannot be used.
@@ -127,7 +127,8 @@ def train(
     if fabric.is_global_zero:
         facts = _facts(request, train_volumes, workshop, fabric, time.perf_counter() - started)
         _export(training, workshop, path, request, facts)
-    return path
+        return path
+    return None
 
 
 def _silent(text: str) -> None:
