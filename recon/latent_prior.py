@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from priors.controlnet import ControlNet, attach
-from priors.diffusion import GaussianDiffusion
 from priors.prior import BIFLOWNET, Prior, decode_latents, load_prior, sample_latents
 from priors.store import find_prior, prior_names
 from priors.weights import load_controlnet, read_card
@@ -58,6 +57,12 @@ class Head:
     network: ControlNet
     prior: Prior
     task: Task
+    sha256: str
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Hash of each network by name."""
+        return {"head": self.sha256, **self.prior.sha256}
 
 
 def load_head(options: HeadOptions, protocol: Mapping[str, object] | None, modality: str) -> Head:
@@ -91,10 +96,7 @@ def load_head(options: HeadOptions, protocol: Mapping[str, object] | None, modal
         )
     with input_errors("--prior"):
         prior = load_prior(_prior_of(network, options))
-    timesteps = read_card(options.weights).extra.get("timesteps", prior.diffusion.timesteps)
-    if timesteps != prior.diffusion.timesteps:
-        prior = Prior(prior.autoencoder, prior.biflownet, GaussianDiffusion(int(timesteps)), prior.name, prior.sha256)
-    return Head(network, prior, task)
+    return Head(network, prior, task, read_card(options.weights).sha256)
 
 
 def _prior_of(network: ControlNet, options: HeadOptions) -> Path:

@@ -77,11 +77,13 @@ class Reconstruction:
         mean: (z, y, x). CT: attenuation in 1/mm. MR: complex image (or its magnitude).
         std: voxelwise standard deviation in the unit of ``mean``, or None.
         trace: convergence, empty for direct methods.
+        weights: hash of each trained network that took part, by name; None for methods without.
     """
 
     mean: Tensor
     std: Tensor | None = None
     trace: tuple[TracePoint, ...] = ()
+    weights: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class Outcome:
         seed: of all randomness.
         device: in words.
         notices: what the reader must know about the input.
+        weights: hash of each trained network that took part, by name; None for methods without.
     """
 
     method: str
@@ -61,6 +62,7 @@ class Outcome:
     seed: int
     device: str
     notices: tuple[str, ...] = field(default=())
+    weights: dict[str, str] | None = None
 
     @property
     def modality(self) -> Modality:
@@ -137,6 +139,7 @@ def reconstruct(
         seed=seed,
         device=describe_device(device),
         notices=notices,
+        weights=answer.weights,
     )
 
 

@@ -86,7 +86,7 @@ def result_json(outcome: Outcome, path: Path) -> dict[str, Any]:
         "device": outcome.device,
         "versions": provenance.versions(),
         "commit": provenance.commit(),
-        "weights_sha256": None,
+        "weights_sha256": outcome.weights,
         "convention": CONVENTION,
         "notices": list(outcome.all_notices),
     }

@@ -14,7 +14,7 @@ def run(measurement: Measurement, options: HeadOptions, context: RunContext) -> 
     mean, std = sample_with_head(head, measurement, options, context)
     attenuation, device = hu_to_attenuation(network_to_hu(mean)), measurement.y.device
     spread = None if std is None else network_spread_to_attenuation(std).to(device)
-    return Reconstruction(attenuation.to(device), spread)
+    return Reconstruction(attenuation.to(device), spread, weights=head.weights)
 
 
 METHOD = Method(

@@ -13,9 +13,8 @@ def run(measurement: Measurement, options: HeadOptions, context: RunContext) -> 
     head = load_head(options, measurement.protocol.mask, "MR")
     mean, std = sample_with_head(head, measurement, options, context)
     scale, device = mr_task(head).scale(measurement), measurement.y.device
-    return Reconstruction(
-        (network_to_magnitude(mean) * scale).to(device), None if std is None else (std / 2 * scale).to(device)
-    )
+    image, spread = network_to_magnitude(mean) * scale, None if std is None else (std / 2 * scale).to(device)
+    return Reconstruction(image.to(device), spread, weights=head.weights)
 
 
 METHOD = Method(

@@ -171,7 +171,9 @@ def build_controlnet(given: Ingredients) -> Workshop:
         return [encoding.pair_latent(pair, index) for pair, index in zip(pairs, classes, strict=True)]
 
     head = _head(given, base, channels * len(given.task.conditions))
-    learner = ControlNetLearner(head, base, GaussianDiffusion(settings.timesteps), settings.loss)
+    # The base's own schedule, whatever the recipe says: the head has no other.
+    timesteps = int(read_card(_in_folder(given.base, BIFLOWNET)).extra.get("timesteps", settings.timesteps))
+    learner = ControlNetLearner(head, base, GaussianDiffusion(timesteps), settings.loss)
     source = _latent_source(encoded(given.train, settings.variants), settings, channels)
     held_out = encoded(given.val[: given.recipe.validation.cases], 1)
     validate = noise_validation(learner, _latent_source(held_out, settings, channels) if held_out else None)

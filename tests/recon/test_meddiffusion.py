@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from physics.geometry import FanBeam, circular_angles
 from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
 from priors.biflownet import BiFlowNet, BiFlowNetConfig
 from priors.controlnet import ControlNet
-from priors.weights import Card, load_biflownet, save_weights
+from priors.weights import Card, load_biflownet, read_card, save_weights
 from recon.cli import cli
 from recon.ct_task import simulate_ct
 from recon.errors import InputError
@@ -182,7 +183,13 @@ def test_the_command_takes_weights_and_says_what_is_missing(prior, tmp_path):
     arguments = ["svct", "--input", str(case), "--geometry", str(scanner), "-o", str(tmp_path / "out"), "-q"]
     with_head = [*arguments, "--weights", str(head), "--prior", str(prior), "--set", "steps=1"]
     assert CliRunner().invoke(cli, with_head, catch_exceptions=False).exit_code == 0
-    assert '"method": "meddiffusion"' in (tmp_path / "out" / "result.json").read_text()
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["method"] == "meddiffusion"
+    assert result["weights_sha256"] == {
+        "head": read_card(head).sha256,
+        "autoencoder.safetensors": read_card(prior / "autoencoder.safetensors").sha256,
+        "biflownet.safetensors": read_card(prior / "biflownet.safetensors").sha256,
+    }
     with pytest.raises(InputError, match="needs a ControlNet head"):
         CliRunner().invoke(
             cli, [*arguments, "--overwrite", "--method", "meddiffusion"], catch_exceptions=False, standalone_mode=False
