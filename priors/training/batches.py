@@ -7,6 +7,7 @@ Nothing depends on how many processes or workers there are, or on what was drawn
 from __future__ import annotations
 
 import hashlib
+import signal
 from functools import lru_cache
 from typing import Protocol
 
@@ -77,7 +78,19 @@ class StepBatches(Dataset[Sample]):
         """Micro-batches from ``start_step`` to the end of the run, read ahead by worker processes."""
         numbers = range(start_step * self._accumulate, steps * self._accumulate)
         pin = torch.cuda.is_available()
-        return DataLoader(self, batch_size=None, sampler=numbers, num_workers=workers, pin_memory=pin)
+        return DataLoader(
+            self,
+            batch_size=None,
+            sampler=numbers,
+            num_workers=workers,
+            pin_memory=pin,
+            worker_init_fn=_leave_interrupts_to_the_parent,
+        )
+
+
+def _leave_interrupts_to_the_parent(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the run still needs its readers to finish the step."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @lru_cache(maxsize=4)

@@ -243,3 +243,25 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
         Checkpoints(tmp_path, keep=1).load_latest()
+
+
+def test_readers_outlive_an_interrupt(tmp_path):
+    """Ctrl-C in a terminal goes to the readers too; the run still ends with a checkpoint and no error."""
+    here = Path(__file__).parent
+    code = SCRIPT.format(path=[str(here), str(here.parents[1])]).replace('"keep": 2})', '"keep": 2}, workers=2)')
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip() == "11":
+            os.killpg(process.pid, signal.SIGINT)
+            break
+    _, errors = process.communicate(timeout=60)
+    assert "Stopped" in errors
+    assert "exited unexpectedly" not in errors
+    assert Checkpoints(tmp_path / "checkpoints", keep=2).load_latest() is not None
