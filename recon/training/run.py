@@ -25,9 +25,10 @@ from priors.training.recipe import Recipe
 from priors.weights import Card, save_weights
 from recon import provenance
 from recon.errors import InputError, RunError, input_errors
-from recon.training.builders import BUILDERS, Ingredients, Report, Workshop
+from recon.training.builders import BUILDERS
 from recon.training.sources import DataPart, TrainingVolume, load_split
 from recon.training.tasks import Task
+from recon.training.workshop import Ingredients, Report, Workshop
 
 FILE_NAMES = {"controlnet": "head.safetensors"}
 """Where a network's weights file is not called after its kind."""

@@ -1,0 +1,62 @@
+"""The autoencoder's training, stage 1 and stage 2."""
+
+from __future__ import annotations
+
+from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
+from priors.discriminator import DiscriminatorConfig
+from priors.losses import AutoencoderLoss, LossWeights
+from priors.perceptual_weights import load_perceptual
+from priors.training.autoencoder_learner import AutoencoderLearner
+from priors.training.batches import SampleSource
+from priors.weights import load_autoencoder, read_card
+from recon.errors import InputError, input_errors
+from recon.training.latents import CodeSource, Encoding
+from recon.training.patches import PatchSource
+from recon.training.settings import AutoencoderTask, merged, parse_task
+from recon.training.validation import round_trip_validation
+from recon.training.workshop import Ingredients, Workshop
+
+
+def build_autoencoder(given: Ingredients) -> Workshop:
+    """Stage 1 from scratch (or a warm start), stage 2 from a stage-1 file."""
+    settings = parse_task(AutoencoderTask, given.recipe.task)
+    if given.stage == 2 and given.warm_start is None:
+        raise InputError("--stage 2 goes on from stage 1: give its weights as --warm-start")
+    net = _autoencoder(given)
+    loss = _autoencoder_loss(net, settings, given.stage)
+    volumes = [each.volume for each in given.train]
+    patch = net.config.patch
+    source: SampleSource
+    identity = {"stage": str(given.stage)}
+    if given.stage == 1:
+        source = PatchSource(volumes, settings.crop or (patch,) * 3, settings.per_volume, settings.augmentation.build())
+    else:
+        assert given.warm_start is not None
+        identity["encoder"] = read_card(given.warm_start).sha256
+        encoding = Encoding(net.eval(), identity["encoder"], given.cache)
+        given.report("encoding volumes")
+        with input_errors("recipe: task.crop"):
+            source = CodeSource(volumes, encoding, settings.crop or (2 * patch,) * 3, settings.per_volume)
+    validate = round_trip_validation([each.volume for each in given.val[: given.recipe.validation.cases]])
+    return Workshop(AutoencoderLearner(net, loss), source, validate, identity)
+
+
+def _autoencoder(given: Ingredients) -> PatchVolumeAutoencoder:
+    if given.warm_start:
+        with input_errors("--warm-start"):
+            return load_autoencoder(given.warm_start)
+    defaults = AutoencoderConfig(discriminator=DiscriminatorConfig()).to_dict()
+    with input_errors("recipe: network"):
+        config = AutoencoderConfig.from_dict(merged(defaults, given.recipe.network))
+    return PatchVolumeAutoencoder(config)
+
+
+def _autoencoder_loss(net: PatchVolumeAutoencoder, settings: AutoencoderTask, stage: int) -> AutoencoderLoss:
+    official = settings.losses == "official"
+    perceptual = None
+    if settings.perceptual:
+        with input_errors("task.perceptual"):
+            perceptual = load_perceptual(settings.perceptual, fraction=0.2 if official else None)
+    judge = net.volume_discriminator if settings.adversarial else None
+    weights = LossWeights.official() if official else LossWeights.paper()
+    return AutoencoderLoss(judge, perceptual, weights, 2 if stage == 2 else 1, settings.adversarial_start)

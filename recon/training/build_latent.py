@@ -1,0 +1,108 @@
+"""The training of networks on latents: BiFlowNet, and ControlNet heads on a trained one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from priors.biflownet import BiFlowNet, BiFlowNetConfig
+from priors.controlnet import ControlNet
+from priors.diffusion import GaussianDiffusion
+from priors.prior import AUTOENCODER, BIFLOWNET
+from priors.training.diffusion_learner import BiFlowNetLearner, ControlNetLearner
+from priors.weights import load_autoencoder, load_biflownet, load_controlnet, read_card
+from recon.errors import InputError, input_errors
+from recon.training.latents import Encoding, LatentSource, StoredLatent
+from recon.training.pairs import simulate_pairs
+from recon.training.settings import LatentTask, merged, parse_task
+from recon.training.sources import TrainingVolume
+from recon.training.validation import noise_validation
+from recon.training.workshop import Ingredients, Workshop
+
+
+def build_biflownet(given: Ingredients) -> Workshop:
+    """On the latents of a trained autoencoder."""
+    settings = parse_task(LatentTask, given.recipe.task)
+    encoding = _encoding(given)
+    flips = (False, True) if settings.mirror else (False,)
+
+    def encoded(volumes: Sequence[TrainingVolume], flips: Sequence[bool]) -> list[StoredLatent]:
+        given.report(f"encoding {len(volumes)} volumes")
+        return [encoding.volume_latent(v.volume, v.class_index, flip=flip) for v in volumes for flip in flips]
+
+    net = _biflownet(given, encoding.autoencoder.config.latent_channels)
+    learner = BiFlowNetLearner(net, GaussianDiffusion(settings.timesteps), settings.loss)
+    source = _latent_source(encoded(given.train, flips), settings, net.config.channels)
+    held_out = encoded(given.val[: given.recipe.validation.cases], (False,))
+    validate = noise_validation(learner, _latent_source(held_out, settings, net.config.channels) if held_out else None)
+    return Workshop(learner, source, validate, {"autoencoder": encoding.sha256}, {"autoencoder": encoding.sha256})
+
+
+def _biflownet(given: Ingredients, channels: int) -> BiFlowNet:
+    if given.warm_start:
+        with input_errors("--warm-start"):
+            return load_biflownet(given.warm_start)
+    with input_errors("recipe: network"):
+        return BiFlowNet(
+            BiFlowNetConfig.from_dict(merged(BiFlowNetConfig(channels=channels).to_dict(), given.recipe.network))
+        )
+
+
+def build_controlnet(given: Ingredients) -> Workshop:
+    """A head for one task on a trained prior."""
+    if given.task is None:
+        raise InputError("--task: say what the head is for, svct or mri")
+    settings = parse_task(LatentTask, given.recipe.task)
+    encoding = _encoding(given)
+    base = load_biflownet(_in_folder(given.base, BIFLOWNET))
+    channels = base.config.channels
+
+    def encoded(volumes: Sequence[TrainingVolume], variants: int) -> list[StoredLatent]:
+        assert given.task is not None
+        given.report(f"simulating and encoding {variants * len(volumes)} scans")
+        pairs = simulate_pairs([each.volume for each in volumes], given.task, variants, given.cache)
+        classes = [each.class_index for each in volumes for _ in range(variants)]
+        return [encoding.pair_latent(pair, index) for pair, index in zip(pairs, classes, strict=True)]
+
+    head = _head(given, base, channels * len(given.task.conditions))
+    # The base's own schedule, whatever the recipe says: the head has no other.
+    timesteps = int(read_card(_in_folder(given.base, BIFLOWNET)).extra.get("timesteps", settings.timesteps))
+    learner = ControlNetLearner(head, base, GaussianDiffusion(timesteps), settings.loss)
+    source = _latent_source(encoded(given.train, settings.variants), settings, channels)
+    held_out = encoded(given.val[: given.recipe.validation.cases], 1)
+    validate = noise_validation(learner, _latent_source(held_out, settings, channels) if held_out else None)
+    identity = {"base": head.base_hash, "autoencoder": encoding.sha256, "task": json.dumps(given.task.to_dict())}
+    return Workshop(learner, source, validate, identity, {"autoencoder": encoding.sha256})
+
+
+def _head(given: Ingredients, base: BiFlowNet, hint_channels: int) -> ControlNet:
+    assert given.task is not None
+    head = ControlNet.from_base(base, hint_channels, given.task.to_dict())
+    if given.warm_start:
+        with input_errors("--warm-start"):
+            other = load_controlnet(given.warm_start)
+            if other.config.base != base.config or other.config.hint_channels != hint_channels:
+                raise ValueError("a head of other sizes; warm-start from one on the same base with as many conditions")
+            head.load_state_dict(other.state_dict())
+    return head
+
+
+def _encoding(given: Ingredients) -> Encoding:
+    path = _in_folder(given.base, AUTOENCODER)
+    with input_errors("--base"):
+        return Encoding(load_autoencoder(path).eval().requires_grad_(False), read_card(path).sha256, given.cache)
+
+
+def _in_folder(folder: Path | None, name: str) -> Path:
+    if folder is None:
+        raise InputError(f"--base: name the prior (a folder with {name}) that this network builds upon")
+    path = folder / name
+    if not path.is_file():
+        raise InputError(f"--base {folder}: there is no {name} in it")
+    return path
+
+
+def _latent_source(stored: Sequence[StoredLatent], settings: LatentTask, channels: int) -> LatentSource:
+    with input_errors("recipe: task.crop"):
+        return LatentSource(stored, settings.crop, channels, settings.per_volume)

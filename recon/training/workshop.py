@@ -1,0 +1,63 @@
+"""What a network is built from for its training, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datasets.cache import Cache
+from priors.training.batches import SampleSource
+from priors.training.learner import Learner
+from priors.training.loop import Validated
+from priors.training.recipe import Recipe
+from recon.training.sources import TrainingVolume
+from recon.training.tasks import Task
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a builder works from.
+
+    Attributes:
+        recipe: see there.
+        train, val: volumes of the two splits; the second may be empty.
+        cache: for what is computed once.
+        report: takes one line about progress.
+        base: folder of the prior that the network builds upon; None where it needs none.
+        warm_start: weights to begin with.
+        stage: of the autoencoder.
+        task: what a head or a method learns to undo.
+    """
+
+    recipe: Recipe
+    train: Sequence[TrainingVolume]
+    val: Sequence[TrainingVolume]
+    cache: Cache
+    report: Report
+    base: Path | None = None
+    warm_start: Path | None = None
+    stage: int = 1
+    task: Task | None = None
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What the loop takes.
+
+    Attributes:
+        learner: the network in training.
+        source: its samples.
+        validate: takes the network; None where there is nothing to validate on.
+        identity: what a checkpoint must agree on.
+        extra: goes into the weights file's card.
+    """
+
+    learner: Learner
+    source: SampleSource
+    validate: Callable[[Any], Validated] | None
+    identity: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
