@@ -1,7 +1,8 @@
 """The forward diffusion: a noise schedule, noisy latents, and the loss of a noise estimator.
 
-Ho et al., "Denoising Diffusion Probabilistic Models" (2020), with the cosine schedule of Nichol and Dhariwal,
-"Improved Denoising Diffusion Probabilistic Models" (2021), as 3D MedDiffusion uses them (section III-B).
+Ho et al., "Denoising Diffusion Probabilistic Models" (2020), with its linear schedule, as image-space priors use it, or
+the cosine schedule of Nichol and Dhariwal, "Improved Denoising Diffusion Probabilistic Models" (2021), as 3D
+MedDiffusion uses it (section III-B).
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ LossKind = Literal["l1", "l2"]
 _OFFSET = 0.008  # keeps the first steps from being too small
 _LARGEST_BETA = 0.9999  # the last step of a cosine schedule would otherwise leave no signal at all
 
+_LINEAR_BETAS = (1e-4, 2e-2)  # first and last for 1000 steps; for other counts the sum stays about the same
+_LINEAR_STEPS = 1000
+
 
 class GaussianDiffusion(nn.Module):
     """A noise schedule: z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) noise for the steps t = 0 .. ``timesteps`` - 1.
@@ -27,10 +31,10 @@ class GaussianDiffusion(nn.Module):
 
     Args:
         timesteps: number of steps T.
-        schedule: ``"cosine"``.
+        schedule: ``"cosine"`` or ``"linear"``.
 
     Raises:
-        ValueError: another schedule, or no step.
+        ValueError: another schedule, or too few steps.
     """
 
     betas: Tensor
@@ -50,10 +54,10 @@ class GaussianDiffusion(nn.Module):
         super().__init__()
         if timesteps < 1:
             raise ValueError(f"a diffusion of {timesteps} steps; at least 1 is needed")
-        if schedule != "cosine":
-            raise ValueError(f"no noise schedule {schedule!r}; 'cosine' is the only one")
-        self.timesteps = timesteps
-        betas = cosine_betas(timesteps)
+        if schedule not in _SCHEDULES:
+            raise ValueError(f"no noise schedule {schedule!r}; one of {', '.join(map(repr, _SCHEDULES))}")
+        self.timesteps, self.schedule = timesteps, schedule
+        betas = _SCHEDULES[schedule](timesteps)
         self._alpha_bars: list[float] = (1 - betas).cumprod(0).tolist()
         for name, values in _buffers(betas).items():
             self.register_buffer(name, values.float(), persistent=False)
@@ -69,6 +73,17 @@ class GaussianDiffusion(nn.Module):
     def predict_x0(self, z_t: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """The clean latents that ``z_t`` (B, ...) would come from if its noise were ``eps``; not clipped."""
         return _at(self.sqrt_recip_alphas_cumprod, t, z_t) * z_t - _at(self.sqrt_recipm1_alphas_cumprod, t, z_t) * eps
+
+    def learned_log_variance(self, fraction: Tensor, t: Tensor) -> Tensor:
+        """Log variance of the step back between the two bounds on it (Nichol and Dhariwal, 2021, equation 15).
+
+        Args:
+            fraction: (B, ...) as a network tells it: -1 is the lower bound, the posterior's, 1 the upper, beta.
+            t: (B,) integer steps; at the first, the lower bound is that of the second, since its own variance is 0.
+        """
+        lower = _at(self.posterior_log_variance_clipped, t.clamp_min(min(1, self.timesteps - 1)), fraction)
+        upper = _at(self.betas.log(), t, fraction)
+        return lower + (fraction + 1) / 2 * (upper - lower)
 
     def loss(
         self,
@@ -100,6 +115,22 @@ def cosine_betas(timesteps: int) -> Tensor:
     position = torch.arange(timesteps + 1, dtype=torch.float64) / timesteps
     signal = torch.cos((position + _OFFSET) / (1 + _OFFSET) * math.pi / 2).square()
     return (1 - signal[1:] / signal[:-1]).clamp(0, _LARGEST_BETA)
+
+
+def linear_betas(timesteps: int) -> Tensor:
+    """(``timesteps``,) float64 noise variances of the linear schedule.
+
+    Raises:
+        ValueError: so few steps that the last would leave no signal.
+    """
+    scale = _LINEAR_STEPS / timesteps
+    if scale * _LINEAR_BETAS[1] >= 1:
+        least = int(_LINEAR_STEPS * _LINEAR_BETAS[1]) + 1
+        raise ValueError(f"a linear noise schedule of {timesteps} steps; at least {least} are needed")
+    return torch.linspace(scale * _LINEAR_BETAS[0], scale * _LINEAR_BETAS[1], timesteps, dtype=torch.float64)
+
+
+_SCHEDULES: dict[str, Callable[[int], Tensor]] = {"cosine": cosine_betas, "linear": linear_betas}
 
 
 def _buffers(betas: Tensor) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Take weights into the user's store: official checkpoints are converted, files of this suite copied."""
+"""Take weights into the user's store: released checkpoints are converted, files of this suite copied."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from priors.official import Checkpoint, training_steps
+from priors.official_baselines import MATLAB, Baseline, baseline_of, is_baseline, load_baseline
 from priors.prior import AUTOENCODER, BIFLOWNET
+from priors.restricted import read_pickled
 from priors.store import HEADS, SUFFIX, prior_folder, user_folder
 from priors.weights import Card, save_weights, verify
 
@@ -35,13 +37,29 @@ RELEASED = {
     "PatchVolume_4x_s2.ckpt": Released("official-4x", "autoencoder"),
     "BiFlowNet_4x.pt": Released("official-4x", "biflownet"),
 }
-"""The official files by name."""
+"""The files of the official 3D MedDiffusion release by name."""
+
+BASELINES = {
+    "AAPM256_1M.pt": Released("dds-ct", "adm"),
+    "fastmri_knee_320_complex_1m.pt": Released("dds-mri", "adm"),
+    "model512_all.pt": Released("dolce-all", "dolce"),
+    "model512_ckc.pt": Released("dolce-ckc", "dolce"),
+    "model512_coe.pt": Released("dolce-coe", "dolce"),
+    "knee_sc_leaderboard_state_dict.pt": Released("fastmri-unet-knee", "unet"),
+    "net-epoch-151.mat": Released("fbpconvnet", "fbpconv"),
+}
+"""The released files of the methods to compare with, by name."""
 
 LPIPS = "lpips.safetensors"
 ORIGINALS = "originals.json"
 """In the user's folder: sha256 of each official file when it was first imported."""
 
-FILES = {"autoencoder": AUTOENCODER, "biflownet": BIFLOWNET, "lpips": LPIPS}
+IMAGE_NETWORKS = ("fbpconv", "unet", "adm", "dolce", "primal-dual", "modl")
+"""Kinds of networks that work on slices."""
+
+FILES = {"autoencoder": AUTOENCODER, "biflownet": BIFLOWNET, "lpips": LPIPS} | {
+    kind: f"{kind}{SUFFIX}" for kind in IMAGE_NETWORKS
+}
 """File of each kind of network in a prior's folder."""
 
 
@@ -55,7 +73,8 @@ def import_file(
     """Add a file to a prior of the user's.
 
     Args:
-        path: an official checkpoint, or a weights file of this suite.
+        path: an official checkpoint, a released file of a method to compare with (see
+            :func:`priors.official_baselines.load_baseline`), or a weights file of this suite.
         prior: its name; None is known for the official files by their names.
         overwrite: replace what is there, and what is remembered of an official file.
         settings: see :func:`priors.official.load_biflownet`.
@@ -76,15 +95,15 @@ def import_file(
         _check_free([target], overwrite)
         _copy(path, target)
         return {target: card}
-    checkpoint = Checkpoint.read(path)
+    released = _read(path)
     sha256 = file_sha256(path)
     _check_original(path, sha256, overwrite)
-    networks = _networks(checkpoint, settings)
+    networks = _networks(released, settings)
     _check_free([folder / FILES[kind] for kind in networks], overwrite)
     written = {}
     for kind, network in networks.items():
         target = folder / FILES[kind]
-        written[target] = save_weights(target, network.state_dict(), _card(checkpoint, kind, network, sha256))
+        written[target] = save_weights(target, network.state_dict(), _card(released, path, kind, network, sha256))
     _remember(path.name, sha256)
     return written
 
@@ -119,12 +138,23 @@ def _check_original(path: Path, sha256: str, overwrite: bool) -> None:
 def _prior_of(path: Path, prior: str | None) -> str:
     if prior is not None:
         return prior
-    if path.name not in RELEASED:
-        raise ValueError(f"{path}: none of the official files ({', '.join(RELEASED)}); name its prior with --prior")
-    return RELEASED[path.name].prior
+    known = RELEASED | BASELINES
+    if path.name not in known:
+        raise ValueError(f"{path}: none of the official files ({', '.join(known)}); name its prior with --prior")
+    return known[path.name].prior
 
 
-def _networks(checkpoint: Checkpoint, settings: Mapping[str, int] | None) -> dict[str, nn.Module]:
+def _read(path: Path) -> Checkpoint | Baseline:
+    if path.suffix == MATLAB:
+        return load_baseline(path)
+    content = read_pickled(path)
+    return baseline_of(path, content) if is_baseline(content) else Checkpoint.of(path, content)
+
+
+def _networks(released: Checkpoint | Baseline, settings: Mapping[str, int] | None) -> dict[str, nn.Module]:
+    if isinstance(released, Baseline):
+        return {released.kind: released.network}
+    checkpoint = released
     if checkpoint.kind == "biflownet":
         return {"biflownet": checkpoint.biflownet(settings=settings)}
     networks: dict[str, nn.Module] = {"autoencoder": checkpoint.autoencoder()}
@@ -132,16 +162,22 @@ def _networks(checkpoint: Checkpoint, settings: Mapping[str, int] | None) -> dic
     return networks if perceptual is None else networks | {"lpips": perceptual}
 
 
-def _card(checkpoint: Checkpoint, kind: str, network: nn.Module, sha256: str) -> Card:
-    name = checkpoint.path.name
-    official = name in RELEASED
+def _card(released: Checkpoint | Baseline, path: Path, kind: str, network: nn.Module, sha256: str) -> Card:
+    name = path.name
     extra: dict[str, Any] = {"original_file": name, "original_sha256": sha256}
-    if kind == "biflownet":
-        extra |= {"weights": "ema"} | _training(checkpoint)
     config: Any = getattr(network, "config", None)
+    values = config.to_dict() if config is not None else {}
+    if isinstance(released, Baseline):
+        if name in BASELINES:
+            return Card(kind, values, f"{released.source}, {name}", released.licence, extra | released.extra)
+        source = f"imported from {name}, in the layout of {released.source}"
+        return Card(kind, values, source, "not known", extra | released.extra)
+    if kind == "biflownet":
+        extra |= {"weights": "ema"} | _training(released)
+    official = name in RELEASED
     return Card(
         kind=kind,
-        config=config.to_dict() if config is not None else {},
+        config=values,
         source=f"official 3D MedDiffusion release, {name} ({REPOSITORY})" if official else f"imported from {name}",
         licence="not stated by the authors" if official else "not known",
         extra=extra,
@@ -174,7 +210,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _remember(name: str, sha256: str) -> None:
-    if name not in RELEASED:
+    if name not in RELEASED and name not in BASELINES:
         return
     path = user_folder() / ORIGINALS
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from priors.autoencoder import PatchVolumeAutoencoder
 from priors.biflownet import BiFlowNet
 from priors.perceptual import LPIPS
-from priors.restricted import Arguments, plain, read_pickled
+from priors.restricted import Arguments, plain, plain_tensors, read_pickled
 from priors.weights import fill
 
 PERCEPTUAL = "perceptual_loss.perceptual_model."
@@ -68,7 +68,11 @@ class Checkpoint:
         Raises:
             ValueError: missing, damaged, of another layout, or it names what could be code.
         """
-        content = read_pickled(path)
+        return cls.of(path, read_pickled(path))
+
+    @classmethod
+    def of(cls, path: Path | str, content: Any) -> Checkpoint:
+        """Take what was read from a file; ``ValueError`` if it is of another layout."""
         keys = set(content) if isinstance(content, dict) else set()
         if "state_dict" in keys:
             return cls(Path(path), "autoencoder", content)
@@ -150,13 +154,7 @@ class Checkpoint:
 
     def _tensors(self, key: str) -> dict[str, Tensor]:
         """Copies of the tensors under a key, floating-point ones in float32."""
-        held = self.content.get(key)
-        if not isinstance(held, dict) or not held:
-            raise ValueError(f"{self.path}: no tensors under '{key}' in it")
-        for name, tensor in held.items():
-            if not isinstance(name, str) or not _is_plain(tensor):
-                raise ValueError(f"{self.path}: {key}.{name} is no plain tensor")
-        return {name: tensor.detach().to(_precision(tensor), copy=True) for name, tensor in held.items()}
+        return plain_tensors(self.content.get(key), self.path, f"'{key}'")
 
     def _build(self, build: Callable[[], Network]) -> Network:
         try:
@@ -207,18 +205,3 @@ def training_steps(name: str) -> int | None:
     """Steps of training that a file name such as ``BiFlowNet_0453500.pt`` tells."""
     found = re.search(r"_(\d{7})\.pt$", name)
     return int(found[1]) if found else None
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether it is a dense tensor in memory, with a number of its own for each element.
-
-    A file of a few bytes can hold a tensor that repeats one number so often that a copy would fill the memory.
-    """
-    if type(value) not in (Tensor, nn.Parameter) or value.device.type != "cpu" or value.layout != torch.strided:
-        return False
-    special = value.is_nested or value.is_quantized
-    return not special and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
-
-
-def _precision(tensor: Tensor) -> torch.dtype:
-    return torch.float32 if tensor.is_floating_point() else tensor.dtype

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import Tensor, nn
 from torch.serialization import safe_globals
 
 
@@ -102,6 +103,40 @@ def plain(node: Any, depth: int = 0) -> Any:
     if isinstance(node, list | tuple):
         return [plain(value, depth + 1) for value in node]
     return node
+
+
+def plain_tensors(held: Any, path: Path | str, where: str) -> dict[str, Tensor]:
+    """Copies of the tensors of a state dict, floating-point ones in float32.
+
+    Args:
+        held: what should be a state dict.
+        path: of the file, for messages.
+        where: place of it in the file, for messages.
+
+    Raises:
+        ValueError: it is no dictionary of dense tensors in memory, each with a name.
+    """
+    if not isinstance(held, dict) or not held:
+        raise ValueError(f"{path}: no tensors under {where} in it")
+    for name, tensor in held.items():
+        if not isinstance(name, str) or not _is_plain(tensor):
+            raise ValueError(f"{path}: {name} is no plain tensor")
+    return {name: tensor.detach().to(_precision(tensor), copy=True) for name, tensor in held.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is a dense tensor in memory, with a number of its own for each element.
+
+    A file of a few bytes can hold a tensor that repeats one number so often that a copy would fill the memory.
+    """
+    if type(value) not in (Tensor, nn.Parameter) or value.device.type != "cpu" or value.layout != torch.strided:
+        return False
+    special = value.is_nested or value.is_quantized
+    return not special and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
+def _precision(tensor: Tensor) -> torch.dtype:
+    return torch.float32 if tensor.is_floating_point() else tensor.dtype
 
 
 def _is_archive(path: Path) -> bool:

@@ -7,15 +7,21 @@ from collections.abc import Sequence
 AXES = ("Z", "X", "Y")
 
 
-def check_size(size: Sequence[int], multiple: int) -> None:
-    """Refuse a (z, x, y) size with an axis that is no multiple of what a network needs.
+def check_size(size: Sequence[int], multiple: int, axes: Sequence[str] = AXES) -> None:
+    """Refuse a size with an axis that is no multiple of what a network needs.
+
+    Args:
+        size: (z, x, y), or what ``axes`` names.
+        multiple: of voxels or pixels.
+        axes: their names, for the message.
 
     Raises:
         ValueError: names every such axis and the nearest sizes that would do.
     """
+    unit = "voxels" if len(axes) == len(AXES) else "pixels"
     wrong = [
-        f"{axis} is {voxels} voxels, which is no multiple of {multiple}; {_nearest(voxels, multiple)} would do"
-        for axis, voxels in zip(AXES, size, strict=True)
+        f"{axis} is {voxels} {unit}, which is no multiple of {multiple}; {_nearest(voxels, multiple)} would do"
+        for axis, voxels in zip(axes, size, strict=True)
         if voxels < 1 or voxels % multiple
     ]
     if wrong:

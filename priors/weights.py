@@ -15,21 +15,27 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from priors.adm_config import ADMConfig
+from priors.adm_unet import ADMUNet
 from priors.autoencoder import PatchVolumeAutoencoder
 from priors.autoencoder_config import AutoencoderConfig
 from priors.biflownet import BiFlowNet
 from priors.biflownet_config import BiFlowNetConfig
 from priors.controlnet import ControlNet, ControlNetConfig
+from priors.fbpconvnet import FBPConvNet, FBPConvNetConfig
 from priors.perceptual import LPIPS
+from priors.unrolled import LearnedPrimalDual, MoDL, MoDLConfig, PrimalDualConfig
 
 FORMAT = "meddiffusion-recon 1"
+
+Network = TypeVar("Network", bound=nn.Module)
 
 _TEXT_KEYS = ("format", "kind", "config", "source", "licence", "sha256", "extra")
 
@@ -173,26 +179,36 @@ def load_autoencoder(path: Path | str, dtype: torch.dtype | None = None) -> Patc
     Raises:
         ValueError: missing, damaged, of another kind, or tensors that do not fit the configuration.
     """
-    return _load(path, "autoencoder", dtype)
+    return load_network(path, "autoencoder", dtype)
 
 
 def load_biflownet(path: Path | str, dtype: torch.dtype | None = None) -> BiFlowNet:
     """A noise estimator from its weights file; as :func:`load_autoencoder`."""
-    return _load(path, "biflownet", dtype)
+    return load_network(path, "biflownet", dtype)
 
 
 def load_controlnet(path: Path | str, dtype: torch.dtype | None = None) -> ControlNet:
     """A ControlNet head from its weights file, without its base; as :func:`load_autoencoder`."""
-    return _load(path, "controlnet", dtype)
+    return load_network(path, "controlnet", dtype)
 
 
 def load_lpips(path: Path | str, dtype: torch.dtype | None = None) -> LPIPS:
     """A perceptual network from its weights file; as :func:`load_autoencoder`."""
-    return _load(path, "lpips", dtype)
+    return load_network(path, "lpips", dtype)
 
 
 def _controlnet(card: Card) -> ControlNet:
     return ControlNet(ControlNetConfig.from_dict(card.config), str(card.extra.get("base_sha256", "")))
+
+
+def _adm(card: Card) -> ADMUNet:
+    return ADMUNet(ADMConfig.from_dict(card.config))
+
+
+def _unet(card: Card) -> nn.Module:
+    from priors.unet2d import UNet2D, UNetConfig  # fastmri takes a second to import, and only this kind needs it
+
+    return UNet2D(UNetConfig.from_dict(card.config))
 
 
 _BUILDERS: dict[str, Callable[[Card], nn.Module]] = {
@@ -200,6 +216,12 @@ _BUILDERS: dict[str, Callable[[Card], nn.Module]] = {
     "biflownet": lambda card: BiFlowNet(BiFlowNetConfig.from_dict(card.config)),
     "controlnet": _controlnet,
     "lpips": lambda card: LPIPS(),
+    "fbpconv": lambda card: FBPConvNet(FBPConvNetConfig.from_dict(card.config)),
+    "unet": _unet,
+    "adm": _adm,
+    "dolce": _adm,
+    "primal-dual": lambda card: LearnedPrimalDual(PrimalDualConfig.from_dict(card.config)),
+    "modl": lambda card: MoDL(MoDLConfig.from_dict(card.config)),
 }
 
 
@@ -215,24 +237,34 @@ def verify(path: Path | str) -> Card:
         raise ValueError(
             f"{path}: its tensors are not those it was written with (hash {found[:12]}, not {card.sha256[:12]})"
         )
-    _load(path, card.kind, None)
+    load_network(path, card.kind)
     return card
 
 
-def _load(path: Path | str, kind: str, dtype: torch.dtype | None) -> Any:
+def load_network(path: Path | str, kind: str, dtype: torch.dtype | None = None) -> Any:
+    """A network of a kind, a key of ``_BUILDERS``, from its weights file; as :func:`load_autoencoder`."""
     card = read_card(path)
     if card.kind != kind:
         raise ValueError(f"{path}: weights of kind {card.kind}, where {kind} is wanted")
     if kind not in _BUILDERS:
         raise ValueError(f"{path}: weights of an unknown kind {kind!r}; one of {', '.join(_BUILDERS)}")
     tensors = {name: _in_precision(tensor, dtype or torch.float32) for name, tensor in read_tensors(path).items()}
-    try:
-        with torch.device("meta"):  # no time is lost drawing weights that are replaced
-            network = _BUILDERS[kind](card)
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"{path}: its configuration is wrong: {_one_line(error)}") from error
+    network = unfilled(lambda: _BUILDERS[kind](card), path)
     fill(network, tensors, path)
     return network
+
+
+def unfilled(build: Callable[[], Network], path: Path | str) -> Network:
+    """A network that has no memory for its weights yet, since :func:`fill` replaces them.
+
+    Raises:
+        ValueError: it cannot be built with its configuration; the line names ``path``.
+    """
+    try:
+        with torch.device("meta"):
+            return build()
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: its configuration is wrong: {_one_line(error)}") from error
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path | str) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from priors.adm_blocks import Stage
 from priors.autoencoder_blocks import DecoderLevel as VolumeDecoderLevel
 from priors.autoencoder_blocks import EncoderLevel as VolumeEncoderLevel
 from priors.autoencoder_blocks import MiddleBlock
@@ -20,6 +21,7 @@ BLOCKS: tuple[type[nn.Module], ...] = (
     EncoderLevel,
     DecoderLevel,
     FlowStage,
+    Stage,
 )
 """What is computed twice: a level of a network at a time."""
 

@@ -58,6 +58,7 @@ def weights(ctx: click.Context) -> None:
 def import_(file: Path, prior: str | None, overwrite: bool, settings: tuple[str, ...], as_json: bool) -> None:
     """Add FILE to a prior: an official checkpoint, which is converted, or a weights file of this suite.
 
+    The released weights of DDS, DOLCE, fastMRI's U-Net and FBPConvNet are converted too.
     The networks of official autoencoder checkpoints hold a trained perceptual network as well; it is kept beside.
     """
     from priors.importing import import_file

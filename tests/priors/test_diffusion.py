@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from priors.diffusion import GaussianDiffusion, cosine_betas
+from priors.diffusion import GaussianDiffusion, cosine_betas, linear_betas
 
 
 @pytest.mark.parametrize("timesteps", [1000, 20])
@@ -87,8 +87,42 @@ def test_the_loss_is_the_mean_error_of_the_estimate() -> None:
 def test_wrong_arguments() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         GaussianDiffusion(0)
-    with pytest.raises(ValueError, match=r"'linear'.*'cosine'"):
-        GaussianDiffusion(10, "linear")
+    with pytest.raises(ValueError, match=r"'sigmoid'.*'cosine', 'linear'"):
+        GaussianDiffusion(10, "sigmoid")
+    with pytest.raises(ValueError, match="20 steps; at least 21"):
+        GaussianDiffusion(20, "linear")
     z = torch.zeros(1, 1, 1, 1, 1)
     with pytest.raises(ValueError, match=r"'huber'.*'l1', 'l2'"):
         GaussianDiffusion(10).loss(lambda z, t: z, z, torch.zeros(1, dtype=torch.long), z, "huber")  # type: ignore[arg-type]
+
+
+def test_the_linear_schedule_is_that_of_diffusers() -> None:
+    from diffusers import DDPMScheduler
+
+    theirs = DDPMScheduler(1000, beta_start=1e-4, beta_end=2e-2, beta_schedule="linear")
+    ours = GaussianDiffusion(1000, "linear")
+    torch.testing.assert_close(ours.betas, theirs.betas, rtol=1e-5, atol=0)
+    torch.testing.assert_close(ours.alphas_cumprod, theirs.alphas_cumprod, rtol=1e-4, atol=0)
+
+
+def test_the_linear_schedule_is_scaled_to_the_number_of_steps(shared: Path) -> None:
+    import numpy as np
+
+    betas = linear_betas(2000)
+    assert float(betas[0]) == pytest.approx(5e-5)
+    assert float(betas[-1]) == pytest.approx(1e-2)
+    with np.load(shared / "fixtures" / "baselines" / "dolce.npz", allow_pickle=False) as known:
+        recorded = {name: known[name] for name in known.files}
+    kept = recorded["ddim40.timestep_map"]
+    bars = (1 - betas).cumprod(0)[kept]
+    torch.testing.assert_close(bars, torch.from_numpy(recorded["ddim40.alphas_cumprod"]).double(), rtol=1e-6, atol=0)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(21, 3000))
+def test_the_linear_schedule_always_leaves_some_signal(timesteps: int) -> None:
+    diffusion = GaussianDiffusion(timesteps, "linear")
+    signal = [diffusion.alpha_bar(t) for t in range(-1, timesteps)]
+    assert all(after < before for before, after in itertools.pairwise(signal))
+    assert 0 < signal[-1] < 1e-3
+    assert all(buffer.isfinite().all() for buffer in diffusion.buffers())
