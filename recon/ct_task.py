@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 DEFAULT_GEOMETRY = "paper40"
 
 _SLAB_SLICES = 32
+
+MakeProjector = Callable[[Volume, Geometry, torch.device | str], Projector]
+"""From a volume and a geometry to their operator on a device."""
 
 
 def choose_geometry(
@@ -72,6 +75,7 @@ def simulate_ct(
     noise: TransmissionNoise | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    projectors: MakeProjector | None = None,
 ) -> Measurement:
     """Project a volume.
 
@@ -82,6 +86,7 @@ def simulate_ct(
         noise: None for noise-free data.
         seed: of the noise.
         device: where the operator and the data shall live.
+        projectors: makes the operator; None is :func:`projector_for`.
 
     Raises:
         InputError: a geometry that does not fit the volume.
@@ -91,7 +96,7 @@ def simulate_ct(
     elif views is not None:
         with input_errors("views"):
             geometry = replace(geometry, angles=circular_angles(views, span_start(geometry), _arc_of(geometry)))
-    projector = projector_for(volume, geometry, device)
+    projector = (projectors or projector_for)(volume, geometry, device)
     y = torch.cat([projector(hu_to_attenuation(slab).to(projector.device)) for slab in volume.data.split(_SLAB_SLICES)])
     sigma: Tensor | None = None
     if noise is not None:

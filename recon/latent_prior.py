@@ -6,22 +6,25 @@ decoded. The measurement is not consulted again: this is the paper's own way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from priors.controlnet import ControlNet, attach
+from priors.controlnet import AttachedHead, ControlNet, attach
 from priors.prior import BIFLOWNET, Prior, decode_latents, load_prior, sample_latents
+from priors.samplers import OnStep
 from priors.store import find_prior, prior_names
 from priors.weights import load_controlnet, read_card
 from recon.errors import InputError, input_errors
 from recon.measurement import Measurement, RunContext
-from recon.training.patches import pad_to_multiple
+from recon.trained import check_task
+from recon.training.patches import centre, pad_to_multiple
 from recon.training.tasks import MRTask, Task, task_from_dict
-from recon.training.validation import centre
+from recon.volume import Modality
 
 _CLASSES = {"CT": 1, "MR": 3}
 """Class where nothing is said: chest and abdomen, brain."""
@@ -65,7 +68,7 @@ class Head:
         return {"head": self.sha256, **self.prior.sha256}
 
 
-def load_head(options: HeadOptions, protocol: Mapping[str, object] | None, modality: str) -> Head:
+def load_head(options: HeadOptions, protocol: Mapping[str, object] | None, modality: Modality) -> Head:
     """Load a head and its prior, and check that the scan is of the kind that the head was trained for.
 
     Args:
@@ -85,15 +88,7 @@ def load_head(options: HeadOptions, protocol: Mapping[str, object] | None, modal
     with input_errors("--weights"):
         network = load_controlnet(options.weights).eval()
     task = task_from_dict(network.config.task)
-    if task.modality != modality:
-        raise InputError(
-            f"--weights {options.weights}: trained for {task.modality}, the scan is {modality}; take --method tv"
-        )
-    reason = task.refusal(protocol or {})
-    if reason and not options.allow_other:
-        raise InputError(
-            f"--weights {options.weights}: {reason}; take --method tv, or --set allow-other=yes to try it all the same"
-        )
+    check_task(task, protocol or {}, modality, Path(options.weights), options.allow_other)
     with input_errors("--prior"):
         prior = load_prior(_prior_of(network, options))
     return Head(network, prior, task, read_card(options.weights).sha256)
@@ -121,41 +116,68 @@ def sample_with_head(
     Raises:
         InputError: the prior is not the one that the head was trained on.
     """
-    images = torch.stack([image.transpose(1, 2) for image in head.task.images(measurement)])
-    prior, device = head.prior.to(context.device), context.device
-    multiple = max(prior.size_multiple, prior.autoencoder.config.patch)
-    padded = torch.stack([pad_to_multiple(image.cpu(), multiple) for image in images])
-    latents = [
-        prior.autoencoder.normalise(prior.autoencoder.patch_encode(image[None, None].to(device))) for image in padded
-    ]
+    images = torch.stack([image.transpose(1, 2) for image in head.task.images(measurement)]).cpu()
+    prior = head.prior.to(context.device)
+    index = options.anatomy if options.anatomy >= 0 else _CLASSES[head.task.modality]
     with input_errors("--weights"):
         attached = attach(
             prior.biflownet,
-            head.network.to(device),
-            torch.cat(latents, dim=1),
+            head.network.to(context.device),
+            encode_conditions(prior, images),
             options.strength,
             allow_other_base=options.allow_other,
         )
-    index = options.anatomy if options.anatomy >= 0 else _CLASSES[head.task.modality]
-    z, x, y = padded.shape[1:]
     total = options.samples * (options.steps + 1)
     outputs = []
     for number in range(options.samples):
         seed = int(torch.randint(2**31, (), generator=context.generator))
-        latent = sample_latents(
-            prior,
-            min(index, prior.biflownet.config.classes - 1),
-            (z, x, y),
-            steps=options.steps,
-            sampler=options.sampler,
-            seeds=[seed],
-            heads=[attached],
-            on_step=_counting(context, number * (options.steps + 1), total),
+        on_step = _counting(context, number * (options.steps + 1), total)
+        outputs.append(
+            sample_volume(prior, attached, images.shape[1:], index, options.steps, seed, options.sampler, on_step)
         )
-        outputs.append(centre(decode_latents(prior, latent)[0, 0].cpu(), images.shape[1:]).clamp(-1, 1))
         context.progress((number + 1) * (options.steps + 1), total, 0.0)
     stack = torch.stack(outputs).transpose(2, 3)
     return stack.mean(0), stack.std(0) if len(stack) > 1 else None
+
+
+@torch.no_grad()
+def encode_conditions(prior: Prior, images: Tensor) -> Tensor:
+    """(n, Z, X, Y) images in the network range, grown with air, to a head's hint (1, n · C, z, x, y)."""
+    latents = []
+    for image in images:
+        padded = pad_to_multiple(image, _grid(prior))[None, None].to(prior.device)
+        latents.append(prior.autoencoder.normalise(prior.autoencoder.patch_encode(padded)))
+    return torch.cat(latents, dim=1)
+
+
+def sample_volume(
+    prior: Prior,
+    head: AttachedHead,
+    size: Sequence[int],
+    class_index: int,
+    steps: int,
+    seed: int,
+    sampler: str = "ddim",
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """One volume (Z, X, Y) of ``size`` in [-1, 1], on the CPU, that a head steers."""
+    z, x, y = (-(-edge // _grid(prior)) * _grid(prior) for edge in size)
+    latent = sample_latents(
+        prior,
+        min(class_index, prior.biflownet.config.classes - 1),
+        (z, x, y),
+        steps=steps,
+        sampler=sampler,
+        seeds=[seed],
+        heads=[head],
+        on_step=on_step,
+    )
+    return centre(decode_latents(prior, latent)[0, 0].cpu(), size).clamp(-1, 1)
+
+
+def _grid(prior: Prior) -> int:
+    """Edges that both networks can take are multiples of this many voxels."""
+    return math.lcm(prior.size_multiple, prior.autoencoder.config.patch)
 
 
 def _counting(context: RunContext, before: int, total: int) -> Callable[[int, int, Tensor, Tensor], None]:

@@ -90,6 +90,7 @@ def simulate_mr(
     noise: float = 0.0,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    phase: Tensor | None = None,
 ) -> Measurement:
     """Undersampled single-coil k-space of a magnitude volume, slice by slice.
 
@@ -100,6 +101,7 @@ def simulate_mr(
         noise: standard deviation per complex sample over the volume's maximum.
         seed: of the noise.
         device: where the operator and the data shall live.
+        phase: (z, y, x) radians that the image shall have; None leaves it real.
 
     Raises:
         InputError: a mask that cannot be.
@@ -109,7 +111,8 @@ def simulate_mr(
         mask = choose_mask(request, (volume.data.shape[1], volume.data.shape[2]), volume_name(volume))
     sigma = noise * float(volume.data.max())
     generator = torch.Generator().manual_seed(seed)
-    y = simulate_kspace(volume.data.to(torch.complex64), mask.array, None, sigma, generator)
+    image = volume.data.to(torch.complex64) if phase is None else torch.polar(volume.data, phase)
+    y = simulate_kspace(image, mask.array, None, sigma, generator)
     protocol = _protocol(mask, 1, noise, (SIMULATED_FROM_MAGNITUDE,))
     operator = CartesianMR(mask.array.to(device))
     return Measurement(y.to(device), operator, sigma or None, volume.spacing, protocol)
@@ -140,7 +143,7 @@ def measured_mr(
     protocol = _protocol(mask, data.shape[1], noise if full else 0.0, notices, measured=True)
     spacing = Volume(torch.zeros(1, 1, 1), kspace.affine, "MR").spacing
     measurement = Measurement(data.to(device), operator, sigma or None, spacing, protocol)
-    truth = _truth(kspace)
+    truth = reference_image(kspace)
     grid_shape = (len(data), *(kspace.image_shape or shape))
     grid = Volume(torch.zeros(grid_shape), kspace.affine, "MR", kspace.source)
     return MRCase(measurement, grid, None if truth is None else grid.like(truth))
@@ -209,7 +212,7 @@ def _coil_maps(data: Tensor, mask: Mask, device: torch.device | str) -> Tensor |
         return estimate_maps(data, min(_MAP_CALIBRATION, calibration_width(mask.array))).to(device)
 
 
-def _truth(kspace: KSpace) -> Tensor | None:
+def reference_image(kspace: KSpace) -> Tensor | None:
     """The file's own reference, or the root sum of squares of fully sampled data."""
     if kspace.reference is not None:
         return kspace.reference.float()

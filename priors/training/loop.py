@@ -176,6 +176,8 @@ class Training:
         self._check_finite(sums)
         if self.recipe.clip:
             self.fabric.clip_gradients(self._wrapped, optimizer, max_norm=self.recipe.clip, error_if_nonfinite=False)
+        if self.recipe.clip_value:
+            self.fabric.clip_gradients(self._wrapped, optimizer, clip_val=self.recipe.clip_value)
         optimizer.step()
         if self._ema:
             self._ema.update(self._learner.network(), self.step + 1)

@@ -18,22 +18,33 @@ class _Section(BaseModel):
 
 
 class OptimizerSettings(_Section):
-    """Adam or AdamW; ``lr`` is the peak of the schedule."""
+    """``lr`` is the peak of the schedule; ``betas`` are Adam's, ``momentum`` that of SGD."""
 
-    name: Literal["adam", "adamw"] = "adam"
+    name: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
     lr: float = Field(gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
+    momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
 
 
 class ScheduleSettings(_Section):
-    """Learning rate over the steps: linear warm-up, then ``lr · (1 − progress)^power`` (polynomial), a half cosine, or
-    constant; never below ``end`` times the peak."""
+    """Learning rate over the steps, after a linear warm-up.
 
-    name: Literal["constant", "polynomial", "cosine"] = "constant"
+    ``polynomial``: lr · (1 − progress)^power, and ``cosine``, a half wave, fall to ``end`` times the peak. ``step``
+    drops to that at the share ``at`` of the steps, ``exponential`` has fallen to it there and stays.
+    """
+
+    name: Literal["constant", "polynomial", "cosine", "step", "exponential"] = "constant"
     warmup: int = Field(0, ge=0)
     power: float = Field(0.9, gt=0)
     end: float = Field(0.0, ge=0, le=1)
+    at: float = Field(0.8, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _exponentials_never_reach_zero(self) -> ScheduleSettings:
+        if self.name == "exponential" and not self.end:
+            raise ValueError("an exponential schedule needs an end above 0")
+        return self
 
 
 class EmaSettings(_Section):
@@ -71,6 +82,7 @@ class Recipe(_Section):
         accumulate: pieces that a process cuts its share of the batch into, to save memory.
         precision: of Lightning Fabric.
         clip: largest norm of the gradients; none where absent.
+        clip_value: largest value of each gradient; none where absent.
         workers: processes that read data, per training process.
         activation_checkpointing: compute activations twice to hold fewer.
     """
@@ -85,6 +97,7 @@ class Recipe(_Section):
     schedule: ScheduleSettings = ScheduleSettings()
     ema: EmaSettings | None = None
     clip: float | None = Field(None, gt=0)
+    clip_value: float | None = Field(None, gt=0)
     seed: int = Field(0, ge=0)
     workers: int = Field(0, ge=0)
     activation_checkpointing: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from torch import nn
-from torch.optim import Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from priors.training.recipe import EmaSettings, OptimizerSettings, ScheduleSettings
@@ -23,10 +23,13 @@ def learning_rate(step: int, steps: int, peak: float, settings: ScheduleSettings
     if step < settings.warmup:
         return peak * (step + 1) / settings.warmup
     progress = (step - settings.warmup) / max(1, steps - settings.warmup)
+    if settings.name == "exponential":
+        return float(peak * settings.end ** min(1.0, progress / settings.at))
     decay = {
         "constant": 1.0,
         "polynomial": (1 - progress) ** settings.power,
         "cosine": 0.5 * (1 + math.cos(math.pi * progress)),
+        "step": float(progress < settings.at),
     }[settings.name]
     return peak * (settings.end + (1 - settings.end) * decay)
 
@@ -38,9 +41,14 @@ def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
 
 
 def make_optimizer(parameters: list[nn.Parameter], settings: OptimizerSettings) -> Optimizer:
-    """Adam or AdamW on the parameters."""
-    kind = {"adam": Adam, "adamw": AdamW}[settings.name]
-    return kind(parameters, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
+    """The recipe's optimiser on the parameters."""
+    lr, decay = settings.lr, settings.weight_decay
+    if settings.name == "rmsprop":
+        return RMSprop(parameters, lr=lr, weight_decay=decay)
+    if settings.name == "sgd":
+        return SGD(parameters, lr=lr, momentum=settings.momentum, weight_decay=decay)
+    kind = Adam if settings.name == "adam" else AdamW
+    return kind(parameters, lr=lr, betas=settings.betas, weight_decay=decay)
 
 
 class Ema:

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from recon.training.run import Machine, Request
     from recon.training.tasks import Task
 
-NETWORKS = ("autoencoder", "biflownet", "controlnet")
+NETWORKS = (
+    "autoencoder",
+    "biflownet",
+    "controlnet",
+    "fbpconv",
+    "unet",
+    "dolce",
+    "adm",
+    "primal-dual",
+    "modl",
+)
 
 data_options = all_of(
     option(
@@ -37,6 +47,14 @@ data_options = all_of(
         help="What the folder holds: folder, kits19, fastmri-knee; sample and phantom[:count=8,size=...] need none.",
     ),
     option("--modality", group="Data", type=click.Choice(["CT", "MR"], case_sensitive=False), help="Of NIfTI files."),
+    option(
+        "--manifest",
+        group="Data",
+        type=PATH,
+        default=None,
+        metavar="FILE",
+        help="As 'benchmarks data check' wrote it: the data are compared with it, and the weights name its hash.",
+    ),
     option("--class", "class_name", group="Data", default=None, metavar="NAME", help="Anatomy, as in recon generate."),
     option(
         "--cache",
@@ -50,7 +68,11 @@ data_options = all_of(
 
 task_options = all_of(
     option(
-        "--task", group="Task", type=click.Choice(["svct", "mri"]), default=None, help="What a head learns to undo."
+        "--task",
+        group="Task",
+        type=click.Choice(["svct", "mri"]),
+        default=None,
+        help="What a head or a method learns to undo.",
     ),
     option(
         "--geometry",
@@ -77,6 +99,9 @@ task_options = all_of(
     ),
     option("--accel", group="Task", default="8", metavar="R|R-S", help="mri: nominal acceleration, or a range."),
     option("--noise", group="Task", type=float, default=0.0, help="mri: largest noise over the volume's maximum."),
+    option(
+        "--phase", group="Task", type=float, default=0.0, help="mri: largest smooth random phase of an image, radians."
+    ),
     option(
         "--condition",
         "conditions",
@@ -179,6 +204,7 @@ def _request(
     dataset: str,
     modality: str | None,
     class_name: str | None,
+    manifest: Path | None,
     cache: Path | None,
     task: str | None,
     **asked: Any,
@@ -195,7 +221,7 @@ def _request(
     return Request(
         network,
         settled,
-        parse_data(data, dataset, modality, class_name),
+        parse_data(data, dataset, modality, class_name, manifest),
         out,
         cache or out.parent / "cache",
         _prior_folder(base),
@@ -226,6 +252,7 @@ def _task(
     masks: tuple[str, ...],
     accel: str,
     noise: float,
+    phase: float,
     conditions: tuple[str, ...],
 ) -> Task | None:
     if task is None:
@@ -236,7 +263,7 @@ def _task(
     if task == "mri":
         low, high = _range(accel, "--accel")
         with input_errors("--mask"):
-            return MRTask(masks or ("poisson",), (low, high), noise, shown or ("zero-filled",))
+            return MRTask(masks or ("poisson",), (low, high), noise, phase, shown or ("zero-filled",))
     from physics.protocol import load_protocol
 
     with input_errors(f"--geometry {geometry}"):

@@ -9,15 +9,21 @@ from pathlib import Path
 from priors.biflownet import BiFlowNet, BiFlowNetConfig
 from priors.controlnet import ControlNet
 from priors.diffusion import GaussianDiffusion
-from priors.prior import AUTOENCODER, BIFLOWNET
+from priors.prior import AUTOENCODER, BIFLOWNET, Prior
 from priors.training.diffusion_learner import BiFlowNetLearner, ControlNetLearner
 from priors.weights import load_autoencoder, load_biflownet, load_controlnet, read_card
 from recon.errors import InputError, input_errors
 from recon.training.latents import Encoding, LatentSource, StoredLatent
-from recon.training.pairs import simulate_pairs
+from recon.training.pairs import StoredPair, simulate_pairs
 from recon.training.settings import LatentTask, merged, parse_task
 from recon.training.sources import TrainingVolume
-from recon.training.validation import noise_validation
+from recon.training.validation import Validation, noise_validation
+from recon.training.validation_images import (
+    generation_pictures,
+    head_reconstruction,
+    reconstruction_validation,
+    together,
+)
 from recon.training.workshop import Ingredients, Workshop
 
 
@@ -35,8 +41,19 @@ def build_biflownet(given: Ingredients) -> Workshop:
     learner = BiFlowNetLearner(net, GaussianDiffusion(settings.timesteps), settings.loss)
     source = _latent_source(encoded(given.train, flips), settings, net.config.channels)
     held_out = encoded(given.val[: given.recipe.validation.cases], (False,))
-    validate = noise_validation(learner, _latent_source(held_out, settings, net.config.channels) if held_out else None)
-    return Workshop(learner, source, validate, {"autoencoder": encoding.sha256}, {"autoencoder": encoding.sha256})
+    loss = noise_validation(learner, _latent_source(held_out, settings, net.config.channels) if held_out else None)
+    pictures = _generated(given, encoding, learner.diffusion, settings) if loss and settings.sampling_steps else None
+    named = {"autoencoder": encoding.sha256}
+    return Workshop(learner, source, together(loss, pictures), named, named)
+
+
+def _generated(
+    given: Ingredients, encoding: Encoding, diffusion: GaussianDiffusion, settings: LatentTask
+) -> Validation:
+    """New volumes of the classes that are trained, of the size of the crops."""
+    classes = sorted({each.class_index for each in given.train})
+    z, x, y = (edge * encoding.autoencoder.compression for edge in settings.crop)
+    return generation_pictures(encoding.autoencoder, diffusion, classes, (z, x, y), settings.sampling_steps)
 
 
 def _biflownet(given: Ingredients, channels: int) -> BiFlowNet:
@@ -56,24 +73,43 @@ def build_controlnet(given: Ingredients) -> Workshop:
     settings = parse_task(LatentTask, given.recipe.task)
     encoding = _encoding(given)
     base = load_biflownet(_in_folder(given.base, BIFLOWNET))
-    channels = base.config.channels
-
-    def encoded(volumes: Sequence[TrainingVolume], variants: int) -> list[StoredLatent]:
-        assert given.task is not None
-        given.report(f"simulating and encoding {variants * len(volumes)} scans")
-        pairs = simulate_pairs([each.volume for each in volumes], given.task, variants, given.cache)
-        classes = [each.class_index for each in volumes for _ in range(variants)]
-        return [encoding.pair_latent(pair, index) for pair, index in zip(pairs, classes, strict=True)]
-
-    head = _head(given, base, channels * len(given.task.conditions))
+    head = _head(given, base, base.config.channels * len(given.task.conditions))
     # The base's own schedule, whatever the recipe says: the head has no other.
     timesteps = int(read_card(_in_folder(given.base, BIFLOWNET)).extra.get("timesteps", settings.timesteps))
     learner = ControlNetLearner(head, base, GaussianDiffusion(timesteps), settings.loss)
-    source = _latent_source(encoded(given.train, settings.variants), settings, channels)
-    held_out = encoded(given.val[: given.recipe.validation.cases], 1)
-    validate = noise_validation(learner, _latent_source(held_out, settings, channels) if held_out else None)
+    source, _ = _encoded_scans(given, given.train, settings, encoding, settings.variants)
+    held_out = given.val[: given.recipe.validation.cases]
+    validate = _validate_head(given, held_out, settings, encoding, learner) if held_out else None
     identity = {"base": head.base_hash, "autoencoder": encoding.sha256, "task": json.dumps(given.task.to_dict())}
     return Workshop(learner, source, validate, identity, {"autoencoder": encoding.sha256})
+
+
+def _encoded_scans(
+    given: Ingredients, volumes: Sequence[TrainingVolume], settings: LatentTask, encoding: Encoding, variants: int
+) -> tuple[LatentSource, list[StoredPair]]:
+    """Simulated scans, and their latents as samples."""
+    assert given.task is not None
+    given.report(f"simulating and encoding {variants * len(volumes)} scans")
+    pairs = simulate_pairs([each.volume for each in volumes], given.task, variants, given.cache)
+    classes = [each.class_index for each in volumes for _ in range(variants)]
+    stored = [encoding.pair_latent(pair, index) for pair, index in zip(pairs, classes, strict=True)]
+    return _latent_source(stored, settings, encoding.autoencoder.config.latent_channels), pairs
+
+
+def _validate_head(
+    given: Ingredients,
+    volumes: Sequence[TrainingVolume],
+    settings: LatentTask,
+    encoding: Encoding,
+    learner: ControlNetLearner,
+) -> Validation | None:
+    """The loss on held-out scans, and what the head makes of them."""
+    source, pairs = _encoded_scans(given, volumes, settings, encoding, 1)
+    if not settings.sampling_steps:
+        return noise_validation(learner, source)
+    prior = Prior(encoding.autoencoder, learner.base, learner.diffusion)
+    reconstruct = head_reconstruction(prior, volumes[0].class_index, settings.sampling_steps)
+    return together(noise_validation(learner, source), reconstruction_validation(pairs, reconstruct))
 
 
 def _head(given: Ingredients, base: BiFlowNet, hint_channels: int) -> ControlNet:

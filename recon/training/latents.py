@@ -13,7 +13,7 @@ from datasets.cache import Cache
 from priors.autoencoder import PatchVolumeAutoencoder
 from priors.training.batches import Sample
 from recon.training.pairs import StoredPair
-from recon.training.patches import pad_with_air
+from recon.training.patches import pad_to_multiple
 from recon.training.prepared import Prepared
 
 Size = tuple[int, int, int]
@@ -64,8 +64,7 @@ class Encoding:
 
     def padded(self, image: Tensor) -> Tensor:
         """The image, grown with air to whole patches."""
-        patch = self.autoencoder.config.patch
-        return pad_with_air(image, [-(-size // patch) * patch for size in image.shape])
+        return pad_to_multiple(image, self.autoencoder.config.patch)
 
     def volume_latent(self, volume: Prepared, class_index: int, *, flip: bool) -> StoredLatent:
         """The latent of a volume, or of its mirror image (left and right)."""

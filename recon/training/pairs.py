@@ -8,12 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from datasets.cache import Cache
 from datasets.case import Case
-from priors.training.batches import Sample, derived_seed
-from recon.training.patches import Augmentation, augment, pad_with_air
+from priors.training.batches import derived_seed
 from recon.training.prepared import Prepared
 from recon.training.tasks import Pair, Task
 
@@ -70,36 +68,3 @@ def _stored(volume: Prepared, task: Task, variant: int, cache: Cache) -> StoredP
 def stack_pair(pair: Pair) -> np.ndarray:
     """(conditions + 1, Z, X, Y) float16, the target last; the networks' axes."""
     return torch.stack([*pair.conditions, pair.target]).transpose(2, 3).to(torch.float16).contiguous().numpy()
-
-
-class SlicePairSource:
-    """Axial slices: ``input`` (conditions, X, Y) and ``target`` (1, X, Y), randomly cropped and flipped.
-
-    Args:
-        pairs: simulated scans.
-        crop: edge of the square that is cut out; slices smaller than that are padded with air.
-        augmentation: of every slice, the same for input and target.
-    """
-
-    def __init__(self, pairs: Sequence[StoredPair], crop: int, augmentation: Augmentation | None = None):
-        self._pairs, self._crop = pairs, crop
-        self._augmentation = augmentation or Augmentation(flip=0.5)
-        self._index = [(pair, z) for pair in range(len(pairs)) for z in range(pairs[pair].images.shape[1])]
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def sample(self, item: int, seed: int) -> Sample:
-        """One slice."""
-        pair, z = self._index[item]
-        random = torch.Generator().manual_seed(seed)
-        stack = torch.from_numpy(np.ascontiguousarray(self._pairs[pair].images[:, z])).float()
-        stack = augment(_crop(stack, self._crop, random), self._augmentation, random)
-        return {"input": stack[:-1], "target": stack[-1:]}
-
-
-def _crop(stack: Tensor, edge: int, random: torch.Generator) -> Tensor:
-    """A random square of (n, X, Y) images, padded with air where they are smaller."""
-    stack = pad_with_air(stack, (len(stack), edge, edge))
-    x, y = (int(torch.randint(size - edge + 1, (), generator=random)) for size in stack.shape[1:])
-    return stack[:, x : x + edge, y : y + edge]

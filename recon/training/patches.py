@@ -89,6 +89,12 @@ def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
     return pad_with_air(image, [-(-size // multiple) * multiple for size in image.shape])
 
 
+def centre(image: Tensor, size: Sequence[int]) -> Tensor:
+    """The middle of a padded (Z, X, Y) image; undoes ``pad_with_air``."""
+    z, x, y = ((have - want) // 2 for have, want in zip(image.shape, size, strict=True))
+    return image[z : z + size[0], x : x + size[1], y : y + size[2]]
+
+
 def augment(image: Tensor, settings: Augmentation, random: torch.Generator) -> Tensor:
     """A (Z, X, Y) image flipped, turned, scaled and made noisy at random."""
     draws = torch.rand(5, generator=random)

@@ -18,6 +18,7 @@ from datasets.case import Case
 from recon.cases import read_case
 from recon.errors import InputError
 from recon.io.intensity import check_hu
+from recon.mr_task import reference_image
 from recon.units import hu_to_network, magnitude_scale, magnitude_to_network
 from recon.volume import Modality, Volume
 
@@ -49,10 +50,18 @@ class Prepared:
 
     def network(self, region: tuple[slice, slice, slice] = (slice(None),) * 3) -> Tensor:
         """A region as float32 in the network range [-1, 1]; CT clips at the window, MR at its scale."""
-        values = torch.from_numpy(np.ascontiguousarray(self.data[region], dtype=np.float32))
+        values = self._stored(region)
         if self.modality == "CT":
             return hu_to_network(values)
         return magnitude_to_network(values, MR_UNIT)
+
+    def physical(self, region: tuple[slice, slice, slice]) -> Tensor:
+        """A region in HU, or as magnitude in units of the volume's scale, not clipped."""
+        values = self._stored(region)
+        return values if self.modality == "CT" else values / MR_UNIT
+
+    def _stored(self, region: tuple[slice, slice, slice]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(self.data[region], dtype=np.float32))
 
     def volume(self) -> Volume:
         """As a volume in patient space: HU, or magnitude in units of its scale."""
@@ -116,9 +125,7 @@ def _prepared(case: Case, cache: Cache) -> Prepared:
 
 
 def _make(case: Case) -> tuple[np.ndarray, dict[str, object]]:
-    volume = read_case(case)
-    if not isinstance(volume, Volume):
-        raise InputError(f"{case.path}: k-space; networks are trained on volumes")
+    volume = _truth(case)
     if case.modality == "CT":
         volume, _ = check_hu(volume)
         stored = volume.data.round().clamp(-1024, 32767)
@@ -127,3 +134,14 @@ def _make(case: Case) -> tuple[np.ndarray, dict[str, object]]:
     dz, dy, dx = volume.spacing
     array = stored.to(torch.int16).transpose(1, 2).contiguous().numpy()
     return array, {"spacing": [dz, dx, dy]}
+
+
+def _truth(case: Case) -> Volume:
+    """A case's volume; of fully sampled k-space, its reference image, from which scans are simulated anew."""
+    found = read_case(case)
+    if isinstance(found, Volume):
+        return found
+    image = reference_image(found)
+    if image is None:
+        raise InputError(f"{case.path}: undersampled k-space without a reference image; nothing to learn from")
+    return Volume(image, found.affine, "MR")

@@ -184,7 +184,7 @@ def _facts(
         "recipe": request.recipe.model_dump(mode="json"),
         "subjects": sorted({each.volume.case.subject for each in volumes}),
         "cases": sorted({each.volume.case.id for each in volumes}),
-        "data": [str(part.path.name if part.path else part.dataset) for part in request.parts],
+        "data": [part.facts() for part in request.parts],
         "device": str(fabric.device),
         "seconds_of_last_session": round(seconds, 1),
         "versions": provenance.versions(),

@@ -65,6 +65,7 @@ class LatentTask(_Settings):
         mirror: also learn from mirror images.
         variants: simulated scans of one volume (ControlNet).
         conditions: methods whose images the head is shown (ControlNet); None is the direct one.
+        sampling_steps: of the volumes that a validation samples; 0 validates the loss alone.
     """
 
     crop: tuple[int, int, int]
@@ -74,10 +75,11 @@ class LatentTask(_Settings):
     mirror: bool = True
     variants: int = Field(2, ge=1)
     conditions: tuple[str, ...] | None = None
+    sampling_steps: int = Field(10, ge=0)
 
 
 class SliceTask(_Settings):
-    """Networks that see axial slices of simulated scans.
+    """Networks that take one condition's axial slices to better ones: FBPConvNet and the U-Net.
 
     Attributes:
         crop: edge of a sample in pixels.
@@ -91,6 +93,43 @@ class SliceTask(_Settings):
     variants: int = Field(1, ge=1)
     conditions: tuple[str, ...] | None = None
     loss: Literal["l1", "l2", "l1+l2", "sum-of-squares"] = "l1"
+    augmentation: AugmentationSettings = AugmentationSettings()
+
+
+class SliceDiffusionTask(_Settings):
+    """Diffusion models of axial slices: ADM (no condition) and DOLCE.
+
+    Attributes:
+        crop: edge of a sample in pixels.
+        variants: simulated scans of one volume (DOLCE).
+        conditions: methods whose images the network is shown (DOLCE); None is the direct one.
+        timesteps: of the diffusion.
+        sampling_steps: of what a validation samples; 0 validates the loss alone.
+        augmentation: of samples.
+    """
+
+    crop: int = Field(256, ge=16)
+    variants: int = Field(1, ge=1)
+    conditions: tuple[str, ...] | None = None
+    timesteps: int = Field(1000, ge=1)
+    sampling_steps: int = Field(20, ge=0)
+    augmentation: AugmentationSettings = AugmentationSettings()
+
+
+class UnrolledTask(_Settings):
+    """Unrolled networks, which see the measurement itself: scans are simulated as the training goes.
+
+    Attributes:
+        slices: of one volume in a sample.
+        edge: pixels of a slice, both ways; others are padded with air or cut.
+        loss: ``l1`` or ``l2``, network range.
+        augmentation: of samples.
+    """
+
+    slices: int = Field(4, ge=1)
+    edge: int = Field(256, ge=16)
+    loss: Literal["l1", "l2"] = "l2"
+    conditions: tuple[str, ...] | None = None
     augmentation: AugmentationSettings = AugmentationSettings()
 
 

@@ -11,12 +11,14 @@ import yaml
 
 from datasets import open_dataset
 from datasets.cache import Cache
+from datasets.case import Case
+from datasets.manifest import Manifest, read_manifest
 from priors.anatomy import CLASSES, find_class
 from recon.errors import InputError, input_errors
 from recon.training.prepared import Prepared, prepare
 from recon.volume import Modality
 
-_KEYS = {"dataset", "path", "modality", "class"}
+_KEYS = {"dataset", "path", "modality", "class", "manifest"}
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,19 @@ class DataPart:
         path: where it lies; None for what ships with the suite.
         modality: CT or MR, where the kind does not say.
         class_name: of the anatomy, for BiFlowNet and ControlNet.
+        manifest: as ``benchmarks data check`` wrote it; the data are compared with it, and results name its hash.
     """
 
     dataset: str
     path: Path | None
     modality: Modality | None = None
     class_name: str | None = None
+    manifest: Manifest | None = None
+
+    def facts(self) -> dict[str, str]:
+        """What a weights file says of its data."""
+        name = {"name": self.path.resolve().name if self.path else self.dataset}
+        return name | ({"manifest_sha256": self.manifest.sha256} if self.manifest else {})
 
     @property
     def class_index(self) -> int:
@@ -52,13 +61,15 @@ class TrainingVolume:
     class_index: int
 
 
-def parse_data(data: str, dataset: str, modality: str | None, class_name: str | None) -> list[DataPart]:
+def parse_data(
+    data: str, dataset: str, modality: str | None, class_name: str | None, manifest: Path | None = None
+) -> list[DataPart]:
     """What ``--data`` names.
 
     Args:
         data: a folder, or a YAML file with a list of ``dataset``, ``path`` (relative to the file), ``modality``,
-            ``class``.
-        dataset, modality, class_name: of a folder.
+            ``class``, ``manifest``.
+        dataset, modality, class_name, manifest: of a folder.
 
     Raises:
         InputError: no such path, not such a list, or an unknown class.
@@ -67,7 +78,8 @@ def parse_data(data: str, dataset: str, modality: str | None, class_name: str | 
     if path.suffix in (".yaml", ".yml"):
         parts = [_part(entry, path) for entry in _read_list(path)]
     else:
-        parts = [_checked(DataPart(dataset, path if data else None, _modality(modality, "--modality"), class_name))]
+        kind = _modality(modality, "--modality")
+        parts = [_checked(DataPart(dataset, path if data else None, kind, class_name, _manifest(manifest)))]
     return parts
 
 
@@ -86,7 +98,13 @@ def _part(entry: Any, file: Path) -> DataPart:
         raise InputError(f"--data {file}: {entry!r} is no data set; its keys may be {', '.join(sorted(_KEYS))}")
     path = file.parent / str(entry["path"]) if "path" in entry else None
     modality = _modality(entry.get("modality"), f"--data {file}: modality")
-    return _checked(DataPart(str(entry.get("dataset", "folder")), path, modality, entry.get("class")))
+    manifest = _manifest(file.parent / str(entry["manifest"]) if "manifest" in entry else None)
+    return _checked(DataPart(str(entry.get("dataset", "folder")), path, modality, entry.get("class"), manifest))
+
+
+def _manifest(path: Path | None) -> Manifest | None:
+    with input_errors("--manifest"):
+        return read_manifest(path) if path else None
 
 
 def _modality(value: Any, subject: str) -> Modality | None:
@@ -124,10 +142,23 @@ def load_split(parts: list[DataPart], split: str, cache: Cache, report: Callable
     for part in parts:
         with input_errors(f"--data {part.path or part.dataset}"):
             dataset = open_dataset(part.dataset, part.path, modality=part.modality)
-            cases = [case for case in dataset.cases(split) if case.kind == "volume"]
+            cases = dataset.cases(split)
+            if part.manifest:
+                _compare(cases, part.manifest)
         if cases:
             volumes = prepare(cases, cache, report=report)
             found += [TrainingVolume(volume, part.class_index) for volume in volumes]
     if not found and split == "train":
         raise InputError(f"--data: no volume for training in {', '.join(str(p.path or p.dataset) for p in parts)}")
     return found
+
+
+def _compare(cases: list[Case], manifest: Manifest) -> None:
+    """``ValueError`` where a case is not the manifest's: absent from it, of another subject or in another split."""
+    rows = {row.id: row for row in manifest.rows}
+    for case in cases:
+        row = rows.get(case.id)
+        if row is None or (row.subject, row.split) != (case.subject, case.split):
+            raise ValueError(
+                f"case {case.id} is not as the manifest says; check the data anew with 'benchmarks data check'"
+            )

@@ -15,15 +15,19 @@ import torch
 from torch import Tensor
 
 from physics.geometry import Geometry, circular_angles, geometry_from_dict
-from physics.masks import MASK_KINDS, make_mask
+from physics.masks import MASK_KINDS, Mask, make_mask
 from physics.noise import TransmissionNoise
-from recon.ct_task import simulate_ct
+from physics.phase import smooth_phase
+from priors.training.batches import derived_seed
+from recon.ct_task import MakeProjector, simulate_ct
 from recon.errors import InputError
 from recon.measurement import Measurement, RunContext
 from recon.methods import get_method, parse_options
 from recon.mr_task import simulate_mr
 from recon.units import attenuation_to_hu, hu_to_network, magnitude_scale, magnitude_to_network
 from recon.volume import Modality, Volume
+
+_SMALLER_CALIBRATIONS = (20, 16, 12, 8, 4)
 
 _ANGLE_TOLERANCE = math.radians(0.5)
 
@@ -58,14 +62,20 @@ class CTTask:
         """Plain values, the reverse of :func:`task_from_dict`."""
         return {"task": "svct"} | asdict(self) | {"geometry": self.geometry.to_dict()}
 
-    def measure(self, volume: Volume, seed: int) -> Measurement:
-        """Simulate one scan of a volume in HU."""
+    def measure(
+        self,
+        volume: Volume,
+        seed: int,
+        device: torch.device | str = "cpu",
+        projectors: MakeProjector | None = None,
+    ) -> Measurement:
+        """Simulate one scan of a volume in HU; ``projectors`` as :func:`recon.ct_task.simulate_ct`."""
         random = torch.Generator().manual_seed(seed)
         noise = None
         if self.photons and torch.rand((), generator=random) < 0.5:
             low, high = (math.log(value) for value in self.photons)
             noise = TransmissionNoise(math.exp(low + (high - low) * float(torch.rand((), generator=random))))
-        return simulate_ct(volume, self._geometry(random), None, noise, seed)
+        return simulate_ct(volume, self._geometry(random), None, noise, seed, device, projectors)
 
     def _geometry(self, random: torch.Generator) -> Geometry:
         if self.views is None:
@@ -80,7 +90,9 @@ class CTTask:
 
     def images(self, measurement: Measurement) -> tuple[Tensor, ...]:
         """What the network is shown: each condition's image."""
-        return tuple(hu_to_network(attenuation_to_hu(_run("CT", name, measurement))) for name in self.conditions)
+        return tuple(
+            hu_to_network(attenuation_to_hu(condition_image("CT", name, measurement))) for name in self.conditions
+        )
 
     def refusal(self, geometry: Mapping[str, Any]) -> str | None:
         """Why a scan is not of this kind, in one line; None if it is.
@@ -115,12 +127,14 @@ class MRTask:
         masks: kinds, one of which is drawn for each scan.
         accel: least and largest nominal acceleration.
         noise: largest standard deviation per complex sample, over the volume's maximum.
+        phase: largest phase of an image, radians; every scan has a smooth one of its own.
         conditions: methods whose images the network is shown.
     """
 
     masks: tuple[str, ...] = ("poisson",)
     accel: tuple[float, float] = (8.0, 8.0)
     noise: float = 0.0
+    phase: float = 0.0
     conditions: tuple[str, ...] = ("zero-filled",)
     modality: Modality = "MR"
 
@@ -133,7 +147,7 @@ class MRTask:
         """Plain values, the reverse of :func:`task_from_dict`."""
         return {"task": "mri"} | asdict(self)
 
-    def measure(self, volume: Volume, seed: int) -> Measurement:
+    def measure(self, volume: Volume, seed: int, device: torch.device | str = "cpu") -> Measurement:
         """Simulate one scan of a magnitude volume."""
         random = torch.Generator().manual_seed(seed)
         kind = self.masks[int(torch.randint(len(self.masks), (), generator=random))]
@@ -141,8 +155,18 @@ class MRTask:
         accel = low + (high - low) * float(torch.rand((), generator=random))
         noise = self.noise * float(torch.rand((), generator=random))
         shape = (volume.data.shape[1], volume.data.shape[2])
-        mask = make_mask(kind, shape, accel, None, int(torch.randint(2**31, (), generator=random)))
-        return simulate_mr(volume, mask, noise=noise, seed=seed)
+        mask = _possible_mask(kind, shape, accel, int(torch.randint(2**31, (), generator=random)))
+        return simulate_mr(
+            volume, mask, noise=noise, seed=seed, device=device, phase=self.image_phase(volume.data.shape, seed)
+        )
+
+    def image_phase(self, shape: Sequence[int], seed: int) -> Tensor | None:
+        """(z, y, x) phase of the image that a scan with this seed measures; None where it is real."""
+        if not self.phase:
+            return None
+        random = torch.Generator().manual_seed(derived_seed("phase", seed))
+        z, y, x = shape
+        return smooth_phase((z, y, x), self.phase * float(torch.rand((), generator=random)), random)
 
     def pair(self, measurement: Measurement, truth: Volume) -> Pair:
         """The conditions and the target of one scan, both in units of what is seen of the measurement."""
@@ -154,12 +178,14 @@ class MRTask:
         return self._images(measurement, self.scale(measurement))
 
     def _images(self, measurement: Measurement, scale: float) -> tuple[Tensor, ...]:
-        return tuple(magnitude_to_network(_run("MR", name, measurement).abs(), scale) for name in self.conditions)
+        return tuple(
+            magnitude_to_network(condition_image("MR", name, measurement).abs(), scale) for name in self.conditions
+        )
 
     @staticmethod
     def scale(measurement: Measurement) -> float:
         """The magnitude that the network calls 1; it follows from the measurement alone."""
-        return magnitude_scale(_run("MR", "zero-filled", measurement).abs())
+        return magnitude_scale(condition_image("MR", "zero-filled", measurement).abs())
 
     def refusal(self, mask: Mapping[str, Any]) -> str | None:
         """Why a scan is not of this kind, in one line; None if it is.
@@ -195,9 +221,24 @@ def task_from_dict(values: Mapping[str, Any]) -> Task:
         raise InputError(f"the weights do not say what they were trained for: {error}") from error
 
 
-def _run(modality: Modality, name: str, measurement: Measurement) -> Tensor:
+def condition_image(modality: Modality, name: str, measurement: Measurement) -> Tensor:
+    """(z, y, x) by a method with its defaults: attenuation in 1/mm, or a complex image."""
     method = get_method(modality, name)
     return method.run(measurement, parse_options(method, {}), RunContext()).mean
+
+
+def _possible_mask(kind: str, shape: tuple[int, int], accel: float, seed: int) -> Mask:
+    """A mask with the usual calibration region, or a smaller one where the image is too small for it.
+
+    Raises:
+        InputError: no calibration region allows the acceleration.
+    """
+    for calib in (None, *_SMALLER_CALIBRATIONS):
+        try:
+            return make_mask(kind, shape, accel, calib, seed)
+        except ValueError as error:
+            reason = error
+    raise InputError(f"--accel: {reason}")
 
 
 def _arc(geometry: Geometry) -> tuple[float, float]:

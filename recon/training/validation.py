@@ -14,9 +14,10 @@ from priors.training.batches import SampleSource, derived_seed
 from priors.training.learner import Learner
 from priors.training.loop import Validated
 from recon.metrics import evaluate
-from recon.training.patches import pad_with_air
+from recon.training.patches import centre, pad_to_multiple
 from recon.training.prepared import Prepared
 from recon.units import network_to_hu, network_to_magnitude
+from recon.volume import Modality
 
 Validation = Callable[[nn.Module], Validated]
 
@@ -35,7 +36,7 @@ def round_trip_validation(volumes: Sequence[Prepared]) -> Validation | None:
         for volume in volumes:
             image = volume.network()
             output = round_trip(network, image)
-            figures.append(evaluate(_physical(image, volume), _physical(output, volume), volume.modality))
+            figures.append(evaluate_network(image, output, volume.modality))
             middle = len(image) // 2
             picture = side_by_side(image[middle], output[middle])
         return Validated(mean_figures(figures), {"round-trip": picture})
@@ -47,15 +48,9 @@ def round_trip_validation(volumes: Sequence[Prepared]) -> Validation | None:
 def round_trip(network: PatchVolumeAutoencoder, image: Tensor) -> Tensor:
     """A (Z, X, Y) image through patch-wise encoding and joint decoding, in its own size."""
     patch, device = network.config.patch, network.pre_vq_conv.weight.device
-    padded = pad_with_air(image, [-(-size // patch) * patch for size in image.shape])
+    padded = pad_to_multiple(image, patch)
     output = network.decode(network.patch_encode(padded[None, None].to(device)))[0, 0].cpu()
     return centre(output, image.shape)
-
-
-def centre(image: Tensor, size: Sequence[int]) -> Tensor:
-    """The middle of a padded (Z, X, Y) image; undoes ``pad_with_air``."""
-    z, x, y = ((have - want) // 2 for have, want in zip(image.shape, size, strict=True))
-    return image[z : z + size[0], x : x + size[1], y : y + size[2]]
 
 
 def noise_validation(learner: Learner, source: SampleSource | None) -> Validation | None:
@@ -63,6 +58,7 @@ def noise_validation(learner: Learner, source: SampleSource | None) -> Validatio
     if source is None:
         return None
 
+    @torch.no_grad()
     def validate(network: nn.Module) -> Validated:
         parameter = next(network.parameters())
         random_state = [
@@ -115,7 +111,8 @@ def side_by_side(*images: Tensor) -> np.ndarray:
     return ((row + 1) / 2).clamp(0, 1).numpy()
 
 
-def _physical(image: Tensor, volume: Prepared) -> np.ndarray:
-    """(Z, X, Y) network image to (z, y, x) HU or magnitude."""
-    values = network_to_hu(image) if volume.modality == "CT" else network_to_magnitude(image)
-    return values.transpose(1, 2).numpy()
+def evaluate_network(truth: Tensor, output: Tensor, modality: Modality) -> dict[str, float | None]:
+    """The metrics of the benchmarks, of (Z, X, Y) volumes in the network range."""
+    physical = network_to_hu if modality == "CT" else network_to_magnitude
+    wanted, found = (physical(image).transpose(1, 2).numpy() for image in (truth, output))
+    return evaluate(wanted, found, modality)

@@ -1,0 +1,143 @@
+"""The training of networks on axial slices: FBPConvNet, the U-Net, DOLCE and the ADM prior of DDS."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from priors.adm_config import ADMConfig
+from priors.adm_unet import ADMUNet
+from priors.diffusion import GaussianDiffusion
+from priors.fbpconvnet import FBPConvNet, FBPConvNetConfig
+from priors.training.adm_learner import ADMLearner
+from priors.training.image_learner import ImageLearner
+from priors.unet2d import UNet2D, UNetConfig
+from priors.weights import load_network
+from recon.errors import InputError, input_errors
+from recon.slice_networks import run_slices, sample_slices
+from recon.training.pairs import StoredPair, simulate_pairs
+from recon.training.settings import SliceDiffusionTask, SliceTask, merged, parse_task
+from recon.training.slices import SliceSource
+from recon.training.tasks import Task
+from recon.training.validation import Validation, noise_validation
+from recon.training.validation_images import reconstruction_validation, slice_pictures, together
+from recon.training.workshop import Ingredients, Workshop
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def build_fbpconv(given: Ingredients) -> Workshop:
+    """FBPConvNet on one condition's slices."""
+    task = needed_task(given)
+    if len(task.conditions) != 1:
+        raise InputError(f"--condition: fbpconv takes one, not {', '.join(task.conditions)}")
+    net = _network(given, FBPConvNet, FBPConvNetConfig(), "fbpconv")
+    return _image_workshop(given, task, net, net.config.to_dict(), net.config.size_multiple, "fbpconv")
+
+
+def build_unet(given: Ingredients) -> Workshop:
+    """fastMRI's U-Net on the slices of one condition or more."""
+    task = needed_task(given)
+    net = _network(given, UNet2D, UNetConfig(in_channels=len(task.conditions)), "unet")
+    return _image_workshop(given, task, net, net.config.to_dict(), 1, "unet")
+
+
+def build_adm(given: Ingredients) -> Workshop:
+    """A diffusion prior of slices, for DDS, DiffPIR and DDNM."""
+    settings = parse_task(SliceDiffusionTask, given.recipe.task)
+    net = _network(given, ADMUNet, ADMConfig(), "adm")
+    diffusion = GaussianDiffusion(settings.timesteps, "linear")
+    learner = ADMLearner(net, diffusion)
+    augmentation = settings.augmentation.build()
+    source = SliceSource([each.volume for each in given.train], settings.crop, augmentation)
+    held_out = [each.volume for each in given.val[: given.recipe.validation.cases]]
+    validate: Validation | None = None
+    if held_out:
+        validate = noise_validation(learner, SliceSource(held_out, settings.crop, augmentation))
+        if settings.sampling_steps:
+            pictures = slice_pictures(diffusion, net.config.channels, settings.crop, settings.sampling_steps)
+            validate = together(validate, pictures)
+    return Workshop(learner, source, validate)
+
+
+def build_dolce(given: Ingredients) -> Workshop:
+    """A diffusion model of slices under one condition or more."""
+    task = needed_task(given)
+    settings = parse_task(SliceDiffusionTask, given.recipe.task)
+    count = len(task.conditions)
+    net = _network(given, ADMUNet, ADMConfig(in_channels=1 + count), "dolce")
+    diffusion = GaussianDiffusion(settings.timesteps, "linear")
+    with input_errors("recipe: network"):
+        learner = ADMLearner(net, diffusion, count)
+    augmentation = settings.augmentation.build()
+    source = SliceSource(_scans(given, task, settings.variants), settings.crop, augmentation)
+    held_out = _held_out_scans(given, task)
+    validate: Validation | None = None
+    if held_out:
+        validate = noise_validation(learner, SliceSource(held_out, settings.crop, augmentation))
+        if settings.sampling_steps:
+
+            def reconstruct(network: nn.Module, images: Tensor) -> Tensor:
+                assert isinstance(network, ADMUNet)
+                return sample_slices(network, diffusion, images, settings.sampling_steps)
+
+            validate = together(validate, reconstruction_validation(held_out, reconstruct))
+    return Workshop(learner, source, validate, _named(task), {"task": task.to_dict()})
+
+
+def _image_workshop(
+    given: Ingredients, task: Task, net: nn.Module, config: dict[str, Any], multiple: int, kind: str
+) -> Workshop:
+    """What all networks from images to images have in common."""
+    settings = parse_task(SliceTask, given.recipe.task)
+    with input_errors("recipe: task.crop"):
+        check_multiple(settings.crop, multiple)
+    learner = ImageLearner(net, kind, config, settings.loss)
+    source = SliceSource(_scans(given, task, settings.variants), settings.crop, settings.augmentation.build())
+    validate = reconstruction_validation(
+        _held_out_scans(given, task), lambda network, images: run_slices(network, images, multiple)
+    )
+    return Workshop(learner, source, validate, _named(task), {"task": task.to_dict()})
+
+
+def check_multiple(edge: int, multiple: int) -> None:
+    """``ValueError`` if the network cannot take slices of this edge."""
+    if edge % multiple:
+        raise ValueError(f"{edge} is no multiple of {multiple}, as the network needs it")
+
+
+def needed_task(given: Ingredients) -> Task:
+    """The task, without which there is nothing to learn (:class:`InputError`)."""
+    if given.task is None:
+        raise InputError("--task: say what the network shall undo, svct or mri")
+    modality = given.train[0].volume.modality
+    if modality != given.task.modality:
+        raise InputError(f"--task: for {given.task.modality}, and the data are {modality}")
+    return given.task
+
+
+def _network(given: Ingredients, kind: type[Network], defaults: Any, name: str) -> Network:
+    """From the warm start, or new with the recipe's settings on top of the defaults."""
+    if given.warm_start:
+        with input_errors("--warm-start"):
+            loaded: Network = load_network(given.warm_start, name)
+            return loaded
+    with input_errors("recipe: network"):
+        settings = merged(defaults.to_dict(), given.recipe.network)
+        return kind(type(defaults).from_dict(settings))
+
+
+def _scans(given: Ingredients, task: Task, variants: int) -> list[StoredPair]:
+    given.report(f"simulating {variants * len(given.train)} scans")
+    return simulate_pairs([each.volume for each in given.train], task, variants, given.cache)
+
+
+def _held_out_scans(given: Ingredients, task: Task) -> list[StoredPair]:
+    volumes = [each.volume for each in given.val[: given.recipe.validation.cases]]
+    return simulate_pairs(volumes, task, 1, given.cache)
+
+
+def _named(task: Task) -> dict[str, str]:
+    return {"task": json.dumps(task.to_dict())}

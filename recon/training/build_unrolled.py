@@ -1,0 +1,60 @@
+"""The training of unrolled networks: learned primal-dual for CT, MoDL for MR."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from priors.unrolled import LearnedPrimalDual, MoDL, MoDLConfig, PrimalDualConfig
+from priors.weights import load_network
+from recon.errors import InputError, input_errors
+from recon.training.build_slices import needed_task
+from recon.training.settings import UnrolledTask, merged, parse_task
+from recon.training.slabs import SlabSource
+from recon.training.tasks import CTTask, MRTask
+from recon.training.unrolled_learner import MoDLLearner, PrimalDualLearner, UnrolledLearner, unrolled_validation
+from recon.training.workshop import Ingredients, Workshop
+
+
+def build_primal_dual(given: Ingredients) -> Workshop:
+    """Learned primal-dual iterations from one condition's image."""
+    task = needed_task(given)
+    if not isinstance(task, CTTask):
+        raise InputError("--task mri: primal-dual is for CT; take modl")
+    settings = parse_task(UnrolledTask, given.recipe.task)
+    if given.warm_start:
+        with input_errors("--warm-start"):
+            net: LearnedPrimalDual = load_network(given.warm_start, "primal-dual")
+    else:
+        with input_errors("recipe: network"):
+            net = LearnedPrimalDual(PrimalDualConfig.from_dict(_settings(given, PrimalDualConfig())))
+    return _workshop(given, settings, PrimalDualLearner(net, net.config.to_dict(), settings.loss, task), task)
+
+
+def build_modl(given: Ingredients) -> Workshop:
+    """MoDL from one condition's image."""
+    task = needed_task(given)
+    if not isinstance(task, MRTask):
+        raise InputError("--task svct: modl is for MR; take primal-dual")
+    settings = parse_task(UnrolledTask, given.recipe.task)
+    if given.warm_start:
+        with input_errors("--warm-start"):
+            net: MoDL = load_network(given.warm_start, "modl")
+    else:
+        with input_errors("recipe: network"):
+            net = MoDL(MoDLConfig.from_dict(_settings(given, MoDLConfig())))
+    return _workshop(given, settings, MoDLLearner(net, net.config.to_dict(), settings.loss, task), task)
+
+
+def _settings(given: Ingredients, defaults: PrimalDualConfig | MoDLConfig) -> dict[str, Any]:
+    return merged(defaults.to_dict(), given.recipe.network)
+
+
+def _workshop(given: Ingredients, settings: UnrolledTask, learner: UnrolledLearner, task: CTTask | MRTask) -> Workshop:
+    if len(task.conditions) != 1:
+        raise InputError(f"--condition: {learner.kind} starts from one, not {', '.join(task.conditions)}")
+    volumes = [each.volume for each in given.train]
+    source = SlabSource(volumes, settings.slices, settings.edge, settings.augmentation.build())
+    held_out = [each.volume for each in given.val[: given.recipe.validation.cases]]
+    validate = unrolled_validation(learner, held_out, settings.slices)
+    return Workshop(learner, source, validate, {"task": json.dumps(task.to_dict())}, {"task": task.to_dict()})

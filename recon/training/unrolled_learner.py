@@ -1,0 +1,156 @@
+"""Learning to reconstruct by unrolled iterations, on scans that are simulated at every step."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from priors.training.batches import Sample, derived_seed
+from priors.training.learner import Learner, Losses
+from priors.training.loop import Validated
+from priors.unrolled import LearnedPrimalDual, MoDL
+from recon.measurement import Measurement
+from recon.slabs import in_slabs
+from recon.training.prepared import Prepared
+from recon.training.slabs import ProjectorCache
+from recon.training.tasks import CTTask, MRTask, condition_image
+from recon.training.validation import Validation, evaluate_network, mean_figures, side_by_side
+from recon.units import attenuation_to_hu, hu_to_attenuation, hu_to_network, magnitude_to_network
+from recon.unrolled import ATTENUATION_UNIT, full_precision, modl_image, primal_dual_image
+from recon.volume import Modality, Volume
+
+Loss = Literal["l1", "l2"]
+
+
+class UnrolledLearner(Learner):
+    """Samples ``slab`` and ``spacing``, see :class:`recon.training.slabs.SlabSource`.
+
+    Args:
+        net: to be trained.
+        config: of it, as plain values.
+        loss: mean absolute error or mean square.
+    """
+
+    modality: ClassVar[Modality]
+
+    def __init__(self, net: nn.Module, config: dict[str, Any], loss: Loss):
+        super().__init__()
+        self.net, self._config, self._loss = net, config, loss
+
+    def network(self) -> nn.Module:
+        return self.net
+
+    def forward(self, batch: Sample, phase: str, step: int) -> Losses:
+        losses = []
+        for slab, spacing, seed in zip(batch["slab"], batch["spacing"], batch["seed"], strict=True):
+            output, target = self._pair(self._volume(slab, spacing), int(seed), slab.device)
+            losses.append((functional.l1_loss if self._loss == "l1" else functional.mse_loss)(output, target))
+        return {"total": torch.stack(losses).mean()}
+
+    def _volume(self, slab: Tensor, spacing: Tensor) -> Volume:
+        """(slices, X, Y) of a sample as a volume in patient space."""
+        dz, dx, dy = spacing.tolist()
+        data = slab.detach().cpu().transpose(1, 2).contiguous()
+        return Volume(data, np.diag([dx, dy, dz, 1.0]), self.modality)
+
+    @abstractmethod
+    def _pair(self, volume: Volume, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Output and target of one simulated scan, in units where the network range has the width 1."""
+
+    @abstractmethod
+    def reconstruct(self, net: nn.Module, volume: Volume, seed: int, slices: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Start, reconstruction and truth of one simulated scan, (z, y, x) in the network range."""
+
+    def card(self) -> dict[str, Any]:
+        return {"config": self._config, "extra": {}}
+
+
+class PrimalDualLearner(UnrolledLearner):
+    """Learned primal-dual on simulated CT."""
+
+    kind = "primal-dual"
+    modality = "CT"
+
+    def __init__(self, net: LearnedPrimalDual, config: dict[str, Any], loss: Loss, task: CTTask):
+        super().__init__(net, config, loss)
+        self._task, self._projectors = task, ProjectorCache()
+
+    def _measure(self, volume: Volume, seed: int, device: torch.device) -> tuple[Measurement, Tensor, float]:
+        """A scan, the image it starts from, and the norm of its projector."""
+        with torch.no_grad(), full_precision(device):
+            measurement = self._task.measure(volume, seed, device, self._projectors.projector)
+            start = condition_image("CT", self._task.conditions[0], measurement)
+        return measurement, start, self._projectors.norm(measurement.operator)  # type: ignore[arg-type]
+
+    def _pair(self, volume: Volume, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        assert isinstance(self.net, LearnedPrimalDual)
+        output = primal_dual_image(self.net, *self._measure(volume, seed, device))
+        return output / ATTENUATION_UNIT, hu_to_attenuation(volume.data.to(device)) / ATTENUATION_UNIT
+
+    @torch.no_grad()
+    def reconstruct(self, net: nn.Module, volume: Volume, seed: int, slices: int) -> tuple[Tensor, Tensor, Tensor]:
+        assert isinstance(net, LearnedPrimalDual)
+        measurement, start, norm = self._measure(volume, seed, next(net.parameters()).device)
+        parts = [primal_dual_image(net, part, start[z], norm) for z, part in in_slabs(measurement, slices)]
+        before, after = (hu_to_network(attenuation_to_hu(image)).cpu() for image in (start, torch.cat(parts)))
+        return before, after, hu_to_network(volume.data)
+
+
+class MoDLLearner(UnrolledLearner):
+    """MoDL on simulated k-space of one coil."""
+
+    kind = "modl"
+    modality = "MR"
+
+    def __init__(self, net: MoDL, config: dict[str, Any], loss: Loss, task: MRTask):
+        super().__init__(net, config, loss)
+        self._task = task
+
+    def _measure(self, volume: Volume, seed: int, device: torch.device) -> tuple[Measurement, Tensor, float]:
+        """A scan, the image it starts from, and the magnitude that the network calls 1."""
+        with torch.no_grad(), full_precision(device):
+            measurement = self._task.measure(volume, seed, device)
+            start = condition_image("MR", self._task.conditions[0], measurement)
+            return measurement, start, self._task.scale(measurement)
+
+    def _pair(self, volume: Volume, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        assert isinstance(self.net, MoDL)
+        measurement, start, scale = self._measure(volume, seed, device)
+        output = modl_image(self.net, measurement, start, scale) / scale
+        phase = self._task.image_phase(volume.data.shape, seed)
+        truth = torch.polar(volume.data, torch.zeros_like(volume.data) if phase is None else phase)
+        return torch.view_as_real(output), torch.view_as_real(truth.to(device) / scale)
+
+    @torch.no_grad()
+    def reconstruct(self, net: nn.Module, volume: Volume, seed: int, slices: int) -> tuple[Tensor, Tensor, Tensor]:
+        assert isinstance(net, MoDL)
+        measurement, start, scale = self._measure(volume, seed, next(net.parameters()).device)
+        parts = [modl_image(net, part, start[z], scale) for z, part in in_slabs(measurement, slices)]
+        images = (start.abs(), torch.cat(parts).abs(), volume.data)
+        before, after, truth = (magnitude_to_network(image.cpu(), scale) for image in images)
+        return before, after, truth
+
+
+def unrolled_validation(learner: UnrolledLearner, volumes: Sequence[Prepared], slices: int) -> Validation | None:
+    """PSNR and SSIM of whole volumes from simulated scans, in the metrics of the benchmarks."""
+    if not volumes:
+        return None
+
+    def validate(network: nn.Module) -> Validated:
+        figures, picture = [], np.zeros((1, 1))
+        for prepared in volumes:
+            seed = derived_seed(prepared.case.id, "scan", 0)
+            images = learner.reconstruct(network, prepared.volume(), seed, slices)
+            before, after, truth = (image.transpose(1, 2) for image in images)
+            figures.append(evaluate_network(truth, after, prepared.modality))
+            middle = len(truth) // 2
+            picture = side_by_side(before[middle], after[middle], truth[middle])
+        return Validated(mean_figures(figures), {"reconstruction": picture})
+
+    return validate
