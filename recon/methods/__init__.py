@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from recon.volume import Modality
 
 
+DATA_STEP = "+dc"
+"""After a method's name: bring its image to agree with the measurement."""
+
+
 @dataclass(frozen=True)
 class Method:
     """A reconstruction method.
@@ -54,7 +58,15 @@ def method_names(modality: Modality) -> list[str]:
 
 
 def get_method(modality: Modality, name: str) -> Method:
-    """The method ``name`` of ``modality``; :class:`InputError` with the nearest name if there is none."""
+    """The method ``name`` of ``modality``, perhaps with a data step (``NAME+dc``).
+
+    Raises:
+        InputError: there is none; the line has the nearest name.
+    """
+    if name.endswith(DATA_STEP):
+        from recon.data_step import with_data_step
+
+        return with_data_step(get_method(modality, name.removesuffix(DATA_STEP)), modality)
     names = method_names(modality)
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)

@@ -1,0 +1,124 @@
+"""Bring an estimate to agree with the measurement: the proximal step of the data term.
+
+argmin ‖Ax − y‖² + λ ‖x − x̂‖², by conjugate gradients on the exact adjoint pair. λ follows from the noise by the
+discrepancy principle (Morozov 1966): the largest whose residual is no more than the noise explains. Without noise it is
+a small fixed share of ‖A‖², which leaves what the measurement does not see as it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from physics.masks import calibration_width
+from physics.mri import CartesianMR, fft2c, ifft2c
+from physics.operator import LinearOperator
+from recon.measurement import Measurement
+from recon.slabs import in_slabs
+from recon.slicewise import encoding_of
+from recon.solvers import cg, power_iteration
+
+NOISE_FREE_WEIGHT = 1e-3
+"""λ / ‖A‖² for data without noise."""
+
+ITERATIONS = 20
+
+_WEIGHTS = tuple(10 ** (-exponent / 2) for exponent in range(-4, 9))
+"""λ / ‖A‖² that the discrepancy principle chooses among, descending: 100 to 1e-4."""
+
+_SLAB_SLICES = 8
+
+
+def enforce_data(
+    measurement: Measurement,
+    estimate: Tensor,
+    weight: float | None = None,
+    iterations: int = ITERATIONS,
+    on_slab: Callable[[int, int], None] | None = None,
+) -> tuple[Tensor, float]:
+    """The image nearest to an estimate that the measurement allows.
+
+    Args:
+        measurement: of any operator.
+        estimate: (z, y, x) in the operator's unit; complex for MR (see :func:`with_calibration_phase`).
+        weight: λ / ‖A‖²; None by the discrepancy principle.
+        iterations: of conjugate gradients.
+        on_slab: called with the slices done and all slices.
+
+    Returns:
+        (z, y, x), and the weight that was used.
+    """
+    square = _norm(measurement.operator) ** 2
+    if weight is None:
+        weight = discrepancy_weight(measurement, estimate, square, iterations)
+    parts = []
+    for part, slab in in_slabs(measurement, _SLAB_SLICES):
+        parts.append(_proximal(slab, estimate[part], weight * square, iterations))
+        if on_slab:
+            on_slab(part.stop, len(measurement.y))
+    return torch.cat(parts), weight
+
+
+def discrepancy_weight(measurement: Measurement, estimate: Tensor, square: float, iterations: int) -> float:
+    """The largest λ / ‖A‖² whose residual the noise explains, judged on the middle slices.
+
+    Args:
+        measurement, estimate: see :func:`enforce_data`.
+        square: ‖A‖².
+        iterations: of conjugate gradients.
+    """
+    slabs = list(in_slabs(measurement, _SLAB_SLICES))
+    part, slab = slabs[len(slabs) // 2]
+    allowed = _noise_power(slab)
+    if allowed == 0:
+        return NOISE_FREE_WEIGHT
+    for weight in _WEIGHTS:
+        image = _proximal(slab, estimate[part], weight * square, iterations)
+        if float((slab.operator(image) - slab.y).abs().square().sum()) <= allowed:
+            return weight
+    return _WEIGHTS[-1]
+
+
+def _proximal(slab: Measurement, estimate: Tensor, weight: float, iterations: int) -> Tensor:
+    """Solved for the difference to the estimate, which starts at zero."""
+    operator = slab.operator
+    gradient = operator.adjoint(slab.y - operator(estimate))
+    change = cg(lambda x: operator.gram(x) + weight * x, gradient, torch.zeros_like(gradient), iterations, axes=2)
+    return estimate + change
+
+
+def _noise_power(slab: Measurement) -> float:
+    """E‖n‖² of the slab's data."""
+    if slab.sigma is None:
+        return 0.0
+    variance = torch.as_tensor(slab.sigma, dtype=torch.float64).square()
+    operator = slab.operator
+    if isinstance(operator, CartesianMR):  # only sampled points carry noise
+        return float(variance.mean()) * float(operator.mask.sum()) * math.prod(slab.y.shape[:2])
+    return float(variance.sum()) if variance.ndim else float(variance) * slab.y.numel()
+
+
+def _norm(operator: LinearOperator) -> float:
+    return operator.norm_bound if isinstance(operator, CartesianMR) else power_iteration(operator)
+
+
+def with_calibration_phase(measurement: Measurement, magnitude: Tensor) -> Tensor:
+    """A magnitude image (z, y, x) with the phase that the fully sampled centre of k-space shows.
+
+    Magnitude networks say nothing of the phase; that of the centre is smooth and nearly as good as the true one.
+    """
+    encoding = encoding_of(measurement)
+    rows, columns = encoding.mask.shape
+    half = max(2, calibration_width(encoding.mask) // 2)
+    window = _hann(rows, half)[:, None] * _hann(columns, half)[None]
+    low = ifft2c(fft2c(encoding.adjoint(measurement.y)) * window.to(measurement.y.device))
+    return torch.polar(magnitude.float(), low.angle())
+
+
+def _hann(size: int, half: int) -> Tensor:
+    """A window of 2 · ``half`` samples around the centre of k-space at ``size // 2``."""
+    distance = (torch.arange(size) - size // 2).abs() / half
+    return torch.where(distance < 1, torch.cos(distance * math.pi / 2).square(), 0.0)

@@ -1,0 +1,38 @@
+"""Any method followed by a data-consistency step, as ``NAME+dc``."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from recon.data_consistency import ITERATIONS, enforce_data, with_calibration_phase
+from recon.measurement import Measurement, Reconstruction, RunContext
+from recon.methods import Method
+from recon.volume import Modality
+
+
+def with_data_step(method: Method, modality: Modality) -> Method:
+    """The method, its image then moved to the nearest one that the measurement allows."""
+    options = dataclasses.make_dataclass(
+        f"{method.options.__name__}WithDataStep",
+        [
+            ("dc_weight", "float | None", _field(None, "λ / ‖A‖² of the data step; auto: from the noise")),
+            ("dc_iterations", "int", _field(ITERATIONS, "conjugate gradient iterations of the data step")),
+        ],
+        bases=(method.options,),
+        frozen=True,
+    )
+
+    def run(measurement: Measurement, given: Any, context: RunContext) -> Reconstruction:
+        before = method.run(measurement, given, context)
+        estimate = before.mean
+        if modality == "MR" and not estimate.is_complex():
+            estimate = with_calibration_phase(measurement, estimate)
+        image, _ = enforce_data(measurement, estimate, given.dc_weight, given.dc_iterations)
+        return dataclasses.replace(before, mean=image.clamp_min(0) if modality == "CT" else image)
+
+    return Method(f"{method.summary}; then a data-consistency step", method.reference, options, run)
+
+
+def _field(default: Any, text: str) -> Any:
+    return dataclasses.field(default=default, metadata={"help": text})

@@ -1,0 +1,21 @@
+"""fastMRI's U-Net on the direct reconstruction, slice by slice."""
+
+from __future__ import annotations
+
+from recon.measurement import Measurement, Reconstruction, RunContext
+from recon.methods import Method
+from recon.trained import NetworkOptions, load_trained, run_slice_network
+
+
+def run(measurement: Measurement, options: NetworkOptions, context: RunContext) -> Reconstruction:
+    """Turn the direct image into a better one."""
+    trained = load_trained("unet", options, measurement, "CT")
+    return run_slice_network(trained, measurement, context, multiple=1)
+
+
+METHOD = Method(
+    summary="fastMRI's U-Net on the direct reconstruction",
+    reference="Zbontar et al. 2018, fastMRI: an open dataset and benchmarks for accelerated MRI, arXiv 1811.08839",
+    options=NetworkOptions,
+    run=run,
+)
