@@ -1,0 +1,103 @@
+"""FBPConvNet: the published size, and the outputs of the PyTorch port."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from priors.fbpconvnet import FBPConvNet, FBPConvNetConfig
+from priors.padding import pad_to_multiple
+
+
+@pytest.fixture(scope="module")
+def recorded(shared: Path) -> dict[str, Tensor]:
+    with np.load(shared / "fixtures/baselines/fbpconvnet.npz", allow_pickle=False) as file:
+        return {name: torch.from_numpy(file[name]) for name in file.files}
+
+
+@pytest.fixture(scope="module")
+def port(shared: Path) -> FBPConvNet:
+    """The published sizes with the weights of the recorded run, which follow from a formula."""
+    description = json.loads((shared / "fixtures/baselines/fbpconvnet.json").read_text())
+    network = FBPConvNet(FBPConvNetConfig())
+    state = network.state_dict()
+    assert [[name, list(tensor.shape)] for name, tensor in state.items()] == description["state_dict_layout"]
+    filled = {name: formula(index, name, tensor) for index, (name, tensor) in enumerate(state.items())}
+    network.load_state_dict(filled)
+    return network
+
+
+def formula(i: int, name: str, tensor: Tensor) -> Tensor:
+    j = torch.arange(tensor.numel(), dtype=torch.float64)
+    if name.endswith("num_batches_tracked"):
+        return torch.zeros_like(tensor)
+    if tensor.ndim == 4:
+        values = torch.sin(12.9898 * (j + 1) + 78.233 * i) * math.sqrt(2 / tensor[0].numel())
+    elif name.endswith("running_mean"):
+        values = 0.05 * torch.sin(0.7 * j + i)
+    elif name.endswith("running_var"):
+        values = 1 + 0.3 * torch.cos(0.9 * j + i)
+    else:
+        values = (1 if name.endswith("weight") else 0) + 0.1 * torch.sin(1.3 * j + i)
+    return values.reshape(tensor.shape).float()
+
+
+def test_the_published_network_has_its_size():
+    with torch.device("meta"):
+        network = FBPConvNet(FBPConvNetConfig())
+    assert sum(parameter.numel() for parameter in network.parameters()) == 34_562_945
+    assert len(network.state_dict()) == 163
+
+
+@torch.no_grad()
+def test_outputs_are_those_of_the_port(port, recorded):
+    assert torch.allclose(port.eval()(recorded["x"]), recorded["y_eval"], atol=1e-3)
+
+
+@torch.no_grad()
+def test_the_statistics_of_the_batch_can_be_used_in_evaluation(port, recorded):
+    port.eval().use_batch_statistics(True)
+    try:
+        kept = {name: tensor.clone() for name, tensor in port.state_dict().items()}
+        assert torch.allclose(port(recorded["x"]), recorded["y_train_batchstats"], atol=1e-3)
+        assert all(torch.equal(kept[name], tensor) for name, tensor in port.state_dict().items()), "and none are kept"
+    finally:
+        port.use_batch_statistics(False)
+
+
+def test_wrong_sizes_name_the_nearest_and_padding_helps():
+    network = FBPConvNet(FBPConvNetConfig(width=4, levels=3)).eval()
+    image = torch.rand(2, 1, 30, 41)
+    with pytest.raises(ValueError, match="28 or 32"):
+        network(image)
+    padded, inside = pad_to_multiple(image, network.config.size_multiple)
+    assert padded.shape == (2, 1, 32, 44)
+    assert torch.equal(padded[..., *inside], image)
+    assert network(padded)[..., *inside].shape == image.shape
+
+
+@pytest.mark.parametrize(("size", "multiple"), [((1, 1), 8), ((3, 50), 16), ((16, 16), 16), ((17, 31), 1)])
+def test_padding_takes_any_image(size, multiple):
+    image = torch.rand(1, 2, *size)
+    padded, inside = pad_to_multiple(image, multiple)
+    assert all(edge % multiple == 0 for edge in padded.shape[2:])
+    assert torch.equal(padded[..., *inside], image)
+    assert float(padded.max()) == float(image.max())
+
+
+def test_the_residual_is_small_before_training():
+    image = torch.rand(1, 1, 32, 32)
+    network = FBPConvNet(FBPConvNetConfig(width=8, levels=3)).eval().requires_grad_(False)
+    assert float((network(image) - image).abs().max()) < 0.05
+
+
+@pytest.mark.parametrize("change", [{"width": 0}, {"levels": 0}, {"legacy": 1}, {"other": 2}])
+def test_wrong_settings_are_refused(change):
+    with pytest.raises(ValueError, match="FBPConvNet"):
+        FBPConvNetConfig.from_dict(FBPConvNetConfig().to_dict() | change)
