@@ -10,6 +10,7 @@ from priors.biflownet import BiFlowNet, BiFlowNetConfig
 from priors.controlnet import ControlNet
 from priors.diffusion import GaussianDiffusion
 from priors.prior import AUTOENCODER, BIFLOWNET, Prior
+from priors.sizes import check_size
 from priors.training.diffusion_learner import BiFlowNetLearner, ControlNetLearner
 from priors.weights import load_autoencoder, load_biflownet, load_controlnet, read_card
 from recon.errors import InputError, input_errors
@@ -38,6 +39,7 @@ def build_biflownet(given: Ingredients) -> Workshop:
         return [encoding.volume_latent(v.volume, v.class_index, flip=flip) for v in volumes for flip in flips]
 
     net = _biflownet(given, encoding.autoencoder.config.latent_channels)
+    _check_crop(settings, net)
     learner = BiFlowNetLearner(net, GaussianDiffusion(settings.timesteps), settings.loss)
     source = _latent_source(encoded(given.train, flips), settings, net.config.channels)
     held_out = encoded(given.val[: given.recipe.validation.cases], (False,))
@@ -73,6 +75,7 @@ def build_controlnet(given: Ingredients) -> Workshop:
     settings = parse_task(LatentTask, given.recipe.task)
     encoding = _encoding(given)
     base = load_biflownet(_in_folder(given.base, BIFLOWNET))
+    _check_crop(settings, base)
     head = _head(given, base, base.config.channels * len(given.task.conditions))
     # The base's own schedule, whatever the recipe says: the head has no other.
     timesteps = int(read_card(_in_folder(given.base, BIFLOWNET)).extra.get("timesteps", settings.timesteps))
@@ -128,6 +131,11 @@ def _encoding(given: Ingredients) -> Encoding:
     path = _in_folder(given.base, AUTOENCODER)
     with input_errors("--base"):
         return Encoding(load_autoencoder(path).eval().requires_grad_(False), read_card(path).sha256, given.cache)
+
+
+def _check_crop(settings: LatentTask, net: BiFlowNet) -> None:
+    with input_errors("recipe: task.crop"):
+        check_size(settings.crop, net.size_multiple)
 
 
 def _in_folder(folder: Path | None, name: str) -> Path:
