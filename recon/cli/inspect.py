@@ -17,12 +17,16 @@ from recon.errors import InputError
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def methods(name: str | None, as_json: bool) -> None:
-    """List the methods, or the options of the method NAME."""
-    from recon.methods import method_names
+    """List the methods, or the options of the method NAME; NAME+dc is one followed by a data-consistency step."""
+    from recon.methods import DATA_STEP, method_names
     from recon.volume import Modality
 
     table = {
-        modality: {each: _describe(modality, each) for each in method_names(modality) if name in (None, each)}
+        modality: {
+            name or each: _describe(modality, name or each)
+            for each in method_names(modality)
+            if name is None or name.removesuffix(DATA_STEP) == each
+        }
         for modality in cast(tuple[Modality, ...], ("CT", "MR"))
     }
     if not any(table.values()):

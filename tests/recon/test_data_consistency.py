@@ -1,0 +1,111 @@
+"""The proximal step of the data term: known answers, the discrepancy principle, phases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from physics.geometry import FanBeam, circular_angles
+from physics.masks import make_mask
+from physics.mri import fft2c
+from physics.noise import TransmissionNoise
+from recon.ct_task import simulate_ct
+from recon.data_consistency import NOISE_FREE_WEIGHT, enforce_data, with_calibration_phase
+from recon.measurement import Measurement, RunContext
+from recon.methods import get_method, parse_options
+from recon.mr_task import simulate_mr
+from recon.solvers import power_iteration
+from recon.units import hu_to_attenuation
+from recon.volume import Volume
+
+
+def disc(modality: str = "CT") -> Volume:
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in (3, 48, 40)), indexing="ij")
+    inside = x**2 + y**2 + 0.1 * z**2 < 0.6
+    levels = {"CT": (50 + 100 * np.sin(5 * x), -1000), "MR": (700 + 200 * np.sin(5 * x), 5)}[modality]
+    return Volume(torch.from_numpy(np.where(inside, *levels)).float(), np.diag([6.0, 6.0, 5.0, 1.0]), modality)
+
+
+GEOMETRY = FanBeam(circular_angles(30), pitch=2.0)
+
+
+def test_the_step_solves_the_normal_equations():
+    """AᴴA x + λ x = Aᴴy + λ x̂, against a dense solution."""
+    measurement = simulate_ct(disc(), FanBeam(circular_angles(4), pitch=8.0))
+    estimate = torch.rand(3, 48, 40) * 0.02
+    weight, square = 0.05, power_iteration(measurement.operator) ** 2
+    image, used = enforce_data(measurement, estimate, weight, iterations=200)
+    assert used == weight
+    columns = torch.eye(48 * 40).reshape(-1, 48, 40)
+    dense = measurement.operator(columns).reshape(48 * 40, -1).T.double()
+    left = dense.T @ dense + weight * square * torch.eye(48 * 40, dtype=torch.float64)
+    right = dense.T @ measurement.y[0].flatten().double() + weight * square * estimate[0].flatten().double()
+    assert torch.allclose(image[0].flatten().double(), torch.linalg.solve(left, right), atol=2e-5)
+
+
+def test_one_coil_has_a_closed_form():
+    measurement = simulate_mr(disc("MR"), "equispaced", 4.0)
+    estimate = torch.polar(disc("MR").data * 0.9, torch.full((3, 48, 40), 0.1))
+    weight = 0.5
+    image, _ = enforce_data(measurement, estimate, weight)
+    kspace = fft2c(estimate)
+    mask = measurement.operator.mask
+    mixed = torch.where(mask, (measurement.y[:, 0] + weight * kspace) / (1 + weight), kspace)
+    assert torch.allclose(fft2c(image), mixed, atol=1e-1 * weight), "out of some thousands"
+
+
+def test_without_noise_a_small_fixed_weight_is_taken_and_the_error_falls():
+    truth = hu_to_attenuation(disc().data)
+    measurement = simulate_ct(disc(), GEOMETRY)
+    estimate = truth + 0.002 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
+    image, weight = enforce_data(measurement, estimate)
+    assert weight == NOISE_FREE_WEIGHT
+    assert float((image - truth).norm()) < 0.8 * float((estimate - truth).norm())
+
+
+def noise_power(measurement: Measurement) -> float:
+    assert isinstance(measurement.sigma, torch.Tensor)
+    return float(measurement.sigma.square().sum())
+
+
+@pytest.mark.parametrize("photons", [1e4, 1e5])
+def test_with_noise_the_residual_comes_down_to_what_the_noise_explains_and_not_below(photons):
+    truth = hu_to_attenuation(disc().data)
+    measurement = simulate_ct(disc(), GEOMETRY, None, TransmissionNoise(photons), seed=1)
+    estimate = truth * 0.9
+    image, weight = enforce_data(measurement, estimate)
+    residual = float((measurement.operator(image) - measurement.y).square().sum())
+    assert residual <= noise_power(measurement)
+    looser, _ = enforce_data(measurement, estimate, weight * 10**0.5)
+    assert float((measurement.operator(looser) - measurement.y).square().sum()) > noise_power(measurement)
+
+
+def test_an_estimate_that_the_noise_explains_is_left_alone_almost():
+    truth = hu_to_attenuation(disc().data)
+    measurement = simulate_ct(disc(), GEOMETRY, None, TransmissionNoise(1e4), seed=1)
+    image, weight = enforce_data(measurement, truth)
+    assert weight >= 0.1
+    assert float((image - truth).norm()) < 0.05 * float(truth.norm())
+
+
+def test_the_calibration_region_shows_a_smooth_phase():
+    volume = disc("MR")
+    z, y, x = torch.meshgrid(*(torch.linspace(-1, 1, n) for n in (3, 48, 40)), indexing="ij")
+    phase = 0.8 * x - 0.5 * y + 0.2 * z
+    measurement = simulate_mr(volume, make_mask("poisson", (48, 40), 4.0, 12), phase=phase)
+    image = with_calibration_phase(measurement, volume.data)
+    inside = volume.data > 100
+    error = torch.angle(image * torch.polar(torch.ones_like(phase), -phase))[inside]
+    assert float(error.abs().mean()) < 0.1
+    assert torch.allclose(image.abs(), volume.data, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("modality", "method"), [("CT", "fbp+dc"), ("MR", "zero-filled+dc"), ("MR", "tv+dc")])
+def test_any_method_takes_a_data_step(modality, method):
+    volume = disc(modality)
+    measurement = simulate_ct(volume, GEOMETRY) if modality == "CT" else simulate_mr(volume, "equispaced", 4.0)
+    chosen = get_method(modality, method)
+    answer = chosen.run(measurement, parse_options(chosen, {"dc-iterations": "30"}), RunContext())
+    y = measurement.y
+    assert float((measurement.operator(answer.mean.to(y.dtype)) - y).norm() / y.norm()) < 0.05
