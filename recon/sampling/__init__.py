@@ -1,0 +1,1 @@
+"""Sampling loops that turn a diffusion prior of images into a reconstruction."""
