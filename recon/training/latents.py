@@ -172,5 +172,5 @@ class CodeSource:
             first = self._patch * int(torch.randint((size - taken) // self._patch + 1, (), generator=random))
             fine.append(slice(first, first + taken))
             coarse.append(slice(first // factor, (first + taken) // factor))
-        picked = torch.from_numpy(np.ascontiguousarray(codes[tuple(coarse)])).long()
+        picked = torch.from_numpy(np.array(codes[tuple(coarse)])).long()
         return {"image": image[tuple(fine)][None].contiguous(), "codes": picked}
