@@ -34,7 +34,7 @@ class FBPConvNetConfig:
             convolution drops the last row and column, where the port drops the first.
 
     Raises:
-        ValueError: no channel or no level.
+        ValueError: no channel, or fewer than two levels.
     """
 
     width: int = 64
@@ -44,6 +44,8 @@ class FBPConvNetConfig:
 
     def __post_init__(self) -> None:
         check_positive("FBPConvNet", self, "width", "levels")
+        if self.levels < 2:
+            raise ValueError(f"FBPConvNet setting levels is {self.levels}; it must be 2 or more")
 
     @property
     def size_multiple(self) -> int:
@@ -94,8 +96,7 @@ class FBPConvNet(nn.Module):
         super().__init__()
         self.config = config
         widths = [config.width * 2**level for level in range(config.levels)]
-        up = config.levels > 1
-        self.block_1_1 = nn.Sequential(*self._convolve(1, *[widths[0]] * (3 if up else 2)))
+        self.block_1_1 = nn.Sequential(*self._convolve(1, *[widths[0]] * 3))
         for level in range(2, config.levels + 1):
             channels = widths[level - 1]
             down = [nn.MaxPool2d(2), *self._convolve(channels // 2, channels, channels)]

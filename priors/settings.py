@@ -30,7 +30,7 @@ def read_settings(kind: type[Config], what: str, values: Mapping[str, Any]) -> C
     hints = get_type_hints(kind)
     names = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # every kind is a dataclass
     if set(values) != names:
-        raise ValueError(f"{what} settings unknown or missing: {', '.join(sorted(set(values) ^ names))}")
+        raise ValueError(f"{what} settings unknown or missing: {', '.join(sorted(map(str, set(values) ^ names)))}")
     for name, value in values.items():
         if not _fits(value, hints[name]):
             raise ValueError(f"{what} setting {name} is {value!r}; it must be {_describe(hints[name])}")

@@ -72,13 +72,23 @@ class UNet2D(Unet):
         self.config = config
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, in_channels, H, W) of any size to (B, out_channels, H, W)."""
+        """(B, in_channels, H, W) to (B, out_channels, H, W).
+
+        Raises:
+            ValueError: the poolings leave no pixel, or a single one, which instance normalisation cannot normalise.
+        """
+        self._check_size(*image.shape[2:])
         if not self.config.instance_norm:
             return self._improved(image)
         mean = image.mean(dim=(1, 2, 3), keepdim=True)
         std = image.std(dim=(1, 2, 3), keepdim=True) + _EPSILON
         normalised = ((image - mean) / std).clamp(-_CLAMP, _CLAMP)
         return self._improved(normalised) * std + mean
+
+    def _check_size(self, height: int, width: int) -> None:
+        factor = 2**self.config.pool_layers
+        if (height // factor) * (width // factor) < 2:
+            raise ValueError(f"image of {height} x {width} pixels is too small for a U-Net; {2 * factor} a side will do")
 
     def _improved(self, image: Tensor) -> Tensor:
         output: Tensor = super().forward(image)

@@ -1,7 +1,7 @@
 """Unrolled networks: iterations of a reconstruction in which small networks take the place of fixed formulas.
 
-They know nothing of scanners: the caller gives them the operators. What is learned begins as zero, so that an untrained
-network returns the image it starts from.
+They know nothing of scanners: the caller gives them the operators. What is learned begins as zero, so that untrained
+learned primal-dual returns the image it starts from, and untrained MoDL does data steps alone.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch.nn import functional
 from priors.settings import check_positive, plain_settings, read_settings
 
 Map = Callable[[Tensor], Tensor]
+"""An image (B, 1, H, W) to a sinogram (B, 1, V, C), or back."""
 DataStep = Callable[[Tensor, Tensor], Tensor]
 """(denoised (B, 2, H, W), weight > 0) to argmin ‖Ax − y‖² + weight ‖x − denoised‖²."""
 
@@ -90,6 +91,8 @@ class LearnedPrimalDual(nn.Module):
             start: (B, 1, H, W) first image; 0 is air.
             sinogram: (B, 1, V, C), the data.
             project, backproject: differentiable adjoint pair between the two, scaled to norm 1.
+
+        The paper starts from zero; from a first image the untrained network is no worse than that.
         """
         primal = start.repeat(1, self.config.primal_memory, 1, 1)
         dual = sinogram.new_zeros(len(sinogram), self.config.dual_memory, *sinogram.shape[2:])
@@ -153,7 +156,10 @@ class Denoiser(nn.Module):
 
 
 class MoDL(nn.Module):
-    """Aggarwal, Mani and Jacob, "MoDL: Model-Based Deep Learning Architecture for Inverse Problems" (2019)."""
+    """Aggarwal, Mani and Jacob, "MoDL: Model-Based Deep Learning Architecture for Inverse Problems" (2019).
+
+    Unlike there, the denoiser has no batch normalisation: what becomes of a slice does not depend on its batch.
+    """
 
     def __init__(self, config: MoDLConfig) -> None:
         super().__init__()
@@ -164,7 +170,12 @@ class MoDL(nn.Module):
         self.raw_weight = nn.Parameter(torch.full((count,), -3.0))
 
     def forward(self, start: Tensor, data_step: DataStep) -> Tensor:
-        """The image after all iterations, (B, channels, H, W), from the first image ``start`` of that shape."""
+        """The image after all iterations, (B, channels, H, W).
+
+        Args:
+            start: (B, channels, H, W) first image.
+            data_step: differentiable, of the scan that ``start`` was made from.
+        """
         image = start
         for iteration in range(self.config.iterations):
             index = 0 if self.config.shared else iteration

@@ -57,19 +57,22 @@ def cg(
         start: first estimate.
         iterations: most iterations.
         axes: number of trailing axes that make one problem; the others are a batch.
-        tolerance: stops when ‖rhs − B x‖ ≤ tolerance · ‖rhs‖ in every problem.
+        tolerance: a problem is left alone once ‖rhs − B x‖ ≤ tolerance · ‖rhs‖, at the latest when that is rounding; when
+            every one is, it stops.
         callback: called after each iteration with the estimate.
     """
     x = start.clone()
     residual = rhs - apply(x)
     direction = residual.clone()
     power = inner(residual, residual, axes)
-    limit = tolerance**2 * inner(rhs, rhs, axes)
+    # Going on with a residual that is rounding would divide rounding by rounding, and a singular B amplifies that.
+    limit = max(tolerance, _ROUNDING * torch.finfo(power.dtype).eps) ** 2 * inner(rhs, rhs, axes)
     for iteration in range(1, iterations + 1):
-        if bool((power <= limit).all()):
+        active = power > limit
+        if not bool(active.any()):
             break
         image = apply(direction)
-        step = _safe_ratio(power, inner(direction, image, axes))
+        step = torch.where(active, _safe_ratio(power, inner(direction, image, axes)), 0)
         x = x + step * direction
         residual = residual - step * image
         new_power = inner(residual, residual, axes)

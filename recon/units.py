@@ -16,6 +16,9 @@ MU_WATER = 0.0192
 CT_WINDOW = (-1000.0, 1000.0)
 """The fixed HU window that maps to the network range, and in which CT is scored."""
 
+ATTENUATION_UNIT = MU_WATER * (CT_WINDOW[1] - CT_WINDOW[0]) / 1000
+"""What unrolled networks and diffusion priors call 1, in 1/mm: the attenuation of +1000 HU (air is 0)."""
+
 SOFT_TISSUE_WINDOW = (-160.0, 240.0)
 """The narrower HU window of the secondary CT metrics."""
 

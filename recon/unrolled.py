@@ -17,10 +17,7 @@ from recon.ct_slices import projector_of
 from recon.measurement import Measurement
 from recon.slicewise import encoding_of
 from recon.solvers import cg
-from recon.units import CT_WINDOW, MU_WATER
-
-ATTENUATION_UNIT = MU_WATER * (CT_WINDOW[1] - CT_WINDOW[0]) / 1000
-"""What the networks call 1, in 1/mm: the attenuation at the upper end of the network range (air is 0)."""
+from recon.units import ATTENUATION_UNIT
 
 DataStep = Callable[[Tensor, Tensor], Tensor]
 """(denoised (n, 2, y, x), weight) to argmin ‖Ax − y‖² + weight ‖x − denoised‖²."""

@@ -13,6 +13,7 @@ from priors.autoencoder_blocks import EncoderLevel as VolumeEncoderLevel
 from priors.autoencoder_blocks import MiddleBlock
 from priors.dit import FlowStage
 from priors.unet3d import DecoderLevel, EncoderLevel
+from priors.unrolled import Denoiser, UnrolledStep
 
 BLOCKS: tuple[type[nn.Module], ...] = (
     VolumeEncoderLevel,
@@ -22,8 +23,10 @@ BLOCKS: tuple[type[nn.Module], ...] = (
     DecoderLevel,
     FlowStage,
     Stage,
+    UnrolledStep,
+    Denoiser,
 )
-"""What is computed twice: a level of a network at a time."""
+"""What is computed twice: a level of a network, or a step of an unrolled one, at a time."""
 
 
 def checkpoint_activations(network: nn.Module) -> int:

@@ -59,7 +59,8 @@ def build_adm(given: Ingredients) -> Workshop:
         if settings.sampling_steps:
             pictures = slice_pictures(diffusion, net.config.channels, settings.crop, settings.sampling_steps)
             validate = together(validate, pictures)
-    return Workshop(learner, source, validate)
+    about = {"modality": given.train[0].volume.modality, "image_range": [-1.0, 1.0]}
+    return Workshop(learner, source, validate, extra=about)
 
 
 def build_dolce(given: Ingredients) -> Workshop:
@@ -84,7 +85,8 @@ def build_dolce(given: Ingredients) -> Workshop:
                 return sample_slices(network, diffusion, images, settings.sampling_steps)
 
             validate = together(validate, reconstruction_validation(held_out, reconstruct))
-    return Workshop(learner, source, validate, _named(task), {"task": task.to_dict()})
+    about = {"task": task.to_dict(), "image_range": [-1.0, 1.0]}
+    return Workshop(learner, source, validate, _named(task), about)
 
 
 def _image_workshop(

@@ -21,8 +21,8 @@ from recon.training.prepared import Prepared
 from recon.training.slabs import ProjectorCache
 from recon.training.tasks import CTTask, MRTask, condition_image
 from recon.training.validation import Validation, evaluate_network, mean_figures, side_by_side
-from recon.units import attenuation_to_hu, hu_to_attenuation, hu_to_network, magnitude_to_network
-from recon.unrolled import ATTENUATION_UNIT, full_precision, modl_image, primal_dual_image
+from recon.units import ATTENUATION_UNIT, attenuation_to_hu, hu_to_attenuation, hu_to_network, magnitude_to_network
+from recon.unrolled import full_precision, modl_image, primal_dual_image
 from recon.volume import Modality, Volume
 
 Loss = Literal["l1", "l2"]

@@ -1,0 +1,20 @@
+"""DDS for CT."""
+
+from __future__ import annotations
+
+from recon.measurement import Measurement, Reconstruction, RunContext
+from recon.methods import Method
+from recon.prior_methods import DDSOptions, run_dds
+
+
+def run(measurement: Measurement, options: DDSOptions, context: RunContext) -> Reconstruction:
+    """See :func:`recon.prior_methods.run_dds`."""
+    return run_dds(measurement, options, context, "CT")
+
+
+METHOD = Method(
+    summary="DDS: a diffusion prior of slices, conjugate gradients on the data at every step",
+    reference="Chung, Lee & Ye 2024, Decomposed Diffusion Sampler, ICLR, arXiv 2303.05754",
+    options=DDSOptions,
+    run=run,
+)

@@ -1,0 +1,20 @@
+"""DDNM for MR."""
+
+from __future__ import annotations
+
+from recon.measurement import Measurement, Reconstruction, RunContext
+from recon.methods import Method
+from recon.prior_methods import DDNMOptions, run_ddnm
+
+
+def run(measurement: Measurement, options: DDNMOptions, context: RunContext) -> Reconstruction:
+    """See :func:`recon.prior_methods.run_ddnm`."""
+    return run_ddnm(measurement, options, context, "MR")
+
+
+METHOD = Method(
+    summary="DDNM: a diffusion prior of slices in the null space of the operator",
+    reference="Wang, Yu & Zhang 2023, Denoising Diffusion Null-Space Model, arXiv 2212.00490",
+    options=DDNMOptions,
+    run=run,
+)

@@ -1,0 +1,233 @@
+"""Reconstruction with a diffusion prior of slices: DDS, DDNM, DiffPIR, DOLCE; one function each for CT and MR."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from priors.diffusion import GaussianDiffusion
+from recon.errors import InputError, input_errors
+from recon.measurement import Measurement, Reconstruction, RunContext
+from recon.sampling import dds, diffpir, dolce
+from recon.slice_prior import (
+    ImageProblem,
+    SlicePrior,
+    drawn_noise,
+    image_problem,
+    load_slice_prior,
+    told_progress,
+)
+from recon.solvers import cg
+from recon.trained import NetworkOptions
+from recon.volume import Modality
+
+
+@dataclass(frozen=True)
+class DDSOptions(NetworkOptions):
+    """Options of ``dds``. Weights of the data are relative to ‖A*A‖; the defaults are the released code's."""
+
+    steps: int = field(default=50, metadata={"help": "evaluations of the network"})
+    eta: float = field(default=0.85, metadata={"help": "share of the noise that is fresh at each step, 0 to 1"})
+    iterations: int = field(default=5, metadata={"help": "conjugate gradient iterations at each step"})
+    mode: str = field(default="3d", metadata={"help": "3d: total variation along z; 2d: slice by slice"})
+    rho: float = field(default=0.0257, metadata={"help": "3d: weight of the splitting over ‖A*A‖"})
+    lam: float = field(default=1.0e-4, metadata={"help": "3d: weight of the total variation along z over ‖A*A‖"})
+    circular: bool = field(default=False, metadata={"help": "3d: the last slice borders the first, as released"})
+    gamma: float = field(default=389.0, metadata={"help": "2d, noisy data: weight of the data, for ‖A*A‖ = 1"})
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("2d", "3d"):
+            raise ValueError(f"mode must be 2d or 3d, not {self.mode}")
+        if not 0 <= self.eta <= 1 or self.steps < 1 or self.iterations < 1:
+            raise ValueError("eta must be 0 to 1, steps and iterations 1 or more")
+        if min(self.rho, self.lam, self.gamma) <= 0:
+            raise ValueError("rho, lam and gamma must be positive")
+
+
+def run_dds(measurement: Measurement, options: DDSOptions, context: RunContext, modality: Modality) -> Reconstruction:
+    """DDS in 3D or 2D."""
+    prior = load_slice_prior("adm", options, measurement, modality)
+    problem = image_problem(measurement, modality, prior.channels)
+    step: dds.Map
+    if options.mode == "3d":
+        step = dds.ZTotalVariation(
+            problem.normal, problem.adjoint_data, options.rho, options.lam, options.iterations, options.circular
+        )
+    elif problem.sigma > 0:
+        step = dds.proximal_step(problem.normal, problem.adjoint_data, options.gamma, options.iterations, axes=3)
+    else:
+        step = dds.least_squares_step(problem.normal, problem.adjoint_data, options.iterations, axes=3)
+    return _decomposed(prior, problem, step, options.steps, options.eta, context)
+
+
+@dataclass(frozen=True)
+class DDNMOptions(NetworkOptions):
+    """Options of ``ddnm``."""
+
+    steps: int = field(default=50, metadata={"help": "evaluations of the network"})
+    eta: float = field(default=0.85, metadata={"help": "share of the noise that is fresh at each step, 0 to 1"})
+    iterations: int = field(default=20, metadata={"help": "conjugate gradient iterations for the pseudo-inverse"})
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.eta <= 1 or self.steps < 1 or self.iterations < 1:
+            raise ValueError("eta must be 0 to 1, steps and iterations 1 or more")
+
+
+def run_ddnm(measurement: Measurement, options: DDNMOptions, context: RunContext, modality: Modality) -> Reconstruction:
+    """The part of every estimate that the operator sees is replaced by A⁺y.
+
+    With noise, that part is mixed by the variances of the data and of a unit prior instead (DDNM+'s intent).
+    """
+    prior = load_slice_prior("adm", options, measurement, modality)
+    problem = image_problem(measurement, modality, prior.channels)
+    normal, data = problem.normal, problem.adjoint_data
+    if problem.sigma > 0:
+        step = dds.proximal_step(normal, data, 1 / problem.sigma**2 * _PRIOR_VARIANCE, options.iterations, axes=3)
+    else:
+        step = dds.least_squares_step(normal, data, options.iterations, axes=3)
+    return _decomposed(prior, problem, step, options.steps, options.eta, context)
+
+
+_PRIOR_VARIANCE = 1e-3
+"""Of what a denoised image still differs by from the truth, in u²: about 60 HU."""
+
+
+def _decomposed(
+    prior: SlicePrior, problem: ImageProblem, step: dds.Map, steps: int, eta: float, context: RunContext
+) -> Reconstruction:
+    diffusion = prior.model.diffusion
+    noise = drawn_noise(context)
+    with input_errors("--set"):
+        times = dds.descending_times(diffusion.timesteps, steps)
+    x = dds.sample(
+        prior.estimate,
+        noise(problem.adjoint_data),
+        diffusion.alpha_bar,
+        times,
+        prior.in_range(step),
+        eta,
+        noise,
+        told_progress(context),
+    )
+    return _answer(prior, problem, x)
+
+
+def _answer(prior: SlicePrior, problem: ImageProblem, x: Tensor) -> Reconstruction:
+    return Reconstruction(problem.finish(prior.to_unit(x)), weights={"network": prior.trained.sha256})
+
+
+@dataclass(frozen=True)
+class DiffPIROptions(NetworkOptions):
+    """Options of ``diffpir``."""
+
+    steps: int = field(default=50, metadata={"help": "evaluations of the network"})
+    lam: float = field(default=7.0, metadata={"help": "weight of the prior"})
+    zeta: float = field(default=0.3, metadata={"help": "share of the noise's variance that is fresh, 0 to 1"})
+    iterations: int = field(default=10, metadata={"help": "conjugate gradient iterations of the data step"})
+    least_sigma: float = field(
+        default=1.0e-3, metadata={"help": "noise that is assumed at least, over the data's scale (‖A‖ = 1)"}
+    )
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.zeta <= 1 or self.steps < 1 or self.iterations < 1:
+            raise ValueError("zeta must be 0 to 1, steps and iterations 1 or more")
+        if min(self.lam, self.least_sigma) <= 0:
+            raise ValueError("lam and least-sigma must be positive")
+
+
+def run_diffpir(
+    measurement: Measurement, options: DiffPIROptions, context: RunContext, modality: Modality
+) -> Reconstruction:
+    """Plug-and-play restoration with the diffusion prior as denoiser."""
+    prior = load_slice_prior("adm", options, measurement, modality)
+    problem = image_problem(measurement, modality, prior.channels)
+    diffusion = prior.model.diffusion
+    noise = drawn_noise(context)
+
+    def proximal(x0: Tensor, rho: float) -> Tensor:
+        def solve(u: Tensor) -> Tensor:
+            rhs = problem.adjoint_data + rho * u
+            return cg(lambda v: problem.normal(v) + rho * v, rhs, u, options.iterations, axes=3)
+
+        return prior.in_range(solve)(x0)
+
+    with input_errors("--set"):
+        times = dds.descending_times(diffusion.timesteps, options.steps)
+    x = diffpir.sample(
+        prior.estimate,
+        noise(problem.adjoint_data),
+        diffusion.alpha_bar,
+        times,
+        proximal,
+        options.lam * max(problem.sigma, options.least_sigma) ** 2,
+        options.zeta,
+        noise,
+        told_progress(context),
+    )
+    return _answer(prior, problem, x)
+
+
+@dataclass(frozen=True)
+class DOLCEOptions(NetworkOptions):
+    """Options of ``dolce``."""
+
+    steps: int = field(default=40, metadata={"help": "evaluations of the network; a divisor of its steps"})
+    samples: int = field(default=1, metadata={"help": "volumes sampled and averaged; more than one also give a std"})
+    lam: float = field(default=2.5, metadata={"help": "pull of the diffusion in the data step, over ‖A*A‖"})
+    iterations: int = field(default=30, metadata={"help": "conjugate gradient iterations of the data step"})
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.samples < 1 or self.iterations < 1 or self.lam <= 0:
+            raise ValueError("steps, samples and iterations must be 1 or more, lam positive")
+
+
+def run_dolce(
+    measurement: Measurement, options: DOLCEOptions, context: RunContext, modality: Modality
+) -> Reconstruction:
+    """Samples of the conditional diffusion model, averaged."""
+    prior = load_slice_prior("dolce", options, measurement, modality)
+    problem = image_problem(measurement, modality, prior.channels)
+    condition = prior.from_unit(_condition(prior, measurement))
+    results = []
+    for number in range(options.samples):
+        sampled = _dolce_sample(prior, problem, condition, options, context, number)
+        results.append(problem.finish(prior.to_unit(sampled)))
+    stack = torch.stack(results)
+    std = stack.abs().std(0) if options.samples > 1 else None
+    return Reconstruction(stack.mean(0), std, weights={"network": prior.trained.sha256})
+
+
+def _condition(prior: SlicePrior, measurement: Measurement) -> Tensor:
+    """(z, conditions, y, x) images that the network is shown, in u."""
+    task = prior.trained.task
+    if task is None:
+        raise InputError("--weights: the file does not say what the network is to be shown")
+    images = torch.stack(task.images(measurement), dim=1)  # network range of the suite
+    return (images + 1) / 2
+
+
+def _dolce_sample(
+    prior: SlicePrior,
+    problem: ImageProblem,
+    condition: Tensor,
+    options: DOLCEOptions,
+    context: RunContext,
+    number: int,
+) -> Tensor:
+    diffusion: GaussianDiffusion = prior.model.diffusion
+    noise = drawn_noise(context)
+    with input_errors("--set"):
+        times = dolce.respaced_times(diffusion.timesteps, options.steps)
+    step = dolce.conjugate_gradient_step(problem.normal, problem.adjoint_data, options.lam, options.iterations, axes=3)
+    return dolce.sample(
+        lambda x, t: prior.estimate(x, t, condition),
+        noise(problem.adjoint_data),
+        diffusion.alpha_bar,
+        times,
+        lambda x, index: prior.from_unit(step(prior.to_unit(x), index)),
+        noise,
+        limits=prior.limits,
+        on_step=lambda done, total: context.progress(number * total + done, options.samples * total, 0.0),
+    )

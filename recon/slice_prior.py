@@ -1,0 +1,180 @@
+"""Diffusion priors of slices on measurements: units, operators and noise as the sampling loops want them.
+
+The loops work on images x in the range that the network was trained in. Data steps work on u, the same image in a unit
+in which the operator is linear: attenuation over that of +1000 HU, or magnitude over the scan's scale.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from priors.adm_unet import ADMUNet
+from priors.diffusion import GaussianDiffusion
+from priors.image_prior import EpsilonModel
+from priors.padding import pad_to_multiple
+from recon.ct_slices import projector_of
+from recon.data_consistency import with_calibration_phase
+from recon.errors import InputError
+from recon.measurement import Measurement, RunContext
+from recon.slicewise import encoding_of, noise_level, zero_filled
+from recon.solvers import power_iteration
+from recon.trained import NetworkOptions, Trained, load_trained
+from recon.units import ATTENUATION_UNIT, magnitude_scale
+from recon.volume import Modality
+
+Map = Callable[[Tensor], Tensor]
+
+_BATCH_PIXELS = 2**19
+
+
+@dataclass(frozen=True)
+class SlicePrior:
+    """A trained noise estimator of slices.
+
+    Attributes:
+        trained: network and card.
+        model: estimates noise, a few slices at once.
+        limits: of the images it was trained on: the values of air and of +1000 HU, or of no signal and the scale.
+    """
+
+    trained: Trained
+    model: EpsilonModel
+    limits: tuple[float, float]
+
+    @property
+    def channels(self) -> int:
+        """1, or 2 for real and imaginary part."""
+        return int(self.model.net.config.channels)
+
+    def estimate(self, x: Tensor, t: int, condition: Tensor | None = None) -> Tensor:
+        """The noise in (z, C, y, x) images; networks see axes (X, Y), padded to what they can take."""
+        multiple = self.model.net.config.size_multiple
+        padded, inside = pad_to_multiple(x.transpose(2, 3), multiple)
+        shown = None if condition is None else pad_to_multiple(condition.transpose(2, 3), multiple)[0]
+        return self.model.eps(padded, t, shown)[..., *inside].transpose(2, 3)
+
+    def to_unit(self, x: Tensor) -> Tensor:
+        """From the network's range to u."""
+        if self.channels == 2:
+            return x
+        low, high = self.limits
+        return (x - low) / (high - low)
+
+    def from_unit(self, u: Tensor) -> Tensor:
+        """The reverse of :meth:`to_unit`."""
+        if self.channels == 2:
+            return u
+        low, high = self.limits
+        return low + (high - low) * u
+
+    def in_range(self, step: Map) -> Map:
+        """A data step on u as one on x."""
+        return lambda x: self.from_unit(step(self.to_unit(x)))
+
+
+def load_slice_prior(kind: str, options: NetworkOptions, measurement: Measurement, modality: Modality) -> SlicePrior:
+    """The diffusion model of a method, for one scan.
+
+    Raises:
+        InputError: as :func:`recon.trained.load_trained`; or a complex prior for CT.
+    """
+    trained = load_trained(kind, options, measurement, modality)
+    net, extra = trained.network, trained.extra
+    assert isinstance(net, ADMUNet)
+    if modality == "CT" and net.config.channels != 1:
+        raise InputError("--weights: a prior of complex images; CT needs one of real images")
+    diffusion = GaussianDiffusion(int(extra.get("timesteps", 1000)), str(extra.get("schedule", "linear")))
+    low, high = extra.get("image_range", (-1.0, 1.0))
+    pixels = math.prod(measurement.operator.domain[-2:])
+    model = EpsilonModel(net, diffusion, max(1, _BATCH_PIXELS // pixels))
+    return SlicePrior(trained, model, (float(low), float(high)))
+
+
+@dataclass(frozen=True)
+class ImageProblem:
+    """A scan in u, its operator scaled to norm 1.
+
+    Attributes:
+        normal: A*A on (z, C, y, x).
+        adjoint_data: A*y, (z, C, y, x).
+        sigma: standard deviation of the data's noise in the same scale; 0 without noise.
+        finish: from u to the image in the operator's unit, (z, y, x).
+    """
+
+    normal: Map
+    adjoint_data: Tensor
+    sigma: float
+    finish: Map
+
+
+def image_problem(measurement: Measurement, modality: Modality, channels: int) -> ImageProblem:
+    """A scan as the loops take it.
+
+    Args:
+        measurement: of a projector, or of a Cartesian encoding.
+        modality: which.
+        channels: of the prior; 1 takes the phase of an MR image from the calibration region.
+    """
+    return _ct_problem(measurement) if modality == "CT" else _mr_problem(measurement, channels)
+
+
+def _ct_problem(measurement: Measurement) -> ImageProblem:
+    projector = projector_of(measurement)
+    square = power_iteration(projector) ** 2
+    data = projector.adjoint(measurement.y)[:, None] / (ATTENUATION_UNIT * square)
+    sigma = noise_level(measurement) / (ATTENUATION_UNIT * math.sqrt(square))
+    return ImageProblem(
+        lambda u: projector.adjoint(projector(u)) / square,
+        data,
+        sigma,
+        lambda u: (u[:, 0] * ATTENUATION_UNIT).clamp_min(0),
+    )
+
+
+def _mr_problem(measurement: Measurement, channels: int) -> ImageProblem:
+    encoding = encoding_of(measurement)
+    direct = zero_filled(measurement)
+    scale, square = magnitude_scale(direct.abs()), encoding.norm_bound**2
+    sigma = noise_level(measurement) / (scale * math.sqrt(square))
+    if channels == 2:
+        return ImageProblem(
+            lambda u: _as_channels(_gram(measurement, _as_complex(u))) / square,
+            _as_channels(direct) / (scale * square),
+            sigma,
+            lambda u: _as_complex(u) * scale,
+        )
+    phase = with_calibration_phase(measurement, torch.ones_like(direct.real))
+    return ImageProblem(
+        lambda u: (_gram(measurement, u[:, 0] * phase) * phase.conj()).real[:, None] / square,
+        (direct * phase.conj()).real[:, None] / (scale * square),
+        sigma,
+        lambda u: u[:, 0] * phase * scale,
+    )
+
+
+def _gram(measurement: Measurement, image: Tensor) -> Tensor:
+    encoding = encoding_of(measurement)
+    return encoding.adjoint(encoding(image))
+
+
+def _as_channels(image: Tensor) -> Tensor:
+    return torch.view_as_real(image).movedim(-1, 1).contiguous()
+
+
+def _as_complex(channels: Tensor) -> Tensor:
+    return torch.complex(channels[:, 0], channels[:, 1])
+
+
+def drawn_noise(context: RunContext) -> Map:
+    """Standard normal noise from the run's generator, drawn on the CPU, so that every device gets the same."""
+    return lambda like: torch.randn(like.shape, generator=context.generator).to(like.device)
+
+
+def told_progress(context: RunContext) -> Callable[[int, int], None]:
+    """The run's progress as the loops tell it."""
+    return lambda done, total: context.progress(done, total, 0.0)
