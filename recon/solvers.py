@@ -57,8 +57,8 @@ def cg(
         start: first estimate.
         iterations: most iterations.
         axes: number of trailing axes that make one problem; the others are a batch.
-        tolerance: a problem is left alone once ‖rhs − B x‖ ≤ tolerance · ‖rhs‖, at the latest when that is rounding; when
-            every one is, it stops.
+        tolerance: a problem is left alone once ‖rhs − B x‖ ≤ tolerance · ‖rhs‖, at the latest when that is rounding;
+            when every one is, it stops.
         callback: called after each iteration with the estimate.
     """
     x = start.clone()
