@@ -88,7 +88,9 @@ class UNet2D(Unet):
     def _check_size(self, height: int, width: int) -> None:
         factor = 2**self.config.pool_layers
         if (height // factor) * (width // factor) < 2:
-            raise ValueError(f"image of {height} x {width} pixels is too small for a U-Net; {2 * factor} a side will do")
+            raise ValueError(
+                f"image of {height} x {width} pixels is too small for a U-Net; {2 * factor} a side will do"
+            )
 
     def _improved(self, image: Tensor) -> Tensor:
         output: Tensor = super().forward(image)

@@ -94,6 +94,11 @@ def test_a_missing_setting_is_named_and_no_default_taken(name: str) -> None:
         read_settings(Example, "example", held)
 
 
+def test_tuples_are_held_as_lists() -> None:
+    """As JSON gives them back, so that settings written and settings read compare equal."""
+    assert plain_settings(Example())["levels"] == [1, 2]
+
+
 def test_a_whole_number_is_a_number() -> None:
     assert read_settings(Example, "example", plain_settings(Example()) | {"share": 1}).share == 1
 

@@ -79,7 +79,7 @@ def test_normalising_is_that_of_the_published_recipe():
     assert torch.allclose(normalising(image), expected, rtol=1e-5)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(gain=st.floats(1e-3, 1e4), offset=st.floats(-1e3, 1e3))
 def test_units_do_not_matter_with_normalising(gain: float, offset: float) -> None:
     network = small(instance_norm=True)
@@ -92,10 +92,10 @@ def test_units_do_not_matter_with_normalising(gain: float, offset: float) -> Non
 @pytest.mark.parametrize("instance_norm", [False, True])
 @pytest.mark.parametrize("residual", [False, True])
 def test_an_image_is_independent_of_the_others_of_its_batch(instance_norm, residual):
-    network = small(instance_norm=instance_norm, residual=residual)
-    images = torch.randn(3, 1, 17, 24) * torch.tensor([1.0, 50.0, 0.1])[:, None, None, None]
+    network = small(instance_norm=instance_norm, residual=residual).double()
+    images = torch.randn(3, 1, 17, 24).double() * torch.tensor([1.0, 50.0, 0.1])[:, None, None, None]
     singly = torch.cat([network(image[None]) for image in images])
-    assert torch.allclose(network(images), singly, rtol=1e-4, atol=1e-5)
+    assert torch.allclose(network(images), singly, rtol=1e-9, atol=1e-9)
 
 
 def test_a_constant_image_gives_finite_values():
