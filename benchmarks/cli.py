@@ -8,7 +8,7 @@ from collections.abc import Callable
 import click
 
 from benchmarks.data_cli import data
-from benchmarks.run_cli import run
+from benchmarks.run_cli import compare, list_tables, run, show
 
 Row = dict[str, str | float]
 
@@ -22,7 +22,8 @@ def main() -> None:
 
 
 main.add_command(data)
-main.add_command(run)
+for command in (run, list_tables, show, compare):
+    main.add_command(command)
 
 
 @main.command()

@@ -1,35 +1,197 @@
-"""``benchmarks run``: the paper's tables, measured here."""
+"""``benchmarks run`` and what looks at its results: the paper's tables, measured here."""
 
 from __future__ import annotations
 
 import json
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import click
 
-TABLES = ("table1",)
+from recon.errors import InputError, RunError
+
+MEMORY_TABLE = "table1"
+
+_out = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("benchmark-results"),
+    show_default=True,
+    help="Folder of results; what is in it is not computed again.",
+)
 
 
 @click.command()
-@click.argument("table", type=click.Choice(TABLES))
+@click.argument("table")
 @click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="cuda also measures."
+    "--dataset",
+    "datasets",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="kits19=PATH, fastmri=PATH, folder=PATH, phantom; may be repeated.  [default: the shipped sample]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print rows as JSON.")
-def run(table: str, device: str, as_json: bool) -> None:
-    """Measure a table of the paper; the paper's own figures are printed apart, as the paper's.
+@click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
+@click.option("--cases", type=click.IntRange(1), default=None, help="At most so many cases.")
+@click.option("--methods", default="", metavar="A,B", help="Of the table's methods, these.")
+@click.option("--weights", multiple=True, metavar="METHOD=FILE", help="In place of those that are installed.")
+@click.option("--jobs", type=click.IntRange(1), default=None, help="Processes at once.  [default: by cores and memory]")
+@click.option("--scheduler", default="", metavar="ADDRESS", help="Dask scheduler that runs the jobs on its workers.")
+@_out
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def run(table: str, device: str, as_json: bool, **options: Any) -> None:
+    """Measure a table of the paper, or one of your own from a YAML file.
 
-    table1: memory of joint-decoder training, naive and efficient, and the largest batch on 80 GB.
+    \b
+    table1   memory of joint-decoder training, naive and efficient
+    table9   CT from 40 fan-beam views
+    table10  MR at acceleration 8, two masks
+
+    Without --dataset the shipped sample is taken. A run that is stopped goes on where it was; finished cells are kept
+    until their data, operator, method, code or weights change. The paper's own figures are printed apart.
     """
     import torch
 
-    from benchmarks.tables import table1
-
     if device == "cuda" and not torch.cuda.is_available():
         raise click.BadParameter("this machine has no CUDA device", param_hint="--device")
-    rows = table1.run(device)
-    paper = published(table)
+    with _one_line():
+        if table == MEMORY_TABLE:
+            _memory_table(device, as_json)
+        else:
+            _method_table(table, device, as_json, **options)
+
+
+def _method_table(
+    table: str,
+    device: str,
+    as_json: bool,
+    datasets: tuple[str, ...],
+    split: str,
+    cases: int | None,
+    methods: str,
+    weights: tuple[str, ...],
+    jobs: int | None,
+    scheduler: str,
+    out: Path,
+) -> None:
+    from benchmarks.execute import default_jobs, run_jobs
+    from benchmarks.render import documents, text
+    from benchmarks.runner import Request, Source, run_table
+    from benchmarks.table_spec import load_table_spec
+    from recon.errors import input_errors
+
+    with input_errors("benchmarks run"):
+        spec = load_table_spec(table)
+    sources = tuple(Source(name, Path(path) if path else None) for name, path in map(_pair, datasets))
+    names = tuple(name.strip() for name in methods.split(",") if name.strip())
+    chosen = tuple(_pair(each) for each in weights)
+    name = Path(table).stem
+    request = Request(name, spec, sources, split, out, cases, names, chosen, device)
+    if scheduler:
+        from benchmarks.dask_execute import dask_executor
+
+        execute = dask_executor(scheduler)
+    else:
+        processes = jobs or default_jobs()
+
+        def execute(todo: Any, on_done: Any) -> None:
+            run_jobs(todo, processes, on_done)
+
+    result = run_table(request, execute, lambda line: click.echo(line, err=True))
+    written = documents.write_all(result, out)
+    click.echo(documents.by_case(result) if as_json else text.table(result))
+    click.echo(f"written: {', '.join(click.format_filename(path) for path in written)}", err=True)
+
+
+_ALIASES = {"fastmri": "fastmri-knee"}
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """``NAME=VALUE``; the settings of a generated data set (``phantom:count=8``) belong to its name."""
+    name, _, value = text.partition("=")
+    if ":" in name:
+        return text, ""
+    return _ALIASES.get(name, name), value
+
+
+@click.command("list")
+def list_tables() -> None:
+    """The tables that can be run, and their methods."""
+    from benchmarks.table_spec import load_table_spec, table_names
+
+    click.echo(f"{MEMORY_TABLE}: memory of joint-decoder training, naive and efficient")
+    for name in table_names():
+        spec = load_table_spec(name)
+        click.echo(f"{name}: {spec.title}; {', '.join(operator.name for operator in spec.operators)}")
+        click.echo("  " + ", ".join(method.method for method in spec.methods))
+
+
+@click.command()
+@click.argument("table")
+@_out
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "latex", "csv", "json"]),
+    default="text",
+    show_default=True,
+)
+def show(table: str, out: Path, form: str) -> None:
+    """Print a table as it was last run; nothing is computed."""
+    from benchmarks.render import documents, text
+    from benchmarks.results import Store
+
+    with _one_line():
+        result = Store(out).table(table)
+        forms = {
+            "text": text.table,
+            "markdown": documents.markdown,
+            "latex": documents.latex,
+            "csv": documents.comma_separated,
+            "json": documents.by_case,
+        }
+        click.echo(forms[form](result).rstrip("\n"))
+
+
+@click.command()
+@click.argument("one")
+@click.argument("other")
+@click.option("--table", default="table9", show_default=True)
+@_out
+def compare(one: str, other: str, table: str, out: Path) -> None:
+    """Paired differences of two methods over a table's cases: ONE less OTHER."""
+    from benchmarks.render import text
+    from benchmarks.results import Store
+
+    with _one_line():
+        click.echo(text.comparison(Store(out).table(table), one, other))
+
+
+class _WrongInput(click.ClickException):
+    exit_code = 2
+
+
+class _one_line:  # noqa: N801  (a context manager, named as one reads it)
+    """Wrong input becomes one line and exit code 2, a failed run exit code 1."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, InputError | ValueError):
+            raise _WrongInput(" ".join(str(error).split())) from error
+        if isinstance(error, RunError | OSError):
+            raise click.ClickException(" ".join(str(error).split())) from error
+
+
+def _memory_table(device: str, as_json: bool) -> None:
+    from benchmarks.published import published
+    from benchmarks.tables import table1
+
+    rows, paper = table1.run(device), published(MEMORY_TABLE)
+    assert paper is not None
     if as_json:
         click.echo(json.dumps({"ours": rows, "paper": paper}, indent=2))
         return
@@ -38,15 +200,6 @@ def run(table: str, device: str, as_json: bool) -> None:
     _print(rows)
     click.echo("The paper's own figures:")
     _print(paper["rows"])
-
-
-def published(table: str) -> dict[str, Any]:
-    """A table as the paper prints it."""
-    import yaml
-
-    text = resources.files("benchmarks").joinpath("published.yaml").read_text(encoding="utf-8")
-    content: dict[str, Any] = yaml.safe_load(text)[table]
-    return content
 
 
 def _print(rows: list[dict[str, Any]]) -> None:

@@ -31,7 +31,7 @@ def with_data_step(method: Method, modality: Modality) -> Method:
         image, _ = enforce_data(measurement, estimate, given.dc_weight, given.dc_iterations)
         return dataclasses.replace(before, mean=image.clamp_min(0) if modality == "CT" else image)
 
-    return Method(f"{method.summary}; then a data-consistency step", method.reference, options, run)
+    return Method(f"{method.summary}; then a data-consistency step", method.reference, options, run, method.weights)
 
 
 def _field(default: Any, text: str) -> Any:

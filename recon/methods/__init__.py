@@ -37,12 +37,14 @@ class Method:
         reference: the paper or the equation it implements.
         options: a frozen dataclass; every field has a default and ``metadata={"help": ...}`` with its unit.
         run: ``run(measurement, options, context) -> Reconstruction``.
+        weights: kind of the network that it needs, such as ``fbpconv``; None for methods without.
     """
 
     summary: str
     reference: str
     options: type
     run: Callable[[Measurement, Any, RunContext], Reconstruction]
+    weights: str | None = None
 
 
 @dataclass(frozen=True)

@@ -17,4 +17,5 @@ METHOD = Method(
     reference="Zhu et al. 2023, Denoising Diffusion Models for Plug-and-Play Image Restoration, arXiv 2305.08995",
     options=DiffPIROptions,
     run=run,
+    weights="adm",
 )

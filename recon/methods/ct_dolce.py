@@ -17,4 +17,5 @@ METHOD = Method(
     reference="Liu et al. 2023, DOLCE, ICCV, arXiv 2211.12340",
     options=DOLCEOptions,
     run=run,
+    weights="dolce",
 )

@@ -18,4 +18,5 @@ METHOD = Method(
     reference="Jin et al. 2017, IEEE Trans Image Process 26:4509, doi 10.1109/TIP.2017.2713099",
     options=NetworkOptions,
     run=run,
+    weights="fbpconv",
 )

@@ -22,4 +22,5 @@ METHOD = Method(
     reference="3D MedDiffusion, section III-C",
     options=HeadOptions,
     run=run,
+    weights="controlnet",
 )

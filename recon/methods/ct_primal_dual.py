@@ -36,4 +36,5 @@ METHOD = Method(
     reference="Adler & Öktem 2018, IEEE Trans Med Imaging 37:1322, doi 10.1109/TMI.2018.2799231",
     options=NetworkOptions,
     run=run,
+    weights="primal-dual",
 )

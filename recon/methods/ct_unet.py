@@ -18,4 +18,5 @@ METHOD = Method(
     reference="Zbontar et al. 2018, fastMRI: an open dataset and benchmarks for accelerated MRI, arXiv 1811.08839",
     options=NetworkOptions,
     run=run,
+    weights="unet",
 )

@@ -17,4 +17,5 @@ METHOD = Method(
     reference="Wang, Yu & Zhang 2023, Denoising Diffusion Null-Space Model, arXiv 2212.00490",
     options=DDNMOptions,
     run=run,
+    weights="adm",
 )

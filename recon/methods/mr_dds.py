@@ -17,4 +17,5 @@ METHOD = Method(
     reference="Chung, Lee & Ye 2024, Decomposed Diffusion Sampler, ICLR, arXiv 2303.05754",
     options=DDSOptions,
     run=run,
+    weights="adm",
 )

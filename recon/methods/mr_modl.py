@@ -34,4 +34,5 @@ METHOD = Method(
     reference="Aggarwal et al. 2019, IEEE Trans Med Imaging 38:394, doi 10.1109/TMI.2018.2865356",
     options=NetworkOptions,
     run=run,
+    weights="modl",
 )

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from torch import nn
 
 from benchmarks.cli import main
-from benchmarks.run_cli import published
+from benchmarks.published import published
 from benchmarks.tables.table1 import Needed, count, kept_bytes
 from priors.autoencoder import AutoencoderConfig
 

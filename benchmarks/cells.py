@@ -1,0 +1,218 @@
+"""A cell of a table: one method on one measurement of one case. What it depends on, and how it is computed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor
+
+from benchmarks.conventions import paper_metrics, paper_truth
+from benchmarks.dependencies import code_sha256
+from benchmarks.results import CellResult, Store
+from benchmarks.table_spec import MethodSpec, OperatorSpec
+from datasets.cache import Cache
+from datasets.case import GENERATED, Case
+from datasets.identity import file_sha256
+from physics.masks import seed_of
+from physics.noise import TransmissionNoise
+from priors.weights import read_card
+from recon import provenance
+from recon.cases import read_case
+from recon.ct_task import simulate_ct
+from recon.devices import describe_device
+from recon.errors import InputError, RunError
+from recon.measurement import Measurement
+from recon.methods import get_method
+from recon.mr_task import MaskRequest, mr_case
+from recon.outcome import Outcome, reconstruct
+from recon.trained import weights_path
+from recon.volume import Modality, Volume
+
+
+@dataclass(frozen=True)
+class Job:
+    """One measurement of one case, with all methods that are still to be run on it.
+
+    Attributes:
+        case: with its file.
+        modality: of it.
+        operator: how it is measured.
+        methods: each with its key.
+        direct: name of the direct method, for pictures.
+        store: folder of results.
+        device: where to compute.
+    """
+
+    case: Case
+    modality: Modality
+    operator: OperatorSpec
+    methods: tuple[tuple[MethodSpec, str], ...]
+    direct: str
+    store: Path
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of one method of a job: a result in the store, or a reason."""
+
+    method: str
+    reason: str = ""
+
+
+def cell_key(case: Case, modality: Modality, operator: OperatorSpec, method: MethodSpec) -> str:
+    """Hash of everything that a cell's result depends on.
+
+    Raises:
+        InputError: the method's weights are missing or damaged, or there is no such method.
+    """
+    facts = {
+        "data": case_sha256(case),
+        "operator": operator.model_dump(mode="json"),
+        "method": method.method,
+        "settings": method.settings,
+        "weights": weights_sha256(modality, method),
+        "code": code_sha256(modality, method.method),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:40]
+
+
+@lru_cache(maxsize=4096)
+def case_sha256(case: Case) -> str:
+    """Hash of a case's content; of a generated one, of what it is generated from."""
+    if GENERATED in case.details:
+        return hashlib.sha256(json.dumps([case.id, dict(case.details)], sort_keys=True).encode()).hexdigest()
+    return file_sha256(case.path)
+
+
+def weights_sha256(modality: Modality, method: MethodSpec) -> str | None:
+    """Hash of a method's weights; None for methods without.
+
+    Raises:
+        InputError: they are missing or damaged.
+    """
+    path = method_weights(modality, method)
+    try:
+        return None if path is None else read_card(path).sha256
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def method_weights(modality: Modality, method: MethodSpec) -> Path | None:
+    """The weights file that a method will use; None for methods without.
+
+    Raises:
+        InputError: none are installed.
+    """
+    kind = get_method(modality, method.method).weights
+    return None if kind is None else weights_path(kind, method.settings.get("weights", ""), modality)
+
+
+def run_job(job: Job) -> list[Done]:
+    """Measure once, then run every method on it; each result is stored as soon as it is there."""
+    try:
+        measurement, grid, truth = measure(job)
+    except InputError as error:
+        return [Done(method.method, str(error)) for method, _ in job.methods]
+    paper = paper_truth(truth, case_sha256(job.case), Cache(job.store / "full-view"))
+    done = []
+    for method, key in job.methods:
+        try:
+            _run_method(job, method, key, (measurement, grid, truth, paper))
+            done.append(Done(method.method))
+        except (InputError, RunError) as error:
+            done.append(Done(method.method, " ".join(str(error).split())))
+    return done
+
+
+def measure(job: Job) -> tuple[Measurement, Volume, Volume]:
+    """The measurement, the grid of the result and the truth; noise and mask follow from the case's name.
+
+    Raises:
+        InputError: a file that cannot be read or measured.
+    """
+    data, operator, seed = read_case(job.case), job.operator, seed_of(job.case.id)
+    if operator.geometry is not None:
+        if not isinstance(data, Volume) or data.modality != "CT":
+            raise InputError(f"{job.case.id}: no CT volume")
+        noise = TransmissionNoise(operator.photons) if operator.photons else None
+        return simulate_ct(data, operator.geometry, None, noise, seed, job.device), data, data
+    request = MaskRequest(operator.mask, operator.accel, None, seed)
+    found = mr_case(data, request, operator.noise, seed, job.device)
+    if found.truth is None:
+        raise InputError(f"{job.case.id}: undersampled k-space, which has no truth to compare with")
+    return found.measurement, found.grid, found.truth
+
+
+def _run_method(job: Job, method: MethodSpec, key: str, scan: tuple[Measurement, Volume, Volume, Volume]) -> None:
+    measurement, grid, truth, paper = scan
+    seed = seed_of(job.case.id)
+    with peak_memory() as peak:
+        outcome = reconstruct(measurement, grid, method.method, truth=truth, settings=method.settings, seed=seed)
+    z, y, x = truth.data.shape
+    cell = CellResult(
+        key=key,
+        case=job.case.id,
+        subject=job.case.subject,
+        group=job.case.details.get("acquisition", ""),
+        operator=job.operator.name,
+        method=method.method,
+        metrics={"primary": outcome.metrics, "paper": paper_metrics(paper, outcome.result)},
+        seconds=outcome.seconds,
+        peak_rss_mb=peak[0],
+        weights=outcome.weights,
+        measurement_sha256=tensor_sha256(measurement.y),
+        truth_sha256=tensor_sha256(truth.data),
+        size=(z, y, x),
+        true_acceleration=measurement.protocol.true_acceleration,
+        seed=seed,
+        device=describe_device(measurement.y.device),
+        versions={name: value for name, value in provenance.versions().items() if value},
+        picture=f"{key}.npz",
+    )
+    Store(job.store).put(cell, _pictures(outcome, truth))
+
+
+def _pictures(outcome: Outcome, truth: Volume) -> dict[str, np.ndarray]:
+    """The middle slice of image, truth and direct reconstruction, (y, x) float16."""
+    middle = len(truth.data) // 2
+    volumes = {"image": outcome.result, "truth": truth, "direct": outcome.baseline}
+    top = float(truth.data.max()) if truth.modality == "MR" else 1.0
+    return {name: (volume.data[middle] / top).numpy().astype(np.float16) for name, volume in volumes.items()}
+
+
+def tensor_sha256(tensor: Tensor) -> str:
+    """Hash of a tensor's type, shape and values."""
+    digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+    digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+@contextmanager
+def peak_memory(interval: float = 0.05) -> Iterator[list[float]]:
+    """Yields a list whose only number grows to the most memory, in MB, that this process held in between."""
+    process, peak, stop = psutil.Process(), [0.0], threading.Event()
+
+    def watch() -> None:
+        while not stop.is_set():
+            peak[0] = max(peak[0], process.memory_info().rss / 1e6)
+            time.sleep(interval)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        stop.set()
+        watcher.join()

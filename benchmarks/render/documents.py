@@ -1,0 +1,91 @@
+"""For papers and spreadsheets: Markdown, LaTeX, CSV, and JSON by case."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.published import published
+from benchmarks.render.grid import CONVENTIONS, Grid, grids, reasons
+from benchmarks.results import TableResult
+from datasets.whole_file import whole_file
+
+
+def markdown(result: TableResult) -> str:
+    """Tables of methods and metrics, best in bold."""
+    lines = [f"## {result.title}", ""]
+    for grid in grids(result):
+        lines += [f"{CONVENTIONS[grid.convention]}; mean (standard deviation)", ""]
+        lines.append("| | " + " | ".join(row.heading for row in grid.rows) + " |")
+        lines.append("| --- |" + " ---: |" * len(grid.rows))
+        for label, entries in _by_method(grid):
+            lines.append(f"| {label} | " + " | ".join(f"**{t}**" if best else t for t, best in entries) + " |")
+        lines.append("")
+    paper = published(result.table)
+    if paper:
+        lines += [f"The paper's own figures ({paper['title']}), on its data:", "", "| | PSNR (dB) | SSIM |"]
+        lines.append("| --- | ---: | ---: |")
+        lines += [f"| {row['method']} | {row['psnr']} | {row['ssim']} |" for row in paper["rows"]]
+        lines.append("")
+    lines += [f"Absent: {label}: {reason}" for label, reason in reasons(result)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def latex(result: TableResult) -> str:
+    """A ``tabular`` for each convention, best in bold."""
+    parts = []
+    for grid in grids(result):
+        lines = [f"% {result.title}; {CONVENTIONS[grid.convention]}"]
+        lines += [r"\begin{tabular}{l" + "r" * len(grid.rows) + "}", r"\hline"]
+        lines.append(" & " + " & ".join(_escaped(row.heading) for row in grid.rows) + r" \\ \hline")
+        for label, entries in _by_method(grid):
+            cells = [rf"\textbf{{{_escaped(t)}}}" if best else _escaped(t) for t, best in entries]
+            lines.append(f"{_escaped(label)} & " + " & ".join(cells) + r" \\")
+        parts.append("\n".join([*lines, r"\hline", r"\end{tabular}"]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _by_method(grid: Grid) -> list[tuple[str, list[tuple[str, bool]]]]:
+    return [
+        (label, [(row.entries[place].text, row.entries[place].best) for row in grid.rows])
+        for place, (_, label) in enumerate(grid.methods)
+    ]
+
+
+def _escaped(text: str) -> str:
+    for plain, latex in (("\\", r"\textbackslash{}"), ("&", r"\&"), ("%", r"\%"), ("_", r"\_"), ("#", r"\#")):
+        text = text.replace(plain, latex)
+    return text.replace("–", "--")
+
+
+def comma_separated(result: TableResult) -> str:
+    """One row for each cell, convention and metric."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["case", "subject", "group", "operator", "method", "convention", "metric", "value", "seconds"])
+    for cell in sorted(result.cells, key=lambda c: (c.case, c.operator, c.method)):
+        for convention, metrics in cell.metrics.items():
+            for metric, value in metrics.items():
+                place = [cell.case, cell.subject, cell.group, cell.operator, cell.method, convention, metric]
+                writer.writerow([*place, "" if value is None else repr(value), f"{cell.seconds:.3f}"])
+    return stream.getvalue()
+
+
+def by_case(result: TableResult) -> str:
+    """Everything that is known of every cell, JSON."""
+    return json.dumps(asdict(result), indent=1) + "\n"
+
+
+def write_all(result: TableResult, folder: Path) -> list[Path]:
+    """Write every form beside the results, each in one step; returns the files."""
+    forms = {".md": markdown, ".tex": latex, ".csv": comma_separated, "-cases.json": by_case}
+    written = []
+    for suffix, form in forms.items():
+        path = folder / f"{result.table}{suffix}"
+        with whole_file(path) as temporary:
+            temporary.write_text(form(result), encoding="utf-8")
+        written.append(path)
+    return written

@@ -1,0 +1,111 @@
+"""A table's figures, laid out once for all forms: rows of operator and metric, columns of methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.results import TableResult, methods_with_results
+from benchmarks.statistics import Summary, summary
+
+DIGITS = {"psnr": 2, "ssim": 4}
+NAMES = {"psnr": "PSNR (dB)", "ssim": "SSIM"}
+CONVENTIONS = {
+    "primary": "whole volume; CT in [-1000, 1000] HU, MR at the reference's maximum",
+    "paper": "as the paper seems to score: min-max per volume, range 2"
+    " (CT: against the full-view filtered backprojection)",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One figure: its summary, as text, and whether it is the best of its row."""
+
+    summary: Summary
+    text: str
+    best: bool
+
+
+@dataclass(frozen=True)
+class GridRow:
+    """One metric of one operator: a heading and an entry for each method."""
+
+    heading: str
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A block of a table under one convention."""
+
+    convention: str
+    methods: tuple[tuple[str, str], ...]
+    rows: tuple[GridRow, ...]
+
+
+def grids(result: TableResult) -> list[Grid]:
+    """One block for each convention; where there are several operators or groups, a pooled row follows them."""
+    methods = tuple(methods_with_results(result))
+    return [Grid(name, methods, tuple(_rows(result, methods, name))) for name in CONVENTIONS] if methods else []
+
+
+def _rows(result: TableResult, methods: Sequence[tuple[str, str]], convention: str) -> list[GridRow]:
+    rows = []
+    for heading, operator, group in _parts(result):
+        for metric in DIGITS:
+            label = f"{heading}, {NAMES[metric]}" if heading else NAMES[metric]
+            values = [_values(result, method, metric, convention, operator, group) for method, _ in methods]
+            rows.append(GridRow(label, _entries(values, DIGITS[metric])))
+    return rows
+
+
+def _parts(result: TableResult) -> list[tuple[str, str | None, str | None]]:
+    """Heading, operator and group of every part; None is all."""
+    groups = sorted({cell.group for cell in result.cells} - {""})
+    parts: list[tuple[str, str | None, str | None]] = []
+    for operator in result.operators:
+        parts.append((_with_acceleration(result, operator), operator, None))
+        parts += [(f"{operator}, {group}", operator, group) for group in groups if len(groups) > 1]
+    if len(result.operators) > 1:
+        parts.append(("pooled", None, None))
+    return parts
+
+
+def _with_acceleration(result: TableResult, operator: str) -> str:
+    found = [c.true_acceleration for c in result.cells if c.operator == operator and c.true_acceleration]
+    if not found:
+        return operator
+    low, high = f"{min(found):.2f}", f"{max(found):.2f}"
+    return f"{operator} (true {low})" if low == high else f"{operator} (true {low} to {high})"
+
+
+def _values(
+    result: TableResult, method: str, metric: str, convention: str, operator: str | None, group: str | None
+) -> list[float]:
+    return [
+        value
+        for cell in result.cells
+        if cell.method == method and operator in (None, cell.operator) and group in (None, cell.group)
+        if (value := cell.metrics[convention].get(metric)) is not None
+    ]
+
+
+def _entries(values: Sequence[list[float]], digits: int) -> tuple[Entry, ...]:
+    summaries = [summary(each) for each in values]
+    most = max((each.count for each in summaries), default=0)
+    # a method that lacks cases is not compared with those that have them all
+    complete = [each.mean for each in summaries if each.count == most and most]
+    best = f"{max(complete):.{digits}f}" if complete else None
+    return tuple(
+        Entry(each, each.text(digits), bool(most) and each.count == most and f"{each.mean:.{digits}f}" == best)
+        for each in summaries
+    )
+
+
+def reasons(result: TableResult) -> list[tuple[str, str]]:
+    """Methods without a result and why, each reason once."""
+    labels = dict(result.methods)
+    found: dict[tuple[str, str], None] = {}
+    for each in result.absent:
+        found[labels.get(each.method, each.method), each.reason] = None
+    return list(found)

@@ -1,0 +1,204 @@
+"""Results of a table's cells as they are stored, and a table as a pure function of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets.whole_file import whole_file
+
+Metrics = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One method on one measurement.
+
+    Attributes:
+        key: hash of everything that the result depends on.
+        case: id of the case.
+        subject: of the case.
+        group: what cases are shown apart by, such as fastMRI's acquisition; "" for none.
+        operator: name of the measurement within the table.
+        method: name of the method.
+        metrics: by convention (``primary``, ``paper``) and name.
+        seconds: of the method alone.
+        peak_rss_mb: most memory of the process while the method ran.
+        weights: hash of each network that took part.
+        measurement_sha256: of the data that the method saw.
+        truth_sha256: of what it was compared with.
+        size: (z, y, x) voxels that were scored.
+        true_acceleration: MR.
+        seed: of the method's randomness.
+        device: in words.
+        versions: of what was run.
+        picture: name of the ``.npz`` beside it, or None.
+    """
+
+    key: str
+    case: str
+    subject: str
+    group: str
+    operator: str
+    method: str
+    metrics: dict[str, Metrics]
+    seconds: float
+    peak_rss_mb: float
+    weights: dict[str, str] | None
+    measurement_sha256: str
+    truth_sha256: str
+    size: tuple[int, int, int]
+    true_acceleration: float | None
+    seed: int
+    device: str
+    versions: dict[str, str]
+    picture: str | None = None
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A cell without a result: which, and why in one line."""
+
+    case: str
+    operator: str
+    method: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a method's network was trained with: rows of (method, recipe, steps, device, seconds, subjects, hash)."""
+
+    method: str
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TableResult:
+    """Everything that a table, a page or a comparison is made of.
+
+    Attributes:
+        table: its name.
+        title: with the data set; says where this is not the paper's.
+        modality: of all cases.
+        operators, methods: in the table's order, methods with their labels.
+        cells: results.
+        absent: cells without one.
+        budgets: of the trained networks.
+        data_sha256: hash of all cases' contents.
+    """
+
+    table: str
+    title: str
+    modality: str
+    operators: tuple[str, ...]
+    methods: tuple[tuple[str, str], ...]
+    cells: tuple[CellResult, ...]
+    absent: tuple[Absent, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    data_sha256: str = ""
+
+    def values(self, method: str, metric: str, convention: str = "primary", operator: str | None = None) -> list[float]:
+        """A metric of a method over all cases that have it, in the order of the cases' ids."""
+        found = sorted(self._of(method, operator), key=lambda cell: (cell.case, cell.operator))
+        return [value for cell in found if (value := cell.metrics[convention].get(metric)) is not None]
+
+    def paired(self, one: str, other: str, metric: str, convention: str = "primary") -> list[tuple[float, float]]:
+        """A metric of two methods on the measurements that both have."""
+        others = {(cell.case, cell.operator): cell for cell in self._of(other, None)}
+        pairs = []
+        for cell in sorted(self._of(one, None), key=lambda cell: (cell.case, cell.operator)):
+            match = others.get((cell.case, cell.operator))
+            values = [each.metrics[convention].get(metric) for each in (cell, match) if each is not None]
+            if len(values) == 2 and values[0] is not None and values[1] is not None:
+                pairs.append((values[0], values[1]))
+        return pairs
+
+    def _of(self, method: str, operator: str | None) -> list[CellResult]:
+        return [cell for cell in self.cells if cell.method == method and operator in (None, cell.operator)]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of cells, ``cells/<key>.json`` and ``.npz``, and of tables, ``<table>.json``.
+
+    Every file appears in one step, the picture before the result that names it.
+    """
+
+    folder: Path
+
+    def cell(self, key: str) -> CellResult | None:
+        """The result of a key; None if it is not there or damaged."""
+        try:
+            content = json.loads(self._path(key).read_text(encoding="utf-8"))
+            return _cell(content)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def put(self, cell: CellResult, pictures: dict[str, np.ndarray]) -> None:
+        """Keep a result with its pictures."""
+        self._path(cell.key).parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(self._path(cell.key).with_suffix(".npz")) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, **pictures)  # type: ignore[arg-type]
+        with whole_file(self._path(cell.key)) as temporary:
+            temporary.write_text(json.dumps(asdict(cell), sort_keys=True), encoding="utf-8")
+
+    def pictures(self, cell: CellResult) -> dict[str, np.ndarray]:
+        """The pictures of a result; empty if they are gone."""
+        try:
+            with np.load(self._path(cell.key).with_suffix(".npz"), allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except (OSError, ValueError):
+            return {}
+
+    def put_table(self, result: TableResult) -> None:
+        """Keep a table: its cells by key, everything else as it is."""
+        content = asdict(result) | {"cells": [cell.key for cell in result.cells]}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(self.folder / f"{result.table}.json") as temporary:
+            temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+    def table(self, name: str) -> TableResult:
+        """A table as it was last run.
+
+        Raises:
+            ValueError: it was not run here, or the file is damaged.
+        """
+        path = self.folder / f"{name}.json"
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            cells = [cell for key in content["cells"] if (cell := self.cell(key)) is not None]
+            return TableResult(
+                table=content["table"],
+                title=content["title"],
+                modality=content["modality"],
+                operators=tuple(content["operators"]),
+                methods=tuple((method, label) for method, label in content["methods"]),
+                cells=tuple(cells),
+                absent=tuple(Absent(**each) for each in content["absent"]),
+                budgets=tuple(Budget(**each) for each in content["budgets"]),
+                data_sha256=content["data_sha256"],
+            )
+        except FileNotFoundError:
+            raise ValueError(f"{self.folder}: {name} was not run here; 'benchmarks run {name}' does") from None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path}: damaged: {error}") from error
+
+    def _path(self, key: str) -> Path:
+        return self.folder / "cells" / f"{key}.json"
+
+
+def _cell(content: dict[str, Any]) -> CellResult:
+    z, y, x = content["size"]
+    return CellResult(**(content | {"size": (int(z), int(y), int(x))}))
+
+
+def methods_with_results(result: TableResult) -> Sequence[tuple[str, str]]:
+    """The columns that have at least one result, in the table's order."""
+    present = {cell.method for cell in result.cells}
+    return [(method, label) for method, label in result.methods if method in present]
