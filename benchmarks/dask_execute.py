@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.cells import Done, Job, run_job
 from recon.errors import InputError
 
+TIMEOUT = "10s"
 RETRIES = 3
 """A job whose worker is killed is given to another so many times."""
 
@@ -23,7 +24,7 @@ def dask_executor(address: str) -> Callable[[Sequence[Job], Callable[[Job, list[
     except ImportError:
         raise InputError("--scheduler: Dask is not installed; pip install 'meddiffusion-recon[dask]'") from None
     try:
-        client: Any = Client(address, timeout="10s")
+        client: Any = Client(address, timeout=TIMEOUT)
     except (OSError, ValueError, TimeoutError) as error:
         raise InputError(f"--scheduler {address}: no scheduler answers there ({error})") from error
 

@@ -197,6 +197,48 @@ def test_processes_give_the_same_figures(tmp_path):
     assert figures[0] == pytest.approx(figures[1])
 
 
+@pytest.fixture
+def cluster():
+    """A Dask scheduler with two worker processes on this machine."""
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+    ) as local:
+        yield local
+
+
+def test_a_killed_dask_worker_loses_nothing(tmp_path, cluster):
+    from benchmarks.dask_execute import dask_executor
+
+    execute, killed = dask_executor(cluster.scheduler_address), []
+
+    def watched(jobs, on_done):
+        def kill_one(job, done):
+            on_done(job, done)
+            if not killed:
+                killed.append(next(iter(cluster.workers.values())).pid)
+                os.kill(killed[0], signal.SIGKILL)
+
+        execute(jobs, kill_one)
+
+    result = run_table(request(tmp_path / "dask"), watched, lambda line: None)
+    here = run_table(request(tmp_path / "here"), report=lambda line: None)
+    assert killed
+    assert [cell.key for cell in result.cells] == [cell.key for cell in here.cells]
+    assert [cell.metrics["primary"]["psnr"] for cell in result.cells] == pytest.approx(
+        [cell.metrics["primary"]["psnr"] for cell in here.cells]
+    )
+
+
+def test_a_scheduler_that_is_not_there_is_said(monkeypatch):
+    from benchmarks import dask_execute
+
+    monkeypatch.setattr(dask_execute, "TIMEOUT", "1s")
+    with pytest.raises(InputError, match="no scheduler answers there"):
+        dask_execute.dask_executor("tcp://127.0.0.1:9")
+
+
 def test_mr_files_are_measured_with_the_tables_mask(tmp_path):
     case = open_dataset("sample", None).cases()
     brain = next(each for each in case if each.modality == "MR")
