@@ -78,6 +78,7 @@ def _method_table(
 ) -> None:
     from benchmarks.execute import default_jobs, run_jobs
     from benchmarks.render import documents, text
+    from benchmarks.render.files import write_all
     from benchmarks.runner import Request, Source, run_table
     from benchmarks.table_spec import load_table_spec
     from recon.errors import input_errors
@@ -100,7 +101,7 @@ def _method_table(
             run_jobs(todo, processes, on_done)
 
     result = run_table(request, execute, lambda line: click.echo(line, err=True))
-    written = documents.write_all(result, out)
+    written = write_all(result, out)
     click.echo(documents.by_case(result) if as_json else text.table(result))
     click.echo(f"written: {', '.join(click.format_filename(path) for path in written)}", err=True)
 

@@ -6,12 +6,10 @@ import csv
 import io
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 from benchmarks.published import published
 from benchmarks.render.grid import CONVENTIONS, Grid, grids, reasons
 from benchmarks.results import TableResult
-from datasets.whole_file import whole_file
 
 
 def markdown(result: TableResult) -> str:
@@ -77,15 +75,3 @@ def comma_separated(result: TableResult) -> str:
 def by_case(result: TableResult) -> str:
     """Everything that is known of every cell, JSON."""
     return json.dumps(asdict(result), indent=1) + "\n"
-
-
-def write_all(result: TableResult, folder: Path) -> list[Path]:
-    """Write every form beside the results, each in one step; returns the files."""
-    forms = {".md": markdown, ".tex": latex, ".csv": comma_separated, "-cases.json": by_case}
-    written = []
-    for suffix, form in forms.items():
-        path = folder / f"{result.table}{suffix}"
-        with whole_file(path) as temporary:
-            temporary.write_text(form(result), encoding="utf-8")
-        written.append(path)
-    return written

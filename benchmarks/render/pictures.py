@@ -1,0 +1,101 @@
+"""The methods side by side on one slice, with error maps and a zoom, in the manner of the paper's Figures 10 and 11."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.results import CellResult, Store, TableResult, methods_with_results
+from recon.report import figures
+
+_ZOOM = 3
+_ZOOM_SHARE = 4
+"""The zoom shows a quarter of each axis, three times as large."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One column of a montage: PNG data URIs; the truth has no error map."""
+
+    label: str
+    caption: str
+    image: str
+    zoom: str
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Montage:
+    """One slice of one case under one operator.
+
+    Attributes:
+        heading: case and operator.
+        panels: truth first, then the methods.
+        error_top: what the error maps' ends stand for.
+        unit: of it.
+    """
+
+    heading: str
+    panels: tuple[Panel, ...]
+    error_top: float
+    unit: str
+
+
+def montages(result: TableResult, store: Store) -> list[Montage]:
+    """The first case of every operator."""
+    found = []
+    for operator in result.operators:
+        cells = [cell for cell in result.cells if cell.operator == operator]
+        if cells:
+            case = min(cell.case for cell in cells)
+            made = _montage(result, store, [cell for cell in cells if cell.case == case], f"{case}, {operator}")
+            found += [made] if made else []
+    return found
+
+
+def _montage(result: TableResult, store: Store, cells: list[CellResult], heading: str) -> Montage | None:
+    pictures = {cell.method: store.pictures(cell) for cell in cells}
+    usable = {cell.method: cell for cell in cells if {"image", "truth"} <= set(pictures[cell.method])}
+    if not usable:
+        return None
+    truth = _upright(next(pictures[method]["truth"] for method in usable))
+    low, high = (-1000.0, 1000.0) if result.modality == "CT" else (0.0, float(np.percentile(truth, 99.8)) or 1.0)
+    images = {method: _upright(pictures[method]["image"]) for method in usable}
+    # One scale for all, by the middle method: the direct one's errors would leave the others' maps black.
+    errors = [float(np.percentile(abs(image - truth), 98)) for image in images.values()]
+    top = figures.nice_above(float(np.median(errors)))
+    region = _detailed_region(truth)
+    panels = [Panel("Truth", "", *_grey(truth, region, low, high), None)]
+    for method, label in methods_with_results(result):
+        if method in usable:
+            figure = usable[method].metrics["primary"]
+            caption = f"{figure['psnr']:.2f} dB, {figure['ssim']:.4f}" if figure["psnr"] and figure["ssim"] else ""
+            error = figures.ERRORS[figures.to_bytes(images[method] - truth, -top, top)]
+            panels.append(Panel(label, caption, *_grey(images[method], region, low, high), figures.png(error)))
+    return Montage(heading, tuple(panels), top, "HU" if result.modality == "CT" else "of the maximum")
+
+
+def _upright(picture: np.ndarray) -> np.ndarray:
+    """Anterior up, as radiologists look at axial slices; float32."""
+    return picture[::-1].astype(np.float32)
+
+
+def _grey(image: np.ndarray, region: tuple[slice, slice], low: float, high: float) -> tuple[str, str]:
+    """The image and its zoom."""
+    pixels = figures.to_bytes(image, low, high)
+    zoom = pixels[region].repeat(_ZOOM, axis=0).repeat(_ZOOM, axis=1)
+    return figures.png(pixels), figures.png(zoom)
+
+
+def _detailed_region(truth: np.ndarray) -> tuple[slice, slice]:
+    """Where the truth varies most: the window with the largest summed gradient, out of a grid of windows."""
+    gradient = sum(abs(each) for each in np.gradient(truth))
+    assert isinstance(gradient, np.ndarray)
+    size = tuple(max(1, edge // _ZOOM_SHARE) for edge in truth.shape)
+    sums = gradient.cumsum(0).cumsum(1)
+    padded = np.pad(sums, ((1, 0), (1, 0)))
+    window = padded[size[0] :, size[1] :] - padded[: -size[0], size[1] :]
+    window = window - padded[size[0] :, : -size[1]] + padded[: -size[0], : -size[1]]
+    row, column = np.unravel_index(int(window.argmax()), window.shape)
+    return slice(int(row), int(row) + size[0]), slice(int(column), int(column) + size[1])
