@@ -31,14 +31,16 @@ Map = Callable[[Tensor], Tensor]
 
 
 def descending_times(total: int, steps: int) -> list[int]:
-    """Every ``total // steps``-th step down to 0, as DDS takes them.
+    """Evenly spread steps, descending to 0; every ``total // steps``-th where that divides, as DDS takes them.
+
+    Where it does not, the highest is still near ``total``, since the loop starts there from noise alone.
 
     Raises:
         ValueError: fewer than one step or more than there are.
     """
     if not 1 <= steps <= total:
         raise ValueError(f"{steps} steps of {total}; 1 to {total} are possible")
-    return list(range(0, total, total // steps))[:steps][::-1]
+    return [number * total // steps for number in reversed(range(steps))]
 
 
 def sample(
