@@ -42,14 +42,17 @@ from recon.volume import Modality, Volume
 
 @dataclass(frozen=True)
 class Job:
-    """One measurement of one case, with all methods that are still to be run on it.
+    """One cell to compute.
+
+    The measurement is simulated anew for each, which costs little beside a method, so that every method is told of,
+    kept and run in parallel by itself.
 
     Attributes:
         case: with its file.
         modality: of it.
         operator: how it is measured.
-        methods: each with its key.
-        direct: name of the direct method, for pictures.
+        method: what is run.
+        key: of the cell.
         store: folder of results.
         device: where to compute.
     """
@@ -57,18 +60,10 @@ class Job:
     case: Case
     modality: Modality
     operator: OperatorSpec
-    methods: tuple[tuple[MethodSpec, str], ...]
-    direct: str
+    method: MethodSpec
+    key: str
     store: Path
     device: str = "cpu"
-
-
-@dataclass(frozen=True)
-class Done:
-    """What became of one method of a job: a result in the store, or a reason."""
-
-    method: str
-    reason: str = ""
 
 
 def cell_key(case: Case, modality: Modality, operator: OperatorSpec, method: MethodSpec) -> str:
@@ -119,21 +114,19 @@ def method_weights(modality: Modality, method: MethodSpec) -> Path | None:
     return None if kind is None else weights_path(kind, method.settings.get("weights", ""), modality)
 
 
-def run_job(job: Job) -> list[Done]:
-    """Measure once, then run every method on it; each result is stored as soon as it is there."""
+def run_job(job: Job) -> str:
+    """Measure, run the method, keep the result.
+
+    Returns:
+        Nothing, or in one line why there is no result.
+    """
     try:
         measurement, grid, truth = measure(job)
-    except InputError as error:
-        return [Done(method.method, str(error)) for method, _ in job.methods]
-    paper = paper_truth(truth, case_sha256(job.case), Cache(job.store / "full-view"))
-    done = []
-    for method, key in job.methods:
-        try:
-            _run_method(job, method, key, (measurement, grid, truth, paper))
-            done.append(Done(method.method))
-        except (InputError, RunError) as error:
-            done.append(Done(method.method, " ".join(str(error).split())))
-    return done
+        paper = paper_truth(truth, case_sha256(job.case), Cache(job.store / "full-view"))
+        _run_method(job, measurement, grid, (truth, paper))
+    except (InputError, RunError) as error:
+        return " ".join(str(error).split())
+    return ""
 
 
 def measure(job: Job) -> tuple[Measurement, Volume, Volume]:
@@ -155,14 +148,16 @@ def measure(job: Job) -> tuple[Measurement, Volume, Volume]:
     return found.measurement, found.grid, found.truth
 
 
-def _run_method(job: Job, method: MethodSpec, key: str, scan: tuple[Measurement, Volume, Volume, Volume]) -> None:
-    measurement, grid, truth, paper = scan
+def _run_method(job: Job, measurement: Measurement, grid: Volume, truths: tuple[Volume, Volume]) -> None:
+    """Only the measurement goes into the method; the truths, in both conventions, score what comes out."""
+    truth, paper = truths
+    method = job.method
     seed = seed_of(job.case.id)
     with peak_memory() as peak:
         outcome = reconstruct(measurement, grid, method.method, truth=truth, settings=method.settings, seed=seed)
     z, y, x = truth.data.shape
     cell = CellResult(
-        key=key,
+        key=job.key,
         case=job.case.id,
         subject=job.case.subject,
         group=job.case.details.get("acquisition", ""),
@@ -179,15 +174,15 @@ def _run_method(job: Job, method: MethodSpec, key: str, scan: tuple[Measurement,
         seed=seed,
         device=describe_device(measurement.y.device),
         versions={name: value for name, value in provenance.versions().items() if value},
-        picture=f"{key}.npz",
+        picture=f"{job.key}.npz",
     )
     Store(job.store).put(cell, _pictures(outcome, truth))
 
 
 def _pictures(outcome: Outcome, truth: Volume) -> dict[str, np.ndarray]:
-    """The middle slice of image, truth and direct reconstruction, (y, x) float16."""
+    """The middle slice of image and truth, (y, x) float16."""
     middle = len(truth.data) // 2
-    volumes = {"image": outcome.result, "truth": truth, "direct": outcome.baseline}
+    volumes = {"image": outcome.result, "truth": truth}
     top = float(truth.data.max()) if truth.modality == "MR" else 1.0
     return {name: (volume.data[middle] / top).numpy().astype(np.float16) for name, volume in volumes.items()}
 

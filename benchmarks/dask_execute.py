@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from benchmarks.cells import Done, Job, run_job
+from benchmarks.cells import Job, run_job
+from benchmarks.execute import OnDone
 from recon.errors import InputError
 
 TIMEOUT = "10s"
@@ -13,7 +14,7 @@ RETRIES = 3
 """A job whose worker is killed is given to another so many times."""
 
 
-def dask_executor(address: str) -> Callable[[Sequence[Job], Callable[[Job, list[Done]], None]], None]:
+def dask_executor(address: str) -> Callable[[Sequence[Job], OnDone], None]:
     """An executor for :func:`benchmarks.runner.run_table`.
 
     Raises:
@@ -28,7 +29,7 @@ def dask_executor(address: str) -> Callable[[Sequence[Job], Callable[[Job, list[
     except (OSError, ValueError, TimeoutError) as error:
         raise InputError(f"--scheduler {address}: no scheduler answers there ({error})") from error
 
-    def execute(jobs: Sequence[Job], on_done: Callable[[Job, list[Done]], None]) -> None:
+    def execute(jobs: Sequence[Job], on_done: OnDone) -> None:
         futures = {client.submit(run_job, job, retries=RETRIES, pure=False): job for job in jobs}
         for future in as_completed(list(futures)):
             on_done(futures[future], future.result())

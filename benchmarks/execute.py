@@ -10,10 +10,11 @@ from multiprocessing import get_context
 
 import psutil
 
-from benchmarks.cells import Done, Job, run_job
+from benchmarks.cells import Job, run_job
 from recon.errors import RunError
 
-OnDone = Callable[[Job, list[Done]], None]
+OnDone = Callable[[Job, str], None]
+"""Called with a job and why it has no result, if it has none."""
 
 JOB_BYTES = 4 * 2**30
 """What one job is reckoned to need: a volume of 256 x 256 x 200 with its projector and a network."""
@@ -41,15 +42,15 @@ def run_jobs(jobs: Sequence[Job], processes: int, on_done: OnDone) -> None:
             on_done(job, run_job(job))
         return
     try:
-        for job, done in _in_pool(jobs, processes):
-            on_done(job, done)
+        for job, reason in _in_pool(jobs, processes):
+            on_done(job, reason)
     except BrokenProcessPool as error:
         raise RunError(
             "a process was killed, perhaps for memory; what was finished is kept: run it again with fewer --jobs"
         ) from error
 
 
-def _in_pool(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, list[Done]]]:
+def _in_pool(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, str]]:
     cores = os.cpu_count() or 1
     # Fresh processes: a fork would share torch's threads and locks with this one.
     pool = ProcessPoolExecutor(processes, get_context("spawn"), _limit_threads, (max(1, cores // processes),))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cells import Done, Job, case_sha256, cell_key, method_weights
-from benchmarks.execute import run_jobs
+from benchmarks.cells import Job, case_sha256, cell_key, method_weights
+from benchmarks.execute import OnDone, run_jobs
 from benchmarks.results import Absent, Budget, CellResult, Store, TableResult
 from benchmarks.table_spec import MethodSpec, TableSpec
 from datasets import open_dataset
@@ -18,7 +19,7 @@ from datasets.case import Case
 from priors.weights import read_card
 from recon.errors import InputError, input_errors
 
-Execute = Callable[[Sequence[Job], Callable[[Job, list[Done]], None]], None]
+Execute = Callable[[Sequence[Job], OnDone], None]
 Report = Callable[[str], None]
 
 PAPER_DATASETS = {"kits19": "KiTS19", "fastmri-knee": "fastMRI knee"}
@@ -76,17 +77,17 @@ def run_table(request: Request, execute: Execute | None = None, report: Report =
     keys = _keys(request, cases, columns)
     store, reasons = Store(request.store), list(absent)
     jobs = _missing(request, cases, columns, keys, store)
-    count = sum(len(job.methods) for job in jobs)
-    report(f"{len(keys) - count} of {len(keys)} cells are there, {count} to compute")
-    finished = 0
+    report(f"{len(keys) - len(jobs)} of {len(keys)} cells are there, {len(jobs)} to compute")
+    finished, started = 0, time.monotonic()
 
-    def on_done(job: Job, done: list[Done]) -> None:
+    def on_done(job: Job, reason: str) -> None:
         nonlocal finished
-        finished += len(done)
-        for each in done:
-            if each.reason:
-                reasons.append(Absent(job.case.id, job.operator.name, each.method, each.reason))
-        report(f"{finished} of {count}: {job.case.id}, {job.operator.name}: {_in_words(done)}")
+        finished += 1
+        if reason:
+            reasons.append(Absent(job.case.id, job.operator.name, job.method.method, reason))
+        left = (time.monotonic() - started) / finished * (len(jobs) - finished)
+        place = f"{job.case.id}, {job.operator.name}, {job.method.method}"
+        report(f"{finished} of {len(jobs)}, {left:.0f} s left: {place}{': ' + reason if reason else ''}")
 
     (execute or _here)(jobs, on_done)
     cells = [cell for key in keys.values() if (cell := store.cell(key)) is not None]
@@ -106,7 +107,7 @@ def run_table(request: Request, execute: Execute | None = None, report: Report =
     return result
 
 
-def _here(jobs: Sequence[Job], on_done: Callable[[Job, list[Done]], None]) -> None:
+def _here(jobs: Sequence[Job], on_done: OnDone) -> None:
     run_jobs(jobs, 1, on_done)
 
 
@@ -203,15 +204,14 @@ def _missing(
     keys: dict[tuple[str, str, str], str],
     store: Store,
 ) -> list[Job]:
-    """One job for each measurement that has a cell to compute."""
+    """One job for each cell that is not in the store."""
     jobs = []
     for case in cases:
         for operator in request.spec.operators:
-            named = [(method, keys[case.id, operator.name, method.method]) for method in columns]
-            todo = tuple((method, key) for method, key in named if store.cell(key) is None)
-            if todo:
-                modality, direct = request.spec.modality, request.spec.direct
-                jobs.append(Job(case, modality, operator, todo, direct, request.store, request.device))
+            for method in columns:
+                key = keys[case.id, operator.name, method.method]
+                if store.cell(key) is None:
+                    jobs.append(Job(case, request.spec.modality, operator, method, key, request.store, request.device))
     return jobs
 
 
@@ -249,7 +249,3 @@ def _budgets(request: Request, columns: Sequence[MethodSpec]) -> list[Budget]:
         }
         budgets.append(Budget(method.method, facts))
     return budgets
-
-
-def _in_words(done: Sequence[Done]) -> str:
-    return ", ".join(f"{each.method} ({each.reason})" if each.reason else each.method for each in done)

@@ -65,7 +65,6 @@ class TableSpec(_Section):
         modality: of all cases.
         paper_dataset: the data set that the paper's figures are of.
         operators: rows.
-        direct: the direct method, shown in pictures.
         methods: columns.
     """
 
@@ -73,7 +72,6 @@ class TableSpec(_Section):
     modality: Literal["CT", "MR"]
     paper_dataset: str
     operators: tuple[OperatorSpec, ...] = Field(min_length=1)
-    direct: str
     methods: tuple[MethodSpec, ...] = Field(min_length=1)
 
 

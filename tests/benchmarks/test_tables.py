@@ -44,7 +44,6 @@ SPEC = TableSpec(
     modality="CT",
     paper_dataset="kits19",
     operators=(OperatorSpec(name="40 views", geometry="paper40"),),
-    direct="fbp",
     methods=tuple(MethodSpec(method=name, label=name.upper()) for name in ("fbp", "sirt", "fbpconv", "fbpconv+dc")),
 )
 
@@ -72,7 +71,6 @@ def test_shipped_tables_are_valid_and_their_methods_exist(name):
     spec = load_table_spec(name)
     for method in spec.methods:
         get_method(spec.modality, method.method)
-    assert spec.direct in [method.method for method in spec.methods]
 
 
 def test_a_table_is_computed_once_and_put_together_from_the_store(tmp_path, monkeypatch):
@@ -243,7 +241,7 @@ def test_mr_files_are_measured_with_the_tables_mask(tmp_path):
     case = open_dataset("sample", None).cases()
     brain = next(each for each in case if each.modality == "MR")
     operator = OperatorSpec(name="gauss1d 8x", mask="gauss1d", accel=8)
-    job = cells.Job(brain, "MR", operator, (), "zero-filled", tmp_path)
+    job = cells.Job(brain, "MR", operator, MethodSpec(method="tv", label=""), "key", tmp_path)
     one, again = measure(job)[0], measure(job)[0]
     assert torch.equal(one.y, again.y)
     assert one.protocol.true_acceleration == pytest.approx(8, rel=0.05)
@@ -454,7 +452,7 @@ def test_mistakes_are_one_line_with_exit_code_2(tmp_path, arguments, line):
 
 def test_a_wrong_table_file_names_the_key(tmp_path):
     file = tmp_path / "mine.yaml"
-    file.write_text("title: x\nmodality: CT\npaper_dataset: kits19\ndirect: fbp\noperators: [{name: a}]\nmethods: []\n")
+    file.write_text("title: x\nmodality: CT\npaper_dataset: kits19\noperators: [{name: a}]\nmethods: []\n")
     code, _, err = invoke("run", file, "--out", tmp_path / "out")
     assert code == 2
     assert "operators.0: Value error, either geometry (CT) or mask (MR) is wanted" in err
@@ -463,7 +461,7 @@ def test_a_wrong_table_file_names_the_key(tmp_path):
 def test_a_table_of_ones_own(tmp_path):
     file = tmp_path / "noisy.yaml"
     file.write_text(
-        "title: noisy CT\nmodality: CT\npaper_dataset: kits19\ndirect: fbp\n"
+        "title: noisy CT\nmodality: CT\npaper_dataset: kits19\n"
         "operators: [{name: 1e5 photons, geometry: paper40, photons: 1.0e+5}]\n"
         "methods: [{method: fbp, label: FBP}, {method: sirt, label: SIRT, settings: {iterations: '5'}}]\n"
     )
