@@ -35,15 +35,21 @@ class DDSOptions(NetworkOptions):
     rho: float = field(default=0.0257, metadata={"help": "3d: weight of the splitting over ‖A*A‖"})
     lam: float = field(default=1.0e-4, metadata={"help": "3d: weight of the total variation along z over ‖A*A‖"})
     circular: bool = field(default=False, metadata={"help": "3d: the last slice borders the first, as released"})
-    gamma: float = field(default=389.0, metadata={"help": "2d, noisy data: weight of the data, for ‖A*A‖ = 1"})
+    gamma: float | None = field(
+        default=None, metadata={"help": "2d, noisy data: weight of the data over ‖A*A‖; auto: 389 for CT, 1 for MR"}
+    )
 
     def __post_init__(self) -> None:
         if self.mode not in ("2d", "3d"):
             raise ValueError(f"mode must be 2d or 3d, not {self.mode}")
         if not 0 <= self.eta <= 1 or self.steps < 1 or self.iterations < 1:
             raise ValueError("eta must be 0 to 1, steps and iterations 1 or more")
-        if min(self.rho, self.lam, self.gamma) <= 0:
+        if min(self.rho, self.lam, self.gamma or 1.0) <= 0:
             raise ValueError("rho, lam and gamma must be positive")
+
+
+_RELEASED_GAMMA: dict[Modality, float] = {"CT": 389.0, "MR": 1.0}
+"""The released code's gamma of 1 in units where ‖A*A‖ = 1: its rotate-and-sum projector has 389, its MR encoding 1."""
 
 
 def run_dds(measurement: Measurement, options: DDSOptions, context: RunContext, modality: Modality) -> Reconstruction:
@@ -56,7 +62,8 @@ def run_dds(measurement: Measurement, options: DDSOptions, context: RunContext, 
             problem.normal, problem.adjoint_data, options.rho, options.lam, options.iterations, options.circular
         )
     elif problem.sigma > 0:
-        step = dds.proximal_step(problem.normal, problem.adjoint_data, options.gamma, options.iterations, axes=3)
+        gamma = options.gamma or _RELEASED_GAMMA[modality]
+        step = dds.proximal_step(problem.normal, problem.adjoint_data, gamma, options.iterations, axes=3)
     else:
         step = dds.least_squares_step(problem.normal, problem.adjoint_data, options.iterations, axes=3)
     return _decomposed(prior, problem, step, options.steps, options.eta, context)

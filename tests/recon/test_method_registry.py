@@ -83,7 +83,7 @@ def test_listing_imports_no_method() -> None:
     ("modality", "name", "message"),
     [
         ("CT", "fpb", "--method fpb: no such CT method; did you mean fbp?"),
-        ("CT", "zero-filled", "no such CT method; there are cgls, fbp, fbpconv, meddiffusion"),
+        ("CT", "zero-filled", "no such CT method; there are cgls, ddnm, dds"),
         ("MR", "l1-wavelets", "did you mean l1-wavelet?"),
         ("MR", "l1_wavelet", "did you mean l1-wavelet?"),
         ("MR", "", "no such MR method; there are cg-sense"),
