@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -183,9 +184,17 @@ class DOLCEOptions(NetworkOptions):
     steps: int = field(default=40, metadata={"help": "evaluations of the network; a divisor of its steps"})
     samples: int = field(default=1, metadata={"help": "volumes sampled and averaged; more than one also give a std"})
     lam: float = field(default=2.5, metadata={"help": "pull of the diffusion in the data step, over ‖A*A‖"})
-    iterations: int = field(default=30, metadata={"help": "conjugate gradient iterations of the data step"})
+    iterations: int = field(default=30, metadata={"help": "iterations of the data step"})
+    data_step: str = field(
+        default="cg", metadata={"help": "cg: as the released scripts; apgm: accelerated gradients on noised data"}
+    )
+    rate: float = field(default=0.5, metadata={"help": "apgm: step of the gradients, times ‖A*A‖"})
 
     def __post_init__(self) -> None:
+        if self.data_step not in ("cg", "apgm"):
+            raise ValueError(f"data-step must be cg or apgm, not {self.data_step}")
+        if not 0 < self.rate <= 1:
+            raise ValueError("rate must be above 0, at most 1")
         if self.steps < 1 or self.samples < 1 or self.iterations < 1 or self.lam <= 0:
             raise ValueError("steps, samples and iterations must be 1 or more, lam positive")
 
@@ -227,7 +236,7 @@ def _dolce_sample(
     noise = drawn_noise(context)
     with input_errors("--set"):
         times = dolce.respaced_times(diffusion.timesteps, options.steps)
-    step = dolce.conjugate_gradient_step(problem.normal, problem.adjoint_data, options.lam, options.iterations, axes=3)
+    step = _dolce_step(problem, diffusion, times, options, noise)
     return dolce.sample(
         lambda x, t: prior.estimate(x, t, condition),
         noise(problem.adjoint_data),
@@ -238,3 +247,19 @@ def _dolce_sample(
         limits=prior.limits,
         on_step=lambda done, total: context.progress(number * total + done, options.samples * total, 0.0),
     )
+
+
+def _dolce_step(
+    problem: ImageProblem, diffusion: GaussianDiffusion, times: list[int], options: DOLCEOptions, noise: dolce.Noise
+) -> dolce.DataStep:
+    if options.data_step == "cg":
+        return dolce.conjugate_gradient_step(
+            problem.normal, problem.adjoint_data, options.lam, options.iterations, axes=3
+        )
+
+    def noised(number: int) -> Tensor:
+        """The data as an image of this step would be noised."""
+        kept = diffusion.alpha_bar(times[-1 - number])
+        return math.sqrt(kept) * problem.adjoint_data + math.sqrt(1 - kept) * problem.adjoint_noise(noise)
+
+    return dolce.accelerated_gradient_step(problem.normal, noised, len(times), options.rate, options.iterations)

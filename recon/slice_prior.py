@@ -104,12 +104,14 @@ class ImageProblem:
         adjoint_data: A*y, (z, C, y, x).
         sigma: standard deviation of the data's noise in the same scale; 0 without noise.
         finish: from u to the image in the operator's unit, (z, y, x).
+        adjoint_noise: A*n of standard normal noise n that the given function draws for data.
     """
 
     normal: Map
     adjoint_data: Tensor
     sigma: float
     finish: Map
+    adjoint_noise: Callable[[Map], Tensor]
 
 
 def image_problem(measurement: Measurement, modality: Modality, channels: int) -> ImageProblem:
@@ -133,6 +135,7 @@ def _ct_problem(measurement: Measurement) -> ImageProblem:
         data,
         sigma,
         lambda u: (u[:, 0] * ATTENUATION_UNIT).clamp_min(0),
+        lambda noise: projector.adjoint(noise(measurement.y))[:, None] / math.sqrt(square),
     )
 
 
@@ -147,6 +150,7 @@ def _mr_problem(measurement: Measurement, channels: int) -> ImageProblem:
             _as_channels(direct) / (scale * square),
             sigma,
             lambda u: _as_complex(u) * scale,
+            lambda noise: _as_channels(encoding.adjoint(noise(measurement.y))) / math.sqrt(square),
         )
     phase = with_calibration_phase(measurement, torch.ones_like(direct.real))
     return ImageProblem(
@@ -154,6 +158,7 @@ def _mr_problem(measurement: Measurement, channels: int) -> ImageProblem:
         (direct * phase.conj()).real[:, None] / (scale * square),
         sigma,
         lambda u: u[:, 0] * phase * scale,
+        lambda noise: (encoding.adjoint(noise(measurement.y)) * phase.conj()).real[:, None] / math.sqrt(square),
     )
 
 
@@ -172,7 +177,7 @@ def _as_complex(channels: Tensor) -> Tensor:
 
 def drawn_noise(context: RunContext) -> Map:
     """Standard normal noise from the run's generator, drawn on the CPU, so that every device gets the same."""
-    return lambda like: torch.randn(like.shape, generator=context.generator).to(like.device)
+    return lambda like: torch.randn(like.shape, dtype=like.dtype, generator=context.generator).to(like.device)
 
 
 def told_progress(context: RunContext) -> Callable[[int, int], None]:

@@ -184,3 +184,27 @@ def test_dolce_refuses_another_geometry(weights):
     other = simulate_ct(volume("CT"), FanBeam(circular_angles(30), pitch=2.0))
     with pytest.raises(InputError, match="trained for 60 views, the scan has 30"):
         run("CT", "dolce", other, weights / "dolce-CT.safetensors")
+
+
+def test_dolce_takes_the_accelerated_step_too(weights):
+    """With the pull that grows from noisy to clean steps, and the data noised as an image would be."""
+    measurement, path = scan("CT"), weights / "dolce-CT.safetensors"
+    by_gradients = run("CT", "dolce", measurement, path, **{"data-step": "apgm"})
+    assert not torch.equal(by_gradients.mean, run("CT", "dolce", measurement, path).mean)
+    zero = run("CT", "dolce", measurement, path, **{"data-step": "apgm", "rate": "1e-6"})
+    assert residual(measurement, by_gradients.mean) < residual(measurement, zero.mean)
+
+
+@pytest.mark.parametrize(("modality", "channels"), [("CT", 1), ("MR", 1), ("MR", 2)])
+def test_the_datas_noise_comes_back_in_the_unit_of_the_problem(modality, channels):
+    """The covariance of A*n is A*A for white noise n of unit variance."""
+    problem = image_problem(scan(modality), modality, channels)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(problem.adjoint_data.shape, generator=torch.Generator().manual_seed(3))
+
+    def noise(like: torch.Tensor) -> torch.Tensor:
+        real = 2**0.5 if like.is_complex() else 1.0  # complex normal noise has half its variance in each part
+        return real * torch.randn(like.shape, dtype=like.dtype, generator=generator)
+
+    found = torch.stack([(problem.adjoint_noise(noise) * x).sum() for _ in range(300)]).square().mean()
+    assert float(found) == pytest.approx(float((x * problem.normal(x)).sum()), rel=0.25)
