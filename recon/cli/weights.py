@@ -107,6 +107,42 @@ def verify(name: str | None) -> None:
 
 
 @weights.command()
+@click.argument("name", metavar="NAME|FILE")
+def card(name: str) -> None:
+    """Print the model card of weights: what they are for, their data, training, validation, licence."""
+    from priors.model_card import model_card
+
+    with _explained():
+        click.echo("\n".join(model_card(path, label) for label, path in _chosen(name).items()), nl=False)
+
+
+@weights.command()
+@click.argument("name", metavar="NAME|FILE")
+@click.option("-o", "--out", type=PATH, required=True, help="The new file, ending in .safetensors.")
+@click.option("--half", is_flag=True, help="Store numbers in 16 bits, codebooks excepted: half the size.")
+@click.option("--note", default="", metavar="TEXT", help="For the model card.")
+@click.option("--licence", default="", metavar="TEXT", help="Under which the weights may be used.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+def export(name: str, out: Path, half: bool, note: str, licence: str, overwrite: bool) -> None:
+    """Write weights to a file of their own, to hand on."""
+    from priors.model_card import export as write
+
+    if out.suffix != ".safetensors":
+        raise click.UsageError(f"-o {out}: must end in .safetensors")
+    if out.exists() and not overwrite:
+        raise InputError(f"-o {out}: exists; --overwrite replaces it")
+    with _explained():
+        chosen = list(_chosen(name).values())
+        if len(chosen) != 1:
+            raise ValueError(f"{name} means {len(chosen)} files; name one, such as 'recon weights list' prints")
+        try:
+            written = write(chosen[0], out, half=half, note=note, licence=licence)
+        except OSError as error:
+            raise InputError(f"-o {out}: {error.strerror or error}") from error
+    _show({out: written}, as_json=False)
+
+
+@weights.command()
 @click.argument("name")
 @_OVERWRITE
 @_SET

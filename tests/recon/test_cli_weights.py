@@ -261,3 +261,23 @@ def test_fetch_leaves_what_is_there(filled: Path) -> None:
     assert (done.code, done.out) == (0, "")
     assert done.err == "official-8x: there already; --overwrite fetches it anew\n"
     assert listing(filled) == before
+
+
+def test_a_card_and_a_file_to_hand_on(filled: Path) -> None:
+    done = run_recon("weights", "card", "official-8x/biflownet")
+    assert done.code == 0
+    assert done.out.startswith("# official-8x/biflownet\n")
+    assert "Not a medical device" in done.out
+    done = run_recon("weights", "export", "official-8x/biflownet", "-o", "mine.safetensors", "--half", "--licence", "X")
+    assert done.code == 0
+    card = verify("mine.safetensors")
+    assert done.out == f"mine.safetensors  biflownet, sha256 {card.sha256[:12]}\n"
+    assert card.licence == "X"
+    assert "exists; --overwrite" in refused("export", "official-8x/biflownet", "-o", "mine.safetensors")
+    assert "2 files; name one" in refused("export", "official-8x", "-o", "two.safetensors")
+    assert "no weights file" in refused("export", "nothing", "-o", "two.safetensors")
+    assert not Path("two.safetensors").exists()
+
+
+def test_an_export_wants_a_file_of_that_kind(filled: Path) -> None:
+    assert "must end in .safetensors" in refused("export", "official-8x/biflownet", "-o", "mine.pt")
