@@ -162,7 +162,7 @@ def _run_method(job: Job, measurement: Measurement, grid: Volume, truths: tuple[
         subject=job.case.subject,
         group=job.case.details.get("acquisition", ""),
         operator=job.operator.name,
-        method=method.method,
+        method=method.column,
         metrics={"primary": outcome.metrics, "paper": paper_metrics(paper, outcome.result)},
         seconds=outcome.seconds,
         peak_rss_mb=peak[0],

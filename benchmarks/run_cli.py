@@ -126,7 +126,7 @@ def list_tables() -> None:
     for name in table_names():
         spec = load_table_spec(name)
         click.echo(f"{name}: {spec.title}; {', '.join(operator.name for operator in spec.operators)}")
-        click.echo("  " + ", ".join(method.method for method in spec.methods))
+        click.echo("  " + ", ".join(method.column for method in spec.methods))
 
 
 @click.command()

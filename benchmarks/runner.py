@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,20 +84,24 @@ def run_table(request: Request, execute: Execute | None = None, report: Report =
         nonlocal finished
         finished += 1
         if reason:
-            reasons.append(Absent(job.case.id, job.operator.name, job.method.method, reason))
+            reasons.append(Absent(job.case.id, job.operator.name, job.method.column, reason))
         left = (time.monotonic() - started) / finished * (len(jobs) - finished)
-        place = f"{job.case.id}, {job.operator.name}, {job.method.method}"
+        place = f"{job.case.id}, {job.operator.name}, {job.method.column}"
         report(f"{finished} of {len(jobs)}, {left:.0f} s left: {place}{': ' + reason if reason else ''}")
 
     (execute or _here)(jobs, on_done)
-    cells = [cell for key in keys.values() if (cell := store.cell(key)) is not None]
+    cells = [
+        replace(cell, method=column)  # another table may have the same cell under another name
+        for (_, _, column), key in keys.items()
+        if (cell := store.cell(key)) is not None
+    ]
     check_fair(cells)
     result = TableResult(
         table=request.table,
         title=title_of(request),
         modality=request.spec.modality,
         operators=tuple(operator.name for operator in request.spec.operators),
-        methods=tuple((method.method, method.label) for method in _asked(request)),
+        methods=tuple((method.column, method.label) for method in _asked(request)),
         cells=tuple(cells),
         absent=tuple(reasons),
         budgets=tuple(_budgets(request, columns)),
@@ -141,13 +145,13 @@ def title_of(request: Request) -> str:
 
 def _asked(request: Request) -> list[MethodSpec]:
     """The table's methods, or those that were named, with their weights."""
-    own = {method.method: method for method in request.spec.methods}
+    own = {method.column: method for method in request.spec.methods}
     unknown = [name for name in request.methods if name not in own]
     if unknown:
         raise InputError(f"--methods {', '.join(unknown)}: not in {request.table}; there are {', '.join(own)}")
     chosen = [own[name] for name in own if not request.methods or name in request.methods]
     given = dict(request.weights)
-    stray = sorted(set(given) - {name.removesuffix("+dc") for name in own})
+    stray = sorted(set(given) - {method.method.removesuffix("+dc") for method in own.values()})
     if stray:
         raise InputError(f"--weights {stray[0]}=...: no method of {request.table}")
     return [_with_weights(method, given.get(method.method.removesuffix("+dc"))) for method in chosen]
@@ -166,7 +170,7 @@ def _usable_methods(request: Request, cases: Sequence[Case]) -> tuple[list[Metho
             usable.append(method)
         except InputError as error:
             reason = " ".join(str(error).split())
-            absent += [Absent(c.id, o.name, method.method, reason) for c in cases for o in request.spec.operators]
+            absent += [Absent(c.id, o.name, method.column, reason) for c in cases for o in request.spec.operators]
     return usable, absent
 
 
@@ -187,10 +191,10 @@ def check_leak(weights: Path | None, cases: Sequence[Case]) -> None:
 
 
 def _keys(request: Request, cases: Sequence[Case], columns: Sequence[MethodSpec]) -> dict[tuple[str, str, str], str]:
-    """The key of every cell, by case, operator and method."""
+    """The key of every cell, by case, operator and column."""
     modality = request.spec.modality
     return {
-        (case.id, operator.name, method.method): cell_key(case, modality, operator, method)
+        (case.id, operator.name, method.column): cell_key(case, modality, operator, method)
         for case in cases
         for operator in request.spec.operators
         for method in columns
@@ -209,7 +213,7 @@ def _missing(
     for case in cases:
         for operator in request.spec.operators:
             for method in columns:
-                key = keys[case.id, operator.name, method.method]
+                key = keys[case.id, operator.name, method.column]
                 if store.cell(key) is None:
                     jobs.append(Job(case, request.spec.modality, operator, method, key, request.store, request.device))
     return jobs
@@ -245,7 +249,12 @@ def _budgets(request: Request, columns: Sequence[MethodSpec]) -> list[Budget]:
             "batch": recipe.get("batch"),
             "subjects": len(extra.get("subjects", ())) or None,
             "device": extra.get("device"),
+            "minutes of the last run": _minutes(extra.get("seconds_of_last_session")),
             "validation": extra.get("validation"),
         }
-        budgets.append(Budget(method.method, facts))
+        budgets.append(Budget(method.column, facts))
     return budgets
+
+
+def _minutes(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds / 60)

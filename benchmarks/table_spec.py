@@ -48,13 +48,20 @@ class MethodSpec(_Section):
         method: as ``recon svct --method`` takes it.
         label: as the table shows it.
         settings: its options, as text.
+        name: of the column, where one method has several; the method's own otherwise.
         in_paper: whether the paper's table has it.
     """
 
     method: str
     label: str
     settings: dict[str, str] = {}
+    name: str = ""
     in_paper: bool = False
+
+    @property
+    def column(self) -> str:
+        """What cells of this column are kept and asked for by."""
+        return self.name or self.method
 
 
 class TableSpec(_Section):
@@ -73,6 +80,14 @@ class TableSpec(_Section):
     paper_dataset: str
     operators: tuple[OperatorSpec, ...] = Field(min_length=1)
     methods: tuple[MethodSpec, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _has_each_column_once(self) -> TableSpec:
+        columns = [method.column for method in self.methods]
+        twice = {column for column in columns if columns.count(column) > 1}
+        if twice:
+            raise ValueError(f"column {min(twice)} is there twice; give one of them a name")
+        return self
 
 
 def table_names() -> list[str]:

@@ -73,6 +73,26 @@ def test_shipped_tables_are_valid_and_their_methods_exist(name):
         get_method(spec.modality, method.method)
 
 
+def test_a_method_has_several_columns_by_name_and_shares_cells_with_other_tables(tmp_path):
+    fbp = {"method": "fbp", "label": "FBP"}
+    with pytest.raises(ValueError, match="column fbp is there twice"):
+        TableSpec.model_validate(SPEC.model_dump() | {"methods": [fbp, fbp]})
+    columns = [
+        fbp | {"name": "ram-lak"},
+        fbp | {"name": "hann", "settings": {"window": "hann"}},
+    ]
+    spec = TableSpec.model_validate(SPEC.model_dump() | {"methods": columns})
+    lines: list[str] = []
+    result = run_table(request(tmp_path, spec=spec, methods=()), report=lines.append)
+    assert [name for name, _ in result.methods] == ["ram-lak", "hann"]
+    assert {cell.method for cell in result.cells} == {"ram-lak", "hann"}
+    assert len({cell.key for cell in result.cells}) == len(result.cells)
+    lines.clear()
+    again = run_table(request(tmp_path, methods=("fbp",)), report=lines.append)
+    assert ", 0 to compute" in lines[0], "it is the same cell under another name"
+    assert {cell.method for cell in again.cells} == {"fbp"}
+
+
 def test_a_table_is_computed_once_and_put_together_from_the_store(tmp_path, monkeypatch):
     lines: list[str] = []
     first = run_table(request(tmp_path), report=lines.append)
