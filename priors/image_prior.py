@@ -16,15 +16,18 @@ class EpsilonModel:
         net: in eval mode on its device.
         diffusion: the schedule that it was trained with.
         batch: most images that the network is given at once.
+        precision: of its convolutions and products; None is that of its parameters.
 
     Raises:
         ValueError: no image at once.
     """
 
-    def __init__(self, net: ADMUNet, diffusion: GaussianDiffusion, batch: int = 8) -> None:
+    def __init__(
+        self, net: ADMUNet, diffusion: GaussianDiffusion, batch: int = 8, precision: torch.dtype | None = None
+    ) -> None:
         if batch < 1:
             raise ValueError(f"a batch of {batch} images; at least 1 is needed")
-        self.net, self.diffusion, self._batch = net, diffusion, batch
+        self.net, self.diffusion, self._batch, self._precision = net, diffusion, batch, precision
 
     def eps(self, x: Tensor, t: int | Tensor, condition: Tensor | None = None) -> Tensor:
         """The noise in images.
@@ -58,4 +61,6 @@ class EpsilonModel:
         steps = torch.as_tensor(t, device=x.device).expand(len(x)).split(self._batch)
         conditions = [None] * len(steps) if condition is None else condition.split(self._batch)
         parts = zip(x.split(self._batch), steps, conditions, strict=True)
-        return [self.net.estimate(images, times, given) for images, times, given in parts]
+        with torch.autocast(x.device.type, self._precision, enabled=self._precision is not None):
+            found = [self.net.estimate(images, times, given) for images, times, given in parts]
+        return [(noise.to(x.dtype), fraction) for noise, fraction in found]

@@ -69,7 +69,12 @@ def model_card(path: Path, title: str = "") -> str:
     card = read_card(path)
     extra = card.extra
     size = f"{count_numbers(path) / 1e6:.2f} million numbers, {path.stat().st_size / 1e6:.1f} MB"
-    lines = [f"# {title or path.stem}", "", f"Network of kind `{card.kind}`: {_USE.get(card.kind, 'see the kind')}.", ""]
+    lines = [
+        f"# {title or path.stem}",
+        "",
+        f"Network of kind `{card.kind}`: {_USE.get(card.kind, 'see the kind')}.",
+        "",
+    ]
     rows: dict[str, Any] = {"Size": size, "SHA-256 of the tensors": f"`{card.sha256}`"}
     rows |= {"Settings": _plain(card.config), "Source": card.source, "Licence": card.licence or "not stated"}
     rows |= _task_rows(extra) | _training_rows(extra)

@@ -14,6 +14,7 @@ from recon.measurement import Measurement, Reconstruction, RunContext
 from recon.sampling import dds, diffpir, dolce
 from recon.slice_prior import (
     ImageProblem,
+    PriorOptions,
     SlicePrior,
     drawn_noise,
     image_problem,
@@ -21,12 +22,11 @@ from recon.slice_prior import (
     told_progress,
 )
 from recon.solvers import cg
-from recon.trained import NetworkOptions
 from recon.volume import Modality
 
 
 @dataclass(frozen=True)
-class DDSOptions(NetworkOptions):
+class DDSOptions(PriorOptions):
     """Options of ``dds``. Weights of the data are relative to ‖A*A‖; the defaults are the released code's."""
 
     steps: int = field(default=50, metadata={"help": "evaluations of the network"})
@@ -41,6 +41,7 @@ class DDSOptions(NetworkOptions):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.mode not in ("2d", "3d"):
             raise ValueError(f"mode must be 2d or 3d, not {self.mode}")
         if not 0 <= self.eta <= 1 or self.steps < 1 or self.iterations < 1:
@@ -71,7 +72,7 @@ def run_dds(measurement: Measurement, options: DDSOptions, context: RunContext, 
 
 
 @dataclass(frozen=True)
-class DDNMOptions(NetworkOptions):
+class DDNMOptions(PriorOptions):
     """Options of ``ddnm``."""
 
     steps: int = field(default=50, metadata={"help": "evaluations of the network"})
@@ -79,6 +80,7 @@ class DDNMOptions(NetworkOptions):
     iterations: int = field(default=20, metadata={"help": "conjugate gradient iterations for the pseudo-inverse"})
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.eta <= 1 or self.steps < 1 or self.iterations < 1:
             raise ValueError("eta must be 0 to 1, steps and iterations 1 or more")
 
@@ -127,7 +129,7 @@ def _answer(prior: SlicePrior, problem: ImageProblem, x: Tensor) -> Reconstructi
 
 
 @dataclass(frozen=True)
-class DiffPIROptions(NetworkOptions):
+class DiffPIROptions(PriorOptions):
     """Options of ``diffpir``."""
 
     steps: int = field(default=50, metadata={"help": "evaluations of the network"})
@@ -139,6 +141,7 @@ class DiffPIROptions(NetworkOptions):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.zeta <= 1 or self.steps < 1 or self.iterations < 1:
             raise ValueError("zeta must be 0 to 1, steps and iterations 1 or more")
         if min(self.lam, self.least_sigma) <= 0:
@@ -178,7 +181,7 @@ def run_diffpir(
 
 
 @dataclass(frozen=True)
-class DOLCEOptions(NetworkOptions):
+class DOLCEOptions(PriorOptions):
     """Options of ``dolce``."""
 
     steps: int = field(default=40, metadata={"help": "evaluations of the network; a divisor of its steps"})
@@ -191,6 +194,7 @@ class DOLCEOptions(NetworkOptions):
     rate: float = field(default=0.5, metadata={"help": "apgm: step of the gradients, times ‖A*A‖"})
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.data_step not in ("cg", "apgm"):
             raise ValueError(f"data-step must be cg or apgm, not {self.data_step}")
         if not 0 < self.rate <= 1:

@@ -14,8 +14,14 @@ from priors.padding import pad_to_multiple
 from priors.samplers import ddim, seeded_noise, spaced_timesteps
 from priors.training.batches import derived_seed
 
-_BATCH_PIXELS = 2**19
-"""Pixels of a batch of slices: 8 slices of 256², enough to keep a few cores or a small GPU busy."""
+_BATCH_PIXELS = {"cpu": 2**16, "cuda": 2**21}
+"""Pixels of a batch of slices: on the CPU one slice of 256², which stays in its cache and takes half the time of
+eight at once; enough to keep a GPU busy."""
+
+
+def batch_of(device: torch.device, pixels: int) -> int:
+    """How many slices of so many pixels a network is given at once."""
+    return max(1, _BATCH_PIXELS.get(device.type, 2**16) // pixels)
 
 
 @torch.no_grad()
@@ -36,7 +42,7 @@ def run_slices(
     device = next(network.parameters()).device
     stacks = images.transpose(0, 1)
     outputs: list[Tensor] = []
-    for batch in stacks.split(max(1, _BATCH_PIXELS // images[0, 0].numel())):
+    for batch in stacks.split(batch_of(device, images[0, 0].numel())):
         padded, inside = pad_to_multiple(batch.to(device), multiple)
         outputs.append(network(padded)[:, 0, *inside].float().clamp(-1, 1).cpu())
         if on_progress:
@@ -61,7 +67,7 @@ def sample_slices(net: ADMUNet, diffusion: GaussianDiffusion, images: Tensor, st
     device = next(net.parameters()).device
     model, times = EpsilonModel(net, diffusion.to(device)), spaced_timesteps(diffusion.timesteps, steps)
     outputs: list[Tensor] = []
-    for batch in images.transpose(0, 1).split(max(1, _BATCH_PIXELS // images[0, 0].numel())):
+    for batch in images.transpose(0, 1).split(batch_of(device, images[0, 0].numel())):
         condition, inside = pad_to_multiple(batch.to(device), net.config.size_multiple)
         done = sum(map(len, outputs))
         noise = seeded_noise([derived_seed(seed, done + place) for place in range(len(batch))])

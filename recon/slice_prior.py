@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from recon.ct_slices import projector_of
 from recon.data_consistency import with_calibration_phase
 from recon.errors import InputError
 from recon.measurement import Measurement, RunContext
+from recon.slice_networks import batch_of
 from recon.slicewise import encoding_of, noise_level, zero_filled
 from recon.solvers import power_iteration
 from recon.trained import NetworkOptions, Trained, load_trained
@@ -29,7 +30,18 @@ from recon.volume import Modality
 
 Map = Callable[[Tensor], Tensor]
 
-_BATCH_PIXELS = 2**19
+
+@dataclass(frozen=True)
+class PriorOptions(NetworkOptions):
+    """Options of every method with a diffusion prior of slices."""
+
+    precision: str = field(
+        default="float32", metadata={"help": "of the network: float32, or bfloat16, which newer processors do faster"}
+    )
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision must be float32 or bfloat16, not {self.precision}")
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,7 @@ class SlicePrior:
         return lambda x: self.from_unit(step(self.to_unit(x)))
 
 
-def load_slice_prior(kind: str, options: NetworkOptions, measurement: Measurement, modality: Modality) -> SlicePrior:
+def load_slice_prior(kind: str, options: PriorOptions, measurement: Measurement, modality: Modality) -> SlicePrior:
     """The diffusion model of a method, for one scan.
 
     Raises:
@@ -91,7 +103,11 @@ def load_slice_prior(kind: str, options: NetworkOptions, measurement: Measuremen
     diffusion = GaussianDiffusion(int(extra.get("timesteps", 1000)), str(extra.get("schedule", "linear")))
     low, high = extra.get("image_range", (-1.0, 1.0))
     pixels = math.prod(measurement.operator.domain[-2:])
-    model = EpsilonModel(net, diffusion, max(1, _BATCH_PIXELS // pixels))
+    device = measurement.y.device
+    half = options.precision == "bfloat16"
+    if half and device.type == "cpu":
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = EpsilonModel(net, diffusion, batch_of(device, pixels), torch.bfloat16 if half else None)
     return SlicePrior(trained, model, (float(low), float(high)))
 
 

@@ -150,6 +150,16 @@ def test_an_image_prior_goes_through_images_in_batches(step: int | Tensor) -> No
         EpsilonModel(network, model.diffusion, batch=0)
 
 
+def test_an_image_prior_in_half_precision_tells_about_the_same_noise_in_full() -> None:
+    network = drawn(ADMConfig(in_channels=2, **SMALL))
+    x, condition = torch.randn(5, 1, 4, 4), torch.randn(5, 1, 4, 4)
+    half = EpsilonModel(network, GaussianDiffusion(10), precision=torch.bfloat16).eps(x, 7, condition)
+    full = EpsilonModel(network, GaussianDiffusion(10)).eps(x, 7, condition)
+    assert half.dtype == torch.float32
+    assert not torch.equal(half, full)
+    torch.testing.assert_close(half, full, rtol=0, atol=0.05 * float(full.abs().max()))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision(dtype: torch.dtype) -> None:
     network = drawn(ADMConfig(**(SMALL | {"timed_middle": True})))

@@ -173,6 +173,7 @@ def test_the_problem_in_u_is_the_scan_scaled_to_norm_one(modality, channels):
         ("CT", "dds", "adm-CT", {"mode": "4d"}, "mode must be 2d or 3d"),
         ("CT", "dds", "adm-CT", {"rho": "0"}, "must be positive"),
         ("CT", "diffpir", "adm-CT", {"zeta": "2"}, "zeta must be 0 to 1"),
+        ("CT", "dds", "adm-CT", {"precision": "int4"}, "precision must be float32 or bfloat16"),
     ],
 )
 def test_mistakes_are_one_line(weights, modality, method, file, settings, line):
