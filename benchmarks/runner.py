@@ -18,6 +18,7 @@ from datasets import open_dataset
 from datasets.case import Case
 from priors.weights import read_card
 from recon.errors import InputError, input_errors
+from recon.methods import DATA_STEP
 
 Execute = Callable[[Sequence[Job], OnDone], None]
 Report = Callable[[str], None]
@@ -151,10 +152,10 @@ def _asked(request: Request) -> list[MethodSpec]:
         raise InputError(f"--methods {', '.join(unknown)}: not in {request.table}; there are {', '.join(own)}")
     chosen = [own[name] for name in own if not request.methods or name in request.methods]
     given = dict(request.weights)
-    stray = sorted(set(given) - {method.method.removesuffix("+dc") for method in own.values()})
+    stray = sorted(set(given) - {method.method.removesuffix(DATA_STEP) for method in own.values()})
     if stray:
         raise InputError(f"--weights {stray[0]}=...: no method of {request.table}")
-    return [_with_weights(method, given.get(method.method.removesuffix("+dc"))) for method in chosen]
+    return [_with_weights(method, given.get(method.method.removesuffix(DATA_STEP))) for method in chosen]
 
 
 def _with_weights(method: MethodSpec, path: str | None) -> MethodSpec:
@@ -210,9 +211,11 @@ def _missing(
 ) -> list[Job]:
     """One job for each cell that is not in the store."""
     jobs = []
+    # A data step right after its method, whose answer the process still has.
+    ordered = sorted(columns, key=lambda method: (method.method.removesuffix(DATA_STEP), method.method))
     for case in cases:
         for operator in request.spec.operators:
-            for method in columns:
+            for method in ordered:
                 key = keys[case.id, operator.name, method.column]
                 if store.cell(key) is None:
                     jobs.append(Job(case, request.spec.modality, operator, method, key, request.store, request.device))
@@ -238,7 +241,7 @@ def _budgets(request: Request, columns: Sequence[MethodSpec]) -> list[Budget]:
     budgets = []
     for method in columns:
         path = method_weights(request.spec.modality, method)
-        if path is None or method.method.endswith("+dc"):
+        if path is None or method.method.endswith(DATA_STEP):
             continue
         card = read_card(path)
         extra, recipe = card.extra, card.extra.get("recipe", {})

@@ -24,7 +24,7 @@ def with_data_step(method: Method, modality: Modality) -> Method:
     )
 
     def run(measurement: Measurement, given: Any, context: RunContext) -> Reconstruction:
-        before = method.run(measurement, given, context)
+        before = context.before or method.run(measurement, given, context)
         estimate = before.mean
         if modality == "MR" and not estimate.is_complex():
             estimate = with_calibration_phase(measurement, estimate)

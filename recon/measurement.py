@@ -88,8 +88,16 @@ class Reconstruction:
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a run gives a method besides its data: randomness, a place to report progress, a device."""
+    """What a run gives a method besides its data.
+
+    Attributes:
+        generator: of its randomness.
+        progress: where it reports.
+        device: where it computes.
+        before: of ``NAME+dc``, the answer of NAME to the same measurement and options, where it is known already.
+    """
 
     generator: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
     progress: Progress = no_progress
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    before: Reconstruction | None = None

@@ -46,6 +46,7 @@ class Outcome:
         device: in words.
         notices: what the reader must know about the input.
         weights: hash of each trained network that took part, by name; None for methods without.
+        answer: the method's own, in the operator's unit.
     """
 
     method: str
@@ -63,6 +64,7 @@ class Outcome:
     device: str
     notices: tuple[str, ...] = field(default=())
     weights: dict[str, str] | None = None
+    answer: Reconstruction | None = None
 
     @property
     def modality(self) -> Modality:
@@ -90,6 +92,7 @@ def reconstruct(
     seed: int = 0,
     progress: Progress = no_progress,
     notices: tuple[str, ...] = (),
+    before: Reconstruction | None = None,
 ) -> Outcome:
     """Run a method and the direct method of its modality, and score both.
 
@@ -102,6 +105,7 @@ def reconstruct(
         seed: of the method's randomness.
         progress: called after each iteration.
         notices: what the reader must know about the input.
+        before: see :class:`recon.measurement.RunContext`.
 
     Raises:
         InputError: no such method or option.
@@ -110,7 +114,7 @@ def reconstruct(
     chosen = get_method(grid.modality, method)
     options = parse_options(chosen, settings or {})
     device = measurement.y.device
-    context = RunContext(torch.Generator().manual_seed(seed), progress, device)
+    context = RunContext(torch.Generator().manual_seed(seed), progress, device, before)
     started = time.perf_counter()
     answer = chosen.run(measurement, options, context)
     seconds = time.perf_counter() - started
@@ -140,6 +144,7 @@ def reconstruct(
         device=describe_device(device),
         notices=notices,
         weights=answer.weights,
+        answer=answer,
     )
 
 

@@ -93,6 +93,29 @@ def test_a_method_has_several_columns_by_name_and_shares_cells_with_other_tables
     assert {cell.method for cell in again.cells} == {"fbp"}
 
 
+def test_a_data_step_takes_its_methods_answer_where_it_is_known_and_comes_to_the_same(tmp_path, monkeypatch):
+    file = weights(tmp_path / "net.safetensors")
+    both = request(tmp_path / "both", methods=("fbpconv", "fbpconv+dc"), weights=(("fbpconv", str(file)),))
+    first = {cell.method: cell for cell in run_table(replace(both, most=1)).cells}
+    cells._KNOWN.clear()
+    alone = replace(both, store=tmp_path / "alone", methods=("fbpconv+dc",), most=1)
+    (second,) = run_table(alone).cells
+    assert second.metrics == first["fbpconv+dc"].metrics
+    assert second.key == first["fbpconv+dc"].key
+    assert first["fbpconv+dc"].seconds > first["fbpconv"].seconds, "both count"
+
+    import recon.trained
+
+    def never(*_: object) -> None:
+        raise AssertionError("the network ran again")
+
+    third = replace(both, store=tmp_path / "third", most=1)
+    run_table(replace(third, methods=("fbpconv",)))
+    monkeypatch.setattr(recon.trained, "run_slices", never)
+    (cell,) = run_table(replace(third, methods=("fbpconv+dc",))).cells
+    assert cell.metrics == second.metrics
+
+
 def test_a_table_is_computed_once_and_put_together_from_the_store(tmp_path, monkeypatch):
     lines: list[str] = []
     first = run_table(request(tmp_path), report=lines.append)
