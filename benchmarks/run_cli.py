@@ -36,6 +36,19 @@ _out = click.option(
 @click.option("--weights", multiple=True, metavar="METHOD=FILE", help="In place of those that are installed.")
 @click.option("--jobs", type=click.IntRange(1), default=None, help="Processes at once.  [default: by cores and memory]")
 @click.option("--scheduler", default="", metavar="ADDRESS", help="Dask scheduler that runs the jobs on its workers.")
+@click.option(
+    "--recipe", default="starter", show_default=True, metavar="NAME|FILE", help="table5 to 8: of every network."
+)
+@click.option("--steps", type=click.IntRange(1), default=None, help="table5 to 8: of every training.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NETWORK:KEY=VALUE",
+    help="table5 to 8: replace a setting of a recipe, such as biflownet:task.crop=[8,16,16].",
+)
+@click.option("--perceptual", default="", metavar="FILE", help="table6: the perceptual network.")
+@click.option("--samples", type=click.IntRange(2), default=8, show_default=True, help="table7, table8: new volumes.")
 @_out
 @click.option(
     "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute."
@@ -46,6 +59,8 @@ def run(table: str, device: str, as_json: bool, **options: Any) -> None:
 
     \b
     table1   memory of joint-decoder training, naive and efficient
+    table5   joint decoder; table6 losses of the autoencoder; table7 intra-patch flow; table8 encoding:
+             networks are trained for these, at the recipe that you name
     table9   CT from 40 fan-beam views
     table10  MR at acceleration 8, two masks
 
@@ -54,13 +69,59 @@ def run(table: str, device: str, as_json: bool, **options: Any) -> None:
     """
     import torch
 
+    from benchmarks.ablation_spec import ablation_names
+
     if device == "cuda" and not torch.cuda.is_available():
         raise click.BadParameter("this machine has no CUDA device", param_hint="--device")
     with _one_line():
         if table == MEMORY_TABLE:
             _memory_table(device, as_json)
+        elif table in ablation_names():
+            _ablation_table(table, device, as_json, **options)
         else:
             _method_table(table, device, as_json, **options)
+
+
+def _ablation_table(
+    table: str,
+    device: str,
+    as_json: bool,
+    datasets: tuple[str, ...],
+    split: str,
+    out: Path,
+    recipe: str,
+    steps: int | None,
+    settings: tuple[str, ...],
+    perceptual: str,
+    samples: int,
+    **_: Any,
+) -> None:
+    from dataclasses import asdict
+
+    from benchmarks.ablation import Ablation, as_text, run_ablation
+    from benchmarks.ablation_spec import load_ablation
+    from recon.training.run import Machine
+    from recon.training.sources import DataPart
+
+    spec = load_ablation(table)
+    given = [_pair(each) for each in datasets] or [(_PHANTOMS, "")]
+    parts = [
+        DataPart(name, Path(path) if path else None, None if name.startswith("phantom") else "CT")
+        for name, path in given
+    ]
+    machine = Machine("cuda" if device == "cuda" else "cpu")
+    asked = Ablation(table, spec, parts, out, split, recipe, steps, settings, perceptual, samples, machine)
+    lines = run_ablation(asked, lambda line: click.echo(line, err=True))
+    if as_json:
+        click.echo(json.dumps([asdict(line) for line in lines], indent=2))
+        return
+    names = ", ".join(part.path.name if part.path else part.dataset for part in parts)
+    click.echo(f"on {names}, split {split}, recipe {recipe}; not the paper's data\n")
+    click.echo(as_text(spec, table, lines))
+    click.echo(f"written: {click.format_filename(out / f'{table}.json')}", err=True)
+
+
+_PHANTOMS = "phantom:count=12,size=64x64x64,spacing=4x5x5"
 
 
 def _method_table(
@@ -75,6 +136,7 @@ def _method_table(
     jobs: int | None,
     scheduler: str,
     out: Path,
+    **_: Any,
 ) -> None:
     from benchmarks.execute import default_jobs, run_jobs
     from benchmarks.render import documents, text
@@ -120,9 +182,12 @@ def _pair(text: str) -> tuple[str, str]:
 @click.command("list")
 def list_tables() -> None:
     """The tables that can be run, and their methods."""
+    from benchmarks.ablation_spec import ablation_names, load_ablation
     from benchmarks.table_spec import load_table_spec, table_names
 
     click.echo(f"{MEMORY_TABLE}: memory of joint-decoder training, naive and efficient")
+    for name in ablation_names():
+        click.echo(f"{name}: {load_ablation(name).title}; networks are trained for it")
     for name in table_names():
         spec = load_table_spec(name)
         click.echo(f"{name}: {spec.title}; {', '.join(operator.name for operator in spec.operators)}")

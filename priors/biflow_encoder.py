@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from priors.biflownet_config import FUSED_LEVELS, BiFlowNetConfig
-from priors.dit import CubeHead, DiTBlock, FlowStage, PatchEmbedding, merge_cubes, sincos_position
+from priors.dit import ConvBlock, CubeHead, DiTBlock, FlowStage, PatchEmbedding, merge_cubes, sincos_position
 from priors.unet3d import EncoderLevel, ResnetBlock, SpatialAttention
 
 
@@ -91,17 +91,19 @@ class BiFlowEncoder(nn.Module):
         super().__init__()
         self._sizes = config
         width, condition = config.width, config.condition_width
-        tokens_along = config.sub_volume // config.token_patch
-        self.pos_embed = nn.Parameter(sincos_position(width, tokens_along), requires_grad=False)
         self.init_conv = nn.Conv3d(config.channels, width, config.init_kernel, padding=config.init_kernel // 2)
         self.time_mlp = nn.Sequential(
             SinusoidalEmbedding(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, 4 * width)
         )
         self.cond_emb = nn.Embedding(config.classes, 4 * width)
         self.res_mlp = nn.Sequential(nn.Linear(3, 4 * width), nn.SiLU(), nn.Linear(4 * width, 4 * width))
-        self.x_embedder = PatchEmbedding(config.channels, width, config.token_patch, config.sub_volume)
-        self.IntraPatchFlow_input = nn.ModuleList(self._stage(skip=False) for _ in range(FUSED_LEVELS))
-        self.IntraPatchFlow_mid = nn.ModuleList(self._dit(skip=False) for _ in range(config.middle_dit))
+        self._local = config.intra_patch != "none"
+        if self._local:
+            tokens_along = config.sub_volume // config.token_patch
+            self.pos_embed = nn.Parameter(sincos_position(width, tokens_along), requires_grad=False)
+            self.x_embedder = PatchEmbedding(config.channels, width, config.token_patch, config.sub_volume)
+            self.IntraPatchFlow_input = nn.ModuleList(self._stage(skip=False) for _ in range(FUSED_LEVELS))
+            self.IntraPatchFlow_mid = nn.ModuleList(self._block(skip=False) for _ in range(config.middle_dit))
         self.downs = nn.ModuleList(
             EncoderLevel(inputs, outputs, config.norm_groups, condition, self._heads(level), config.halves(level))
             for level, (inputs, outputs) in enumerate(config.levels)
@@ -114,13 +116,16 @@ class BiFlowEncoder(nn.Module):
     def _heads(self, level: int) -> int | None:
         return self._sizes.attention_heads if self._sizes.attention[level] else None
 
-    def _dit(self, *, skip: bool) -> DiTBlock:
+    def _block(self, *, skip: bool) -> DiTBlock | ConvBlock:
         config = self._sizes
+        if config.intra_patch == "unet":
+            edge = config.sub_volume // config.token_patch
+            return ConvBlock(config.width, config.condition_width, config.norm_groups, edge, skip=skip)
         return DiTBlock(config.width, config.condition_width, config.dit_heads, config.mlp_ratio, skip=skip)
 
     def _stage(self, *, skip: bool) -> FlowStage:
         config = self._sizes
-        return FlowStage(self._dit(skip=skip), CubeHead(config.width, config.condition_width, config.token_patch))
+        return FlowStage(self._block(skip=skip), CubeHead(config.width, config.condition_width, config.token_patch))
 
     @property
     def size_multiple(self) -> int:
@@ -148,19 +153,21 @@ class BiFlowEncoder(nn.Module):
 
     def _encode(self, z_t: Tensor, condition: Tensor, hint: Hint | None = None) -> tuple[Tensor, Features]:
         """The output of the first convolution, and the features for the decoder."""
-        x, tokens = self.init_conv(z_t), self.x_embedder(z_t) + self.pos_embed
+        x = self.init_conv(z_t)
+        tokens = self.x_embedder(z_t) + self.pos_embed if self._local else z_t.new_zeros(0)
         if hint is not None:
             x, tokens = x + hint.grid, tokens + hint.tokens
         stem, skips, token_skips = x, [], []
         for index, level in enumerate(self.downs):
-            if index < FUSED_LEVELS:
+            if self._local and index < FUSED_LEVELS:
                 tokens, local = self.IntraPatchFlow_input[index](tokens, condition)
                 token_skips.append(tokens)
                 x = x + self._merged(local, z_t)
             x, pair = level(x, condition)
             skips += pair
-        for block in self.IntraPatchFlow_mid:
-            tokens = block(tokens, condition)
+        if self._local:
+            for block in self.IntraPatchFlow_mid:
+                tokens = block(tokens, condition)
         x = self.mid_block2(self.mid_spatial_attn(self.mid_block1(x, condition)), condition)
         return stem, Features(skips, x, token_skips, tokens)
 

@@ -36,7 +36,8 @@ class BiFlowNet(BiFlowEncoder):
         super().__init__(config)
         self.config = config
         width, levels = config.width, len(config.levels)
-        self.IntraPatchFlow_output = nn.ModuleList(self._stage(skip=True) for _ in range(FUSED_LEVELS))
+        if self._local:
+            self.IntraPatchFlow_output = nn.ModuleList(self._stage(skip=True) for _ in range(FUSED_LEVELS))
         self.ups = nn.ModuleList(
             DecoderLevel(
                 outputs,
@@ -100,7 +101,7 @@ class BiFlowNet(BiFlowEncoder):
         """Takes the features' lists apart, so that each skip is freed once it is used."""
         x, tokens = features.middle, features.middle_tokens
         for index, level in enumerate(self.ups):
-            if index >= self._first_fused:
+            if self._local and index >= self._first_fused:
                 stage = self.IntraPatchFlow_output[index - self._first_fused]
                 tokens, local = stage(tokens, condition, features.tokens.pop())
                 x = x + self._merged(local, stem)

@@ -11,6 +11,9 @@ from typing import Any
 FUSED_LEVELS = 2
 """Levels of full resolution, at either end of the U-Net, that take the DiT's features."""
 
+INTRA_PATCH = ("dit", "unet", "none")
+"""What the intra-patch flow may be."""
+
 _OFFICIAL_NAMES = {
     "dim": "width",
     "dim_mults": "multipliers",
@@ -52,6 +55,8 @@ class BiFlowNetConfig:
         dit_heads: of the DiT's attention.
         mlp_ratio: widening inside the DiT's perceptrons.
         init_kernel: of the first convolution; odd.
+        intra_patch: what sees the cubes: ``dit`` as published; ``unet``, residual convolutions in its place, or
+            ``none``, for the paper's ablation (Table VII).
 
     Raises:
         ValueError: sizes that do not fit together.
@@ -70,6 +75,7 @@ class BiFlowNetConfig:
     dit_heads: int = 8
     mlp_ratio: int = 4
     init_kernel: int = 3
+    intra_patch: str = "dit"
 
     def __post_init__(self) -> None:
         self._check_positive()
@@ -80,6 +86,8 @@ class BiFlowNetConfig:
                 raise ValueError(f"width {self.width} is not a multiple of {name}, {divisor}")
         if self.sub_volume % self.token_patch:
             raise ValueError(f"cubes of {self.sub_volume} do not divide into tokens of {self.token_patch}")
+        if self.intra_patch not in INTRA_PATCH:
+            raise ValueError(f"intra_patch is {self.intra_patch!r}; one of {', '.join(INTRA_PATCH)}")
         if self.init_kernel % 2 == 0:
             raise ValueError(f"the first convolution's kernel is odd, not {self.init_kernel}")
 
@@ -131,7 +139,9 @@ class BiFlowNetConfig:
         names = {field.name for field in fields(cls)}
         if set(values) != names:
             raise ValueError(f"BiFlowNet settings unknown or missing: {', '.join(sorted(set(values) ^ names))}")
-        for name in names - {"multipliers", "attention"}:
+        if type(values["intra_patch"]) is not str:
+            raise ValueError(f"BiFlowNet setting intra_patch is {values['intra_patch']!r}; it must be a word")
+        for name in names - {"multipliers", "attention", "intra_patch"}:
             if type(values[name]) is not int:
                 raise ValueError(f"BiFlowNet setting {name} is {values[name]!r}; it must be a whole number")
         multipliers, attention = values["multipliers"], values["attention"]

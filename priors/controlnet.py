@@ -45,6 +45,8 @@ class ControlNetConfig:
     def __post_init__(self) -> None:
         if type(self.hint_channels) is not int or self.hint_channels < 1:
             raise ValueError(f"a hint of {self.hint_channels!r} channels; it must be a whole number, 1 or more")
+        if self.base.intra_patch == "none":
+            raise ValueError("a base without intra-patch flow; heads join both flows")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; the reverse of :meth:`from_dict`."""

@@ -12,6 +12,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
+from priors.unet3d import ResnetBlock
+
 NORM_EPS = 1e-6
 HEAD_MULTIPLE = 8
 """Attention heads are padded to a multiple of this."""
@@ -174,6 +176,33 @@ class DiTBlock(nn.Module):
         return tokens + gate_m * self.mlp(_modulated_norm(tokens, shift_m, scale_m))
 
 
+class ConvBlock(nn.Module):
+    """Residual convolutions inside each cube, in the place of a :class:`DiTBlock` (3D MedDiffusion, Table VII).
+
+    Args:
+        width: of the tokens.
+        condition: width of the condition.
+        groups: of the norms.
+        edge: of a cube in tokens.
+        skip: also takes the tokens of an earlier block.
+    """
+
+    def __init__(self, width: int, condition: int, groups: int, edge: int, *, skip: bool = False) -> None:
+        super().__init__()
+        if skip:
+            self.skip_linear = nn.Linear(2 * width, width)
+        self.block = ResnetBlock(width, width, groups, condition)
+        self._edge = edge
+
+    def forward(self, tokens: Tensor, condition: Tensor, skip: Tensor | None = None) -> Tensor:
+        """(B * cubes, tokens, width) and (B, condition) to (B * cubes, tokens, width)."""
+        if skip is not None:
+            tokens = self.skip_linear(torch.cat([tokens, skip], dim=-1))
+        grid = rearrange(tokens, "b (z x y) c -> b c z x y", z=self._edge, x=self._edge)
+        each = condition.repeat_interleave(len(tokens) // len(condition), dim=0)
+        return rearrange(self.block(grid, each), "b c z x y -> b (z x y) c")
+
+
 class CubeHead(nn.Module):
     """From tokens to the features of their voxels, for :func:`merge_cubes`; zero in a new network."""
 
@@ -191,7 +220,7 @@ class CubeHead(nn.Module):
 class FlowStage(nn.ModuleList):
     """One stage of the intra-patch flow: ``0`` a DiT block, ``1`` the head that shows its tokens to the U-Net."""
 
-    def __init__(self, block: DiTBlock, head: CubeHead) -> None:
+    def __init__(self, block: DiTBlock | ConvBlock, head: CubeHead) -> None:
         super().__init__([block, head])
 
     def forward(self, tokens: Tensor, condition: Tensor, skip: Tensor | None = None) -> tuple[Tensor, Tensor]:

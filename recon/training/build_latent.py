@@ -31,7 +31,7 @@ from recon.training.workshop import Ingredients, Workshop
 def build_biflownet(given: Ingredients) -> Workshop:
     """On the latents of a trained autoencoder."""
     settings = parse_task(LatentTask, given.recipe.task)
-    encoding = _encoding(given)
+    encoding = _encoding(given, settings)
     flips = (False, True) if settings.mirror else (False,)
 
     def encoded(volumes: Sequence[TrainingVolume], flips: Sequence[bool]) -> list[StoredLatent]:
@@ -73,7 +73,7 @@ def build_controlnet(given: Ingredients) -> Workshop:
     if given.task is None:
         raise InputError("--task: say what the head is for, svct or mri")
     settings = parse_task(LatentTask, given.recipe.task)
-    encoding = _encoding(given)
+    encoding = _encoding(given, settings)
     base = load_biflownet(_in_folder(given.base, BIFLOWNET))
     _check_crop(settings, base)
     head = _head(given, base, base.config.channels * len(given.task.conditions))
@@ -127,10 +127,11 @@ def _head(given: Ingredients, base: BiFlowNet, hint_channels: int) -> ControlNet
     return head
 
 
-def _encoding(given: Ingredients) -> Encoding:
+def _encoding(given: Ingredients, settings: LatentTask) -> Encoding:
     path = _in_folder(given.base, AUTOENCODER)
     with input_errors("--base"):
-        return Encoding(load_autoencoder(path).eval().requires_grad_(False), read_card(path).sha256, given.cache)
+        autoencoder = load_autoencoder(path).eval().requires_grad_(False)
+        return Encoding(autoencoder, read_card(path).sha256, given.cache, settings.encoding == "volume")
 
 
 def _check_crop(settings: LatentTask, net: BiFlowNet) -> None:

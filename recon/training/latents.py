@@ -34,17 +34,30 @@ class StoredLatent:
 
 @dataclass(frozen=True)
 class Encoding:
-    """Encodes images patch by patch with one autoencoder, which its weights' hash names in the cache."""
+    """Encodes images with one autoencoder, which its weights' hash names in the cache.
+
+    Attributes:
+        autoencoder: on its device.
+        sha256: of its weights.
+        cache: where latents are kept.
+        volume_wise: the encoder sees volumes whole, for the paper's ablation (Table VIII), and not patch by patch.
+    """
 
     autoencoder: PatchVolumeAutoencoder
     sha256: str
     cache: Cache
+    volume_wise: bool = False
 
     @torch.no_grad()
     def latent(self, image: Tensor) -> Tensor:
         """(Z, X, Y) in the network range, padded with air to whole patches, to (C, z, x, y) in about [-1, 1]."""
-        z = self.autoencoder.patch_encode(self.padded(image)[None, None])
+        encode = self.autoencoder.encode if self.volume_wise else self.autoencoder.patch_encode
+        z = encode(self.padded(image)[None, None])
         return self.autoencoder.normalise(z)[0]
+
+    @property
+    def _settings(self) -> dict[str, object]:
+        return {"autoencoder": self.sha256} | ({"volume_wise": True} if self.volume_wise else {})
 
     @torch.no_grad()
     def codes(self, image: Tensor) -> Tensor:
@@ -73,7 +86,7 @@ class Encoding:
             image = volume.network()
             return _half(self.latent(image.flip(1) if flip else image)), {}
 
-        settings = {"autoencoder": self.sha256, "flip": flip}
+        settings = self._settings | {"flip": flip}
         return StoredLatent(self.cache.entry(volume.case, "latent-1", settings, make).array, class_index)
 
     def pair_latent(self, pair: StoredPair, class_index: int) -> StoredLatent:
@@ -83,7 +96,7 @@ class Encoding:
             images = torch.from_numpy(np.ascontiguousarray(pair.images)).float()
             return _half(torch.cat([self.latent(image) for image in images])), {}
 
-        settings = {"autoencoder": self.sha256, "pair": pair.key}
+        settings = self._settings | {"pair": pair.key}
         return StoredLatent(self.cache.entry(pair.case, "pair-latent-1", settings, make).array, class_index)
 
 
@@ -123,7 +136,7 @@ class LatentSource:
         for size, edge in zip(stored.latents.shape[1:], self._crop, strict=True):
             first = int(torch.randint(size - edge + 1, (), generator=random))
             region.append(slice(first, first + edge))
-        crop = torch.from_numpy(np.ascontiguousarray(stored.latents[tuple(region)])).float()
+        crop = torch.from_numpy(np.array(stored.latents[tuple(region)], dtype=np.float32))
         hint, latent = crop[: -self._channels], crop[-self._channels :]
         sample = {"latent": latent, "class": torch.tensor(stored.class_index)}
         return sample | ({"hint": hint} if len(hint) else {})

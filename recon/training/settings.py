@@ -66,10 +66,12 @@ class LatentTask(_Settings):
         variants: simulated scans of one volume (ControlNet).
         conditions: methods whose images the head is shown (ControlNet); None is the direct one.
         sampling_steps: of the volumes that a validation samples; 0 validates the loss alone.
+        encoding: by patches as published, or of whole volumes, for the paper's ablation.
     """
 
     crop: tuple[int, int, int]
     per_volume: int = Field(8, ge=1)
+    encoding: Literal["patch", "volume"] = "patch"
     loss: Literal["l1", "l2"] = "l1"
     timesteps: int = Field(1000, ge=1)
     mirror: bool = True

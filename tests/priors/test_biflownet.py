@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from priors.biflownet import BiFlowNet, BiFlowNetConfig
 from priors.biflownet_config import FUSED_LEVELS
+from priors.controlnet import ControlNet
 from priors.diffusion import GaussianDiffusion
 from priors.dit import PatchEmbedding, TokenAttention, merge_cubes
 from priors.unet3d import ChannelNorm
@@ -338,6 +340,30 @@ def test_levels_can_be_recomputed_in_the_backward_pass(network: BiFlowNet) -> No
         for level in levels:
             del level.forward
     assert all(torch.equal(a, b) for a, b in zip(plain, recomputed, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["unet", "none"])
+def test_other_intra_patch_flows_for_the_ablation(kind: str) -> None:
+    torch.manual_seed(0)
+    network = BiFlowNet(replace(SMALL, intra_patch=kind)).eval()
+    assert any("adaLN" in name for name in network.state_dict()) == (kind == "unet"), "its heads are the same"
+    assert not any("attn.qkv" in name and "Intra" in name for name in network.state_dict())
+    if kind == "unet":
+        for stage in [*network.IntraPatchFlow_input, *network.IntraPatchFlow_output]:
+            nn.init.normal_(stage[1].linear.weight, std=0.1)
+    z = torch.randn(1, 2, 16, 8, 16)
+    arguments = torch.tensor([5]), torch.tensor([1]), torch.tensor([0.25, 0.125, 0.25])
+    estimate = network(z, *arguments)
+    assert estimate.shape == z.shape
+    estimate.sum().backward()
+    unused = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
+    assert not unused
+    assert BiFlowNetConfig.from_dict(network.config.to_dict()) == network.config
+
+
+def test_a_head_wants_both_flows() -> None:
+    with pytest.raises(ValueError, match="without intra-patch flow"):
+        ControlNet.from_base(BiFlowNet(replace(SMALL, intra_patch="none")), 2, {})
 
 
 def test_every_trainable_parameter_is_used(network: BiFlowNet) -> None:

@@ -36,6 +36,8 @@ def test_settings_survive_json() -> None:
         ({"channels": 0}, "channels is 0"),
         ({"token_patch": 3}, "tokens of 3"),
         ({"init_kernel": 2}, "odd"),
+        ({"intra_patch": "vit"}, "one of dit, unet, none"),
+        ({"intra_patch": 1}, "must be a word"),
     ],
 )
 def test_wrong_settings_are_refused_in_one_line(change: dict[str, Any], message: str) -> None:

@@ -1,0 +1,226 @@
+"""Train the networks of an ablation alike, and measure them on held-out volumes; what is done is not done again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.ablation_spec import AblationSpec, RowSpec, RunSpec
+from benchmarks.generation_metrics import frechet_distance, maximum_mean_discrepancy, pooled_features
+from benchmarks.published import published
+from datasets.cache import Cache
+from datasets.whole_file import whole_file
+from priors.autoencoder import PatchVolumeAutoencoder
+from priors.prior import generate, load_prior
+from priors.training.batches import derived_seed
+from priors.training.recipe import load_recipe
+from priors.weights import load_autoencoder, read_card
+from recon.errors import InputError, input_errors
+from recon.training.patches import centre, pad_to_multiple, pad_with_air
+from recon.training.run import Machine, train
+from recon.training.run import Request as TrainingRequest
+from recon.training.sources import DataPart, TrainingVolume, load_split
+from recon.training.validation import evaluate_network, round_trip
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What is to be run.
+
+    Attributes:
+        name: of the table.
+        spec: of it.
+        parts: data sets; their train split teaches, ``split`` measures.
+        split: of the volumes that are measured.
+        recipe: of every network, by name or file.
+        steps: of every training; None as the recipe says.
+        settings: of recipes, after the runs' own; each begins with the network that it is for, and a colon.
+        perceptual: file of the perceptual network, for the runs that need one.
+        samples: generated volumes.
+        out: folder; the networks are in ``NAME/RUN`` in it.
+        machine: where it runs.
+    """
+
+    name: str
+    spec: AblationSpec
+    parts: list[DataPart]
+    out: Path
+    split: str = "test"
+    recipe: str = "starter"
+    steps: int | None = None
+    settings: tuple[str, ...] = ()
+    perceptual: str = ""
+    samples: int = 8
+    machine: Machine = field(default_factory=Machine)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One measured row: figures by name, or why there are none; ``weights`` is the hash of the measured network."""
+
+    label: str
+    figures: dict[str, tuple[float, float]]
+    weights: str = ""
+    steps: int = 0
+    absent: str = ""
+
+
+def run_ablation(asked: Ablation, report: Report) -> list[Line]:
+    """Train what is missing, measure, and write ``NAME.json``.
+
+    Raises:
+        InputError: data, recipe or perceptual network that cannot be used.
+        RunError: a training failed.
+        Stopped: it was asked to stop; the same call goes on.
+    """
+    files: dict[str, Path | None] = {}
+    for name, run in asked.spec.runs.items():
+        files[name] = _trained(asked, name, run, files, report)
+    volumes = load_split(asked.parts, asked.split, Cache(asked.out / "cache"), report)
+    if not volumes:
+        raise InputError(f"--dataset: no volume in the split {asked.split}")
+    lines = [_measured(asked, row, files[row.run], volumes, report) for row in asked.spec.rows]
+    with whole_file(asked.out / f"{asked.name}.json") as temporary:
+        content = {"title": asked.spec.title, "split": asked.split, "rows": [asdict(line) for line in lines]}
+        temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    return lines
+
+
+def _trained(asked: Ablation, name: str, run: RunSpec, files: dict[str, Path | None], report: Report) -> Path | None:
+    """The weights file of one run; None where it needs a perceptual network and there is none."""
+    if run.perceptual and not asked.perceptual:
+        return None
+    own = [setting.partition(":")[2] for setting in asked.settings if setting.startswith(f"{run.network}:")]
+    settings = [*run.settings, *own, *([f"steps={asked.steps}"] if asked.steps else [])]
+    if run.perceptual:
+        settings.append(f"task.perceptual={asked.perceptual}")
+    with input_errors("--recipe"):
+        recipe = load_recipe(run.network, asked.recipe, settings)
+    base, start = files.get(run.base), files.get(run.warm_start)
+    out = asked.out / asked.name / name
+    done = out / f"{run.network}.safetensors"
+    if done.is_file() and read_card(done).extra.get("recipe") == recipe.model_dump(mode="json"):
+        report(f"{name}: there already")
+        return done
+    report(f"{name}: training {recipe.steps} steps")
+    request = TrainingRequest(
+        run.network,
+        recipe,
+        asked.parts,
+        out,
+        asked.out / "cache",
+        base=base.parent if base else None,
+        warm_start=start,
+        stage=run.stage,
+        name=asked.recipe,
+    )
+    return train(request, asked.machine, report)
+
+
+def _measured(
+    asked: Ablation, row: RowSpec, file: Path | None, volumes: Sequence[TrainingVolume], report: Report
+) -> Line:
+    if file is None:
+        return Line(row.label, {}, absent="needs the perceptual network: --perceptual FILE")
+    report(f"{row.label}: measuring")
+    card = read_card(file)
+    if asked.spec.measure == "round-trip":
+        figures = _round_trips(load_autoencoder(file).eval(), row.decode, volumes)
+    else:
+        figures = _distances(file.parent, volumes, asked.samples, card.extra["recipe"]["task"]["crop"])
+        figures |= {name: (value, 0.0) for name, value in card.extra.get("validation", {}).items()}
+    return Line(row.label, figures, card.sha256, int(card.extra.get("step", card.extra["recipe"]["steps"])))
+
+
+def _round_trips(
+    network: PatchVolumeAutoencoder, decode: str, volumes: Sequence[TrainingVolume]
+) -> dict[str, tuple[float, float]]:
+    found: dict[str, list[float]] = {"psnr": [], "ssim": []}
+    for each in volumes:
+        image = each.volume.network()
+        output = round_trip(network, image) if decode == "volume" else patchwise_round_trip(network, image)
+        scores = evaluate_network(image, output, each.volume.modality)
+        for name, values in found.items():
+            if (score := scores[name]) is not None:
+                values.append(score)
+    return {name: _mean_and_spread(values) for name, values in found.items() if values}
+
+
+@torch.no_grad()
+def patchwise_round_trip(network: PatchVolumeAutoencoder, image: Tensor) -> Tensor:
+    """A (Z, X, Y) image encoded and decoded patch by patch, seams and all."""
+    patch = network.config.patch
+    padded = pad_to_multiple(image, patch)
+    output = torch.empty_like(padded)
+    for z in range(0, padded.shape[0], patch):
+        for x in range(0, padded.shape[1], patch):
+            row = padded[z : z + patch, x : x + patch]
+            cubes = torch.stack(row.split(patch, dim=2))[:, None]
+            decoded = network.decode(network.encode(cubes))[:, 0]
+            output[z : z + patch, x : x + patch] = torch.cat(list(decoded), dim=2)
+    return centre(output, image.shape)
+
+
+def _distances(
+    folder: Path, volumes: Sequence[TrainingVolume], samples: int, crop: Sequence[int]
+) -> dict[str, tuple[float, float]]:
+    """Of new volumes, as large as the crops that the network learned from, from as many crops of held-out volumes."""
+    prior = load_prior(folder)
+    factor = prior.autoencoder.compression
+    size = (crop[0] * factor, crop[1] * factor, crop[2] * factor)
+    kinds = sorted({each.class_index for each in volumes})
+    made = [
+        generate(prior, kinds[number % len(kinds)], size, steps=20, seeds=[derived_seed("ablation", number)])[0, 0]
+        for number in range(samples)
+    ]
+    real = [_real_crop(volumes[number % len(volumes)], size, number) for number in range(4 * samples)]
+    one, other = (pooled_features(torch.stack(each).cpu()) for each in (made, real))
+    distances = {"frechet": frechet_distance(one, other), "mmd": maximum_mean_discrepancy(one, other)}
+    return {name: (value, 0.0) for name, value in distances.items()}
+
+
+def _real_crop(volume: TrainingVolume, size: tuple[int, int, int], number: int) -> Tensor:
+    image = pad_with_air(volume.volume.network(), size)
+    random = torch.Generator().manual_seed(derived_seed("real crop", number))
+    region = []
+    for have, want in zip(image.shape, size, strict=True):
+        first = int(torch.randint(have - want + 1, (), generator=random))
+        region.append(slice(first, first + want))
+    return image[tuple(region)]
+
+
+def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    tensor = torch.tensor(values, dtype=torch.float64)
+    return float(tensor.mean()), float(tensor.std()) if len(values) > 1 else 0.0
+
+
+def as_text(spec: AblationSpec, name: str, lines: Sequence[Line]) -> str:
+    """The table for the terminal, the paper's own figures apart."""
+    columns = list(dict.fromkeys(figure for line in lines for figure in line.figures))
+    width = max(len(line.label) for line in lines)
+    rows = [f"{'':{width}}  " + "".join(f"{column:>20}" for column in columns) + f"{'steps':>8}"]
+    for line in lines:
+        if line.absent:
+            rows.append(f"{line.label:{width}}  absent: {line.absent}")
+            continue
+        cells = "".join(f"{_figure(line.figures.get(column)):>20}" for column in columns)
+        rows.append(f"{line.label:{width}}  {cells}{line.steps:>8}")
+    paper = published(name)
+    if paper:
+        rows += ["", f"the paper's own figures ({paper['title']}), on its data:"]
+        rows += ["  " + ", ".join(f"{key} {value}" for key, value in row.items()) for row in paper["rows"]]
+    return "\n".join([spec.title, "", *rows])
+
+
+def _figure(value: tuple[float, float] | None) -> str:
+    if value is None:
+        return "-"
+    mean, spread = value
+    return f"{mean:.4f} ({spread:.4f})" if spread else f"{mean:.4f}"
