@@ -16,6 +16,8 @@ from recon.slice_prior import (
     ImageProblem,
     PriorOptions,
     SlicePrior,
+    as_channels,
+    as_complex,
     drawn_noise,
     image_problem,
     load_slice_prior,
@@ -39,6 +41,10 @@ class DDSOptions(PriorOptions):
     gamma: float | None = field(
         default=None, metadata={"help": "2d, noisy data: weight of the data over ‖A*A‖; auto: 389 for CT, 1 for MR"}
     )
+    legacy: bool = field(
+        default=False,
+        metadata={"help": "2d, MR with a complex prior: the released code's step, its defects included"},
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,6 +54,8 @@ class DDSOptions(PriorOptions):
             raise ValueError("eta must be 0 to 1, steps and iterations 1 or more")
         if min(self.rho, self.lam, self.gamma or 1.0) <= 0:
             raise ValueError("rho, lam and gamma must be positive")
+        if self.legacy and self.mode != "2d":
+            raise ValueError("legacy is of mode 2d")
 
 
 _RELEASED_GAMMA: dict[Modality, float] = {"CT": 389.0, "MR": 1.0}
@@ -63,12 +71,26 @@ def run_dds(measurement: Measurement, options: DDSOptions, context: RunContext, 
         step = dds.ZTotalVariation(
             problem.normal, problem.adjoint_data, options.rho, options.lam, options.iterations, options.circular
         )
+    elif options.legacy:
+        if prior.channels != 2:
+            raise InputError("--set legacy=yes: the released step is for MR with a prior of complex images")
+        step = _released_step(problem, options.gamma or _RELEASED_GAMMA[modality], options.iterations)
     elif problem.sigma > 0:
         gamma = options.gamma or _RELEASED_GAMMA[modality]
         step = dds.proximal_step(problem.normal, problem.adjoint_data, gamma, options.iterations, axes=3)
     else:
         step = dds.least_squares_step(problem.normal, problem.adjoint_data, options.iterations, axes=3)
     return _decomposed(prior, problem, step, options.steps, options.eta, context)
+
+
+def _released_step(problem: ImageProblem, gamma: float, iterations: int) -> dds.Map:
+    """On real and imaginary parts, as the loops have them."""
+
+    def normal(image: Tensor) -> Tensor:
+        return as_complex(problem.normal(as_channels(image)))
+
+    step = dds.released_complex_step(normal, as_complex(problem.adjoint_data), gamma, iterations)
+    return lambda x: as_channels(step(as_complex(x)))
 
 
 @dataclass(frozen=True)

@@ -162,11 +162,11 @@ def _mr_problem(measurement: Measurement, channels: int) -> ImageProblem:
     sigma = noise_level(measurement) / (scale * math.sqrt(square))
     if channels == 2:
         return ImageProblem(
-            lambda u: _as_channels(_gram(measurement, _as_complex(u))) / square,
-            _as_channels(direct) / (scale * square),
+            lambda u: as_channels(_gram(measurement, as_complex(u))) / square,
+            as_channels(direct) / (scale * square),
             sigma,
-            lambda u: _as_complex(u) * scale,
-            lambda noise: _as_channels(encoding.adjoint(noise(measurement.y))) / math.sqrt(square),
+            lambda u: as_complex(u) * scale,
+            lambda noise: as_channels(encoding.adjoint(noise(measurement.y))) / math.sqrt(square),
         )
     phase = with_calibration_phase(measurement, torch.ones_like(direct.real))
     return ImageProblem(
@@ -183,11 +183,13 @@ def _gram(measurement: Measurement, image: Tensor) -> Tensor:
     return encoding.adjoint(encoding(image))
 
 
-def _as_channels(image: Tensor) -> Tensor:
+def as_channels(image: Tensor) -> Tensor:
+    """Complex (z, y, x) to its real and imaginary parts (z, 2, y, x)."""
     return torch.view_as_real(image).movedim(-1, 1).contiguous()
 
 
-def _as_complex(channels: Tensor) -> Tensor:
+def as_complex(channels: Tensor) -> Tensor:
+    """The reverse of :func:`as_channels`."""
     return torch.complex(channels[:, 0], channels[:, 1])
 
 

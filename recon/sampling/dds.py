@@ -149,24 +149,29 @@ def soft_threshold(x: Tensor, threshold: float) -> Tensor:
 
 
 def released_complex_step(normal: Map, adjoint_data: Tensor, gamma: float, iterations: int) -> Map:
-    """The released code's step for several coils and noise, for comparison with its output alone.
+    """The released code's step for MR with noise, its defects included, for comparison with its output alone.
 
     Its conjugate gradients leave out the conjugate, and its right-hand side turns the data: x0 + (1 + i) gamma A*y.
+    Complex images (…, H, W), each for itself.
     """
     rhs_data = (1 + 1j) * gamma * adjoint_data
     return lambda x0: unconjugated_cg(lambda x: x + gamma * normal(x), x0 + rhs_data, x0, iterations)
 
 
 def unconjugated_cg(apply: Map, rhs: Tensor, x: Tensor, iterations: int, tolerance: float = 1e-5) -> Tensor:
-    """Conjugate gradients with rᵀr in place of rᴴr, as the released code has them."""
+    """Conjugate gradients with rᵀr in place of rᴴr, as the released code has them, over the last two axes."""
+
+    def product(one: Tensor, other: Tensor) -> Tensor:
+        return (one * other).sum((-2, -1), keepdim=True)
+
     residual = rhs - apply(x)
-    direction, power = residual, (residual * residual).sum()
+    direction, power = residual, product(residual, residual)
     for _ in range(iterations):
         image = apply(direction)
-        step = power / (direction * image).sum()
+        step = power / product(direction, image)
         x, residual = x + step * direction, residual - step * image
-        new = (residual * residual).sum()
-        if float(new.abs().sqrt()) < tolerance:
+        new = product(residual, residual)
+        if float(new.abs().sqrt().max()) < tolerance:
             break
         direction, power = residual + new / power * direction, new
     return x
