@@ -66,7 +66,10 @@ def cg(
     direction = residual.clone()
     power = inner(residual, residual, axes)
     # Going on with a residual that is rounding would divide rounding by rounding, and a singular B amplifies that.
-    limit = max(tolerance, _ROUNDING * torch.finfo(power.dtype).eps) ** 2 * inner(rhs, rhs, axes)
+    # Rounding is relative to the larger of what the residual is the difference of: rhs may be zero, as of empty slices.
+    square, image = inner(rhs, rhs, axes), rhs - residual
+    rounding = (_ROUNDING * torch.finfo(power.dtype).eps) ** 2 * torch.maximum(square, inner(image, image, axes))
+    limit = torch.maximum(tolerance**2 * square, rounding)
     for iteration in range(1, iterations + 1):
         active = power > limit
         if not bool(active.any()):
