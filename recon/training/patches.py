@@ -25,12 +25,16 @@ class Augmentation:
         scale: relative size.
         rotation: about the z axis, radians.
         noise: standard deviation of added noise, network range, at most this.
+        stretch: relative spacing along z, of cubes alone.
+        shift: of all intensities, network range; 0.01 is 10 HU, within what scanners differ by.
     """
 
     flip: float = 0.5
     scale: float = 0.0
     rotation: float = 0.0
     noise: float = 0.0
+    stretch: float = 0.0
+    shift: float = 0.0
 
 
 class PatchSource:
@@ -67,8 +71,21 @@ class PatchSource:
         return {"image": augment(cube, self._augmentation, random)[None]}
 
     def _cube(self, volume: Prepared, random: torch.Generator) -> Tensor:
-        region = tuple(_window(size, edge, random) for size, edge in zip(volume.data.shape, self._patch, strict=True))
-        return pad_with_air(volume.network(region), self._patch)  # type: ignore[arg-type]
+        z, x, y = self._patch
+        stretch = self._augmentation.stretch
+        factor = 1 + stretch * float(2 * torch.rand((), generator=random) - 1) if stretch else 1.0
+        wanted = (max(1, round(z * factor)), x, y)
+        region = tuple(_window(size, edge, random) for size, edge in zip(volume.data.shape, wanted, strict=True))
+        cube = pad_with_air(volume.network(region), wanted)  # type: ignore[arg-type]
+        return resampled_along_z(cube, z)
+
+
+def resampled_along_z(image: Tensor, size: int) -> Tensor:
+    """A (Z, X, Y) image with ``size`` slices, by linear interpolation."""
+    if len(image) == size:
+        return image
+    columns = image.permute(1, 2, 0)
+    return functional.interpolate(columns, size, mode="linear", align_corners=True).permute(2, 0, 1).contiguous()
 
 
 def _window(size: int, edge: int, random: torch.Generator) -> slice:
@@ -97,7 +114,7 @@ def centre(image: Tensor, size: Sequence[int]) -> Tensor:
 
 def augment(image: Tensor, settings: Augmentation, random: torch.Generator) -> Tensor:
     """A (Z, X, Y) image flipped, turned, scaled and made noisy at random."""
-    draws = torch.rand(5, generator=random)
+    draws = torch.rand(5, generator=random)  # the last is of the shift
     if draws[0] < settings.flip:
         image = image.flip(1)
     if settings.scale or settings.rotation:
@@ -106,6 +123,8 @@ def augment(image: Tensor, settings: Augmentation, random: torch.Generator) -> T
         )
     if settings.noise:
         image = image + settings.noise * float(draws[3]) * torch.randn(image.shape, generator=random)
+    if settings.shift:
+        image = torch.where(image > -1, image + settings.shift * float(2 * draws[4] - 1), image)  # air stays air
     return image.contiguous()
 
 

@@ -26,10 +26,12 @@ class AugmentationSettings(_Settings):
     scale: float = Field(0.0, ge=0, lt=0.5)
     rotation: float = Field(0.0, ge=0)
     noise: float = Field(0.0, ge=0)
+    stretch: float = Field(0.0, ge=0, lt=0.9)
+    shift: float = Field(0.0, ge=0, lt=0.5)
 
     def build(self) -> Augmentation:
         """As the samples' value."""
-        return Augmentation(self.flip, self.scale, self.rotation, self.noise)
+        return Augmentation(self.flip, self.scale, self.rotation, self.noise, self.stretch, self.shift)
 
 
 class AutoencoderTask(_Settings):

@@ -19,7 +19,7 @@ from physics.geometry import FanBeam, ParallelBeam, circular_angles
 from recon.errors import InputError
 from recon.io.detect import read_any
 from recon.training.pairs import simulate_pairs
-from recon.training.patches import Augmentation, PatchSource
+from recon.training.patches import Augmentation, PatchSource, resampled_along_z
 from recon.training.prepared import prepare
 from recon.training.slabs import ProjectorCache, SlabSource
 from recon.training.slices import SliceSource
@@ -109,7 +109,7 @@ def test_pairs_are_simulated_once_and_anew_for_another_task(volumes, tmp_path, m
 
 @pytest.mark.parametrize("kind", ["patch", "slice", "pair", "slab"])
 def test_samples_are_a_function_of_item_and_seed(volumes, tmp_path, kind):
-    augmentation = Augmentation(flip=0.5, scale=0.1, rotation=0.2, noise=0.01)
+    augmentation = Augmentation(flip=0.5, scale=0.1, rotation=0.2, noise=0.01, stretch=0.3, shift=0.01)
     if kind == "patch":
         source = PatchSource(volumes, (8, 16, 16), 4, augmentation)
     elif kind == "slab":
@@ -124,6 +124,20 @@ def test_samples_are_a_function_of_item_and_seed(volumes, tmp_path, kind):
     assert all(
         {name: value.shape for name, value in each.items()} == {n: v.shape for n, v in one.items()} for each in whole
     )
+
+
+def test_cubes_are_stretched_along_z_and_shifted_but_air_stays_air(volumes):
+    shifted = PatchSource(volumes, (8, 16, 16), 4, Augmentation(flip=0, shift=0.01))
+    plain = PatchSource(volumes, (8, 16, 16), 4, Augmentation(flip=0))
+    found, wanted = (source.sample(0, 3)["image"] for source in (shifted, plain))
+    difference = found - wanted
+    assert bool((difference[wanted == -1] == 0).all())
+    inside = difference[wanted > -1]
+    assert float(inside.std()) < 1e-6, "one shift for all"
+    assert 0 < float(inside.abs().max()) <= 0.01
+    ramp = torch.arange(12.0)[:, None, None].expand(12, 2, 2)
+    torch.testing.assert_close(resampled_along_z(ramp, 23)[:, 0, 0], torch.linspace(0, 11, 23))
+    assert resampled_along_z(ramp, 12) is ramp
 
 
 AXES = [(a, b, c) for a in "LR" for b in "AP" for c in "IS"]
