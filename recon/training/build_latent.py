@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from priors.anatomy import CLASSES
 from priors.biflownet import BiFlowNet, BiFlowNetConfig
 from priors.controlnet import ControlNet
 from priors.diffusion import GaussianDiffusion
@@ -46,7 +47,9 @@ def build_biflownet(given: Ingredients) -> Workshop:
     loss = noise_validation(learner, _latent_source(held_out, settings, net.config.channels) if held_out else None)
     pictures = _generated(given, encoding, learner.diffusion, settings) if loss and settings.sampling_steps else None
     named = {"autoencoder": encoding.sha256}
-    return Workshop(learner, source, together(loss, pictures), named, named)
+    classes = sorted({each.class_index for each in given.train})
+    extra = named | {"classes": [CLASSES[index].name for index in classes]}
+    return Workshop(learner, source, together(loss, pictures), named, extra)
 
 
 def _generated(
@@ -131,7 +134,9 @@ def _encoding(given: Ingredients, settings: LatentTask) -> Encoding:
     path = _in_folder(given.base, AUTOENCODER)
     with input_errors("--base"):
         autoencoder = load_autoencoder(path).eval().requires_grad_(False)
-        return Encoding(autoencoder, read_card(path).sha256, given.cache, settings.encoding == "volume")
+        z, x, y = (edge * autoencoder.compression for edge in settings.crop)
+        volume_wise = settings.encoding == "volume"
+        return Encoding(autoencoder, read_card(path).sha256, given.cache, volume_wise, (z, x, y))
 
 
 def _check_crop(settings: LatentTask, net: BiFlowNet) -> None:

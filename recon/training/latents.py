@@ -13,7 +13,7 @@ from datasets.cache import Cache
 from priors.autoencoder import PatchVolumeAutoencoder
 from priors.training.batches import Sample
 from recon.training.pairs import StoredPair
-from recon.training.patches import pad_to_multiple
+from recon.training.patches import pad_to_multiple, pad_with_air
 from recon.training.prepared import Prepared
 
 Size = tuple[int, int, int]
@@ -41,12 +41,14 @@ class Encoding:
         sha256: of its weights.
         cache: where latents are kept.
         volume_wise: the encoder sees volumes whole, for the paper's ablation (Table VIII), and not patch by patch.
+        least: (z, x, y) voxels that every image is grown to with air, such that crops of latents fit in.
     """
 
     autoencoder: PatchVolumeAutoencoder
     sha256: str
     cache: Cache
     volume_wise: bool = False
+    least: Size = (1, 1, 1)
 
     @torch.no_grad()
     def latent(self, image: Tensor) -> Tensor:
@@ -57,7 +59,8 @@ class Encoding:
 
     @property
     def _settings(self) -> dict[str, object]:
-        return {"autoencoder": self.sha256} | ({"volume_wise": True} if self.volume_wise else {})
+        how = {"volume_wise": True} if self.volume_wise else {}
+        return {"autoencoder": self.sha256, "least": list(self.least)} | how
 
     @torch.no_grad()
     def codes(self, image: Tensor) -> Tensor:
@@ -76,8 +79,8 @@ class Encoding:
         return self.cache.entry(volume.case, "codes-1", settings, make).array
 
     def padded(self, image: Tensor) -> Tensor:
-        """The image, grown with air to whole patches."""
-        return pad_to_multiple(image, self.autoencoder.config.patch)
+        """The image, grown with air to ``least`` and to whole patches."""
+        return pad_to_multiple(pad_with_air(image, self.least), self.autoencoder.config.patch)
 
     def volume_latent(self, volume: Prepared, class_index: int, *, flip: bool) -> StoredLatent:
         """The latent of a volume, or of its mirror image (left and right)."""

@@ -212,7 +212,6 @@ BAD_BASE = "there is no biflownet.safetensors in it"
         (["controlnet", "--task", "mri", "--mask", "spiral", "--base", "{chain}/prior"], "masks spiral; there are"),
         (["biflownet", *STAGE2, "--warm-start", "{chain}/head/head.safetensors"], "of kind controlnet"),
         (["biflownet", "--base", "nothing-of-that-name"], "no prior and no folder of the name"),
-        (["biflownet", *STAGE2, "--set", "task.crop=[64,64,64]"], "smaller than the crop"),
         (["autoencoder", "--device", "cuda"], "--device cuda"),
         (["nosuchnet"], "nosuchnet"),
     ],
