@@ -13,6 +13,7 @@ from torch import Tensor
 from benchmarks.ablation_spec import AblationSpec, RowSpec, RunSpec
 from benchmarks.generation_metrics import frechet_distance, maximum_mean_discrepancy, pooled_features
 from benchmarks.published import published
+from benchmarks.round_trip import patchwise_round_trip
 from datasets.cache import Cache
 from datasets.whole_file import whole_file
 from priors.autoencoder import PatchVolumeAutoencoder
@@ -21,7 +22,7 @@ from priors.training.batches import derived_seed
 from priors.training.recipe import load_recipe
 from priors.weights import load_autoencoder, read_card
 from recon.errors import InputError, input_errors
-from recon.training.patches import centre, pad_to_multiple, pad_with_air
+from recon.training.patches import pad_with_air
 from recon.training.run import Machine, train
 from recon.training.run import Request as TrainingRequest
 from recon.training.sources import DataPart, TrainingVolume, load_split
@@ -151,21 +152,6 @@ def _round_trips(
             if (score := scores[name]) is not None:
                 values.append(score)
     return {name: _mean_and_spread(values) for name, values in found.items() if values}
-
-
-@torch.no_grad()
-def patchwise_round_trip(network: PatchVolumeAutoencoder, image: Tensor) -> Tensor:
-    """A (Z, X, Y) image encoded and decoded patch by patch, seams and all."""
-    patch = network.config.patch
-    padded = pad_to_multiple(image, patch)
-    output = torch.empty_like(padded)
-    for z in range(0, padded.shape[0], patch):
-        for x in range(0, padded.shape[1], patch):
-            row = padded[z : z + patch, x : x + patch]
-            cubes = torch.stack(row.split(patch, dim=2))[:, None]
-            decoded = network.decode(network.encode(cubes))[:, 0]
-            output[z : z + patch, x : x + patch] = torch.cat(list(decoded), dim=2)
-    return centre(output, image.shape)
 
 
 def _distances(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import click
 
 from benchmarks.data_cli import data
+from benchmarks.prior_cli import prior as look_at_prior
 from benchmarks.run_cli import compare, list_tables, run, show
 
 Row = dict[str, str | float]
@@ -22,7 +23,7 @@ def main() -> None:
 
 
 main.add_command(data)
-for command in (run, list_tables, show, compare):
+for command in (run, list_tables, show, compare, look_at_prior):
     main.add_command(command)
 
 

@@ -73,7 +73,7 @@ def run(table: str, device: str, as_json: bool, **options: Any) -> None:
 
     if device == "cuda" and not torch.cuda.is_available():
         raise click.BadParameter("this machine has no CUDA device", param_hint="--device")
-    with _one_line():
+    with one_line():
         if table == MEMORY_TABLE:
             _memory_table(device, as_json)
         elif table in ablation_names():
@@ -209,7 +209,7 @@ def show(table: str, out: Path, form: str) -> None:
     from benchmarks.render import documents, text
     from benchmarks.results import Store
 
-    with _one_line():
+    with one_line():
         result = Store(out).table(table)
         forms = {
             "text": text.table,
@@ -231,7 +231,7 @@ def compare(one: str, other: str, table: str, out: Path) -> None:
     from benchmarks.render import text
     from benchmarks.results import Store
 
-    with _one_line():
+    with one_line():
         click.echo(text.comparison(Store(out).table(table), one, other))
 
 
@@ -239,7 +239,7 @@ class _WrongInput(click.ClickException):
     exit_code = 2
 
 
-class _one_line:  # noqa: N801  (a context manager, named as one reads it)
+class one_line:  # noqa: N801  (a context manager, named as one reads it)
     """Wrong input becomes one line and exit code 2, a failed run exit code 1."""
 
     def __enter__(self) -> None:

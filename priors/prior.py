@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -27,6 +28,8 @@ AUTOENCODER = "autoencoder.safetensors"
 BIFLOWNET = "biflownet.safetensors"
 """File names in a prior's folder."""
 
+N = TypeVar("N", int, float)
+
 RESOLUTION_UNIT = 64
 """Latent size that the noise estimator's resolution input calls 1."""
 
@@ -41,6 +44,9 @@ class Prior:
         diffusion: the schedule it was trained with.
         name: what it is called, empty if it came from no folder.
         sha256: hash of each network's tensors by file name, likewise.
+        classes: those that were learned, each with the usual (z, x, y) mm of its volumes; empty where the weights do
+            not say.
+        size: (z, x, y) voxels of what the noise estimator learned from, likewise.
 
     Raises:
         ValueError: the autoencoder's latents do not have the channels that the noise estimator takes.
@@ -51,6 +57,8 @@ class Prior:
     diffusion: GaussianDiffusion
     name: str = ""
     sha256: Mapping[str, str] = field(default_factory=dict)
+    classes: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    size: Size | None = None
 
     def __post_init__(self) -> None:
         latents, taken = self.autoencoder.config.latent_channels, self.biflownet.config.channels
@@ -105,10 +113,26 @@ def load_prior(folder: Path | str) -> Prior:
     timesteps = card.extra.get("timesteps", 1000)
     if not isinstance(timesteps, int):
         raise ValueError(f"{folder / BIFLOWNET}: its header is damaged: timesteps is {timesteps!r}")
+    classes, size = _learned(folder / BIFLOWNET, card.extra)
     try:
-        return Prior(autoencoder, biflownet, GaussianDiffusion(timesteps), folder.resolve().name, hashes)
+        return Prior(autoencoder, biflownet, GaussianDiffusion(timesteps), folder.resolve().name, hashes, classes, size)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
+
+
+def _learned(path: Path, extra: Mapping[str, Any]) -> tuple[dict[str, tuple[float, float, float]], Size | None]:
+    """Classes and size that weights say they learned; the released ones say nothing."""
+    try:
+        classes = {str(name): _three(spacing, float) for name, spacing in extra.get("classes", {}).items()}
+        size = _three(extra["size"], int) if "size" in extra else None
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: its header is damaged: classes or size") from error
+    return classes, size
+
+
+def _three(values: Any, kind: Callable[[Any], N]) -> tuple[N, N, N]:
+    z, x, y = (kind(value) for value in values)
+    return z, x, y
 
 
 def sampling_steps(prior: Prior, sampler: str, steps: int, spacing: Spacing | None = None) -> Tensor:

@@ -105,6 +105,11 @@ def check_request(prior: Prior, request: Request) -> None:
             f"--class {request.anatomy.name}: this prior knows only the first {classes} of the seven classes; "
             "choose another class or --prior"
         )
+    if prior.classes and request.anatomy.name not in prior.classes:
+        raise InputError(
+            f"--class {request.anatomy.name}: this prior learned {', '.join(prior.classes)} alone; "
+            "choose one of them or another --prior"
+        )
     try:
         prior.latent_size(request.size)
     except ValueError as error:

@@ -38,14 +38,14 @@ def _class_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     group="Volume",
     default=None,
     metavar="X,Y,Z",
-    help="Voxels of the file.  [default: as in the class's training volumes]",
+    help="Voxels of the file.  [default: as the prior learned]",
 )
 @option(
     "--spacing",
     group="Volume",
     default=None,
     metavar="X,Y,Z",
-    help="Voxel size in mm that the file states.  [default: of the class's training volumes nearest in size]",
+    help="Voxel size in mm that the file states.  [default: as the prior learned]",
 )
 @option(
     "--prior",
@@ -136,8 +136,9 @@ def generate(
 
     with input_errors("--class"):
         anatomy = find_class(class_name)
-    voxels = _voxels(size, anatomy)
-    spaced = _millimetres(spacing, anatomy, voxels)
+    prior = _load(prior_name)
+    voxels = _voxels(size, anatomy, prior)
+    spaced = _millimetres(spacing, anatomy, prior, voxels)
     seeds = tuple(range(seed, seed + count))
     from recon.generate import Request, check_request, output_files, save_volumes
     from recon.io.atomic import check_output
@@ -150,9 +151,8 @@ def generate(
 
     place = select_device(device)
     request = Request(anatomy, voxels, spaced, sampler, steps, timesteps, seeds, batch)
-    prior = _load(prior_name)
     check_request(prior, request)
-    _note_size(anatomy, voxels, quiet)
+    _note_size(anatomy, prior, voxels, quiet)
     acceleration = Acceleration.from_name(dtype, place, compile=compiled)
     with memory_errors(), step_bars(quiet) as progress:
         prior = prior.to(place)
@@ -173,10 +173,10 @@ def _load(name: str) -> Prior:
         return load_prior(find_prior(name))
 
 
-def _voxels(text: str | None, anatomy: Anatomy) -> Size:
+def _voxels(text: str | None, anatomy: Anatomy, prior: Prior) -> Size:
     """``--size`` (X,Y,Z) in the order (z, x, y)."""
     if text is None:
-        return anatomy.grids[0].size
+        return prior.size or anatomy.grids[0].size
     try:
         x, y, z = (int(part) for part in text.split(","))
     except ValueError:
@@ -184,10 +184,10 @@ def _voxels(text: str | None, anatomy: Anatomy) -> Size:
     return z, x, y
 
 
-def _millimetres(text: str | None, anatomy: Anatomy, size: Size) -> tuple[float, float, float]:
+def _millimetres(text: str | None, anatomy: Anatomy, prior: Prior, size: Size) -> tuple[float, float, float]:
     """``--spacing`` (X,Y,Z) in the order (z, x, y)."""
     if text is None:
-        return anatomy.grid_near(size).spacing
+        return prior.classes.get(anatomy.name) or anatomy.grid_near(size).spacing
     try:
         x, y, z = (float(part) for part in text.split(","))
     except ValueError:
@@ -197,12 +197,12 @@ def _millimetres(text: str | None, anatomy: Anatomy, size: Size) -> tuple[float,
     return z, x, y
 
 
-def _note_size(anatomy: Anatomy, size: Size, quiet: bool) -> None:
-    """Say so where a size is none of the class's training volumes."""
-    known = [grid.size for grid in anatomy.grids]
+def _note_size(anatomy: Anatomy, prior: Prior, size: Size, quiet: bool) -> None:
+    """Say so where a size is none that the networks learned from."""
+    known = [prior.size] if prior.size else [grid.size for grid in anatomy.grids]
     if size not in known:
         shown = " and ".join(f"{x},{y},{z}" for z, x, y in known)
         say(
-            f"note: the released networks learnt {anatomy.name} at {shown} voxels (X,Y,Z); other sizes may differ",
+            f"note: these networks learned {anatomy.name} at {shown} voxels (X,Y,Z); other sizes may differ",
             quiet,
         )

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from priors.anatomy import CLASSES
 from priors.biflownet import BiFlowNet, BiFlowNetConfig
 from priors.controlnet import ControlNet
@@ -47,9 +49,17 @@ def build_biflownet(given: Ingredients) -> Workshop:
     loss = noise_validation(learner, _latent_source(held_out, settings, net.config.channels) if held_out else None)
     pictures = _generated(given, encoding, learner.diffusion, settings) if loss and settings.sampling_steps else None
     named = {"autoencoder": encoding.sha256}
-    classes = sorted({each.class_index for each in given.train})
-    extra = named | {"classes": [CLASSES[index].name for index in classes]}
-    return Workshop(learner, source, together(loss, pictures), named, extra)
+    facts = {"classes": _classes(given.train), "size": list(encoding.least)}
+    return Workshop(learner, source, together(loss, pictures), named, named | facts)
+
+
+def _classes(volumes: Sequence[TrainingVolume]) -> dict[str, list[float]]:
+    """The classes that are learned, each with the median (z, x, y) mm of its volumes."""
+    names = [CLASSES[each.class_index].name for each in volumes]
+    return {
+        name: np.median([v.volume.spacing for v, own in zip(volumes, names, strict=True) if own == name], 0).tolist()
+        for name in sorted(set(names))
+    }
 
 
 def _generated(

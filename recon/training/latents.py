@@ -59,8 +59,7 @@ class Encoding:
 
     @property
     def _settings(self) -> dict[str, object]:
-        how = {"volume_wise": True} if self.volume_wise else {}
-        return {"autoencoder": self.sha256, "least": list(self.least)} | how
+        return {"autoencoder": self.sha256, "least": list(self.least), "volume_wise": self.volume_wise}
 
     @torch.no_grad()
     def codes(self, image: Tensor) -> Tensor:

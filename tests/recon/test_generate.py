@@ -219,7 +219,7 @@ def test_a_damaged_or_missing_network(folder: Path, name: str) -> None:
 def test_an_interrupt_leaves_nothing(folder: Path) -> None:
     process = start(folder, *ENDLESS, "--count", 2, "-o", "new/vol.nii.gz", "--preview")
     assert process.stderr is not None
-    assert process.stderr.readline().startswith("note: the released networks")  # from now on it works
+    assert process.stderr.readline().startswith("note: these networks")  # from now on it works
     deadline = time.monotonic() + 10
     while not list(folder.glob("new")) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -268,6 +268,28 @@ def test_a_class_that_the_prior_does_not_have(prior_folder: Path) -> None:
 
 def request(anatomy: Any, size: tuple[int, int, int], **options: Any) -> Request:
     return Request(anatomy, size, (3.0, 1.0, 2.0), **options)
+
+
+def test_a_prior_that_says_what_it_learned_gives_the_defaults_and_refuses_the_rest(folder: Path) -> None:
+    from priors.weights import read_card, read_tensors
+
+    path = folder / "tiny" / "biflownet.safetensors"
+    card, tensors = read_card(path), read_tensors(path)
+    facts = {"classes": {"MRKnee": [3.3, 1.0, 1.0]}, "size": [32, 64, 32]}
+    save_weights(path, tensors, Card("biflownet", card.config, extra=facts))
+    common = ("--steps", 2, "--prior", "tiny", "--device", "cpu")
+    done = run_recon("generate", "--class", "MRKnee", *common, "-o", "vol.nii.gz", "-q")
+    assert done.code == 0, done.err
+    image = load("vol.nii.gz")
+    assert image.shape == (64, 32, 32)
+    np.testing.assert_allclose(np.diag(image.affine)[:3], [1, 1, 3.3], rtol=1e-5)
+    refused = run_recon("generate", "--class", "CTLegs", *common)
+    assert refused.code == 2
+    assert "this prior learned MRKnee alone" in refused.err
+    save_weights(path, tensors, Card("biflownet", card.config, extra={"size": [1]}))
+    damaged = run_recon("generate", "--class", "CTLegs", *common)
+    assert damaged.code == 2
+    assert "its header is damaged: classes or size" in damaged.err
 
 
 def test_network_images_become_hu_or_magnitude() -> None:
