@@ -44,7 +44,7 @@ def measure(network: PatchVolumeAutoencoder, each: TrainingVolume) -> tuple[Roun
     (psnr, ssim), (patch_psnr, patch_ssim) = ((float(f["psnr"] or 0), float(f["ssim"] or 0)) for f in figures)
     seams = [seam_ratio(image, output, network.config.patch) for output in (joint, patches)]
     case = each.volume.case
-    found = RoundTrip(f"{case.split}/{case.id}", case.modality, psnr, ssim, patch_psnr, patch_ssim, *seams)
+    found = RoundTrip(case.id, case.modality, psnr, ssim, patch_psnr, patch_ssim, *seams)
     return found, joint, patches
 
 
