@@ -23,6 +23,9 @@ from benchmarks.run_cli import one_line
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("prior-report"), show_default=True
 )
+@click.option(
+    "--cache", type=click.Path(path_type=Path), default=None, help="Of prepared volumes.  [default: in --out]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def prior(
     name: str,
@@ -33,6 +36,7 @@ def prior(
     steps: int,
     device: str,
     out: Path,
+    cache: Path | None,
     as_json: bool,
 ) -> None:
     """Look at a latent prior: held-out volumes through its autoencoder, and new volumes of each class it learned.
@@ -49,7 +53,7 @@ def prior(
     with one_line():
         networks = load_prior(find_prior(name)).to(device)
         parts = parse_data(data, "folder", modality, None) if data else []
-        wanted = Wanted(parts, out, split, samples, steps, bfloat16=device == "cuda")
+        wanted = Wanted(parts, out, cache or out / "cache", split, samples, steps, bfloat16=device == "cuda")
         rows = look_at(networks, wanted, lambda line: click.echo(line, err=True))
     if as_json:
         click.echo(json.dumps(as_dicts(rows), indent=2))

@@ -33,15 +33,17 @@ class Wanted:
 
     Attributes:
         parts: data sets.
+        out: folder.
+        cache: folder of prepared volumes.
         split: of the volumes that go through the autoencoder.
         samples: new volumes of each class; 0 makes none.
         steps: of the sampler.
-        out: folder.
         bfloat16: noise estimates in half precision.
     """
 
     parts: list[DataPart]
     out: Path
+    cache: Path
     split: str = "val"
     samples: int = 3
     steps: int = 50
@@ -54,7 +56,7 @@ def look_at(prior: Prior, wanted: Wanted, report: Report) -> list[RoundTrip]:
     Raises:
         InputError: data that cannot be used.
     """
-    volumes = load_split(wanted.parts, wanted.split, Cache(wanted.out / "cache"), report) if wanted.parts else []
+    volumes = load_split(wanted.parts, wanted.split, Cache(wanted.cache), report) if wanted.parts else []
     rows, pictures = [], []
     unique = {each.volume.case.id: each for each in volumes}.values()
     for each in unique:
