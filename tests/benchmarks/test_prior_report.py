@@ -94,7 +94,7 @@ def test_the_report_of_a_prior(prior, tmp_path):
     assert content["split"] == "val"
     assert set(content["weights_sha256"]) == {"autoencoder.safetensors", "biflownet.safetensors"}
     first = content["round_trips"][0]
-    assert first["case"].startswith("val/")
+    assert first["case"].startswith("torso-0-")
     assert first["psnr"] != first["patch_psnr"]
     assert Image.open(out / "round-trips.png").size == (96, len(content["round_trips"]) * (32 + 14))
     assert Image.open(out / "samples.png").size[0] > 2 * 32
