@@ -6,6 +6,7 @@ codebook's range, each becomes its nearest code, and all are decoded together.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from priors.biflownet import BiFlowNet
 from priors.controlnet import AttachedHead
 from priors.diffusion import GaussianDiffusion
 from priors.inference import Acceleration
-from priors.samplers import OnStep, Spacing, sample, seeded_noise, spaced_timesteps
+from priors.samplers import Correct, OnStep, Spacing, corrected, sample, seeded_noise, spaced_timesteps
 from priors.sizes import check_size
 from priors.weights import load_autoencoder, load_biflownet, read_card
 
@@ -135,8 +136,23 @@ def _three(values: Any, kind: Callable[[Any], N]) -> tuple[N, N, N]:
     return z, x, y
 
 
-def sampling_steps(prior: Prior, sampler: str, steps: int, spacing: Spacing | None = None) -> Tensor:
-    """The steps of the diffusion that a sampler visits, descending.
+@dataclass(frozen=True)
+class WarmStart:
+    """Sampling that begins from a latent and not from noise.
+
+    Attributes:
+        latent: (C, Z, X, Y) in about [-1, 1].
+        step: of the diffusion, to which it is noised first.
+    """
+
+    latent: Tensor
+    step: int
+
+
+def sampling_steps(
+    prior: Prior, sampler: str, steps: int, spacing: Spacing | None = None, start: int | None = None
+) -> Tensor:
+    """The steps of the diffusion that a sampler visits, descending, from ``start`` or the noisiest.
 
     Spacing None is the released networks' own for DDIM and DDPM (``linspace``), and for DPM-Solver++ ``logsnr``: its
     second order is lost where the last steps are large in log signal-to-noise ratio.
@@ -145,7 +161,7 @@ def sampling_steps(prior: Prior, sampler: str, steps: int, spacing: Spacing | No
         ValueError: more steps than the diffusion has, or none.
     """
     chosen = spacing or ("logsnr" if sampler == "dpm++" else "linspace")
-    return spaced_timesteps(prior.diffusion.timesteps, steps, chosen, diffusion=prior.diffusion)
+    return spaced_timesteps(prior.diffusion.timesteps, steps, chosen, start, prior.diffusion)
 
 
 @torch.no_grad()
@@ -159,6 +175,8 @@ def sample_latents(
     seeds: Sequence[int] = (0,),
     spacing: Spacing | None = None,
     heads: Sequence[AttachedHead] = (),
+    start: WarmStart | None = None,
+    correct: Correct | None = None,
     acceleration: Acceleration | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
@@ -175,6 +193,8 @@ def sample_latents(
         seeds: one for each volume.
         spacing: which steps, see :func:`sampling_steps`.
         heads: ControlNet heads that steer the estimate.
+        start: where to begin; None is from noise.
+        correct: takes and gives estimates of the latents, see :func:`priors.samplers.corrected`.
         acceleration: precision and layout of the noise estimator; None is exact.
         on_step: called after each step.
 
@@ -188,14 +208,19 @@ def sample_latents(
     if not 0 <= class_index < classes:
         raise ValueError(f"class {class_index}: this prior has the classes 0 to {classes - 1}")
     latent = prior.latent_size(size)
-    times = sampling_steps(prior, sampler, steps, spacing)
+    times = sampling_steps(prior, sampler, steps, spacing, start.step if start else None)
     options = acceleration or Acceleration()
     options.prepare(prior.biflownet)
     y = torch.full((len(seeds),), class_index, device=prior.device)
     resolution = torch.tensor(latent, device=prior.device).expand(len(seeds), 3) / RESOLUTION_UNIT
     estimate = options.wrap(prior.biflownet.bind(y, resolution, heads=heads), prior.device)
+    if correct is not None:
+        estimate = corrected(estimate, prior.diffusion, correct)
     noise = seeded_noise(seeds)
     z = noise(torch.empty(len(seeds), prior.biflownet.config.channels, *latent, device=prior.device))
+    if start is not None:
+        kept = prior.diffusion.alpha_bar(start.step)
+        z = math.sqrt(kept) * start.latent.to(z) + math.sqrt(1 - kept) * z
     return sample(sampler, estimate, z, prior.diffusion, times, noise=noise, on_step=on_step)
 
 

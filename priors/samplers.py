@@ -105,6 +105,27 @@ def seeded_noise(seeds: Sequence[int]) -> Noise:
     return draw
 
 
+Correct = Callable[[Tensor, int], Tensor]
+"""(estimate of z_0, t) -> a better one, such as one that agrees with a measurement."""
+
+
+def corrected(estimate: NoiseEstimator, diffusion: GaussianDiffusion, correct: Correct) -> NoiseEstimator:
+    """A noise estimator whose estimate of z_0 is replaced by ``correct``'s; any sampler can use it.
+
+    The noise is then what leads from the corrected z_0 to z_t.
+    """
+
+    def improved(z: Tensor, t: Tensor) -> Tensor:
+        step = int(t[0])
+        kept = diffusion.alpha_bar(step)
+        noise = estimate(z, t)
+        z0 = (z - math.sqrt(1 - kept) * noise) / math.sqrt(kept)
+        better = correct(z0, step)
+        return noise if better is z0 else (z - math.sqrt(kept) * better) / math.sqrt(1 - kept)
+
+    return improved
+
+
 def sample(
     name: str,
     estimate: NoiseEstimator,

@@ -1,7 +1,7 @@
-"""Reconstruction by a ControlNet head on the 3D latent diffusion prior (3D MedDiffusion, section III-C).
+"""ControlNet heads on the latent diffusion prior, and the paper's way to reconstruct (3D MedDiffusion, section III-C).
 
 The head is shown images made from the measurement, encoded patch by patch as in training; one latent is sampled and
-decoded. The measurement is not consulted again: this is the paper's own way.
+decoded. The measurement is not consulted again; :mod:`recon.consistent_prior` does.
 """
 
 from __future__ import annotations
@@ -39,10 +39,25 @@ class HeadOptions:
         default="",
         metadata={"help": "prior that the head was trained on, a name or folder; empty: the one with its hash"},
     )
+    mode: str = field(
+        default="full", metadata={"help": "full: changes of the best image shown, agreeing with the data; paper"}
+    )
     steps: int = field(default=20, metadata={"help": "steps of the sampler"})
     sampler: str = field(default="ddim", metadata={"help": "ddim, ddpm or dpm++"})
     samples: int = field(default=1, metadata={"help": "volumes sampled and averaged; more than one also give a std"})
     strength: float = field(default=1.0, metadata={"help": "factor on what the head adds; 1 as trained"})
+    start: float = field(
+        default=1.0,
+        metadata={"help": "full: share of the diffusion that is run, from the best image shown; 1: from noise"},
+    )
+    detail: bool = field(
+        default=True, metadata={"help": "full: keep what the autoencoder loses of the best image shown"}
+    )
+    gain: float = field(default=1.0, metadata={"help": "full: factor on what a sample changes"})
+    within: int = field(
+        default=0,
+        metadata={"help": "full: agree with the data in every such step of the sampler too; 0: at the end alone"},
+    )
     anatomy: int = field(default=-1, metadata={"help": "class index as in recon generate; -1: by modality"})
     allow_other: bool = field(
         default=False, metadata={"help": "use the head for a geometry, mask or prior that it was not trained for"}
@@ -51,6 +66,10 @@ class HeadOptions:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.samples < 1:
             raise ValueError("steps and samples must be 1 or more")
+        if self.mode not in ("full", "paper"):
+            raise ValueError(f"mode must be full or paper, not {self.mode}")
+        if not 0 < self.start <= 1 or self.within < 0:
+            raise ValueError("start must be above 0, at most 1, within 0 or more")
 
 
 @dataclass(frozen=True)
@@ -118,7 +137,7 @@ def sample_with_head(
     """
     images = torch.stack([image.transpose(1, 2) for image in head.task.images(measurement)]).cpu()
     prior = head.prior.to(context.device)
-    index = options.anatomy if options.anatomy >= 0 else _CLASSES[head.task.modality]
+    index = network_class(prior, options, head.task.modality)
     with input_errors("--weights"):
         attached = attach(
             prior.biflownet,
@@ -145,7 +164,7 @@ def encode_conditions(prior: Prior, images: Tensor) -> Tensor:
     """(n, Z, X, Y) images in the network range, grown with air, to a head's hint (1, n · C, z, x, y)."""
     latents = []
     for image in images:
-        padded = pad_to_multiple(image, _grid(prior))[None, None].to(prior.device)
+        padded = pad_to_multiple(image, grid(prior))[None, None].to(prior.device)
         latents.append(prior.autoencoder.normalise(prior.autoencoder.patch_encode(padded)))
     return torch.cat(latents, dim=1)
 
@@ -161,10 +180,10 @@ def sample_volume(
     on_step: OnStep | None = None,
 ) -> Tensor:
     """One volume (Z, X, Y) of ``size`` in [-1, 1], on the CPU, that a head steers."""
-    z, x, y = (-(-edge // _grid(prior)) * _grid(prior) for edge in size)
+    z, x, y = (-(-edge // grid(prior)) * grid(prior) for edge in size)
     latent = sample_latents(
         prior,
-        min(class_index, prior.biflownet.config.classes - 1),
+        class_index,
         (z, x, y),
         steps=steps,
         sampler=sampler,
@@ -175,7 +194,13 @@ def sample_volume(
     return centre(decode_latents(prior, latent)[0, 0].cpu(), size).clamp(-1, 1)
 
 
-def _grid(prior: Prior) -> int:
+def network_class(prior: Prior, options: HeadOptions, modality: Modality) -> int:
+    """Index of the anatomy that the noise estimator is told."""
+    index = options.anatomy if options.anatomy >= 0 else _CLASSES[modality]
+    return min(index, prior.biflownet.config.classes - 1)
+
+
+def grid(prior: Prior) -> int:
     """Edges that both networks can take are multiples of this many voxels."""
     return math.lcm(prior.size_multiple, prior.autoencoder.config.patch)
 

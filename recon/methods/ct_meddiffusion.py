@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recon.consistent_prior import reconstruct
 from recon.latent_prior import HeadOptions, load_head, sample_with_head
 from recon.measurement import Measurement, Reconstruction, RunContext
 from recon.methods import Method
@@ -9,8 +10,11 @@ from recon.units import hu_to_attenuation, network_spread_to_attenuation, networ
 
 
 def run(measurement: Measurement, options: HeadOptions, context: RunContext) -> Reconstruction:
-    """Sample volumes that the head steers towards the images it is shown."""
+    """Sample volumes that the head steers towards the images it is shown, and that agree with the data."""
     head = load_head(options, measurement.protocol.geometry, "CT")
+    if options.mode == "full":
+        image, deviation = reconstruct(head, measurement, options, context)
+        return Reconstruction(image, deviation, weights=head.weights)
     mean, std = sample_with_head(head, measurement, options, context)
     attenuation, device = hu_to_attenuation(network_to_hu(mean)), measurement.y.device
     spread = None if std is None else network_spread_to_attenuation(std).to(device)

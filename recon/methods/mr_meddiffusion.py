@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recon.consistent_prior import reconstruct
 from recon.latent_prior import HeadOptions, load_head, mr_task, sample_with_head
 from recon.measurement import Measurement, Reconstruction, RunContext
 from recon.methods import Method
@@ -9,8 +10,11 @@ from recon.units import network_to_magnitude
 
 
 def run(measurement: Measurement, options: HeadOptions, context: RunContext) -> Reconstruction:
-    """Sample magnitude volumes that the head steers towards the images it is shown."""
+    """Sample volumes that the head steers towards the images it is shown, and that agree with the data."""
     head = load_head(options, measurement.protocol.mask, "MR")
+    if options.mode == "full":
+        result, deviation = reconstruct(head, measurement, options, context)
+        return Reconstruction(result, deviation, weights=head.weights)
     mean, std = sample_with_head(head, measurement, options, context)
     scale, device = mr_task(head).scale(measurement), measurement.y.device
     image, spread = network_to_magnitude(mean) * scale, None if std is None else (std / 2 * scale).to(device)

@@ -24,7 +24,13 @@ from recon.errors import InputError
 from recon.measurement import Measurement, RunContext
 from recon.methods import get_method, parse_options
 from recon.mr_task import simulate_mr
-from recon.units import attenuation_to_hu, hu_to_network, magnitude_scale, magnitude_to_network
+from recon.units import (
+    attenuation_to_hu,
+    hu_to_network,
+    magnitude_scale,
+    magnitude_to_network,
+    network_spread_to_attenuation,
+)
 from recon.volume import Modality, Volume
 
 _SMALLER_CALIBRATIONS = (20, 16, 12, 8, 4)
@@ -90,9 +96,19 @@ class CTTask:
 
     def images(self, measurement: Measurement) -> tuple[Tensor, ...]:
         """What the network is shown: each condition's image."""
-        return tuple(
-            hu_to_network(attenuation_to_hu(condition_image("CT", name, measurement))) for name in self.conditions
-        )
+        return tuple(self.network(image, measurement) for image in self.shown(measurement))
+
+    def shown(self, measurement: Measurement) -> tuple[Tensor, ...]:
+        """Each condition's image as its method gives it, attenuation in 1/mm."""
+        return tuple(condition_image("CT", name, measurement) for name in self.conditions)
+
+    def network(self, image: Tensor, measurement: Measurement) -> Tensor:
+        """Attenuation in 1/mm in the network range."""
+        return hu_to_network(attenuation_to_hu(image))
+
+    def changed(self, image: Tensor, change: Tensor, measurement: Measurement) -> Tensor:
+        """Attenuation in 1/mm, changed by what is in units of the network range."""
+        return (image + network_spread_to_attenuation(change)).clamp_min(0)
 
     def refusal(self, geometry: Mapping[str, Any]) -> str | None:
         """Why a scan is not of this kind, in one line; None if it is.
@@ -176,6 +192,19 @@ class MRTask:
     def images(self, measurement: Measurement) -> tuple[Tensor, ...]:
         """What the network is shown: each condition's image."""
         return self._images(measurement, self.scale(measurement))
+
+    def shown(self, measurement: Measurement) -> tuple[Tensor, ...]:
+        """Each condition's image as its method gives it, complex."""
+        return tuple(condition_image("MR", name, measurement) for name in self.conditions)
+
+    def network(self, image: Tensor, measurement: Measurement) -> Tensor:
+        """The magnitude of an image in the network range."""
+        return magnitude_to_network(image.abs(), self.scale(measurement))
+
+    def changed(self, image: Tensor, change: Tensor, measurement: Measurement) -> Tensor:
+        """A complex image whose magnitude is changed by what is in units of the network range; its phase stays."""
+        magnitude = (image.abs() + change / 2 * self.scale(measurement)).clamp_min(0)
+        return torch.polar(magnitude.float(), image.angle().float())
 
     def _images(self, measurement: Measurement, scale: float) -> tuple[Tensor, ...]:
         return tuple(

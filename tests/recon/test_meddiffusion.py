@@ -78,7 +78,7 @@ def body(modality: str = "CT") -> Volume:
 def test_ct_runs_on_the_grid_of_the_scan_and_is_repeatable(prior, tmp_path):
     head = make_head(prior, tmp_path, CTTask(GEOMETRY, conditions=("fbp", "sirt")))
     measurement = simulate_ct(body(), GEOMETRY)
-    options = HeadOptions(weights=str(head), prior=str(prior), steps=2, samples=2)
+    options = HeadOptions(weights=str(head), prior=str(prior), steps=2, samples=2, mode="paper")
     run = get_method("CT", "meddiffusion").run
     first, again = (run(measurement, options, RunContext(torch.Generator().manual_seed(3))) for _ in range(2))
     assert first.mean.shape == (11, 40, 36)
@@ -97,7 +97,7 @@ def test_the_head_steers_and_its_strength_counts(prior, tmp_path):
     means = [
         run(
             measurement,
-            HeadOptions(weights=str(head), prior=str(prior), steps=2, strength=strength),
+            HeadOptions(weights=str(head), prior=str(prior), steps=2, strength=strength, mode="paper"),
             RunContext(torch.Generator().manual_seed(3)),
         ).mean
         for strength in (0.0, 0.5, 1.0)
@@ -110,7 +110,7 @@ def test_mr_comes_out_in_the_units_of_the_measurement(prior, tmp_path):
     """Ten times the signal gives ten times the image: the scale follows from the data."""
     head = make_head(prior, tmp_path, MRTask(("equispaced",), (2.0, 4.0)))
     run = get_method("MR", "meddiffusion").run
-    options = HeadOptions(weights=str(head), prior=str(prior), steps=2)
+    options = HeadOptions(weights=str(head), prior=str(prior), steps=2, mode="paper")
     one = body("MR")
     images = [
         run(simulate_mr(volume, "equispaced", 2.0), options, RunContext(torch.Generator().manual_seed(3))).mean
