@@ -58,7 +58,8 @@ def pack(
             report(f"{name}: {sum(path.is_relative_to(folder / name) for path in written)} volumes")
         modality = part.modality or CLASSES[part.class_index].modality
         named = {"class": part.class_name} if part.class_name else {}
-        rows.append({"path": name, "modality": modality} | named)
+        often = {"repeat": part.repeat} if part.repeat > 1 else {}
+        rows.append({"path": name, "modality": modality} | named | often)
     listed = folder / "data.yaml"
     with whole_file(listed) as temporary:
         temporary.write_text(yaml.safe_dump(rows, sort_keys=False), encoding="utf-8")

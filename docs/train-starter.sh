@@ -5,20 +5,24 @@
 #   sh docs/train-starter.sh DATA.yaml OUT [RECIPE [extra options of every 'recon train']]
 #
 # DATA.yaml lists folders with their classes, as for 'recon train --data'; 'benchmarks data pack' makes one that travels.
-# On one H200:  sh docs/train-starter.sh pack/data.yaml runs/starter starter
-# Dry run:      sh docs/train-starter.sh pack/data.yaml runs/tiny tiny --set steps=4 --device cpu
+# On one H200:       sh docs/train-starter.sh pack/data.yaml runs/starter starter
+# On two CPU cores:  sh docs/train-starter.sh pack/data.yaml runs/starter cpu
+# Dry run:           sh docs/train-starter.sh pack/data.yaml runs/tiny tiny --set steps=4 --device cpu
 set -eu
 
 data=$1 out=$2 recipe=${3:-starter}
 shift $(($# > 3 ? 3 : $#))
-common="--data $data --cache $out/cache --recipe $recipe"
+common="--data $data --cache $out/cache"
 
-# The joint decoder sees fewer, larger cubes; the shipped recipe's batch is for patches.
-case $recipe in tiny) joint="--set batch=1 --set task.crop=[32,32,32]" ;; *) joint="--set batch=4" ;; esac
-
-recon train autoencoder $common --out "$out/patches" "$@"
-recon train autoencoder $common --out "$out/joint" --stage 2 --warm-start "$out/patches/autoencoder.safetensors" $joint "$@"
-recon train biflownet $common --out "$out/noise" --base "$out/joint" "$@"
+start=
+if [ "$recipe" = cpu ]; then # where steps are dear, the first ones are on smaller cubes
+    recon train autoencoder $common --recipe cpu-small --out "$out/small" "$@"
+    start="--warm-start $out/small/autoencoder.safetensors"
+fi
+recon train autoencoder $common --recipe "$recipe" --out "$out/patches" $start "$@"
+recon train autoencoder $common --recipe "$recipe-joint" --stage 2 --out "$out/joint" \
+    --warm-start "$out/patches/autoencoder.safetensors" "$@"
+recon train biflownet $common --recipe "$recipe" --out "$out/noise" --base "$out/joint" "$@"
 
 mkdir -p "$out/prior"
 for network in autoencoder biflownet; do

@@ -42,6 +42,8 @@ class Codebook(nn.Module):
         N: how many vectors chose each code, running average (codes,).
         z_avg: sum of those vectors, running average (codes, channels).
         frozen: training leaves the codes alone.
+        decay: of the running averages in a step; batches with few vectors for each code need a slower one.
+        restart_below: see ``RESTART_BELOW``; likewise, a smaller one.
     """
 
     embeddings: Tensor
@@ -51,6 +53,8 @@ class Codebook(nn.Module):
     def __init__(self, codes: int, channels: int) -> None:
         super().__init__()
         self.frozen = False
+        self.decay = DECAY
+        self.restart_below = RESTART_BELOW
         self.register_buffer("embeddings", torch.randn(codes, channels))
         self.register_buffer("N", torch.zeros(codes))
         self.register_buffer("z_avg", self.embeddings.clone())
@@ -119,6 +123,20 @@ class Codebook(nn.Module):
         return torch.exp(-(share * torch.log(share + 1e-7)).sum())
 
     @torch.no_grad()
+    def collect(self, z: Tensor, step: int) -> None:
+        """Take the vectors of (B, C, Z, X, Y) as codes, in turn with those of other steps, without quantising by them.
+
+        So small batches fill a large codebook before it is used. What each code weighs is what such batches will add.
+        """
+        vectors = _vectors(z.detach()).to(self.embeddings.dtype)
+        codes = len(self.embeddings)
+        rows = (torch.arange(len(vectors), device=vectors.device) + step * len(vectors))[-codes:] % codes
+        weight = min(1.0, len(vectors) / codes)
+        self.embeddings[rows] = vectors[-codes:]
+        self.z_avg[rows] = weight * vectors[-codes:]
+        self.N[rows] = weight
+
+    @torch.no_grad()
     def initialise(
         self, vectors: Tensor, *, permutation: Tensor | None = None, generator: torch.Generator | None = None
     ) -> None:
@@ -153,11 +171,11 @@ class Codebook(nn.Module):
         if distributed.is_initialized():
             distributed.all_reduce(counts)
             distributed.all_reduce(sums)
-        self.N.lerp_(counts, 1 - DECAY)
-        self.z_avg.lerp_(sums, 1 - DECAY)
+        self.N.lerp_(counts, 1 - self.decay)
+        self.z_avg.lerp_(sums, 1 - self.decay)
         total = self.N.sum()
         smoothed = (self.N + SMALLEST_COUNT) / (total + len(self.N) * SMALLEST_COUNT) * total
-        alive = (self.N >= RESTART_BELOW)[:, None]
+        alive = (self.N >= self.restart_below)[:, None]
         replacements = self._random_rows(vectors, permutation, generator)
         self.embeddings.copy_(torch.where(alive, self.z_avg / smoothed[:, None], replacements))
 

@@ -25,13 +25,15 @@ class AutoencoderLearner(Learner):
     Args:
         net: with a discriminator inside where ``loss`` has adversarial terms.
         loss: refers to that discriminator.
+        quantise_after: steps that stage 1 learns without the codebook, which is filled meanwhile. Small batches need
+            them: a codebook that starts with few vectors of an untrained encoder collapses.
     """
 
     kind = "autoencoder"
 
-    def __init__(self, net: PatchVolumeAutoencoder, loss: AutoencoderLoss):
+    def __init__(self, net: PatchVolumeAutoencoder, loss: AutoencoderLoss, quantise_after: int = 0):
         super().__init__()
-        self.net, self._loss = net, loss
+        self.net, self._loss, self._quantise_after = net, loss, quantise_after
         # Not this module's own: the discriminator is net's, and a perceptual network is frozen and never written.
         self._perceptual = (loss.perceptual,)
         if loss.stage == 2:
@@ -75,26 +77,34 @@ class AutoencoderLearner(Learner):
         image = batch["image"]
         if phase == DISCRIMINATOR:
             with torch.no_grad():
-                reconstruction, _ = self._reconstruct(batch, learn_codes=False)
+                reconstruction, _ = self._reconstruct(batch, step, learn_codes=False)
             return self._loss.discriminator_terms(image, reconstruction)
-        reconstruction, losses = self._reconstruct(batch, learn_codes=True)
+        reconstruction, losses = self._reconstruct(batch, step, learn_codes=True)
         # On the CPU and from the first sample's seed, so that every process of a step looks at the same slices.
         random = torch.Generator().manual_seed(int(batch["seed"][0]))
         terms = self._loss.generator_terms(image, reconstruction, losses["commitment_loss"], step, random)
         return terms | {"perplexity": losses["perplexity"]}
 
-    def _reconstruct(self, batch: Sample, *, learn_codes: bool) -> tuple[Tensor, dict[str, Tensor]]:
+    def _reconstruct(self, batch: Sample, step: int, *, learn_codes: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """The image through the autoencoder, and the codebook's losses."""
         if self._loss.stage == 2:
             embeddings = self.net.codebook.lookup(batch["codes"]).to(batch["image"].dtype)
-            nothing = embeddings.new_zeros(())
-            return self.net.decode_embeddings(embeddings), {"commitment_loss": nothing, "perplexity": nothing}
+            return self._unquantised(embeddings)
+        if step < self._quantise_after:
+            z = self.net.encode(batch["image"])
+            if learn_codes:
+                self.net.codebook.collect(z, step)
+            return self._unquantised(z)
         frozen, self.net.codebook.frozen = self.net.codebook.frozen, not learn_codes
         try:
             _, embeddings, losses = self.net.quantize(self.net.encode(batch["image"]))
         finally:
             self.net.codebook.frozen = frozen
         return self.net.decode_embeddings(embeddings), losses
+
+    def _unquantised(self, embeddings: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        nothing = embeddings.new_zeros(())
+        return self.net.decode_embeddings(embeddings), {"commitment_loss": nothing, "perplexity": nothing}
 
     def card(self) -> dict[str, Any]:
         return {"config": self.net.config.to_dict(), "extra": {"stage": self._loss.stage}}

@@ -93,6 +93,8 @@ class Training:
         )
         if recipe.activation_checkpointing:
             checkpoint_activations(learner)
+        if recipe.channels_last:
+            _lay_out_by_channels(learner)
         phases = learner.phases()
         optimizers = [make_optimizer(list(group), recipe.optimizer) for group in phases.values()]
         self._wrapped, *ready = fabric.setup(learner, *optimizers)
@@ -280,6 +282,14 @@ class Training:
             return asked
         total = self.fabric.all_reduce(torch.tensor(float(asked), device=self.fabric.device), reduce_op="sum")
         return bool(total)
+
+
+def _lay_out_by_channels(network: nn.Module) -> None:
+    """Channels last in every convolution's weights; activations follow."""
+    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in network.parameters():
+        if parameter.dim() in layouts:
+            parameter.data = parameter.data.contiguous(memory_format=layouts[parameter.dim()])
 
 
 def _memory_gb(device: torch.device) -> float:

@@ -85,6 +85,7 @@ class Recipe(_Section):
         clip_value: largest value of each gradient; none where absent.
         workers: processes that read data, per training process.
         activation_checkpointing: compute activations twice to hold fewer.
+        channels_last: keep convolutions' weights in the layout in which their gradients take less time.
     """
 
     network: dict[str, Any] = {}
@@ -101,6 +102,7 @@ class Recipe(_Section):
     seed: int = Field(0, ge=0)
     workers: int = Field(0, ge=0)
     activation_checkpointing: bool = False
+    channels_last: bool = False
     checkpoints: CheckpointSettings = CheckpointSettings()
     validation: ValidationSettings = ValidationSettings()
 

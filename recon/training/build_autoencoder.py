@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
+from priors.autoencoder_start import start_as_averages
 from priors.discriminator import DiscriminatorConfig
 from priors.losses import AutoencoderLoss, LossWeights
 from priors.perceptual_weights import load_perceptual
@@ -23,6 +24,10 @@ def build_autoencoder(given: Ingredients) -> Workshop:
     if given.stage == 2 and given.warm_start is None:
         raise InputError("--stage 2 goes on from stage 1: give its weights as --warm-start")
     net = _autoencoder(given)
+    if settings.start == "averages" and given.warm_start is None:
+        with input_errors("recipe: task.start"):
+            start_as_averages(net)
+    net.codebook.decay, net.codebook.restart_below = settings.code_decay, settings.restart_below
     loss = _autoencoder_loss(net, settings, given.stage)
     volumes = [each.volume for each in given.train]
     patch = net.config.patch
@@ -38,7 +43,7 @@ def build_autoencoder(given: Ingredients) -> Workshop:
         with input_errors("recipe: task.crop"):
             source = CodeSource(volumes, encoding, settings.crop or (2 * patch,) * 3, settings.per_volume)
     validate = round_trip_validation([each.volume for each in given.val[: given.recipe.validation.cases]])
-    return Workshop(AutoencoderLearner(net, loss), source, validate, identity)
+    return Workshop(AutoencoderLearner(net, loss, settings.quantise_after), source, validate, identity)
 
 
 def _autoencoder(given: Ingredients) -> PatchVolumeAutoencoder:

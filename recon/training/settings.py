@@ -44,6 +44,11 @@ class AutoencoderTask(_Settings):
         adversarial: train a discriminator.
         adversarial_start: step after which it counts.
         perceptual: file of the perceptual network; None trains without.
+        code_decay: of the codebook's running averages in a step; slower than released where batches are small.
+        restart_below: codes that fewer vectors of a batch choose, on average, start anew; less than the released 1
+            where a batch has fewer than some eight vectors for each code.
+        quantise_after: steps without the codebook, see :class:`priors.training.autoencoder_learner.AutoencoderLearner`.
+        start: of a new network's weights: random, or block averages (:mod:`priors.autoencoder_start`).
         augmentation: of samples.
     """
 
@@ -53,6 +58,10 @@ class AutoencoderTask(_Settings):
     adversarial: bool = True
     adversarial_start: int = Field(0, ge=0)
     perceptual: str | None = None
+    code_decay: float = Field(0.99, gt=0, lt=1)
+    restart_below: float = Field(1.0, ge=0)
+    quantise_after: int = Field(0, ge=0)
+    start: Literal["random", "averages"] = "random"
     augmentation: AugmentationSettings = AugmentationSettings()
 
 

@@ -18,7 +18,7 @@ from recon.errors import InputError, input_errors
 from recon.training.prepared import Prepared, prepare
 from recon.volume import Modality
 
-_KEYS = {"dataset", "path", "modality", "class", "manifest"}
+_KEYS = {"dataset", "path", "modality", "class", "manifest", "repeat"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class DataPart:
         modality: CT or MR, where the kind does not say.
         class_name: of the anatomy, for BiFlowNet and ControlNet.
         manifest: as ``benchmarks data check`` wrote it; the data are compared with it, and results name its hash.
+        repeat: how often each of its training volumes counts in an epoch.
     """
 
     dataset: str
@@ -38,6 +39,7 @@ class DataPart:
     modality: Modality | None = None
     class_name: str | None = None
     manifest: Manifest | None = None
+    repeat: int = 1
 
     def facts(self) -> dict[str, str]:
         """What a weights file says of its data."""
@@ -68,7 +70,7 @@ def parse_data(
 
     Args:
         data: a folder, or a YAML file with a list of ``dataset``, ``path`` (relative to the file), ``modality``,
-            ``class``, ``manifest``.
+            ``class``, ``manifest``, ``repeat``.
         dataset, modality, class_name, manifest: of a folder.
 
     Raises:
@@ -99,7 +101,11 @@ def _part(entry: Any, file: Path) -> DataPart:
     path = file.parent / str(entry["path"]) if "path" in entry else None
     modality = _modality(entry.get("modality"), f"--data {file}: modality")
     manifest = _manifest(file.parent / str(entry["manifest"]) if "manifest" in entry else None)
-    return _checked(DataPart(str(entry.get("dataset", "folder")), path, modality, entry.get("class"), manifest))
+    repeat = entry.get("repeat", 1)
+    if type(repeat) is not int or repeat < 1:
+        raise InputError(f"--data {file}: repeat {repeat!r}; a whole number, 1 or more, is wanted")
+    kind = str(entry.get("dataset", "folder"))
+    return _checked(DataPart(kind, path, modality, entry.get("class"), manifest, repeat))
 
 
 def _manifest(path: Path | None) -> Manifest | None:
@@ -147,7 +153,8 @@ def load_split(parts: list[DataPart], split: str, cache: Cache, report: Callable
                 _compare(cases, part.manifest)
         if cases:
             volumes = prepare(cases, cache, report=report)
-            found += [TrainingVolume(volume, part.class_index) for volume in volumes]
+            counts = part.repeat if split == "train" else 1
+            found += [TrainingVolume(volume, part.class_index) for volume in volumes] * counts
     if not found and split == "train":
         raise InputError(f"--data: no volume for training in {', '.join(str(p.path or p.dataset) for p in parts)}")
     return found

@@ -22,7 +22,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("pack")
     given = folder / "given.yaml"
     part = {"dataset": PHANTOMS, "modality": "CT", "class": "CTChestAbdomen"}
-    given.write_text(yaml.safe_dump([part, part, part | {"dataset": PHANTOMS.replace("16x", "8x")}]))
+    given.write_text(yaml.safe_dump([part, part | {"repeat": 3}, part | {"dataset": PHANTOMS.replace("16x", "8x")}]))
     result = CliRunner().invoke(main, ["data", "pack", str(given), str(folder / "pack")], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert "volumes" in result.output
@@ -39,6 +39,7 @@ def test_a_pack_holds_what_was_packed(packed, tmp_path):
     given, listed = packed
     names = [row["path"] for row in yaml.safe_load(listed.read_text())]
     assert names == ["phantom", "phantom", "phantom-1"], "what is listed twice is written once"
+    assert [row.get("repeat", 1) for row in yaml.safe_load(listed.read_text())] == [1, 3, 1]
     for split in ("train", "val"):
         before, after = (
             load_split(parse_data(str(p), "folder", None, None), split, Cache(tmp_path), print) for p in packed

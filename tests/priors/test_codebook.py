@@ -220,3 +220,32 @@ def test_two_processes_learn_one_codebook_from_both_batches(tmp_path: Path) -> N
     assert all(torch.equal(first[name], second[name]) for name in first)
     expected = 0.99**3 * 12 + (1 - 0.99**3) * 128  # running average of the vectors of both, 64 each
     assert float(first["N"].sum()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_small_batches_fill_a_codebook_in_turn() -> None:
+    book = Codebook(10, 3).train()
+    vectors = torch.arange(36.0).reshape(12, 3)
+    for step, part in enumerate(vectors.split(4)):
+        book.collect(spread(part), step)
+    torch.testing.assert_close(book.embeddings, torch.cat([vectors[10:], vectors[2:10]]))
+    torch.testing.assert_close(book.z_avg, 0.4 * book.embeddings)
+    torch.testing.assert_close(book.N, torch.full((10,), 0.4))
+    before = book.embeddings.clone()
+    book.restart_below = 0.1
+    indices, _, _ = book(spread(vectors[2:10]))
+    assert indices.flatten().tolist() == list(range(2, 10))
+    torch.testing.assert_close(book.embeddings, before, atol=1e-4, rtol=1e-4)  # each code's own vector moves it nowhere
+
+
+def test_codes_live_as_long_as_they_are_asked_to() -> None:
+    vectors = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
+    kept = {}
+    for below in (1.0, 0.0):
+        book = Codebook(128, 2).train()
+        book.collect(spread(vectors), 0)
+        book.collect(spread(vectors + 5), 1)
+        book.restart_below = below
+        before = book.embeddings.clone()
+        book(spread(vectors))
+        kept[below] = int((book.embeddings == before).all(dim=1).sum())
+    assert kept[1.0] == 0 < 40 < kept[0.0]
