@@ -17,7 +17,7 @@ from torch import Tensor
 from priors.controlnet import AttachedHead, ControlNet, attach
 from priors.prior import BIFLOWNET, Prior, decode_latents, load_prior, sample_latents
 from priors.samplers import OnStep
-from priors.store import find_prior, prior_names
+from priors.store import entries, find_prior, prior_names
 from priors.weights import load_controlnet, read_card
 from recon.errors import InputError, input_errors
 from recon.measurement import Measurement, RunContext
@@ -34,7 +34,12 @@ _CLASSES = {"CT": 1, "MR": 3}
 class HeadOptions:
     """Options of ``meddiffusion``."""
 
-    weights: str = field(default="", metadata={"help": "ControlNet head, a .safetensors file; also as --weights"})
+    weights: str = field(
+        default="",
+        metadata={
+            "help": "ControlNet head, a .safetensors file; also as --weights; empty: an installed one for this scan"
+        },
+    )
     prior: str = field(
         default="",
         metadata={"help": "prior that the head was trained on, a name or folder; empty: the one with its hash"},
@@ -99,18 +104,41 @@ def load_head(options: HeadOptions, protocol: Mapping[str, object] | None, modal
         InputError: no head, a damaged one, another prior, or a scan that it was not trained for; the line names a way
             out.
     """
-    if not options.weights:
-        raise InputError(
-            "--weights: the method meddiffusion needs a ControlNet head; train one with 'recon train controlnet', "
-            "or take --method tv"
-        )
+    path = Path(options.weights) if options.weights else _installed_head(protocol or {}, modality)
     with input_errors("--weights"):
-        network = load_controlnet(options.weights).eval()
+        network = load_controlnet(path).eval()
     task = task_from_dict(network.config.task)
-    check_task(task, protocol or {}, modality, Path(options.weights), options.allow_other)
+    check_task(task, protocol or {}, modality, path, options.allow_other)
     with input_errors("--prior"):
         prior = load_prior(_prior_of(network, options))
-    return Head(network, prior, task, read_card(options.weights).sha256)
+    return Head(network, prior, task, read_card(path).sha256)
+
+
+def _installed_head(protocol: Mapping[str, object], modality: Modality) -> Path:
+    """The first installed head that was trained for such a scan.
+
+    Raises:
+        InputError: there is none; the line says why each does not fit, and names a way out.
+    """
+    reasons = []
+    for entry in entries():
+        try:
+            card = read_card(entry.path)
+        except ValueError:
+            continue  # 'recon weights list' shows damaged files
+        if card.kind != "controlnet":
+            continue
+        task = task_from_dict(card.config["task"])
+        reason = task.refusal(protocol) if task.modality == modality else None
+        if task.modality == modality and reason is None:
+            return entry.path
+        if reason:
+            reasons.append(f"{entry.name}: {reason}")
+    found = "; ".join(reasons) or f"no ControlNet head for {modality} is installed"
+    raise InputError(
+        f"--method meddiffusion: {found}; take --method tv, or train a head with 'recon train controlnet' and give it "
+        "as --weights"
+    )
 
 
 def _prior_of(network: ControlNet, options: HeadOptions) -> Path:

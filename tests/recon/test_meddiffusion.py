@@ -173,7 +173,26 @@ def test_the_prior_is_found_by_its_hash_among_those_installed(prior, tmp_path, m
     assert load_head(HeadOptions(weights=str(head)), GEOMETRY.to_dict(), "CT").prior.name == "mine"
 
 
-def test_the_command_takes_weights_and_says_what_is_missing(prior, tmp_path):
+def test_an_installed_head_is_chosen_by_the_scan(prior, tmp_path, monkeypatch):
+    monkeypatch.setenv("RECON_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr("priors.store.shipped_folder", lambda: tmp_path / "nothing")
+    heads = tmp_path / "mine" / "heads"
+    heads.mkdir(parents=True)
+    for name in ("autoencoder.safetensors", "biflownet.safetensors"):
+        (heads.parent / name).write_bytes((prior / name).read_bytes())
+    tasks = {"few": CTTask(GEOMETRY, (10, 20)), "many": CTTask(GEOMETRY, (21, 40)), "mr": MRTask()}
+    for name, task in tasks.items():
+        make_head(prior, tmp_path, task).rename(heads / f"{name}.safetensors")
+    (heads / "damaged.safetensors").write_bytes(b"none")
+    chosen = load_head(HeadOptions(), GEOMETRY.to_dict(), "CT")
+    assert chosen.task == tasks["many"]
+    with pytest.raises(InputError, match=r"few: it was trained for 10 to 20 views.*many: .*the scan has 50.*tv") as no:
+        load_head(HeadOptions(), replace(GEOMETRY, angles=circular_angles(50)).to_dict(), "CT")
+    assert "\n" not in str(no.value)
+    assert "mr" not in str(no.value).split(";")[0]
+
+
+def test_the_command_takes_weights_and_says_what_is_missing(prior, tmp_path, monkeypatch):
     head = make_head(prior, tmp_path, CTTask(GEOMETRY))
     case, scanner = tmp_path / "case.nii.gz", tmp_path / "scan.yaml"
     write_volume(case, body())
@@ -190,7 +209,8 @@ def test_the_command_takes_weights_and_says_what_is_missing(prior, tmp_path):
         "autoencoder.safetensors": read_card(prior / "autoencoder.safetensors").sha256,
         "biflownet.safetensors": read_card(prior / "biflownet.safetensors").sha256,
     }
-    with pytest.raises(InputError, match="needs a ControlNet head"):
+    monkeypatch.setattr("priors.store.shipped_folder", lambda: tmp_path / "nothing")
+    with pytest.raises(InputError, match="no ControlNet head for CT is installed; take --method tv"):
         CliRunner().invoke(
             cli, [*arguments, "--overwrite", "--method", "meddiffusion"], catch_exceptions=False, standalone_mode=False
         )
