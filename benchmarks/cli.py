@@ -8,6 +8,7 @@ from collections.abc import Callable
 import click
 
 from benchmarks.data_cli import data
+from benchmarks.lesion_cli import lesions
 from benchmarks.prior_cli import prior as look_at_prior
 from benchmarks.run_cli import compare, list_tables, run, show
 
@@ -23,7 +24,7 @@ def main() -> None:
 
 
 main.add_command(data)
-for command in (run, list_tables, show, compare, look_at_prior):
+for command in (run, list_tables, show, compare, look_at_prior, lesions):
     main.add_command(command)
 
 

@@ -1,11 +1,12 @@
 """A start for training a Patch-Volume autoencoder in few steps: block averages in, interpolation out.
 
-With PyTorch's usual weights the first thousands of steps go into the grey level of a patch, which group norms take away.
-Here the paths that no norm touches already carry an image: the encoder's steps to coarser resolutions average 2 x 2 x 2
-voxels, its last one keeps the eight halves of each voxel as eight channels; the decoder puts them side by side and
-interpolates. Residual branches and attention add nothing yet, as in networks with zero-initialised residuals (Goyal et
-al. 2017). The norms before the two last convolutions hardly change what passes: a group there holds each value with both
-signs, which cancels its mean and makes SiLU linear (silu(v) - silu(-v) = v), beside a constant that rules its deviation.
+With PyTorch's usual weights the first thousands of steps go into the grey level of a patch, which group norms take
+away. Here the paths that no norm touches already carry an image: the encoder's steps to coarser resolutions average
+2 x 2 x 2 voxels, its last one keeps the eight halves of each voxel as eight channels; the decoder puts them side by
+side and interpolates. Residual branches and attention add nothing yet, as in networks with zero-initialised residuals
+(Goyal et al. 2017). The norms before the two last convolutions change little of what passes: a group there holds each value
+with both signs, which cancels its mean and makes SiLU linear (silu(v) - silu(-v) = v), beside a constant that rules its
+deviation.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from priors.autoencoder import PatchVolumeAutoencoder
-from priors.autoencoder_blocks import AttentionBlock, ResidualBlock
+from priors.autoencoder_blocks import AttentionBlock, DecoderLevel, EncoderLevel, ResidualBlock
 
 HALVES = 8
 """Of a voxel, in three dimensions; as many latent channels are needed."""
@@ -65,14 +66,17 @@ def _check(net: PatchVolumeAutoencoder) -> None:
         raise ValueError(f"a start as averages needs one image channel and at least {HALVES} of the latent")
     coarse, fine = (width // config.norm_groups for width in (config.widths[-1], config.widths[0]))
     if coarse < 2 * -(-HALVES // config.norm_groups) + 2 or fine < 4:
-        raise ValueError(f"a start as averages needs groups of more channels than {coarse} and {fine}; norm_groups down")
+        raise ValueError(
+            f"a start as averages needs groups of more channels than {coarse} and {fine}; norm_groups down"
+        )
 
 
 def _encoder(net: PatchVolumeAutoencoder) -> None:
     encoder, config = net.encoder, net.config
-    downs = [level.down for level in encoder.conv_blocks if isinstance(level.down, nn.Conv3d)]
+    levels = [level for level in encoder.conv_blocks if isinstance(level, EncoderLevel)]
+    downs = [level.down for level in levels if isinstance(level.down, nn.Conv3d)]
     _carry(encoder.conv_first, [(0, 0, _CENTRE)])
-    for level in encoder.conv_blocks:
+    for level in levels:
         if isinstance(level.res1.resConv, nn.Conv3d):
             _carry(level.res1.resConv, [(0, 0, _POINT)])
     for down in downs[:-1]:
@@ -84,16 +88,19 @@ def _encoder(net: PatchVolumeAutoencoder) -> None:
 
 def _decoder(net: PatchVolumeAutoencoder) -> None:
     decoder, config = net.decoder, net.config
-    ups = [level.up.conv_trans for level in decoder.conv_blocks if level.up is not None]
+    levels = [level for level in decoder.conv_blocks if isinstance(level, DecoderLevel)]
+    ups = [level.up.conv_trans for level in levels if level.up is not None]
     _carry(decoder.conv_first, [(half, half, _CENTRE) for half in range(HALVES)])
     _carry(ups[0], [(channel, 0, half) for channel, half in enumerate(_halves())])
     for up in ups[1:]:
         _carry(up, [(0, 0, _product(_LINEAR))])
-    for level in decoder.conv_blocks[:-1]:
+    for level in levels[:-1]:
         if isinstance(level.res1.resConv, nn.Conv3d):
             _carry(level.res1.resConv, [(0, 0, _POINT)])
     places = _pairs(config.widths[0], config.norm_groups, 1)
-    _carry(decoder.conv_blocks[-1].res1.resConv, [(0, places[0].plus, _POINT)], places)
+    narrowing = levels[-1].res1.resConv
+    assert isinstance(narrowing, nn.Conv3d), "the finest level is narrower than the one before"
+    _carry(narrowing, [(0, places[0].plus, _POINT)], places)
     _read(decoder.final_block, places)
 
 
@@ -164,6 +171,9 @@ def _carry(
 def _read(final: nn.Sequential, places: Sequence[_Pair]) -> None:
     """The last norm and convolution: each output is the value of one pair; further outputs stay random and small."""
     norm, convolution = final[0], final[-1]
+    assert isinstance(norm, nn.GroupNorm)
+    assert isinstance(convolution, nn.Conv3d)
+    assert convolution.bias is not None
     convolution.weight.mul_(_REST)
     for output, place in enumerate(places):
         convolution.weight[output], convolution.bias[output] = 0, 0

@@ -175,7 +175,7 @@ class Codebook(nn.Module):
         self.z_avg.lerp_(sums, 1 - self.decay)
         total = self.N.sum()
         smoothed = (self.N + SMALLEST_COUNT) / (total + len(self.N) * SMALLEST_COUNT) * total
-        alive = (self.N >= self.restart_below)[:, None]
+        alive = (self.restart_below <= self.N)[:, None]
         replacements = self._random_rows(vectors, permutation, generator)
         self.embeddings.copy_(torch.where(alive, self.z_avg / smoothed[:, None], replacements))
 
