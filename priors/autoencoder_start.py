@@ -4,9 +4,9 @@ With PyTorch's usual weights the first thousands of steps go into the grey level
 away. Here the paths that no norm touches already carry an image: the encoder's steps to coarser resolutions average
 2 x 2 x 2 voxels, its last one keeps the eight halves of each voxel as eight channels; the decoder puts them side by
 side and interpolates. Residual branches and attention add nothing yet, as in networks with zero-initialised residuals
-(Goyal et al. 2017). The norms before the two last convolutions change little of what passes: a group there holds each value
-with both signs, which cancels its mean and makes SiLU linear (silu(v) - silu(-v) = v), beside a constant that rules its
-deviation.
+(Goyal et al. 2017). The norms before the two last convolutions change little of what passes: a group there holds each
+value with both signs, which cancels its mean and makes SiLU linear (silu(v) - silu(-v) = v), beside a constant that
+rules its deviation.
 """
 
 from __future__ import annotations
