@@ -116,7 +116,7 @@ def _sample(
         on_step=lambda done, steps, z, x0: context.progress(before + done, total, 0.0),
     )
     estimate = reference.with_change(decode(prior, sampled, reference.seen.shape), options.gain)
-    image = _agreeing(reference, estimate)
+    image = _agreeing(reference, estimate) if options.agree else estimate
     context.progress(before + options.steps + 1, total, 0.0)
     return image
 

@@ -59,6 +59,7 @@ class HeadOptions:
         default=True, metadata={"help": "full: keep what the autoencoder loses of the best image shown"}
     )
     gain: float = field(default=1.0, metadata={"help": "full: factor on what a sample changes"})
+    agree: bool = field(default=True, metadata={"help": "full: the result agrees with the data"})
     within: int = field(
         default=0,
         metadata={"help": "full: agree with the data in every such step of the sampler too; 0: at the end alone"},

@@ -188,6 +188,21 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
     assert torch.allclose(found[0], found[1], atol=1e-6)
 
 
+def test_convolutions_can_be_laid_out_by_channels(tmp_path):
+    from priors.training.loop import _lay_out_by_channels
+
+    networks = nn.Sequential(nn.Conv3d(2, 3, 3), nn.Conv2d(2, 3, 3), nn.Linear(2, 3))
+    before = [parameter.clone() for parameter in networks.parameters()]
+    _lay_out_by_channels(networks)
+    assert networks[0].weight.is_contiguous(memory_format=torch.channels_last_3d)
+    assert networks[1].weight.is_contiguous(memory_format=torch.channels_last)
+    assert all(torch.equal(a, b) for a, b in zip(before, networks.parameters(), strict=True))
+    plain, other = (training(tmp_path / str(layout), recipe(channels_last=layout)) for layout in (False, True))
+    for run in (plain, other):
+        run.run()
+    assert torch.equal(weights(plain), weights(other))
+
+
 def test_only_the_last_checkpoints_and_the_best_stay(tmp_path):
     values = iter([3.0, 1.0, 2.0, 4.0])
     settings = recipe(validation={"every": 5, "metric": "psnr"})

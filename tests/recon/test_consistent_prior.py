@@ -53,6 +53,12 @@ def test_without_a_change_it_is_the_reference_that_agrees_with_the_data(ct):
     torch.testing.assert_close(kept, agreeing.clamp_min(0))
 
 
+def test_the_last_data_step_can_be_left_out(ct):
+    measurement, options = ct
+    kept = run(measurement, replace(options, gain=0.0, agree=False)).mean
+    torch.testing.assert_close(kept, condition_image("CT", "sirt", measurement).clamp_min(0))
+
+
 def test_samples_spread(ct):
     measurement, options = ct
     found = run(measurement, replace(options, samples=3, start=0.5))

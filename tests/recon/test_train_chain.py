@@ -19,6 +19,7 @@ from priors.training.batches import StepBatches
 from priors.training.checkpoints import read_checkpoint
 from priors.training.recipe import load_recipe
 from priors.weights import load_autoencoder, read_card, read_tensors, tensors_sha256
+from recon.errors import InputError
 from recon.training.builders import BUILDERS
 from recon.training.sources import load_split, parse_data
 from recon.training.tasks import CTTask
@@ -173,6 +174,36 @@ def test_the_loss_falls_on_a_batch_that_can_be_learned_by_heart(chain, network):
         losses.append(float(total.detach()))
     assert min(losses[-5:]) < {"autoencoder": 0.6, "biflownet": 0.7, "controlnet": 0.97}[network] * losses[0]
     assert given.recipe.steps
+
+
+def test_the_codebook_can_wait_for_the_encoder(chain):
+    built, _ = workshop(
+        "autoencoder", chain, ["task.quantise_after=2", "task.code_decay=0.9", "task.restart_below=0.1"]
+    )
+    learner = built.learner.train()
+    book = learner.network().codebook
+    assert (book.decay, book.restart_below) == (0.9, 0.1)
+    for step in range(3):
+        batch = StepBatches(built.source, 2, 1, 0)[step]
+        before = book.embeddings.clone()
+        losses = learner(batch, learner.phase(step), step)
+        losses["total"].backward()
+        quantised = step == 2
+        assert bool(losses["perplexity"] > 1) == quantised
+        assert bool(losses["commitment"] > 0) == quantised
+        assert not torch.equal(book.embeddings, before), "it is filled, then it learns"
+
+
+def test_a_start_as_averages_is_refused_where_there_are_too_few_channels(chain):
+    with pytest.raises(InputError, match=r"recipe: task\.start: a start as averages needs"):
+        workshop("autoencoder", chain, ["task.start=averages"])
+    built, _ = workshop(
+        "autoencoder",
+        chain,
+        ["task.start=averages", "network.latent_channels=8", "network.norm_groups=2", "network.width=16"],
+    )
+    batch = StepBatches(built.source, 2, 1, 0)[0]
+    assert float(built.learner(batch, "generator", 0)["reconstruction"]) < 4 * 0.25
 
 
 def test_each_phase_touches_its_own_parameters_only(chain):
