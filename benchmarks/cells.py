@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -26,12 +27,14 @@ from datasets.case import GENERATED, Case
 from datasets.identity import file_sha256
 from physics.masks import seed_of
 from physics.noise import TransmissionNoise
+from physics.protocol import load_protocol
 from priors.weights import read_card
 from recon import provenance
 from recon.cases import read_case
 from recon.ct_task import simulate_ct
 from recon.devices import describe_device
 from recon.errors import InputError, RunError
+from recon.latent_prior import installed_head
 from recon.measurement import Measurement, Reconstruction
 from recon.methods import DATA_STEP, get_method
 from recon.mr_task import MaskRequest, mr_case
@@ -77,7 +80,7 @@ def cell_key(case: Case, modality: Modality, operator: OperatorSpec, method: Met
         "operator": operator.model_dump(mode="json"),
         "method": method.method,
         "settings": method.settings,
-        "weights": weights_sha256(modality, method),
+        "weights": weights_sha256(modality, method, operator),
         "code": code_sha256(modality, method.method),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:40]
@@ -91,27 +94,37 @@ def case_sha256(case: Case) -> str:
     return file_sha256(case.path)
 
 
-def weights_sha256(modality: Modality, method: MethodSpec) -> str | None:
+def weights_sha256(modality: Modality, method: MethodSpec, operator: OperatorSpec) -> str | None:
     """Hash of a method's weights; None for methods without.
 
     Raises:
         InputError: they are missing or damaged.
     """
-    path = method_weights(modality, method)
+    path = method_weights(modality, method, operator)
     try:
         return None if path is None else read_card(path).sha256
     except ValueError as error:
         raise InputError(str(error)) from error
 
 
-def method_weights(modality: Modality, method: MethodSpec) -> Path | None:
-    """The weights file that a method will use; None for methods without.
+def method_weights(modality: Modality, method: MethodSpec, operator: OperatorSpec) -> Path | None:
+    """The weights file that a method will use on such scans; None for methods without.
 
     Raises:
         InputError: none are installed.
     """
     kind = get_method(modality, method.method).weights
-    return None if kind is None else weights_path(kind, method.settings.get("weights", ""), modality)
+    given = method.settings.get("weights", "")
+    if kind == "controlnet" and not given:
+        return installed_head(_protocol(operator), modality)
+    return None if kind is None else weights_path(kind, given, modality)
+
+
+def _protocol(operator: OperatorSpec) -> dict[str, Any]:
+    """What a scan's protocol says of its geometry or mask."""
+    if operator.geometry is not None:
+        return load_protocol(operator.geometry).to_dict()
+    return {"kind": operator.mask, "accel": operator.accel}
 
 
 def run_job(job: Job) -> str:

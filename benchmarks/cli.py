@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import click
 
+from benchmarks.calibrate_cli import calibrate
 from benchmarks.data_cli import data
 from benchmarks.lesion_cli import lesions
 from benchmarks.prior_cli import prior as look_at_prior
@@ -24,7 +25,7 @@ def main() -> None:
 
 
 main.add_command(data)
-for command in (run, list_tables, show, compare, look_at_prior, lesions):
+for command in (run, list_tables, show, compare, look_at_prior, lesions, calibrate):
     main.add_command(command)
 
 

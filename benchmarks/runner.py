@@ -167,7 +167,8 @@ def _usable_methods(request: Request, cases: Sequence[Case]) -> tuple[list[Metho
     usable, absent = [], []
     for method in _asked(request):
         try:
-            check_leak(method_weights(request.spec.modality, method), cases)
+            for operator in request.spec.operators:
+                check_leak(method_weights(request.spec.modality, method, operator), cases)
             usable.append(method)
         except InputError as error:
             reason = " ".join(str(error).split())
@@ -240,7 +241,7 @@ def _budgets(request: Request, columns: Sequence[MethodSpec]) -> list[Budget]:
     """What the networks were trained with, from their cards."""
     budgets = []
     for method in columns:
-        path = method_weights(request.spec.modality, method)
+        path = method_weights(request.spec.modality, method, request.spec.operators[0])
         if path is None or method.method.endswith(DATA_STEP):
             continue
         card = read_card(path)

@@ -7,6 +7,7 @@ reach, and data that are never looked at again. Here
 * sampling may begin from its latent, noised to an intermediate step;
 * what a sample changes in it is added in the image, x̂ = c + D(z) − D(E(c)): what the autoencoder loses of the
   reference stays there;
+* the spread of several samples becomes a standard deviation that holds what it claims (:mod:`recon.calibration`);
 * x̂ is brought to agree with the data (:func:`recon.data_consistency.enforce_data`), at the end and, with ``within``,
   inside sampling with encoding anew (ReSample, Song et al. 2024).
 """
@@ -83,7 +84,15 @@ def reconstruct(
         for number in range(options.samples)
     ]
     stack = torch.stack(samples)
-    return stack.mean(0), stack.abs().std(0) if len(stack) > 1 else None
+    return stack.mean(0), _deviation(stack, head, measurement)
+
+
+def _deviation(stack: Tensor, head: Head, measurement: Measurement) -> Tensor | None:
+    """Of the samples, calibrated where the head's card knows how."""
+    if len(stack) < 2:
+        return None
+    spread = stack.abs().std(0)
+    return spread if head.calibration is None else head.calibration.apply(spread, head.task.unit(measurement))
 
 
 def decode(prior: Prior, latent: Tensor, size: torch.Size) -> Tensor:

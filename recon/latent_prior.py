@@ -19,6 +19,7 @@ from priors.prior import BIFLOWNET, Prior, decode_latents, load_prior, sample_la
 from priors.samplers import OnStep
 from priors.store import entries, find_prior, prior_names
 from priors.weights import load_controlnet, read_card
+from recon.calibration import Calibration
 from recon.errors import InputError, input_errors
 from recon.measurement import Measurement, RunContext
 from recon.trained import check_task
@@ -80,12 +81,13 @@ class HeadOptions:
 
 @dataclass(frozen=True)
 class Head:
-    """A head with the prior and the task that it was trained for."""
+    """A head with the prior and the task that it was trained for, and what its samples' spread means, if known."""
 
     network: ControlNet
     prior: Prior
     task: Task
     sha256: str
+    calibration: Calibration | None = None
 
     @property
     def weights(self) -> dict[str, str]:
@@ -105,17 +107,20 @@ def load_head(options: HeadOptions, protocol: Mapping[str, object] | None, modal
         InputError: no head, a damaged one, another prior, or a scan that it was not trained for; the line names a way
             out.
     """
-    path = Path(options.weights) if options.weights else _installed_head(protocol or {}, modality)
+    path = Path(options.weights) if options.weights else installed_head(protocol or {}, modality)
     with input_errors("--weights"):
         network = load_controlnet(path).eval()
     task = task_from_dict(network.config.task)
     check_task(task, protocol or {}, modality, path, options.allow_other)
     with input_errors("--prior"):
         prior = load_prior(_prior_of(network, options))
-    return Head(network, prior, task, read_card(path).sha256)
+        card = read_card(path)
+        values = card.extra.get("calibration")
+        calibration = None if values is None else Calibration.from_dict(values)
+    return Head(network, prior, task, card.sha256, calibration)
 
 
-def _installed_head(protocol: Mapping[str, object], modality: Modality) -> Path:
+def installed_head(protocol: Mapping[str, object], modality: Modality) -> Path:
     """The first installed head that was trained for such a scan.
 
     Raises:

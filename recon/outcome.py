@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recon.calibration import coverage
 from recon.devices import describe_device
 from recon.errors import RunError
 from recon.measurement import Measurement, Progress, Reconstruction, RunContext, no_progress
@@ -47,6 +49,8 @@ class Outcome:
         notices: what the reader must know about the input.
         weights: hash of each trained network that took part, by name; None for methods without.
         answer: the method's own, in the operator's unit.
+        coverage: share of the patient's voxels whose truth lies in the interval of each nominal level, where there
+            are a standard deviation and a truth.
     """
 
     method: str
@@ -65,6 +69,7 @@ class Outcome:
     notices: tuple[str, ...] = field(default=())
     weights: dict[str, str] | None = None
     answer: Reconstruction | None = None
+    coverage: dict[float, float] = field(default_factory=dict)
 
     @property
     def modality(self) -> Modality:
@@ -128,13 +133,17 @@ def reconstruct(
         quiet = RunContext(torch.Generator().manual_seed(seed), device=device)
         answer_direct = direct.run(measurement, direct.options(), quiet)
         baseline, baseline_metrics = _assess(measurement, answer_direct, grid, truth)
+    std = None if answer.std is None else grid.like(_std_in_units(answer.std, grid).cpu())
+    held = _held(truth, result, std)
+    if held:
+        metrics |= {"coverage_90": held[0.9]}
     return Outcome(
         method=method,
         settings=dict(settings or {}),
         measurement=measurement,
         result=result,
         baseline=baseline,
-        std=None if answer.std is None else grid.like(_std_in_units(answer.std, grid).cpu()),
+        std=std,
         trace=[(point.iteration, point.residual) for point in answer.trace],
         metrics=metrics,
         baseline_metrics=baseline_metrics,
@@ -145,7 +154,16 @@ def reconstruct(
         notices=notices,
         weights=answer.weights,
         answer=answer,
+        coverage=held,
     )
+
+
+def _held(truth: Volume | None, result: Volume, std: Volume | None) -> dict[float, float]:
+    """See :attr:`Outcome.coverage`."""
+    if truth is None or std is None:
+        return {}
+    found = coverage(truth.data.numpy(), result.data.numpy(), std.data.numpy(), truth.modality)
+    return {level: share for level, share in found.items() if math.isfinite(share)}
 
 
 def _assess(

@@ -108,7 +108,7 @@ def report_data(outcome: Outcome, result: dict[str, Any]) -> Any:
     what, mask = ("Sparse-view CT", None) if outcome.modality == "CT" else ("Accelerated MR", _mask(outcome))
     return ReportData(
         title=f"{what}: {_label(outcome.method)}",
-        case=_case(outcome.result, outcome.truth),
+        case=_case(outcome.result, outcome.truth) | _intervals(outcome),
         protocol=list(outcome.measurement.protocol.sentences),
         notices=list(outcome.all_notices),
         modality=outcome.modality,
@@ -145,6 +145,14 @@ def _case(volume: Volume, truth: Volume | None) -> dict[str, str]:
         unit = " HU" if volume.modality == "CT" else ""
         case["Range"] = f"{float(truth.data.min()):g} to {float(truth.data.max()):g}{unit}"
     return case
+
+
+def _intervals(outcome: Outcome) -> dict[str, str]:
+    """How often the intervals of the standard deviation hold the truth, beside how often they should."""
+    if not outcome.coverage:
+        return {}
+    pairs = ", ".join(f"{100 * level:.0f} %: {100 * held:.0f} %" for level, held in outcome.coverage.items())
+    return {"Calibration": f"in the body, intervals of nominal size hold the truth: {pairs}"}
 
 
 def _mask(outcome: Outcome) -> np.ndarray:

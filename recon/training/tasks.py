@@ -110,6 +110,10 @@ class CTTask:
         """Attenuation in 1/mm, changed by what is in units of the network range."""
         return (image + network_spread_to_attenuation(change)).clamp_min(0)
 
+    def unit(self, measurement: Measurement) -> float:
+        """One of the network range in 1/mm."""
+        return float(network_spread_to_attenuation(torch.ones(())))
+
     def refusal(self, geometry: Mapping[str, Any]) -> str | None:
         """Why a scan is not of this kind, in one line; None if it is.
 
@@ -205,6 +209,10 @@ class MRTask:
         """A complex image whose magnitude is changed by what is in units of the network range; its phase stays."""
         magnitude = (image.abs() + change / 2 * self.scale(measurement)).clamp_min(0)
         return torch.polar(magnitude.float(), image.angle().float())
+
+    def unit(self, measurement: Measurement) -> float:
+        """One of the network range in the measurement's unit of magnitude."""
+        return self.scale(measurement) / 2
 
     def _images(self, measurement: Measurement, scale: float) -> tuple[Tensor, ...]:
         return tuple(

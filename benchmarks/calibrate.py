@@ -1,0 +1,114 @@
+"""A head's spread of samples made into a standard deviation that can be trusted, on validation cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from priors.training.batches import derived_seed
+from priors.weights import read_card, read_tensors, save_weights
+from recon.calibration import Calibration, coverage, fit, in_body
+from recon.consistent_prior import reconstruct
+from recon.errors import InputError
+from recon.latent_prior import HeadOptions, load_head
+from recon.measurement import RunContext
+from recon.training.prepared import Prepared
+from recon.training.sources import TrainingVolume
+from recon.training.tasks import CTTask, Task, task_from_dict
+
+Report = Callable[[str], None]
+
+_VOXELS = 100_000
+"""Of one case, drawn at random."""
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What was found.
+
+    Attributes:
+        calibration: for the head's card.
+        before: share of voxels held by each nominal interval of the bare spread.
+        after: likewise, calibrated; on the cases that it was fitted to.
+        cases: their names.
+    """
+
+    calibration: Calibration
+    before: dict[float, float]
+    after: dict[float, float]
+    cases: tuple[str, ...]
+
+
+def calibrate(options: HeadOptions, volumes: Sequence[TrainingVolume], report: Report = print) -> Calibrated:
+    """Reconstruct simulated scans of validation volumes and fit.
+
+    Args:
+        options: which head and how many samples, more than one.
+        volumes: validation cases of the head's modality.
+        report: takes one line for each case.
+
+    Raises:
+        InputError: no head, no case of its modality, or one sample.
+    """
+    if options.samples < 2:
+        raise InputError("--samples: a spread takes two or more")
+    task = task_from_dict(read_card(options.weights).config["task"])
+    own = [each for each in volumes if each.volume.modality == task.modality]
+    if not own:
+        raise InputError(f"--data: no validation case of {task.modality}, which the head was trained for")
+    pieces = []
+    for each in own:
+        pieces.append(_errors_and_spreads(options, task, each.volume))
+        report(f"{each.volume.case.id}: {len(pieces[-1][0])} voxels")
+    errors, spreads = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+    calibration = fit(errors, spreads)
+    after = calibration.apply(torch.from_numpy(spreads), 1.0).numpy()
+    shares = [_shares(errors, deviation) for deviation in (spreads, after)]
+    return Calibrated(calibration, shares[0], shares[1], tuple(each.volume.case.id for each in own))
+
+
+def _errors_and_spreads(options: HeadOptions, task: Task, case: Prepared) -> tuple[np.ndarray, np.ndarray]:
+    """Of voxels in the body of one case, network range."""
+    volume, seed = case.volume(), derived_seed("calibration", case.case.id)
+    measurement = task.measure(volume, seed)
+    protocol = measurement.protocol.geometry if isinstance(task, CTTask) else measurement.protocol.mask
+    head = replace(load_head(options, protocol, volume.modality), calibration=None)
+    context = RunContext(torch.Generator().manual_seed(seed % 2**31))
+    mean, spread = reconstruct(head, measurement, options, context)
+    assert spread is not None
+    truth = task.pair(measurement, volume).target
+    error = (task.network(mean, measurement) - truth).cpu().numpy()
+    body = in_body(volume.data.numpy(), volume.modality)
+    chosen = np.random.default_rng(0).permutation(int(body.sum()))[:_VOXELS]
+    relative = (spread / task.unit(measurement)).cpu().numpy()
+    return error[body][chosen], relative[body][chosen]
+
+
+def _shares(errors: np.ndarray, deviations: np.ndarray) -> dict[float, float]:
+    everywhere = np.ones((1, 1, len(errors)), np.float32)
+    return coverage(everywhere, everywhere + errors, deviations[None, None], "MR")
+
+
+def write(path: Path, to: Path, found: Calibrated) -> None:
+    """The head anew, with its calibration in the card.
+
+    Raises:
+        ValueError: damaged, or no weights file.
+    """
+    card = read_card(path)
+    facts = {"calibration": found.calibration.to_dict(), "calibrated_on": list(found.cases)}
+    save_weights(to, read_tensors(path), replace(card, extra=card.extra | facts))
+
+
+def table(found: Calibrated) -> list[str]:
+    """Lines for the terminal."""
+    lines = [f"factor {found.calibration.factor:.3g}, floor {found.calibration.floor:.3g} (network range)"]
+    lines.append(f"{'interval':>10}{'bare spread':>14}{'calibrated':>14}")
+    return lines + [
+        f"{100 * level:>8.0f} %{100 * found.before[level]:>12.1f} %{100 * found.after[level]:>12.1f} %"
+        for level in found.before
+    ]

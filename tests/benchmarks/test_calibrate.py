@@ -1,0 +1,115 @@
+"""``benchmarks calibrate``: from a head and validation volumes to a head whose standard deviation is calibrated."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+
+from benchmarks.cli import main
+from datasets.cache import Cache
+from physics.geometry import FanBeam, circular_angles
+from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
+from priors.biflownet import BiFlowNet, BiFlowNetConfig
+from priors.controlnet import ControlNet
+from priors.weights import Card, load_biflownet, read_card, save_weights
+from recon.ct_task import simulate_ct
+from recon.io.nifti import write_volume
+from recon.latent_prior import HeadOptions
+from recon.outcome import reconstruct
+from recon.output import save
+from recon.training.sources import load_split, parse_data
+from recon.training.tasks import CTTask
+
+GEOMETRY = FanBeam(circular_angles(24), pitch=6.0)
+DATA = {"dataset": "phantom:count=12,size=16x24x20,spacing=6x10x12", "modality": "CT", "class": "CTChestAbdomen"}
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A head of random weights, its prior in the same folder."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("prior")
+    config = AutoencoderConfig(width=8, latent_channels=4, codes=32, norm_groups=4, patch=16)
+    sizes = BiFlowNetConfig(
+        width=12, multipliers=(1, 1, 2), attention=(False,) * 3, channels=4, token_patch=2, norm_groups=4, dit_heads=2
+    )
+    for kind, network, own in (
+        ("autoencoder", PatchVolumeAutoencoder(config), config),
+        ("biflownet", BiFlowNet(sizes), sizes),
+    ):
+        save_weights(folder / f"{kind}.safetensors", network.state_dict(), Card(kind, own.to_dict()))  # type: ignore[attr-defined]
+    base = load_biflownet(folder / "biflownet.safetensors")
+    network = ControlNet.from_base(base, 4, CTTask(GEOMETRY, conditions=("sirt",)).to_dict())
+    path = folder / "head.safetensors"
+    save_weights(
+        path,
+        network.state_dict(),
+        Card("controlnet", network.config.to_dict(), extra={"base_sha256": network.base_hash}),
+    )
+    return path
+
+
+def test_a_calibrated_head_holds_what_it_claims(head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed, out = tmp_path / "data.yaml", tmp_path / "calibrated.safetensors"
+    listed.write_text(yaml.safe_dump([DATA]))
+    command = [
+        "calibrate",
+        str(head),
+        "--prior",
+        str(head.parent),
+        "--data",
+        str(listed),
+        "--samples",
+        "2",
+        "-o",
+        str(out),
+    ]
+    monkeypatch.setattr("benchmarks.calibrate.load_head", _two_steps)
+    result = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "90 %" in result.output
+    card = read_card(out)
+    assert card.sha256 == read_card(head).sha256
+    assert card.extra["calibration"]["factor"] >= 0
+    assert card.extra["calibrated_on"]
+    refused = CliRunner().invoke(main, command)
+    assert refused.exit_code == 2
+    assert "exists" in refused.output
+
+    volume = load_split(parse_data(str(listed), "folder", None, None), "val", Cache(tmp_path / "c"), print)[0]
+    case = volume.volume.volume()
+    settings = {"weights": str(out), "prior": str(head.parent), "samples": "2", "steps": "2"}
+    outcome = reconstruct(simulate_ct(case, GEOMETRY), case, "meddiffusion", truth=case, settings=settings)
+    held = outcome.metrics["coverage_90"]
+    assert held is not None
+    assert 0.75 < held <= 1
+    path = tmp_path / "case.nii.gz"
+    write_volume(path, case)
+    save(tmp_path / "out", outcome)
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["metrics"]["coverage_90"] == held
+    assert "intervals of nominal size hold the truth" in (tmp_path / "out" / "report.html").read_text()
+
+
+def _two_steps(options: HeadOptions, *given: object) -> object:
+    from recon.latent_prior import load_head
+
+    return load_head(replace(options, steps=2), *given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [({"modality": "MR", "class": "MRT1Brain"}, "'phantom' is CT, not MR"), ({"path": "no"}, "does not exist")],
+)
+def test_data_that_do_not_fit_are_one_line(head: Path, tmp_path: Path, change: dict[str, str], line: str) -> None:
+    listed = tmp_path / "data.yaml"
+    listed.write_text(yaml.safe_dump([DATA | change]))
+    result = CliRunner().invoke(main, ["calibrate", str(head), "--data", str(listed), "-o", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert line in result.output
+    assert not (tmp_path / "out").exists()
