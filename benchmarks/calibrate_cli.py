@@ -20,8 +20,9 @@ from benchmarks.run_cli import one_line
 def calibrate(
     head: Path, prior: str, data: str, modality: str | None, samples: int, out: Path, overwrite: bool
 ) -> None:
-    """Choose, on validation cases, what the spread of a ControlNet head's samples is worth, and note it in its card.
+    """Make a head's standard deviation mean what it says.
 
+    Chooses, on validation cases, what the spread of a ControlNet head's samples is worth, and notes it in its card.
     'recon svct --set samples=4' then gives a standard deviation whose intervals hold the truth as often as they claim,
     on cases like these.
     """

@@ -20,9 +20,9 @@ from benchmarks.run_cli import one_line
 def lesions(
     source: Path | None, methods: str, geometry: str, photons: float | None, slices: int, as_json: bool
 ) -> None:
-    """Put a large faint and a small bright lesion into a case, scan it with and without them, and reconstruct.
+    """Put known lesions into a case, and see what methods leave.
 
-    "recovered" is the contrast that a method leaves of them (1: all), "invented" the contrast in HU that it shows at
+    A large faint and a small bright one; the case is scanned with and without them and reconstructed. "recovered" is the contrast that a method leaves of them (1: all), "invented" the contrast in HU that it shows at
     the same place where there is none.
     """
     from benchmarks.lesions import as_dicts, measure, most_soft_tissue, table
