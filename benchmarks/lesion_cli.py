@@ -22,8 +22,9 @@ def lesions(
 ) -> None:
     """Put known lesions into a case, and see what methods leave.
 
-    A large faint and a small bright one; the case is scanned with and without them and reconstructed. "recovered" is the contrast that a method leaves of them (1: all), "invented" the contrast in HU that it shows at
-    the same place where there is none.
+    A large faint and a small bright one; the case is scanned with and without them and reconstructed. "recovered" is
+    the contrast that a method leaves of them (1: all), "invented" the contrast in HU that it shows at the same place
+    where there is none.
     """
     from benchmarks.lesions import as_dicts, measure, most_soft_tissue, table
     from recon.cli.svct import load_ct, parse_noise
