@@ -229,7 +229,7 @@ BAD_BASE = "there is no biflownet.safetensors in it"
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        (["autoencoder", "--recipe", "tinny"], "no such file; shipped for autoencoder: cpu, cpu-joint, cpu-small, paper, starter, starter-joint, tiny"),
+        (["autoencoder", "--recipe", "tinny"], "no such file; shipped for autoencoder: cpu, cpu-joint,"),
         (["autoencoder", "--set", "netwrk.width=3"], "unknown key netwrk; did you mean network"),
         (["autoencoder", "--set", "network.wdth=3"], "unknown key network.wdth; did you mean width"),
         (["autoencoder", "--set", "task.crops=3"], "unknown key task.crops; did you mean crop"),
