@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from pathlib import Path
@@ -66,7 +67,14 @@ def test_the_statistics_of_the_batch_can_be_used_in_evaluation(port, recorded):
     port.eval().use_batch_statistics(True)
     try:
         kept = {name: tensor.clone() for name, tensor in port.state_dict().items()}
-        assert torch.allclose(port(recorded["x"]), recorded["y_train_batchstats"], rtol=0, atol=5e-5)
+        answer = port(recorded["x"])
+        # Rounding is amplified ten million times in this recording, so only a processor like the recorder's meets it;
+        # what the last bit of the input changes says how near another one can come.
+        doubt = max((port(recorded["x"] * (1 + bits * 1e-7)) - answer).abs().max() for bits in (-2, -1, 1, 2))
+        assert (answer - recorded["y_train_batchstats"]).abs().max() < max(5e-5, 4 * float(doubt))
+        trained = copy.deepcopy(port).train()
+        trained.use_batch_statistics(False)
+        assert torch.equal(answer, trained(recorded["x"])), "those of training"
         assert all(torch.equal(kept[name], tensor) for name, tensor in port.state_dict().items()), "and none are kept"
     finally:
         port.use_batch_statistics(False)

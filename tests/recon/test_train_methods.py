@@ -132,7 +132,7 @@ def trained(tmp_path_factory) -> dict[str, Path]:
         data = ["--dataset", DATA] if network != "modl" else ["--data", str(folder / "mr"), "--modality", "MR"]
         task = ["--task", "svct"] if network != "modl" else ["--task", "mri", "--mask", "equispaced", "--accel", "4"]
         places = ["--out", out, "--cache", folder / "cache"]
-        run = run_recon("train", network, *data, *task, "--recipe", "tiny", "--set", "steps=30", *places, "-q")
+        run = run_recon("train", network, *data, *task, "--recipe", "tiny", "--set", "steps=60", *places, "-q")
         assert run.code == 0, run.err
         paths[network] = out / f"{network}.safetensors"
     return paths
@@ -145,7 +145,7 @@ def test_weights_say_what_they_were_trained_for_and_on(trained):
     assert card.extra["data"] == [{"name": DATA}]
     assert card.extra["subjects"]
     assert card.extra["validation"]["psnr"] > 0
-    assert card.extra["recipe"]["steps"] == 30
+    assert card.extra["recipe"]["steps"] == 60
 
 
 def measured(modality: str, volume: Volume):
