@@ -168,8 +168,11 @@ class BiFlowEncoder(nn.Module):
         if self._local:
             for block in self.IntraPatchFlow_mid:
                 tokens = block(tokens, condition)
-        x = self.mid_block2(self.mid_spatial_attn(self.mid_block1(x, condition)), condition)
-        return stem, Features(skips, x, token_skips, tokens)
+        return stem, Features(skips, self._middle(x, condition), token_skips, tokens)
+
+    def _middle(self, x: Tensor, condition: Tensor) -> Tensor:
+        """The U-Net at its lowest resolution."""
+        return self.mid_block2(self.mid_spatial_attn(self.mid_block1(x, condition)), condition)
 
     def _merged(self, local: Tensor, z_t: Tensor) -> Tensor:
         return merge_cubes(local, z_t.shape[2:], self._sizes.token_patch, self._sizes.sub_volume)

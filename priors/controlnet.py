@@ -23,6 +23,7 @@ from priors.biflownet_config import FUSED_LEVELS, BiFlowNetConfig
 from priors.dit import PatchEmbedding
 
 _NAMES = {"base", "hint_channels", "task"}
+_OPTIONAL_NAMES = {"middle"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class ControlNetConfig:
         base: sizes of the noise estimator that it steers.
         hint_channels: of the hint; several latents side by side, or a mask, are as good as one latent.
         task: free and JSON-able, such as the measurement's geometry and which images the hint holds.
+        middle: also clone the U-Net's middle, a third of a small head's weights; without it the head joins the skips,
+            which carry what a condition of the latent's resolution has to say.
 
     Raises:
         ValueError: a hint without channels.
@@ -41,6 +44,7 @@ class ControlNetConfig:
     base: BiFlowNetConfig
     hint_channels: int
     task: dict[str, Any] = field(default_factory=dict)
+    middle: bool = True
 
     def __post_init__(self) -> None:
         if type(self.hint_channels) is not int or self.hint_channels < 1:
@@ -50,7 +54,8 @@ class ControlNetConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; the reverse of :meth:`from_dict`."""
-        return {"base": self.base.to_dict(), "hint_channels": self.hint_channels, "task": self.task}
+        plain = {"base": self.base.to_dict(), "hint_channels": self.hint_channels, "task": self.task}
+        return plain | {"middle": self.middle}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ControlNetConfig:
@@ -59,12 +64,15 @@ class ControlNetConfig:
         Raises:
             ValueError: a setting that is unknown, missing or of the wrong type.
         """
-        if set(values) != _NAMES:
-            raise ValueError(f"ControlNet settings unknown or missing: {', '.join(sorted(set(values) ^ _NAMES))}")
+        wrong = set(values) - _OPTIONAL_NAMES ^ _NAMES
+        if wrong:
+            raise ValueError(f"ControlNet settings unknown or missing: {', '.join(sorted(wrong))}")
         for name in ("base", "task"):
             if not isinstance(values[name], Mapping):
                 raise ValueError(f"ControlNet setting {name} is {values[name]!r}; it must be a table")
-        return cls(BiFlowNetConfig.from_dict(values["base"]), values["hint_channels"], dict(values["task"]))
+        if not isinstance(middle := values.get("middle", True), bool):
+            raise ValueError(f"ControlNet setting middle is {middle!r}; it must be true or false")
+        return cls(BiFlowNetConfig.from_dict(values["base"]), values["hint_channels"], dict(values["task"]), middle)
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,10 @@ class ControlNet(BiFlowEncoder):
         self.hint_grid = nn.Conv3d(width, width, kernel_size=1)
         self.hint_tokens = PatchEmbedding(width, width, base.token_patch, base.sub_volume)
         self.skip_convs = nn.ModuleList(_pointwise(outputs) for _, outputs in base.levels for _ in range(2))
-        self.middle_conv = _pointwise(base.levels[-1][1])
+        if config.middle:
+            self.middle_conv = _pointwise(base.levels[-1][1])
+        else:
+            del self.mid_block1, self.mid_spatial_attn, self.mid_block2
         self.token_linears = nn.ModuleList(nn.Linear(width, width) for _ in range(FUSED_LEVELS))
         self.middle_token_linear = nn.Linear(width, width)
         initialise(self)
@@ -104,24 +115,29 @@ class ControlNet(BiFlowEncoder):
 
     def _zero_joints(self) -> None:
         entrances = (self.hint_grid, self.hint_tokens)
-        exits = (self.skip_convs, self.middle_conv, self.token_linears, self.middle_token_linear)
-        for joint in (*entrances, *exits):
+        exits = (self.skip_convs, self.token_linears, self.middle_token_linear)
+        for joint in (*entrances, *exits, *([self.middle_conv] if self.config.middle else [])):
             zero_(*joint.parameters())
 
+    def _middle(self, x: Tensor, condition: Tensor) -> Tensor:
+        return super()._middle(x, condition) if self.config.middle else x
+
     @classmethod
-    def from_base(cls, base: BiFlowNet, hint_channels: int, task: Mapping[str, Any] | None = None) -> ControlNet:
+    def from_base(
+        cls, base: BiFlowNet, hint_channels: int, task: Mapping[str, Any] | None = None, *, middle: bool = True
+    ) -> ControlNet:
         """An untrained head: a trainable clone of the base's encoder, on its device.
 
         Args:
             base: the noise estimator; its weights are copied and hashed, not changed or frozen.
             hint_channels: of the hint.
-            task: what the head is for, see :class:`ControlNetConfig`.
+            task, middle: see :class:`ControlNetConfig`.
 
         Raises:
             ValueError: a hint without channels.
         """
         state = base.state_dict()
-        head = cls(ControlNetConfig(base.config, hint_channels, dict(task or {})), _tensors_hash(state))
+        head = cls(ControlNetConfig(base.config, hint_channels, dict(task or {}), middle), _tensors_hash(state))
         own = head.state_dict()
         head.load_state_dict(own | {name: tensor for name, tensor in state.items() if name in own})
         return head.to(base.init_conv.weight.device)
@@ -181,7 +197,7 @@ class ControlNet(BiFlowEncoder):
     def _joined(self, features: Features) -> Control:
         return Control(
             [conv(skip) for conv, skip in zip(self.skip_convs, features.skips, strict=True)],
-            self.middle_conv(features.middle),
+            self.middle_conv(features.middle) if self.config.middle else torch.zeros_like(features.middle),
             [linear(tokens) for linear, tokens in zip(self.token_linears, features.tokens, strict=True)],
             self.middle_token_linear(features.middle_tokens),
         )

@@ -218,6 +218,7 @@ _BUILDERS: dict[str, Callable[[Card], nn.Module]] = {
     "lpips": lambda card: LPIPS(),
     "fbpconv": lambda card: FBPConvNet(FBPConvNetConfig.from_dict(card.config)),
     "unet": _unet,
+    "refiner": _unet,
     "adm": _adm,
     "dolce": _adm,
     "primal-dual": lambda card: LearnedPrimalDual(PrimalDualConfig.from_dict(card.config)),

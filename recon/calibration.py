@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import ndimage, stats
+from scipy import stats
 from torch import Tensor
 
-from recon.metrics import body_threshold
+from recon.metrics import body_masks
 from recon.units import CT_WINDOW
 from recon.volume import Modality
 
@@ -68,8 +68,7 @@ class Calibration:
 
 def in_body(truth: np.ndarray, modality: Modality) -> np.ndarray:
     """The voxels of the patient, as for ``psnr_body``."""
-    threshold = body_threshold(truth, modality)
-    return np.stack([ndimage.binary_fill_holes(plane > threshold) for plane in truth])
+    return np.stack(list(body_masks(truth, modality)))
 
 
 def coverage(

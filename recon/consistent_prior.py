@@ -5,7 +5,8 @@ reach, and data that are never looked at again. Here
 
 * the last image that the head is shown is the reference c, such as a total-variation image;
 * sampling may begin from its latent, noised to an intermediate step;
-* what a sample changes in it is added in the image, x̂ = c + D(z) − D(E(c)): what the autoencoder loses of the
+* a decoded sample does not replace the reference, it advises a change of it: that of a network which sees both
+  (:mod:`recon.refiner`) or, for a head without one, x̂ = c + D(z) − D(E(c)). What the autoencoder loses of the
   reference stays there;
 * the spread of several samples becomes a standard deviation that holds what it claims (:mod:`recon.calibration`);
 * x̂ is brought to agree with the data (:func:`recon.data_consistency.enforce_data`), at the end and, with ``within``,
@@ -22,10 +23,12 @@ from torch import Tensor
 
 from priors.controlnet import AttachedHead, attach
 from priors.prior import Prior, WarmStart, decode_latents, sample_latents
+from priors.samplers import OnStep
 from recon.data_consistency import enforce_data
 from recon.errors import input_errors
 from recon.latent_prior import Head, HeadOptions, encode_conditions, grid, network_class
 from recon.measurement import Measurement, RunContext
+from recon.refiner import Refiner
 from recon.training.patches import centre, pad_to_multiple
 from recon.training.tasks import Task
 
@@ -40,6 +43,7 @@ class Reference:
         seen: (Z, X, Y) in the network range, as samples are compared with it.
         task: converts between the two units.
         measurement: likewise.
+        refiner: makes an image of ``seen`` and a sample; None takes the sample itself.
     """
 
     image: Tensor
@@ -47,10 +51,12 @@ class Reference:
     seen: Tensor
     task: Task
     measurement: Measurement
+    refiner: Refiner | None = None
 
     def with_change(self, decoded: Tensor, gain: float) -> Tensor:
-        """The image in the operator's unit, changed as a decoded (Z, X, Y) sample differs from the reference."""
-        change = gain * (decoded - self.seen).transpose(1, 2).to(self.image.device)
+        """The image in the operator's unit, changed as a decoded (Z, X, Y) sample advises."""
+        better = self.refiner.refined(self.seen, decoded) if self.refiner else decoded
+        change = gain * (better - self.seen).transpose(1, 2).to(self.image.device)
         return self.task.changed(self.image, change, self.measurement)
 
 
@@ -75,10 +81,11 @@ def reconstruct(
             options.strength,
             allow_other_base=options.allow_other,
         )
-    channels = prior.autoencoder.config.latent_channels
-    latent = hint[:, -channels:]
-    seen = decode(prior, latent, images.shape[1:]) if options.detail else images[-1]
-    reference = Reference(shown[-1], latent, seen, task, measurement)
+    latent = hint[:, -prior.autoencoder.config.latent_channels :]
+    seen = images[-1]
+    if options.detail and head.refiner is None:
+        seen = decode(prior, latent, images.shape[1:])
+    reference = Reference(shown[-1], latent, seen, task, measurement, head.refiner and head.refiner.to(context.device))
     samples = [
         _sample(prior, attached, reference, options, context, number).to(measurement.y.device)
         for number in range(options.samples)
@@ -109,18 +116,14 @@ def _sample(
     number: int,
 ) -> Tensor:
     """One sample that agrees with the data, in the operator's unit."""
-    factor, latent = prior.autoencoder.compression, reference.latent
-    z, x, y = (edge * factor for edge in latent.shape[2:])
     total, before = options.samples * (options.steps + 1), number * (options.steps + 1)
-    sampled = sample_latents(
+    sampled = draw(
         prior,
+        attached,
+        reference.latent,
         network_class(prior, options, reference.task.modality),
-        (z, x, y),
-        steps=options.steps,
-        sampler=options.sampler,
-        seeds=[int(torch.randint(2**31, (), generator=context.generator))],
-        heads=[attached],
-        start=_start(prior, reference, options),
+        options,
+        seed=int(torch.randint(2**31, (), generator=context.generator)),
         correct=_correction(prior, reference, options) if options.within else None,
         on_step=lambda done, steps, z, x0: context.progress(before + done, total, 0.0),
     )
@@ -130,11 +133,43 @@ def _sample(
     return image
 
 
-def _start(prior: Prior, reference: Reference, options: HeadOptions) -> WarmStart | None:
-    if options.start >= 1:
-        return None
+def draw(
+    prior: Prior,
+    attached: AttachedHead,
+    latent: Tensor,
+    class_index: int,
+    options: HeadOptions,
+    seed: int,
+    correct: Callable[[Tensor, int], Tensor] | None = None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """One latent (1, C, z, x, y) that a head steers, from noise or from the reference's latent.
+
+    Args:
+        prior: of the head.
+        attached: the head with its hint.
+        latent: (1, C, z, x, y) of the reference.
+        class_index: of the anatomy.
+        options: ``steps``, ``sampler`` and ``start``.
+        seed: of the noise.
+        correct: changes the sampler's estimates, see :func:`priors.prior.sample_latents`.
+        on_step: likewise.
+    """
+    z, x, y = (edge * prior.autoencoder.compression for edge in latent.shape[2:])
     last = prior.diffusion.timesteps - 1
-    return WarmStart(reference.latent[0], max(round(options.start * last), options.steps - 1))
+    first = max(round(options.start * last), options.steps - 1)
+    return sample_latents(
+        prior,
+        class_index,
+        (z, x, y),
+        steps=options.steps,
+        sampler=options.sampler,
+        seeds=[seed],
+        heads=[attached],
+        start=WarmStart(latent[0], first) if options.start < 1 else None,
+        correct=correct,
+        on_step=on_step,
+    )
 
 
 def _agreeing(reference: Reference, estimate: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from priors.weights import load_controlnet, read_card
 from recon.calibration import Calibration
 from recon.errors import InputError, input_errors
 from recon.measurement import Measurement, RunContext
+from recon.refiner import Refiner, load_refiner
 from recon.trained import check_task
 from recon.training.patches import centre, pad_to_multiple
 from recon.training.tasks import MRTask, Task, task_from_dict
@@ -45,6 +46,9 @@ class HeadOptions:
         default="",
         metadata={"help": "prior that the head was trained on, a name or folder; empty: the one with its hash"},
     )
+    refiner: str = field(
+        default="", metadata={"help": "full: refiner of the samples, a file, or none; empty: the one made for the head"}
+    )
     mode: str = field(
         default="full", metadata={"help": "full: changes of the best image shown, agreeing with the data; paper"}
     )
@@ -57,7 +61,8 @@ class HeadOptions:
         metadata={"help": "full: share of the diffusion that is run, from the best image shown; 1: from noise"},
     )
     detail: bool = field(
-        default=True, metadata={"help": "full: keep what the autoencoder loses of the best image shown"}
+        default=True,
+        metadata={"help": "full, without refiner: keep what the autoencoder loses of the best image shown"},
     )
     gain: float = field(default=1.0, metadata={"help": "full: factor on what a sample changes"})
     agree: bool = field(default=True, metadata={"help": "full: the result agrees with the data"})
@@ -81,18 +86,29 @@ class HeadOptions:
 
 @dataclass(frozen=True)
 class Head:
-    """A head with the prior and the task that it was trained for, and what its samples' spread means, if known."""
+    """A head with what belongs to it.
+
+    Attributes:
+        network: the head.
+        prior: that it was trained on.
+        task: likewise.
+        sha256: of its tensors.
+        calibration: what its samples' spread means, if known.
+        refiner: made for its samples, if there is one and it is wanted.
+    """
 
     network: ControlNet
     prior: Prior
     task: Task
     sha256: str
     calibration: Calibration | None = None
+    refiner: Refiner | None = None
 
     @property
     def weights(self) -> dict[str, str]:
         """Hash of each network by name."""
-        return {"head": self.sha256, **self.prior.sha256}
+        refiner = {"refiner": self.refiner.sha256} if self.refiner else {}
+        return {"head": self.sha256, **refiner, **self.prior.sha256}
 
 
 def load_head(options: HeadOptions, protocol: Mapping[str, object] | None, modality: Modality) -> Head:
@@ -113,11 +129,12 @@ def load_head(options: HeadOptions, protocol: Mapping[str, object] | None, modal
     task = task_from_dict(network.config.task)
     check_task(task, protocol or {}, modality, path, options.allow_other)
     with input_errors("--prior"):
-        prior = load_prior(_prior_of(network, options))
+        prior = prior_of(network, options.prior)
         card = read_card(path)
         values = card.extra.get("calibration")
         calibration = None if values is None else Calibration.from_dict(values)
-    return Head(network, prior, task, card.sha256, calibration)
+    refiner = load_refiner(options.refiner, path, card.sha256) if options.mode == "full" else None
+    return Head(network, prior, task, card.sha256, calibration, refiner)
 
 
 def installed_head(protocol: Mapping[str, object], modality: Modality) -> Path:
@@ -147,10 +164,16 @@ def installed_head(protocol: Mapping[str, object], modality: Modality) -> Path:
     )
 
 
-def _prior_of(network: ControlNet, options: HeadOptions) -> Path:
-    """The folder that was named, or the installed prior that the head was trained on."""
-    if options.prior:
-        return find_prior(options.prior)
+def prior_of(network: ControlNet, given: str | Path | None) -> Prior:
+    """The prior of a name or folder or, where none is given, the installed one that the head was trained on.
+
+    Raises:
+        ValueError: there is none, or it is damaged.
+    """
+    return load_prior(find_prior(given) if given else _prior_with(network))
+
+
+def _prior_with(network: ControlNet) -> Path:
     for name in prior_names():
         folder = find_prior(name)
         if (folder / BIFLOWNET).is_file() and read_card(folder / BIFLOWNET).sha256 == network.base_hash:

@@ -74,17 +74,17 @@ def psnr_body(
 ) -> float:
     """PSNR over the voxels of the patient only; NaN where there are none."""
     power, count = 0.0, 0
-    threshold = body_threshold(truth, modality)
-    for plane, (t, p) in zip(truth, _clipped_pairs(truth, prediction, window), strict=True):
-        body = ndimage.binary_fill_holes(plane > threshold)
+    for body, (t, p) in zip(body_masks(truth, modality), _clipped_pairs(truth, prediction, window), strict=True):
         power += float(np.sum(np.square(t[body] - p[body], dtype=np.float64)))
         count += int(body.sum())
     return _decibels(power, count, data_range)
 
 
-def body_threshold(truth: np.ndarray, modality: Modality) -> float:
-    """What lies above it, and holes within, is the patient: −500 HU, or a tenth of MR's 99th percentile."""
-    return _BODY_HU if modality == "CT" else 0.1 * float(np.percentile(truth, 99))
+def body_masks(truth: np.ndarray, modality: Modality) -> Iterator[np.ndarray]:
+    """The patient in each axial slice: above −500 HU, or a tenth of MR's 99th percentile, and holes within."""
+    threshold = _BODY_HU if modality == "CT" else 0.1 * float(np.percentile(truth, 99))
+    for plane in truth:
+        yield ndimage.binary_fill_holes(plane > threshold)
 
 
 def evaluate(truth: np.ndarray, prediction: np.ndarray, modality: Modality) -> dict[str, float | None]:

@@ -23,6 +23,7 @@ NETWORKS = (
     "autoencoder",
     "biflownet",
     "controlnet",
+    "refiner",
     "fbpconv",
     "unet",
     "dolce",
@@ -135,6 +136,14 @@ run_options = all_of(
     option(
         "--base", group="Run", type=PATH, default=None, metavar="DIR|NAME", help="Prior that the network builds upon."
     ),
+    option(
+        "--head",
+        group="Run",
+        type=PATH,
+        default=None,
+        metavar="FILE",
+        help="refiner: head whose samples it learns from, for the head's task.",
+    ),
     option("--warm-start", group="Run", type=PATH, default=None, metavar="FILE", help="Weights to begin with."),
     option(
         "--stage", group="Run", type=click.IntRange(1, 2), default=1, help="autoencoder: patches, or joint decoder."
@@ -198,6 +207,7 @@ def _request(
     out: Path,
     base: Path | None,
     warm_start: Path | None,
+    head: Path | None,
     stage: int,
     licence: str,
     data: str,
@@ -227,7 +237,8 @@ def _request(
         _prior_folder(base),
         warm_start,
         stage,
-        _task(task, settled.task.get("conditions"), **asked),
+        _task(task, settled.task.get("conditions"), **asked) if head is None else _task_of(head, task),
+        head,
         licence,
         recipe,
     )
@@ -275,6 +286,20 @@ def _task(
         _range(photons, "--photons") if photons else None,
         shown or ("fbp",),
     )
+
+
+def _task_of(head: Path, task: str | None) -> Task:
+    """A refiner's task is its head's."""
+    from priors.weights import read_card
+    from recon.training.tasks import task_from_dict
+
+    if task is not None:
+        raise click.UsageError("--task: the head says what it is for; leave it away beside --head")
+    with input_errors("--head"):
+        card = read_card(head)
+        if card.kind != "controlnet":
+            raise ValueError(f"{head}: weights of kind {card.kind}, where a ControlNet head is wanted")
+    return task_from_dict(card.config["task"])
 
 
 def _range(text: str, option: str) -> tuple[float, float]:

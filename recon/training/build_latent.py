@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,11 +131,13 @@ def _validate_head(
 
 def _head(given: Ingredients, base: BiFlowNet, hint_channels: int) -> ControlNet:
     assert given.task is not None
-    head = ControlNet.from_base(base, hint_channels, given.task.to_dict())
+    with input_errors("recipe: network"):
+        middle = bool(merged({"middle": True}, given.recipe.network)["middle"])
+    head = ControlNet.from_base(base, hint_channels, given.task.to_dict(), middle=middle)
     if given.warm_start:
         with input_errors("--warm-start"):
             other = load_controlnet(given.warm_start)
-            if other.config.base != base.config or other.config.hint_channels != hint_channels:
+            if replace(other.config, task={}) != replace(head.config, task={}):
                 raise ValueError("a head of other sizes; warm-start from one on the same base with as many conditions")
             head.load_state_dict(other.state_dict())
     return head

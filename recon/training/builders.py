@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from recon.training.build_autoencoder import build_autoencoder
 from recon.training.build_latent import build_biflownet, build_controlnet
+from recon.training.build_refiner import build_refiner
 from recon.training.build_slices import build_adm, build_dolce, build_fbpconv, build_unet
 from recon.training.build_unrolled import build_modl, build_primal_dual
 from recon.training.workshop import Ingredients, Workshop
@@ -14,6 +15,7 @@ BUILDERS: dict[str, Callable[[Ingredients], Workshop]] = {
     "autoencoder": build_autoencoder,
     "biflownet": build_biflownet,
     "controlnet": build_controlnet,
+    "refiner": build_refiner,
     "fbpconv": build_fbpconv,
     "unet": build_unet,
     "dolce": build_dolce,

@@ -95,7 +95,7 @@ class Encoding:
         """The latents of a scan's conditions and of its target, stacked along the channels."""
 
         def make() -> tuple[np.ndarray, dict[str, object]]:
-            images = torch.from_numpy(np.ascontiguousarray(pair.images)).float()
+            images = torch.from_numpy(np.array(pair.images, dtype=np.float32))
             return _half(torch.cat([self.latent(image) for image in images])), {}
 
         settings = self._settings | {"pair": pair.key}

@@ -48,6 +48,7 @@ class Request:
         warm_start: weights to begin with.
         stage: of the autoencoder.
         task: what a head or a method learns to undo.
+        head: whose samples a refiner learns from.
         licence: goes into the weights file.
         name: of the recipe, for the card.
     """
@@ -61,6 +62,7 @@ class Request:
     warm_start: Path | None = None
     stage: int = 1
     task: Task | None = None
+    head: Path | None = None
     licence: str = ""
     name: str = ""
 
@@ -151,6 +153,7 @@ def _workshop(request: Request, report: Report) -> tuple[list[TrainingVolume], W
         request.warm_start,
         request.stage,
         request.task,
+        request.head,
     )
     return train_volumes, BUILDERS[request.network](given)
 

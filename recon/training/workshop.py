@@ -31,6 +31,7 @@ class Ingredients:
         warm_start: weights to begin with.
         stage: of the autoencoder.
         task: what a head or a method learns to undo.
+        head: whose samples a refiner learns from.
     """
 
     recipe: Recipe
@@ -42,6 +43,7 @@ class Ingredients:
     warm_start: Path | None = None
     stage: int = 1
     task: Task | None = None
+    head: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,78 @@
+"""What makes an image of a head's sample: a network that sees the reference and the sample, slice by slice.
+
+The autoencoder loses more of an image than a good reference gets wrong, so what a sample says of the anatomy is worth
+less in its own grey values than as advice on the reference. The refiner is a U-Net from (reference, decoded sample) to
+a change of the reference, trained on samples of its own head; it takes over what of a sample can be believed, and what
+the autoencoder loses of the reference stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from priors.store import entries
+from priors.unet2d import UNet2D
+from priors.weights import load_network, read_card
+from recon.errors import input_errors
+from recon.slice_networks import run_slices
+
+KIND = "refiner"
+FILE_NAME = "refiner.safetensors"
+
+NONE = "none"
+"""In place of a file: do without."""
+
+
+@dataclass(frozen=True)
+class Refiner:
+    """A refiner with the hash of its tensors."""
+
+    network: UNet2D
+    sha256: str
+
+    def to(self, device: torch.device | str) -> Refiner:
+        """Move the network; returns itself."""
+        self.network.to(device)
+        return self
+
+    def refined(self, reference: Tensor, decoded: Tensor) -> Tensor:
+        """(Z, X, Y) images in the network range to a better one, on the CPU."""
+        return run_slices(self.network, torch.stack([reference, decoded]))
+
+
+def load_refiner(given: str, head: Path, head_hash: str) -> Refiner | None:
+    """The refiner of a head; None where there is none, or none is wanted.
+
+    Args:
+        given: a file, ``none``, or empty: the one beside the head or among the installed weights that was made for it.
+        head: the head's file.
+        head_hash: of its tensors.
+
+    Raises:
+        InputError: no refiner, a damaged one, or one that was trained on another head's samples.
+    """
+    if given == NONE:
+        return None
+    path = Path(given) if given else next(_made_for(head, head_hash), None)
+    if path is None:
+        return None
+    with input_errors("--set refiner"):
+        network, card = load_network(path, KIND), read_card(path)
+        if card.extra.get("head") != head_hash:
+            raise ValueError(f"{path}: not made for the head {head_hash[:12]}; another file, or 'none'")
+    return Refiner(network.eval(), card.sha256)
+
+
+def _made_for(head: Path, head_hash: str) -> Iterator[Path]:
+    for path in (head.parent / FILE_NAME, *(entry.path for entry in entries())):
+        try:
+            card = read_card(path)
+        except (OSError, ValueError):
+            continue  # 'recon weights list' shows damaged files
+        if card.kind == KIND and card.extra.get("head") == head_hash:
+            yield path

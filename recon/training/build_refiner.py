@@ -1,0 +1,143 @@
+"""The training of refiners: networks that make an image of a head's samples (:mod:`recon.refiner`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets.cache import Cache
+from priors.controlnet import attach
+from priors.prior import decode_latents
+from priors.training.batches import derived_seed
+from priors.training.image_learner import ImageLearner
+from priors.unet2d import UNet2D, UNetConfig
+from priors.weights import load_controlnet, load_network, read_card
+from recon.consistent_prior import draw
+from recon.errors import InputError, input_errors
+from recon.latent_prior import Head, HeadOptions, encode_conditions, prior_of
+from recon.refiner import KIND
+from recon.slice_networks import run_slices
+from recon.training.pairs import StoredPair, simulate_pairs
+from recon.training.patches import centre
+from recon.training.settings import SliceTask, merged, parse_task
+from recon.training.slices import SliceSource
+from recon.training.sources import TrainingVolume
+from recon.training.validation_images import reconstruction_validation
+from recon.training.workshop import Ingredients, Workshop
+
+_INPUTS = 2
+"""The reference, and a decoded sample."""
+
+
+def build_refiner(given: Ingredients) -> Workshop:
+    """A U-Net from reference and sample to the truth, on samples of a trained head."""
+    settings = parse_task(SliceTask, given.recipe.task)
+    head = _head(given)
+    net = _network(given)
+    learner = ImageLearner(net, KIND, net.config.to_dict(), settings.loss)
+    samples = Samples(head, HeadOptions(), given.cache)
+    given.report(f"simulating and sampling {settings.variants * len(given.train)} scans")
+    source = SliceSource(samples.of(given.train, settings.variants), settings.crop, settings.augmentation.build())
+    held_out = samples.of(given.val[: given.recipe.validation.cases], 1)
+    task = head.task.to_dict()
+    return Workshop(
+        learner,
+        source,
+        reconstruction_validation(held_out, lambda network, images: run_slices(network, images)),
+        {"task": json.dumps(task), "head": head.sha256},
+        {"task": task, "head": head.sha256, "sampling": samples.settings},
+    )
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Decoded samples of a head, made once and kept on disk.
+
+    Attributes:
+        head: that is sampled.
+        options: of the sampler.
+        cache: where samples are kept.
+    """
+
+    head: Head
+    options: HeadOptions
+    cache: Cache
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Of the sampler, for the card and the cache."""
+        options = self.options
+        return {"steps": options.steps, "sampler": options.sampler, "start": options.start}
+
+    def of(self, volumes: Sequence[TrainingVolume], variants: int) -> list[StoredPair]:
+        """Simulated scans as (reference, decoded sample, truth)."""
+        pairs = simulate_pairs([each.volume for each in volumes], self.head.task, variants, self.cache)
+        classes = [each.class_index for each in volumes for _ in range(variants)]
+        return [self._sampled(pair, index) for pair, index in zip(pairs, classes, strict=True)]
+
+    def _sampled(self, pair: StoredPair, class_index: int) -> StoredPair:
+        settings = {"pair": pair.key, "head": self.head.weights, **self.settings}
+
+        def make() -> tuple[np.ndarray, dict[str, object]]:
+            images = torch.from_numpy(np.array(pair.images, dtype=np.float32))
+            seed = derived_seed(pair.case.id, pair.key, "sample")
+            decoded = self._decoded(images[:-1], class_index, seed)
+            return torch.stack([images[-2], decoded, images[-1]]).to(torch.float16).numpy(), {}
+
+        stored = self.cache.entry(pair.case, "sampled-1", settings, make)
+        return StoredPair(stored.array, pair.case, json.dumps(settings, sort_keys=True))
+
+    @torch.no_grad()
+    def _decoded(self, conditions: Tensor, class_index: int, seed: int) -> Tensor:
+        """(n, Z, X, Y) images to a decoded sample (Z, X, Y), on the CPU."""
+        prior, network = self.head.prior, self.head.network
+        hint = encode_conditions(prior, conditions)
+        attached = attach(prior.biflownet, network, hint, self.options.strength)
+        reference = hint[:, -prior.autoencoder.config.latent_channels :]
+        latent = draw(prior, attached, reference, class_index, self.options, seed)
+        return centre(decode_latents(prior, latent)[0, 0].cpu(), conditions.shape[1:])
+
+
+def _head(given: Ingredients) -> Head:
+    if given.head is None or given.task is None:
+        raise InputError("--head: name the head whose samples the refiner shall learn from")
+    with input_errors("--head"):
+        network = load_controlnet(given.head).eval().requires_grad_(False)
+        prior = prior_of(network, given.base)
+        return Head(network, prior, given.task, read_card(given.head).sha256)
+
+
+def _network(given: Ingredients) -> UNet2D:
+    """New, or from a refiner or a U-Net that was trained on the reference alone."""
+    if given.warm_start is None:
+        with input_errors("recipe: network"):
+            plain = UNetConfig(in_channels=_INPUTS, residual=True).to_dict()
+            return UNet2D(UNetConfig.from_dict(merged(plain, given.recipe.network)))
+    with input_errors("--warm-start"):
+        kind = read_card(given.warm_start).kind
+        other = load_network(given.warm_start, kind if kind == KIND else "unet")
+        return with_sample(other)
+
+
+def with_sample(network: UNet2D) -> UNet2D:
+    """The network with an input for the sample, which it does not heed yet.
+
+    Raises:
+        ValueError: a network of more or other inputs, or one that does not add to the reference.
+    """
+    config = network.config
+    if not config.residual or config.out_channels != 1 or config.in_channels > _INPUTS:
+        raise ValueError("a U-Net of another kind; one from the reference to a change of it is wanted (residual: true)")
+    if config.in_channels == _INPUTS:
+        return network
+    grown = UNet2D(UNetConfig.from_dict(config.to_dict() | {"in_channels": _INPUTS}))
+    state = network.state_dict()
+    name = "down_sample_layers.0.layers.0.weight"
+    state[name] = torch.cat([state[name], torch.zeros_like(state[name])], dim=1)
+    grown.load_state_dict(state)
+    return grown

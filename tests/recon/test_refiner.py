@@ -1,0 +1,154 @@
+"""Refiners: trained by the command on a head's samples, found with their head, refused for another."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cli_helpers import run_recon, write_ct
+
+from priors.unet2d import UNet2D, UNetConfig
+from priors.weights import Card, read_card, save_weights
+from recon.errors import InputError
+from recon.refiner import FILE_NAME, KIND, Refiner, load_refiner
+from recon.training.build_refiner import with_sample
+
+SIZES = UNetConfig(in_channels=2, chans=4, pool_layers=2, residual=True)
+
+
+def save_refiner(path: Path, head_hash: str, kind: str = KIND) -> Path:
+    torch.manual_seed(0)
+    card = Card(kind, SIZES.to_dict(), extra={"head": head_hash})
+    save_weights(path, UNet2D(SIZES).state_dict(), card)
+    return path
+
+
+def test_a_refiner_sees_every_slice_of_both_images() -> None:
+    torch.manual_seed(0)
+    refiner = Refiner(UNet2D(SIZES).eval(), "")
+    reference, decoded = torch.rand(3, 20, 24) - 0.5, torch.rand(3, 20, 24) - 0.5
+    better = refiner.refined(reference, decoded)
+    assert better.shape == reference.shape
+    alone = refiner.refined(reference[1:2], decoded[1:2])
+    assert torch.allclose(better[1:2], alone, atol=1e-5)
+    assert not torch.allclose(better, refiner.refined(reference, -decoded), atol=1e-4)
+
+
+def test_a_network_of_the_reference_alone_goes_on_as_it_was_with_a_sample() -> None:
+    torch.manual_seed(0)
+    plain = UNet2D(UNetConfig(chans=4, pool_layers=2, residual=True)).eval()
+    grown = with_sample(plain).eval()
+    image, sample = torch.rand(2, 1, 16, 20), torch.rand(2, 1, 16, 20)
+    with torch.no_grad():
+        assert torch.allclose(grown(torch.cat([image, sample], 1)), plain(image), atol=1e-6)
+    assert with_sample(grown) is grown
+
+
+@pytest.mark.parametrize("change", [{"residual": False}, {"in_channels": 3}, {"out_channels": 2}])
+def test_a_network_of_another_kind_is_no_start(change: dict[str, object]) -> None:
+    config = UNetConfig(**{"chans": 4, "pool_layers": 2, "residual": True, "in_channels": 1} | change)  # type: ignore
+    with pytest.raises(ValueError, match="from the reference to a change of it"):
+        with_sample(UNet2D(config))
+
+
+def test_the_refiner_beside_a_head_or_installed_is_found_by_the_heads_hash(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("RECON_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setattr("priors.store.shipped_folder", lambda: tmp_path / "nothing")
+    head = tmp_path / "run" / "head.safetensors"
+    head.parent.mkdir()
+    assert load_refiner("", head, "abc") is None
+    installed = tmp_path / "weights" / "mine" / "heads"
+    installed.mkdir(parents=True)
+    save_refiner(installed / "ct-refiner.safetensors", "abc")
+    assert load_refiner("", head, "abc") is not None
+    assert load_refiner("", head, "other") is None
+    save_refiner(head.parent / FILE_NAME, "other")
+    assert load_refiner("", head, "other") is not None
+    assert load_refiner("none", head, "abc") is None
+
+
+def test_a_refiner_of_another_head_or_another_kind_is_refused_in_one_line(tmp_path) -> None:
+    other = save_refiner(tmp_path / "other.safetensors", "other")
+    with pytest.raises(InputError, match="not made for the head abc; another file, or 'none'"):
+        load_refiner(str(other), tmp_path / "head.safetensors", "abc")
+    unet = save_refiner(tmp_path / "unet.safetensors", "abc", kind="unet")
+    with pytest.raises(InputError, match="weights of kind unet, where refiner is wanted"):
+        load_refiner(str(unet), tmp_path / "head.safetensors", "abc")
+    with pytest.raises(InputError, match="--set refiner"):
+        load_refiner(str(tmp_path / "none.safetensors"), tmp_path / "head.safetensors", "abc")
+
+
+# By the command
+
+
+def succeed(*args: object) -> Path:
+    run = run_recon("train", *args)
+    assert run.code == 0, run.err
+    return Path(run.out.strip())
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a prior, a head on it, and a refiner of the head beside it."""
+    folder = tmp_path_factory.mktemp("chain")
+    data = "phantom:count=8,size=16x32x32,spacing=8x10x10"
+    common = ["--dataset", data, "--recipe", "tiny", "--cache", folder / "cache", "-q"]
+    succeed("autoencoder", *common, "--set", "steps=4", "--out", folder / "prior0")
+    small = ["--set", "task.crop=[8,8,8]", "--set", "task.sampling_steps=0", "--set", "steps=4"]
+    succeed("biflownet", *common, *small, "--base", folder / "prior0", "--out", folder / "prior")
+    task = ["--task", "svct", "--views", "10-30", "--condition", "fbp", "--condition", "sirt"]
+    succeed("controlnet", *common, *small, *task, "--base", folder / "prior", "--out", folder / "head")
+    succeed("refiner", *common, *refiner_arguments(folder), "--set", "steps=6", "--out", folder / "refiner")
+    (folder / "refiner" / FILE_NAME).rename(folder / "head" / FILE_NAME)
+    return folder
+
+
+def refiner_arguments(folder: Path) -> list[object]:
+    return ["--base", folder / "prior", "--head", folder / "head" / "head.safetensors"]
+
+
+def test_its_card_names_head_task_and_sampling(chain) -> None:
+    head, refiner = read_card(chain / "head" / "head.safetensors"), read_card(chain / "head" / FILE_NAME)
+    assert refiner.extra["head"] == head.sha256
+    assert refiner.extra["task"] == head.config["task"]
+    assert refiner.extra["sampling"]["steps"] > 0
+    assert refiner.config["in_channels"] == 2
+    with (chain / "refiner" / "validation.csv").open() as file:
+        assert {"psnr", "ssim"} <= set(next(csv.DictReader(file)))
+
+
+def test_reconstruction_goes_through_it_unless_told_otherwise(chain, tmp_path) -> None:
+    case = write_ct(tmp_path / "case.nii.gz", affine=np.diag([10.0, 10.0, 8.0, 1.0]))
+    weights = ["--weights", chain / "head" / "head.safetensors", "--prior", chain / "prior", "--set", "steps=2"]
+    scan = ["svct", "--views", "24", *weights, "--input", case, "-q"]
+    results = {}
+    for name, more in (("with", []), ("without", ["--set", "refiner=none"])):
+        run = run_recon(*scan, *more, "--output", tmp_path / name)
+        assert run.code == 0, run.err
+        results[name] = json.loads((tmp_path / name / "result.json").read_text())
+    assert results["with"]["weights_sha256"]["refiner"] == read_card(chain / "head" / FILE_NAME).sha256
+    assert "refiner" not in results["without"]["weights_sha256"]
+    assert results["with"]["metrics"]["psnr"] != results["without"]["metrics"]["psnr"]
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ([], "--head: name the head"),
+        (["--head", "{folder}/prior/biflownet.safetensors"], "kind biflownet, where a ControlNet head is wanted"),
+        (["--head", "{folder}/none.safetensors"], "--head"),
+        (["--head", "{folder}/head/head.safetensors", "--task", "svct"], "the head says what it is for"),
+        (["--head", "{folder}/head/head.safetensors"], "no installed prior is the one"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(chain, tmp_path, more, line) -> None:
+    common = ["--dataset", "phantom:count=8,size=16x32x32,spacing=8x10x10", "--recipe", "tiny", "-q"]
+    spelled = [text.format(folder=chain) for text in more]
+    run = run_recon("train", "refiner", *common, "--cache", chain / "cache", *spelled, "--out", tmp_path / "out")
+    assert run.code == 2
+    assert line in run.err
+    assert not (tmp_path / "out").exists()
