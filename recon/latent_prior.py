@@ -143,6 +143,17 @@ def installed_head(protocol: Mapping[str, object], modality: Modality) -> Path:
     Raises:
         InputError: there is none; the line says why each does not fit, and names a way out.
     """
+    path, reason = find_head(protocol, modality)
+    if path is None:
+        raise InputError(
+            f"--method meddiffusion: {reason}; take --method tv, or train a head with 'recon train controlnet' and "
+            "give it as --weights"
+        )
+    return path
+
+
+def find_head(protocol: Mapping[str, object], modality: Modality) -> tuple[Path | None, str]:
+    """The first installed head that was trained for such a scan; else None, and why each does not fit."""
     reasons = []
     for entry in entries():
         try:
@@ -152,16 +163,13 @@ def installed_head(protocol: Mapping[str, object], modality: Modality) -> Path:
         if card.kind != "controlnet":
             continue
         task = task_from_dict(card.config["task"])
-        reason = task.refusal(protocol) if task.modality == modality else None
-        if task.modality == modality and reason is None:
-            return entry.path
-        if reason:
-            reasons.append(f"{entry.name}: {reason}")
-    found = "; ".join(reasons) or f"no ControlNet head for {modality} is installed"
-    raise InputError(
-        f"--method meddiffusion: {found}; take --method tv, or train a head with 'recon train controlnet' and give it "
-        "as --weights"
-    )
+        if task.modality != modality:
+            continue
+        reason = task.refusal(protocol)
+        if reason is None:
+            return entry.path, ""
+        reasons.append(f"{entry.name}: {reason}")
+    return None, "; ".join(reasons) or f"no ControlNet head for {modality} is installed"
 
 
 def prior_of(network: ControlNet, given: str | Path | None) -> Prior:

@@ -9,6 +9,7 @@ import click
 
 from recon.cli.console import default_folder, memory_errors, progress_bar, say, show_result
 from recon.cli.options import (
+    AUTO,
     PATH,
     SEED,
     GroupedCommand,
@@ -17,6 +18,7 @@ from recon.cli.options import (
     option,
     output_options,
     parse_settings,
+    settled,
     with_weights,
 )
 from recon.errors import InputError
@@ -88,7 +90,7 @@ input_options = all_of(
 @click.command(cls=GroupedCommand)
 @input_options
 @mask_options
-@method_options("MR", "tv")
+@method_options("MR")
 @output_options("Folder to write.  [default: recon-CASE-mri-METHOD]")
 @option("--dicom", group="Output", is_flag=True, help="Also write a DICOM series; the input must be one.")
 def mri(
@@ -128,9 +130,16 @@ def mri(
     from recon.methods import get_method, parse_options
 
     method, parsed = with_weights(method, parse_settings(settings), weights, prior)
-    parse_options(get_method("MR", method), parsed)
-    folder = output or default_folder(source or sample.path("mr"), "mri", method)
-    check_output(folder, overwrite)
+
+    def folder_of(chosen: str) -> Path:
+        """The folder for a method, checked before anything takes long."""
+        parse_options(get_method("MR", chosen), parsed)
+        folder = output or default_folder(source or sample.path("mr"), "mri", chosen)
+        check_output(folder, overwrite)
+        return folder
+
+    if method != AUTO:
+        folder_of(method)
     check_noise(noise)
     place = select_device(device)
     from recon.mr_task import MaskRequest, mr_case
@@ -143,20 +152,23 @@ def mri(
     from recon.outcome import reconstruct
     from recon.output import save
 
-    with memory_errors(mr_bytes(data.data.numel())), progress_bar(method, quiet) as progress:
+    with memory_errors(mr_bytes(data.data.numel())):
         case = mr_case(data, request, noise, seed, place)
         for notice in case.measurement.protocol.notices:
             say(f"note: {notice}", quiet)
-        outcome = reconstruct(
-            case.measurement,
-            case.grid,
-            method,
-            truth=case.truth,
-            settings=parsed,
-            seed=seed,
-            progress=progress,
-            notices=notices,
-        )
+        method = settled(method, "MR", case.measurement.protocol.mask or {}, quiet)
+        folder = folder_of(method)
+        with progress_bar(method, quiet) as progress:
+            outcome = reconstruct(
+                case.measurement,
+                case.grid,
+                method,
+                truth=case.truth,
+                settings=parsed,
+                seed=seed,
+                progress=progress,
+                notices=notices,
+            )
         result = save(folder, outcome, overwrite=overwrite, dicom=dicom)
     show_result(result, folder, as_json, quiet)
 

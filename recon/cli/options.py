@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from recon.volume import Modality
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -62,7 +65,13 @@ def help_alone(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-def method_options(modality: str, default: str) -> Callable[[Function], Function]:
+AUTO = "auto"
+"""Stands for the method that is settled once the scan is known."""
+
+FALLBACK = "tv"
+
+
+def method_options(modality: str) -> Callable[[Function], Function]:
     """``--method``, ``--set`` and ``--seed``."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -74,10 +83,11 @@ def method_options(modality: str, default: str) -> Callable[[Function], Function
         option(
             "--method",
             group="Method",
-            default=default,
+            default=AUTO,
             metavar="NAME",
             shell_complete=complete,
-            help="Reconstruction method; 'recon methods' lists them.",
+            help="Reconstruction method; 'recon methods' lists them. auto: meddiffusion where an installed head was "
+            "trained for such a scan, else tv.",
         ),
         option(
             "--set",
@@ -129,11 +139,31 @@ def with_weights(
     """The method and its settings with ``--weights`` and ``--prior`` among them."""
     if weights is None and prior is None:
         return method, settings
-    source = click.get_current_context().get_parameter_source("method")
-    if source == click.core.ParameterSource.DEFAULT:
+    if method == AUTO:
         method = "meddiffusion"
     given = {"weights": weights and str(weights), "prior": prior}
     return method, settings | {key: value for key, value in given.items() if value}
+
+
+def settled(method: str, modality: Modality, protocol: Mapping[str, object], quiet: bool) -> str:
+    """The method itself, or for ``auto`` the one for a scan; a note says why it is not the usual one.
+
+    Args:
+        method: as given.
+        modality: of the scan.
+        protocol: plain values of its geometry or mask.
+        quiet: print no note.
+    """
+    if method != AUTO:
+        return method
+    from recon.cli.console import say
+    from recon.latent_prior import find_head
+
+    path, reason = find_head(protocol, modality)
+    if path is not None:
+        return "meddiffusion"
+    say(f"note: --method {FALLBACK}, for meddiffusion: {reason}", quiet)
+    return FALLBACK
 
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from recon.cli.options import (
     option,
     output_options,
     parse_settings,
+    settled,
     with_weights,
 )
 from recon.errors import InputError, input_errors
@@ -23,7 +24,9 @@ from recon.errors import InputError, input_errors
 if TYPE_CHECKING:
     import torch
 
+    from physics.geometry import Geometry
     from physics.noise import TransmissionNoise
+    from recon.io.sinogram import Sinogram
     from recon.measurement import Measurement
     from recon.volume import Volume
 
@@ -107,7 +110,7 @@ volume_options = all_of(
 )
 @geometry_options
 @noise_options
-@method_options("CT", "tv")
+@method_options("CT")
 @output_options("Folder to write.  [default: recon-CASE-svct-METHOD]")
 @option("--dicom", group="Output", is_flag=True, help="Also write a DICOM series; the input must be one.")
 def svct(
@@ -146,19 +149,23 @@ def svct(
     """
     if sinogram and (source or series):
         raise click.UsageError("--sinogram and --input exclude each other: give one of them")
+    from datasets import sample
+    from physics.geometry import geometry_from_dict
+    from recon.devices import select_device
     from recon.io.atomic import check_output
     from recon.methods import get_method, parse_options
 
     method, parsed = with_weights(method, parse_settings(settings), weights, prior)
-    parse_options(get_method("CT", method), parsed)
-    from datasets import sample
+    noise, place = parse_noise(photons, electronic_noise), select_device(device)
 
-    folder = output or default_folder(sinogram or source or sample.path("ct"), "svct", method)
-    check_output(folder, overwrite)
-    noise = parse_noise(photons, electronic_noise)
-    from recon.devices import select_device
+    def settle(scan: Geometry) -> tuple[str, Path]:
+        """The method and the folder for a scan, checked before anything takes long."""
+        chosen = settled(method, "CT", scan.to_dict(), quiet)
+        parse_options(get_method("CT", chosen), parsed)
+        folder = output or default_folder(sinogram or source or sample.path("ct"), "svct", chosen)
+        check_output(folder, overwrite)
+        return chosen, folder
 
-    place = select_device(device)
     truth: Volume | None
     notices: tuple[str, ...]
     if sinogram:
@@ -167,12 +174,15 @@ def svct(
         if intensity != "auto" or dicom:
             option = "--dicom" if dicom else "--intensity"
             raise click.UsageError(f"{option} is for volumes: leave it out with --sinogram")
-        measurement, grid = _from_sinogram(sinogram, noise, place, method)
+        scan = _read_sinogram(sinogram)
+        method, folder = settle(geometry_from_dict(scan.geometry))
+        measurement, grid = _from_sinogram(scan, sinogram, noise, place, method)
         truth, notices = None, ()
     else:
         from recon.ct_task import choose_geometry
 
         chosen = choose_geometry(geometry, views, arc, start, order)
+        method, folder = settle(chosen)
         grid, notices = load_ct(source, series, intensity, quiet)
         if dicom:
             from recon.output import check_dicom
@@ -245,19 +255,24 @@ def project(
         return simulate_ct(volume, geometry, None, noise, seed, device)
 
 
-def _from_sinogram(
-    path: Path, noise: TransmissionNoise | None, device: torch.device, method: str
-) -> tuple[Measurement, Volume]:
-    from physics.geometry import ImageGrid, geometry_from_dict
-    from recon.ct_task import measured_ct
+def _read_sinogram(path: Path) -> Sinogram:
     from recon.io.detect import read_any
-    from recon.io.orientation import spacing_of
     from recon.io.sinogram import Sinogram
-    from recon.memory import ct_bytes
 
     sinogram = read_any(path, "CT")
     if not isinstance(sinogram, Sinogram):
         raise InputError(f"{path}: a volume; give it as --input")
+    return sinogram
+
+
+def _from_sinogram(
+    sinogram: Sinogram, path: Path, noise: TransmissionNoise | None, device: torch.device, method: str
+) -> tuple[Measurement, Volume]:
+    from physics.geometry import ImageGrid, geometry_from_dict
+    from recon.ct_task import measured_ct
+    from recon.io.orientation import spacing_of
+    from recon.memory import ct_bytes
+
     x, y, _ = spacing_of(sinogram.affine)
     with input_errors(f"--sinogram {path}"):
         grid = ImageGrid(sinogram.shape[1:], (y, x))

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cli_helpers import run_recon
 from click.testing import CliRunner
 
 from physics.geometry import FanBeam, circular_angles
+from physics.protocol import load_protocol
 from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
 from priors.biflownet import BiFlowNet, BiFlowNetConfig
 from priors.controlnet import ControlNet
@@ -190,6 +192,35 @@ def test_an_installed_head_is_chosen_by_the_scan(prior, tmp_path, monkeypatch):
         load_head(HeadOptions(), replace(GEOMETRY, angles=circular_angles(50)).to_dict(), "CT")
     assert "\n" not in str(no.value)
     assert "mr" not in str(no.value).split(";")[0]
+
+
+def test_auto_takes_a_head_that_fits_the_scan_and_says_why_it_does_not(prior, tmp_path, monkeypatch):
+    monkeypatch.setenv("RECON_WEIGHTS", str(tmp_path))
+    heads = tmp_path / "mine" / "heads"
+    heads.mkdir(parents=True)
+    for name in ("autoencoder.safetensors", "biflownet.safetensors"):
+        (heads.parent / name).write_bytes((prior / name).read_bytes())
+    task = CTTask(load_protocol("paper40"), (20, 30))
+    make_head(prior, tmp_path, task).rename(heads / "few.safetensors")
+    case = tmp_path / "case.nii.gz"
+    write_volume(case, body())
+    fitting = run_recon("svct", "--views", 24, "--input", case, "--set", "steps=1", "-o", tmp_path / "fits")
+    assert fitting.code == 0, fitting.err
+    assert json.loads((tmp_path / "fits" / "result.json").read_text())["method"] == "meddiffusion"
+    other = run_recon("svct", "--views", 40, "--input", case, "-o", tmp_path / "other")
+    assert other.code == 0, other.err
+    why = "note: --method tv, for meddiffusion: mine/heads/few: it was trained for 20 to 30 views, the scan has 40"
+    assert why in other.err
+    assert json.loads((tmp_path / "other" / "result.json").read_text())["method"] == "tv"
+    named = run_recon("svct", "--views", 40, "--method", "meddiffusion", "--input", case, "-o", tmp_path / "no")
+    assert named.code == 2
+    assert "take --method tv" in named.err
+    assert not (tmp_path / "no").exists()
+    magnitude = tmp_path / "mr.nii.gz"
+    write_volume(magnitude, body("MR"))
+    mr = run_recon("mri", "--mask", "equispaced", "--accel", 2, "--input", magnitude, "-o", tmp_path / "mr")
+    assert mr.code == 0, mr.err
+    assert "note: --method tv, for meddiffusion: no ControlNet head for MR is installed" in mr.err
 
 
 def test_the_command_takes_weights_and_says_what_is_missing(prior, tmp_path, monkeypatch):
