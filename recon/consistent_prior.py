@@ -16,7 +16,7 @@ reach, and data that are never looked at again. Here
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -116,7 +116,8 @@ def _sample(
     number: int,
 ) -> Tensor:
     """One sample that agrees with the data, in the operator's unit."""
-    total, before = options.samples * (options.steps + 1), number * (options.steps + 1)
+    share = options.full_steps + 1
+    total, before = options.samples * share, number * share
     sampled = draw(
         prior,
         attached,
@@ -127,10 +128,20 @@ def _sample(
         correct=_correction(prior, reference, options) if options.within else None,
         on_step=lambda done, steps, z, x0: context.progress(before + done, total, 0.0),
     )
-    estimate = reference.with_change(decode(prior, sampled, reference.seen.shape), options.gain)
-    image = _agreeing(reference, estimate) if options.agree else estimate
-    context.progress(before + options.steps + 1, total, 0.0)
+    image = _estimated(reference, decode(prior, sampled, reference.seen.shape), options)
+    context.progress(before + share, total, 0.0)
     return image
+
+
+def _estimated(reference: Reference, decoded: Tensor, options: HeadOptions) -> Tensor:
+    """A decoded sample's image; the refiner and the data step take turns, each round from the last one's image."""
+    for _ in range(options.rounds if reference.refiner and options.agree else 1):
+        image = reference.with_change(decoded, options.gain)
+        if options.agree:
+            image = agreeing(reference.measurement, image, reference.task)
+        seen = reference.task.network(image, reference.measurement).transpose(1, 2).cpu()
+        reference = replace(reference, image=image, seen=seen)
+    return reference.image
 
 
 def draw(
@@ -157,12 +168,12 @@ def draw(
     """
     z, x, y = (edge * prior.autoencoder.compression for edge in latent.shape[2:])
     last = prior.diffusion.timesteps - 1
-    first = max(round(options.start * last), options.steps - 1)
+    first = max(round(options.start * last), options.full_steps - 1)
     return sample_latents(
         prior,
         class_index,
         (z, x, y),
-        steps=options.steps,
+        steps=options.full_steps,
         sampler=options.sampler,
         seeds=[seed],
         heads=[attached],
@@ -172,9 +183,10 @@ def draw(
     )
 
 
-def _agreeing(reference: Reference, estimate: Tensor) -> Tensor:
-    image, _ = enforce_data(reference.measurement, estimate)
-    return image.clamp_min(0) if reference.task.modality == "CT" else image
+def agreeing(measurement: Measurement, estimate: Tensor, task: Task) -> Tensor:
+    """The image nearest to an estimate, both (z, y, x) in the operator's unit, that the measurement allows."""
+    image, _ = enforce_data(measurement, estimate)
+    return image.clamp_min(0) if task.modality == "CT" else image
 
 
 def _correction(prior: Prior, reference: Reference, options: HeadOptions) -> Callable[[Tensor, int], Tensor]:
@@ -187,7 +199,8 @@ def _correction(prior: Prior, reference: Reference, options: HeadOptions) -> Cal
         if count % options.within:
             return z0
         estimate = reference.with_change(decode(prior, z0.clamp(-1, 1), reference.seen.shape), options.gain)
-        image = reference.task.network(_agreeing(reference, estimate), reference.measurement).transpose(1, 2).cpu()
+        agreed = agreeing(reference.measurement, estimate, reference.task)
+        image = reference.task.network(agreed, reference.measurement).transpose(1, 2).cpu()
         padded = pad_to_multiple(image, grid(prior))[None, None].to(prior.device)
         return prior.autoencoder.normalise(prior.autoencoder.patch_encode(padded))
 

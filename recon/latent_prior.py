@@ -18,7 +18,7 @@ from priors.controlnet import AttachedHead, ControlNet, attach
 from priors.prior import BIFLOWNET, Prior, decode_latents, load_prior, sample_latents
 from priors.samplers import OnStep
 from priors.store import entries, find_prior, prior_names
-from priors.weights import load_controlnet, read_card
+from priors.weights import load_biflownet, load_controlnet, read_card, tensors_sha256
 from recon.calibration import Calibration
 from recon.errors import InputError, input_errors
 from recon.measurement import Measurement, RunContext
@@ -52,12 +52,14 @@ class HeadOptions:
     mode: str = field(
         default="full", metadata={"help": "full: changes of the best image shown, agreeing with the data; paper"}
     )
-    steps: int = field(default=20, metadata={"help": "steps of the sampler"})
+    steps: int = field(
+        default=20, metadata={"help": "steps of the sampler over the whole diffusion; a warm start runs its share"}
+    )
     sampler: str = field(default="ddim", metadata={"help": "ddim, ddpm or dpm++"})
     samples: int = field(default=1, metadata={"help": "volumes sampled and averaged; more than one also give a std"})
     strength: float = field(default=1.0, metadata={"help": "factor on what the head adds; 1 as trained"})
     start: float = field(
-        default=1.0,
+        default=0.2,
         metadata={"help": "full: share of the diffusion that is run, from the best image shown; 1: from noise"},
     )
     detail: bool = field(
@@ -65,6 +67,9 @@ class HeadOptions:
         metadata={"help": "full, without refiner: keep what the autoencoder loses of the best image shown"},
     )
     gain: float = field(default=1.0, metadata={"help": "full: factor on what a sample changes"})
+    rounds: int = field(
+        default=3, metadata={"help": "full: turns of refiner and data step, each from the last one's image"}
+    )
     agree: bool = field(default=True, metadata={"help": "full: the result agrees with the data"})
     within: int = field(
         default=0,
@@ -76,12 +81,17 @@ class HeadOptions:
     )
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.samples < 1:
-            raise ValueError("steps and samples must be 1 or more")
+        if min(self.steps, self.samples, self.rounds) < 1:
+            raise ValueError("steps, samples and rounds must be 1 or more")
         if self.mode not in ("full", "paper"):
             raise ValueError(f"mode must be full or paper, not {self.mode}")
         if not 0 < self.start <= 1 or self.within < 0:
             raise ValueError("start must be above 0, at most 1, within 0 or more")
+
+    @property
+    def full_steps(self) -> int:
+        """Steps of the sampler in ``full``: the share of the diffusion that is run."""
+        return max(1, round(self.steps * self.start))
 
 
 @dataclass(frozen=True)
@@ -184,11 +194,17 @@ def prior_of(network: ControlNet, given: str | Path | None) -> Prior:
 def _prior_with(network: ControlNet) -> Path:
     for name in prior_names():
         folder = find_prior(name)
-        if (folder / BIFLOWNET).is_file() and read_card(folder / BIFLOWNET).sha256 == network.base_hash:
+        path = folder / BIFLOWNET
+        if path.is_file() and network.base_hash in (read_card(path).sha256, _hash_in_use(path)):
             return folder
     raise ValueError(
         f"no installed prior is the one that the head was trained on (hash {network.base_hash[:12]}); name its folder"
     )
+
+
+def _hash_in_use(path: Path) -> str:
+    """Of the tensors in the precision that networks run in, which a head was trained on; a file may hold 16 bits."""
+    return tensors_sha256(load_biflownet(path).state_dict())
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,15 +17,16 @@ from priors.prior import decode_latents
 from priors.training.batches import derived_seed
 from priors.training.image_learner import ImageLearner
 from priors.unet2d import UNet2D, UNetConfig
-from priors.weights import load_controlnet, load_network, read_card
-from recon.consistent_prior import draw
+from priors.weights import load_controlnet, load_network, read_card, tensors_sha256
+from recon.consistent_prior import agreeing, draw
 from recon.errors import InputError, input_errors
 from recon.latent_prior import Head, HeadOptions, encode_conditions, prior_of
-from recon.refiner import KIND
+from recon.refiner import KIND, Refiner
 from recon.slice_networks import run_slices
 from recon.training.pairs import StoredPair, simulate_pairs
 from recon.training.patches import centre
-from recon.training.settings import SliceTask, merged, parse_task
+from recon.training.prepared import Prepared
+from recon.training.settings import RefinerTask, merged, parse_task
 from recon.training.slices import SliceSource
 from recon.training.sources import TrainingVolume
 from recon.training.validation_images import reconstruction_validation
@@ -36,14 +38,18 @@ _INPUTS = 2
 
 def build_refiner(given: Ingredients) -> Workshop:
     """A U-Net from reference and sample to the truth, on samples of a trained head."""
-    settings = parse_task(SliceTask, given.recipe.task)
+    settings = parse_task(RefinerTask, given.recipe.task)
     head = _head(given)
     net = _network(given)
+    if settings.rounds > 1 and given.warm_start is None:
+        raise InputError("--warm-start: later rounds start from what a trained network makes; name it")
     learner = ImageLearner(net, KIND, net.config.to_dict(), settings.loss)
     samples = Samples(head, HeadOptions(), given.cache)
+    start = Refiner(copy.deepcopy(net).eval(), tensors_sha256(net.state_dict()))
     given.report(f"simulating and sampling {settings.variants * len(given.train)} scans")
-    source = SliceSource(samples.of(given.train, settings.variants), settings.crop, settings.augmentation.build())
-    held_out = samples.of(given.val[: given.recipe.validation.cases], 1)
+    pairs = samples.of(given.train, settings.variants, start, settings.rounds)
+    source = SliceSource(pairs, settings.crop, settings.augmentation.build())
+    held_out = samples.of(given.val[: given.recipe.validation.cases], 1, start, settings.rounds)
     task = head.task.to_dict()
     return Workshop(
         learner,
@@ -72,13 +78,28 @@ class Samples:
     def settings(self) -> dict[str, object]:
         """Of the sampler, for the card and the cache."""
         options = self.options
-        return {"steps": options.steps, "sampler": options.sampler, "start": options.start}
+        return {"steps": options.full_steps, "sampler": options.sampler, "start": options.start}
 
-    def of(self, volumes: Sequence[TrainingVolume], variants: int) -> list[StoredPair]:
-        """Simulated scans as (reference, decoded sample, truth)."""
-        pairs = simulate_pairs([each.volume for each in volumes], self.head.task, variants, self.cache)
-        classes = [each.class_index for each in volumes for _ in range(variants)]
-        return [self._sampled(pair, index) for pair, index in zip(pairs, classes, strict=True)]
+    def of(
+        self, volumes: Sequence[TrainingVolume], variants: int, refiner: Refiner, rounds: int = 1
+    ) -> list[StoredPair]:
+        """Simulated scans as (reference, decoded sample, truth), and once more for each further round.
+
+        Args:
+            volumes: prepared.
+            variants: scans of one volume.
+            refiner: makes the references of later rounds.
+            rounds: see :class:`recon.training.settings.RefinerTask`.
+        """
+        found = []
+        for each in volumes:
+            for pair in simulate_pairs([each.volume], self.head.task, variants, self.cache):
+                stored = self._sampled(pair, each.class_index)
+                found.append(stored)
+                for _ in range(rounds - 1):
+                    stored = self._next_round(stored, each.volume, refiner)
+                    found.append(stored)
+        return found
 
     def _sampled(self, pair: StoredPair, class_index: int) -> StoredPair:
         settings = {"pair": pair.key, "head": self.head.weights, **self.settings}
@@ -90,7 +111,22 @@ class Samples:
             return torch.stack([images[-2], decoded, images[-1]]).to(torch.float16).numpy(), {}
 
         stored = self.cache.entry(pair.case, "sampled-1", settings, make)
-        return StoredPair(stored.array, pair.case, json.dumps(settings, sort_keys=True))
+        return StoredPair(stored.array, pair.case, json.dumps(settings, sort_keys=True), pair.seed)
+
+    def _next_round(self, pair: StoredPair, volume: Prepared, refiner: Refiner) -> StoredPair:
+        """The pair with another reference: what the refiner and a data step make of this one."""
+        settings = {"pair": pair.key, "refiner": refiner.sha256}
+
+        def make() -> tuple[np.ndarray, dict[str, object]]:
+            reference, decoded, truth = torch.from_numpy(np.array(pair.images, dtype=np.float32))
+            task = self.head.task
+            measurement = task.measure(volume.volume(), pair.seed)
+            estimate = task.image(refiner.refined(reference, decoded).transpose(1, 2), measurement)
+            better = task.network(agreeing(measurement, estimate, task), measurement).transpose(1, 2)
+            return torch.stack([better, decoded, truth]).to(torch.float16).numpy(), {}
+
+        stored = self.cache.entry(pair.case, "refined-1", settings, make)
+        return StoredPair(stored.array, pair.case, json.dumps(settings, sort_keys=True), pair.seed)
 
     @torch.no_grad()
     def _decoded(self, conditions: Tensor, class_index: int, seed: int) -> Tensor:

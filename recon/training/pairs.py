@@ -24,11 +24,13 @@ class StoredPair:
         images: (conditions + 1, Z, X, Y) float16 in the network range, the target last.
         case: the volume's.
         key: what tells this scan from others of the same volume.
+        seed: with which the task measures the volume as it was measured here.
     """
 
     images: np.ndarray
     case: Case
     key: str
+    seed: int
 
 
 def simulate_pairs(
@@ -54,15 +56,15 @@ def simulate_pairs(
 
 def _stored(volume: Prepared, task: Task, variant: int, cache: Cache) -> StoredPair:
     settings = {"task": task.to_dict(), "variant": variant}
+    # derived from the content's name, so that adding a volume leaves the others' scans as they are
+    seed = derived_seed(volume.case.id, "scan", variant)
 
     def make() -> tuple[np.ndarray, dict[str, object]]:
         truth = volume.volume()
-        # derived from the content's name, so that adding a volume leaves the others' scans as they are
-        seed = derived_seed(volume.case.id, "scan", variant)
         return stack_pair(task.pair(task.measure(truth, seed), truth)), {}
 
     images = cache.entry(volume.case, "pair-1", settings, make).array
-    return StoredPair(images, volume.case, json.dumps(settings, sort_keys=True))
+    return StoredPair(images, volume.case, json.dumps(settings, sort_keys=True), seed)
 
 
 def stack_pair(pair: Pair) -> np.ndarray:

@@ -109,6 +109,17 @@ class SliceTask(_Settings):
     augmentation: AugmentationSettings = AugmentationSettings()
 
 
+class RefinerTask(SliceTask):
+    """Refiners of a head's samples.
+
+    Attributes:
+        rounds: refiner and data step alternate; from 2 on it also learns from what the network that it begins as,
+            followed by a data step, makes of the reference.
+    """
+
+    rounds: int = Field(1, ge=1, le=4)
+
+
 class SliceDiffusionTask(_Settings):
     """Diffusion models of axial slices: ADM (no condition) and DOLCE.
 

@@ -18,7 +18,7 @@ from physics.protocol import load_protocol
 from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
 from priors.biflownet import BiFlowNet, BiFlowNetConfig
 from priors.controlnet import ControlNet
-from priors.weights import Card, load_biflownet, read_card, save_weights
+from priors.weights import Card, load_biflownet, read_card, read_tensors, save_weights
 from recon.cli import cli
 from recon.ct_task import simulate_ct
 from recon.errors import InputError
@@ -165,13 +165,15 @@ def test_a_head_on_another_prior_is_refused(prior, tmp_path):
         get_method("CT", "meddiffusion").run(simulate_ct(body(), GEOMETRY), options, RunContext())
 
 
-def test_the_prior_is_found_by_its_hash_among_those_installed(prior, tmp_path, monkeypatch):
+@pytest.mark.parametrize("dtype", [None, torch.float16])
+def test_the_prior_is_found_by_its_hash_among_those_installed(prior, tmp_path, monkeypatch, dtype):
+    """Also where its file holds 16 bits: a head is trained on what they are in use."""
     monkeypatch.setenv("RECON_WEIGHTS", str(tmp_path / "weights"))
     installed = tmp_path / "weights" / "mine"
     installed.mkdir(parents=True)
     for name in ("autoencoder.safetensors", "biflownet.safetensors"):
-        (installed / name).write_bytes((prior / name).read_bytes())
-    head = make_head(prior, tmp_path, CTTask(GEOMETRY))
+        save_weights(installed / name, read_tensors(prior / name), read_card(prior / name), dtype)
+    head = make_head(installed, tmp_path, CTTask(GEOMETRY))
     assert load_head(HeadOptions(weights=str(head)), GEOMETRY.to_dict(), "CT").prior.name == "mine"
 
 

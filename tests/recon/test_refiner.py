@@ -17,6 +17,7 @@ from recon.errors import InputError
 from recon.refiner import FILE_NAME, KIND, Refiner, load_refiner
 from recon.training.build_refiner import with_sample
 
+DATA = "phantom:count=8,size=16x32x32,spacing=8x10x10"
 SIZES = UNetConfig(in_channels=2, chans=4, pool_layers=2, residual=True)
 
 
@@ -95,8 +96,7 @@ def succeed(*args: object) -> Path:
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a prior, a head on it, and a refiner of the head beside it."""
     folder = tmp_path_factory.mktemp("chain")
-    data = "phantom:count=8,size=16x32x32,spacing=8x10x10"
-    common = ["--dataset", data, "--recipe", "tiny", "--cache", folder / "cache", "-q"]
+    common = ["--dataset", DATA, "--recipe", "tiny", "--cache", folder / "cache", "-q"]
     succeed("autoencoder", *common, "--set", "steps=4", "--out", folder / "prior0")
     small = ["--set", "task.crop=[8,8,8]", "--set", "task.sampling_steps=0", "--set", "steps=4"]
     succeed("biflownet", *common, *small, "--base", folder / "prior0", "--out", folder / "prior")
@@ -126,13 +126,28 @@ def test_reconstruction_goes_through_it_unless_told_otherwise(chain, tmp_path) -
     weights = ["--weights", chain / "head" / "head.safetensors", "--prior", chain / "prior", "--set", "steps=2"]
     scan = ["svct", "--views", "24", *weights, "--input", case, "-q"]
     results = {}
-    for name, more in (("with", []), ("without", ["--set", "refiner=none"])):
+    kinds = {"with": [], "one": ["--set", "rounds=1"], "without": ["--set", "refiner=none"]}
+    for name, more in kinds.items():
         run = run_recon(*scan, *more, "--output", tmp_path / name)
         assert run.code == 0, run.err
         results[name] = json.loads((tmp_path / name / "result.json").read_text())
     assert results["with"]["weights_sha256"]["refiner"] == read_card(chain / "head" / FILE_NAME).sha256
     assert "refiner" not in results["without"]["weights_sha256"]
-    assert results["with"]["metrics"]["psnr"] != results["without"]["metrics"]["psnr"]
+    assert len({results[name]["metrics"]["psnr"] for name in kinds}) == 3
+
+
+def test_later_rounds_learn_from_what_the_first_network_and_the_data_make(chain, tmp_path) -> None:
+    common = ["--dataset", DATA, "--recipe", "tiny", "--cache", chain / "cache", "-q", *refiner_arguments(chain)]
+    rounds = ["--set", "task.rounds=2", "--set", "steps=4", "--out", tmp_path / "out"]
+    refused = run_recon("train", "refiner", *common, *rounds)
+    assert refused.code == 2
+    assert "--warm-start: later rounds start from what a trained network makes" in refused.err
+    assert not (tmp_path / "out").exists()
+    before = set(chain.glob("cache/*/*.npy"))
+    succeed("refiner", *common, *rounds, "--warm-start", chain / "head" / FILE_NAME)
+    new = [np.load(path) for path in set(chain.glob("cache/*/*.npy")) - before]
+    assert len(new) > 1
+    assert all(images.shape == (3, 16, 32, 32) for images in new), "reference, sample, truth"
 
 
 @pytest.mark.parametrize(
@@ -146,7 +161,7 @@ def test_reconstruction_goes_through_it_unless_told_otherwise(chain, tmp_path) -
     ],
 )
 def test_mistakes_are_told_in_one_line(chain, tmp_path, more, line) -> None:
-    common = ["--dataset", "phantom:count=8,size=16x32x32,spacing=8x10x10", "--recipe", "tiny", "-q"]
+    common = ["--dataset", DATA, "--recipe", "tiny", "-q"]
     spelled = [text.format(folder=chain) for text in more]
     run = run_recon("train", "refiner", *common, "--cache", chain / "cache", *spelled, "--out", tmp_path / "out")
     assert run.code == 2
