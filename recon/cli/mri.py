@@ -154,10 +154,10 @@ def mri(
 
     with memory_errors(mr_bytes(data.data.numel())):
         case = mr_case(data, request, noise, seed, place)
-        for notice in case.measurement.protocol.notices:
-            say(f"note: {notice}", quiet)
-        method = settled(method, "MR", case.measurement.protocol.mask or {}, quiet)
+        method, why = settled(method, "MR", case.measurement.protocol.mask or {})
         folder = folder_of(method)
+        for notice in (*case.measurement.protocol.notices, *why):
+            say(f"note: {notice}", quiet)
         with progress_bar(method, quiet) as progress:
             outcome = reconstruct(
                 case.measurement,
@@ -167,7 +167,7 @@ def mri(
                 settings=parsed,
                 seed=seed,
                 progress=progress,
-                notices=notices,
+                notices=notices + why,
             )
         result = save(folder, outcome, overwrite=overwrite, dicom=dicom)
     show_result(result, folder, as_json, quiet)

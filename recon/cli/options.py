@@ -145,25 +145,20 @@ def with_weights(
     return method, settings | {key: value for key, value in given.items() if value}
 
 
-def settled(method: str, modality: Modality, protocol: Mapping[str, object], quiet: bool) -> str:
-    """The method itself, or for ``auto`` the one for a scan; a note says why it is not the usual one.
+def settled(method: str, modality: Modality, protocol: Mapping[str, object]) -> tuple[str, tuple[str, ...]]:
+    """The method itself, or for ``auto`` the one for a scan; and a notice why that is not the usual one, if so.
 
     Args:
         method: as given.
         modality: of the scan.
         protocol: plain values of its geometry or mask.
-        quiet: print no note.
     """
     if method != AUTO:
-        return method
-    from recon.cli.console import say
+        return method, ()
     from recon.latent_prior import find_head
 
     path, reason = find_head(protocol, modality)
-    if path is not None:
-        return "meddiffusion"
-    say(f"note: --method {FALLBACK}, for meddiffusion: {reason}", quiet)
-    return FALLBACK
+    return ("meddiffusion", ()) if path else (FALLBACK, (f"--method {FALLBACK}, for meddiffusion: {reason}",))
 
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:

@@ -158,13 +158,13 @@ def svct(
     method, parsed = with_weights(method, parse_settings(settings), weights, prior)
     noise, place = parse_noise(photons, electronic_noise), select_device(device)
 
-    def settle(scan: Geometry) -> tuple[str, Path]:
-        """The method and the folder for a scan, checked before anything takes long."""
-        chosen = settled(method, "CT", scan.to_dict(), quiet)
+    def settle(scan: Geometry) -> tuple[str, tuple[str, ...], Path]:
+        """The method, why it, and the folder for a scan, checked before anything takes long."""
+        chosen, why = settled(method, "CT", scan.to_dict())
         parse_options(get_method("CT", chosen), parsed)
         folder = output or default_folder(sinogram or source or sample.path("ct"), "svct", chosen)
         check_output(folder, overwrite)
-        return chosen, folder
+        return chosen, why, folder
 
     truth: Volume | None
     notices: tuple[str, ...]
@@ -175,20 +175,22 @@ def svct(
             option = "--dicom" if dicom else "--intensity"
             raise click.UsageError(f"{option} is for volumes: leave it out with --sinogram")
         scan = _read_sinogram(sinogram)
-        method, folder = settle(geometry_from_dict(scan.geometry))
+        method, why, folder = settle(geometry_from_dict(scan.geometry))
         measurement, grid = _from_sinogram(scan, sinogram, noise, place, method)
         truth, notices = None, ()
     else:
         from recon.ct_task import choose_geometry
 
         chosen = choose_geometry(geometry, views, arc, start, order)
-        method, folder = settle(chosen)
+        method, why, folder = settle(chosen)
         grid, notices = load_ct(source, series, intensity, quiet)
         if dicom:
             from recon.output import check_dicom
 
             check_dicom(grid)
         measurement, truth = project(grid, chosen, noise, seed, place, method), grid
+    for notice in why:
+        say(f"note: {notice}", quiet)
     from recon.outcome import reconstruct
     from recon.output import save
 
@@ -201,7 +203,7 @@ def svct(
             settings=parsed,
             seed=seed,
             progress=progress,
-            notices=notices,
+            notices=notices + why,
         )
         result = save(folder, outcome, overwrite=overwrite, dicom=dicom)
     show_result(result, folder, as_json, quiet)

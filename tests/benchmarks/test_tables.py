@@ -479,7 +479,8 @@ def test_the_commands_run_show_and_compare(tmp_path):
     [
         (
             ["run", "table11"],
-            "no table 'table11'; there are ablation-mri, ablation-svct, settings-mri, settings-svct, table10, table9",
+            "no table 'table11'; there are ablation-mri, ablation-svct, noise-svct, settings-mri, settings-svct, "
+            "table10, table9",
         ),
         (["run", "table9", "--methods", "fbp,nosuch"], "--methods nosuch: not in table9"),
         (["run", "table9", "--weights", "nosuch=x"], "--weights nosuch=...: no method of table9"),
