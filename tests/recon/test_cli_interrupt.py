@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from cli_helpers import ROOT, body, listing, load, run_recon, start, write_ct, write_mr
 
-ENDLESS = ("mri", "-i", "mr.nii.gz", "--mask", "gauss1d", "--accel", 2, "--set", "iterations=1000000", "-o", "out")
+SCAN = ("mri", "-i", "mr.nii.gz", "--mask", "gauss1d", "--accel", 2, "--method", "tv")
+ENDLESS = (*SCAN, "--set", "iterations=1000000", "-o", "out")
 FBP = ("svct", "-i", "ct.nii.gz", "--method", "fbp", "-o", "out", "--overwrite")
 
 
@@ -165,7 +166,7 @@ def test_the_progress_bar_shows_the_residual_on_a_terminal(folder: Path) -> None
 
     leader, follower = pty.openpty()
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TERM": "xterm", "COLUMNS": "100"}
-    command = [sys.executable, "-m", "recon", "mri", *map(str, ENDLESS[1:7]), "--set", "iterations=200"]
+    command = [sys.executable, "-m", "recon", "mri", *map(str, SCAN[1:]), "--set", "iterations=200"]
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=follower)
     os.close(follower)
     shown = b""

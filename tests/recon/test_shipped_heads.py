@@ -69,7 +69,7 @@ def test_one_head_serves_both_masks(kind: str, accel: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "command"), [("ct", ["svct", "--views", 40]), ("mr", ["mri", "--mask", "poisson", "--accel", 4])]
+    ("kind", "command"), [("ct", ["svct", "--views", 20]), ("mr", ["mri", "--mask", "poisson", "--accel", 4])]
 )
 def test_the_commands_take_them_and_are_better_for_it(kind: str, command: list[object], tmp_path: Path) -> None:
     case = tmp_path / "case.nii.gz"

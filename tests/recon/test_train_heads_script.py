@@ -42,29 +42,11 @@ def test_the_whole_way_to_heads_and_refiners(tmp_path: Path) -> None:
         write_mr(folder / f"{split}.nii.gz")
     (tmp_path / "mr.yaml").write_text(yaml.safe_dump([{"path": "brains", "modality": "MR"}]))
     prior, out = write_prior(tmp_path / "prior"), tmp_path / "out"
-    script = [
-        "sh",
-        str(ROOT / "docs" / "train-heads.sh"),
-        str(tmp_path / "ct.yaml"),
-        str(tmp_path / "mr.yaml"),
-        str(out),
-        "tiny",
-    ]
+    script = ROOT / "docs" / "train-heads.sh"
+    given = [tmp_path / "ct.yaml", tmp_path / "mr.yaml", out, "tiny", prior]
     commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
-        [
-            "sh",
-            script,
-            tmp_path / "ct.yaml",
-            tmp_path / "mr.yaml",
-            out,
-            "tiny",
-            prior,
-            "--set",
-            "steps=2",
-            "--device",
-            "cpu",
-        ],
+        ["sh", script, *given, "--set", "steps=2", "--device", "cpu"],
         env=os.environ | {"PATH": commands, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
