@@ -50,7 +50,7 @@ def test_the_whole_way_to_heads_and_refiners(tmp_path: Path) -> None:
         env=os.environ | {"PATH": commands, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr
