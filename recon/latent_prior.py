@@ -195,7 +195,9 @@ def _prior_with(network: ControlNet) -> Path:
     for name in prior_names():
         folder = find_prior(name)
         path = folder / BIFLOWNET
-        if path.is_file() and network.base_hash in (read_card(path).sha256, _hash_in_use(path)):
+        if not path.is_file():
+            continue
+        if network.base_hash == read_card(path).sha256 or network.base_hash == _hash_in_use(path):
             return folder
     raise ValueError(
         f"no installed prior is the one that the head was trained on (hash {network.base_hash[:12]}); name its folder"
