@@ -9,7 +9,7 @@ reach, and data that are never looked at again. Here
   (:mod:`recon.refiner`) or, for a head without one, x̂ = c + D(z) − D(E(c)). What the autoencoder loses of the
   reference stays there;
 * the spread of several samples becomes a standard deviation that holds what it claims (:mod:`recon.calibration`);
-* x̂ is brought to agree with the data (:func:`recon.data_consistency.enforce_data`), at the end and, with ``within``,
+* x̂ is brought to agree with the data (:func:`recon.data_consistency.agreeing`), at the end and, with ``within``,
   inside sampling with encoding anew (ReSample, Song et al. 2024).
 """
 
@@ -24,7 +24,7 @@ from torch import Tensor
 from priors.controlnet import AttachedHead, attach
 from priors.prior import Prior, WarmStart, decode_latents, sample_latents
 from priors.samplers import OnStep
-from recon.data_consistency import enforce_data
+from recon.data_consistency import agreeing
 from recon.errors import input_errors
 from recon.latent_prior import Head, HeadOptions, encode_conditions, grid, network_class
 from recon.measurement import Measurement, RunContext
@@ -138,7 +138,7 @@ def _estimated(reference: Reference, decoded: Tensor, options: HeadOptions) -> T
     for _ in range(options.rounds if reference.refiner and options.agree else 1):
         image = reference.with_change(decoded, options.gain)
         if options.agree:
-            image = agreeing(reference.measurement, image, reference.task)
+            image = agreeing(reference.measurement, image)
         seen = reference.task.network(image, reference.measurement).transpose(1, 2).cpu()
         reference = replace(reference, image=image, seen=seen)
     return reference.image
@@ -183,12 +183,6 @@ def draw(
     )
 
 
-def agreeing(measurement: Measurement, estimate: Tensor, task: Task) -> Tensor:
-    """The image nearest to an estimate, both (z, y, x) in the operator's unit, that the measurement allows."""
-    image, _ = enforce_data(measurement, estimate)
-    return image.clamp_min(0) if task.modality == "CT" else image
-
-
 def _correction(prior: Prior, reference: Reference, options: HeadOptions) -> Callable[[Tensor, int], Tensor]:
     """Every ``within``-th estimate of the latent is decoded, brought to agree with the data and encoded again."""
     count = 0
@@ -199,7 +193,7 @@ def _correction(prior: Prior, reference: Reference, options: HeadOptions) -> Cal
         if count % options.within:
             return z0
         estimate = reference.with_change(decode(prior, z0.clamp(-1, 1), reference.seen.shape), options.gain)
-        agreed = agreeing(reference.measurement, estimate, reference.task)
+        agreed = agreeing(reference.measurement, estimate)
         image = reference.task.network(agreed, reference.measurement).transpose(1, 2).cpu()
         padded = pad_to_multiple(image, grid(prior))[None, None].to(prior.device)
         return prior.autoencoder.normalise(prior.autoencoder.patch_encode(padded))

@@ -62,6 +62,17 @@ def enforce_data(
     return torch.cat(parts), weight
 
 
+def agreeing(
+    measurement: Measurement, estimate: Tensor, weight: float | None = None, iterations: int = ITERATIONS
+) -> Tensor:
+    """As :func:`enforce_data` for any method's image: a magnitude gets a phase first, attenuation is not negative."""
+    magnetic = measurement.y.is_complex()
+    if magnetic and not estimate.is_complex():
+        estimate = with_calibration_phase(measurement, estimate)
+    image, _ = enforce_data(measurement, estimate, weight, iterations)
+    return image if magnetic else image.clamp_min(0)
+
+
 def discrepancy_weight(measurement: Measurement, estimate: Tensor, square: float, iterations: int) -> float:
     """The largest λ / ‖A‖² whose residual the noise explains, judged on the middle slices.
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from recon.data_consistency import ITERATIONS, enforce_data, with_calibration_phase
+from recon.data_consistency import ITERATIONS, agreeing
 from recon.measurement import Measurement, Reconstruction, RunContext
 from recon.methods import Method
-from recon.volume import Modality
 
 
-def with_data_step(method: Method, modality: Modality) -> Method:
+def with_data_step(method: Method) -> Method:
     """The method, its image then moved to the nearest one that the measurement allows."""
     options = dataclasses.make_dataclass(
         f"{method.options.__name__}WithDataStep",
@@ -25,11 +24,8 @@ def with_data_step(method: Method, modality: Modality) -> Method:
 
     def run(measurement: Measurement, given: Any, context: RunContext) -> Reconstruction:
         before = context.before or method.run(measurement, given, context)
-        estimate = before.mean
-        if modality == "MR" and not estimate.is_complex():
-            estimate = with_calibration_phase(measurement, estimate)
-        image, _ = enforce_data(measurement, estimate, given.dc_weight, given.dc_iterations)
-        return dataclasses.replace(before, mean=image.clamp_min(0) if modality == "CT" else image)
+        image = agreeing(measurement, before.mean, given.dc_weight, given.dc_iterations)
+        return dataclasses.replace(before, mean=image)
 
     return Method(f"{method.summary}; then a data-consistency step", method.reference, options, run, method.weights)
 

@@ -68,7 +68,7 @@ def get_method(modality: Modality, name: str) -> Method:
     if name.endswith(DATA_STEP):
         from recon.data_step import with_data_step
 
-        return with_data_step(get_method(modality, name.removesuffix(DATA_STEP)), modality)
+        return with_data_step(get_method(modality, name.removesuffix(DATA_STEP)))
     names = method_names(modality)
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)

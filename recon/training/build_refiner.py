@@ -18,11 +18,13 @@ from priors.training.batches import derived_seed
 from priors.training.image_learner import ImageLearner
 from priors.unet2d import UNet2D, UNetConfig
 from priors.weights import load_controlnet, load_network, read_card, tensors_sha256
-from recon.consistent_prior import agreeing, draw
+from recon.consistent_prior import draw
+from recon.data_consistency import agreeing
 from recon.errors import InputError, input_errors
 from recon.latent_prior import Head, HeadOptions, encode_conditions, prior_of
 from recon.refiner import KIND, Refiner
 from recon.slice_networks import run_slices
+from recon.trained import to_physical
 from recon.training.pairs import StoredPair, simulate_pairs
 from recon.training.patches import centre
 from recon.training.prepared import Prepared
@@ -121,8 +123,8 @@ class Samples:
             reference, decoded, truth = torch.from_numpy(np.array(pair.images, dtype=np.float32))
             task = self.head.task
             measurement = task.measure(volume.volume(), pair.seed)
-            estimate = task.image(refiner.refined(reference, decoded).transpose(1, 2), measurement)
-            better = task.network(agreeing(measurement, estimate, task), measurement).transpose(1, 2)
+            estimate = to_physical(refiner.refined(reference, decoded).transpose(1, 2), task, measurement)
+            better = task.network(agreeing(measurement, estimate), measurement).transpose(1, 2)
             return torch.stack([better, decoded, truth]).to(torch.float16).numpy(), {}
 
         stored = self.cache.entry(pair.case, "refined-1", settings, make)

@@ -20,20 +20,16 @@ from physics.noise import TransmissionNoise
 from physics.phase import smooth_phase
 from priors.training.batches import derived_seed
 from recon.ct_task import MakeProjector, simulate_ct
-from recon.data_consistency import with_calibration_phase
 from recon.errors import InputError
 from recon.measurement import Measurement, RunContext
 from recon.methods import get_method, parse_options
 from recon.mr_task import simulate_mr
 from recon.units import (
     attenuation_to_hu,
-    hu_to_attenuation,
     hu_to_network,
     magnitude_scale,
     magnitude_to_network,
     network_spread_to_attenuation,
-    network_to_hu,
-    network_to_magnitude,
 )
 from recon.volume import Modality, Volume
 
@@ -109,10 +105,6 @@ class CTTask:
     def network(self, image: Tensor, measurement: Measurement) -> Tensor:
         """Attenuation in 1/mm in the network range."""
         return hu_to_network(attenuation_to_hu(image))
-
-    def image(self, network: Tensor, measurement: Measurement) -> Tensor:
-        """The reverse of :meth:`network`."""
-        return hu_to_attenuation(network_to_hu(network))
 
     def changed(self, image: Tensor, change: Tensor, measurement: Measurement) -> Tensor:
         """Attenuation in 1/mm, changed by what is in units of the network range."""
@@ -212,10 +204,6 @@ class MRTask:
     def network(self, image: Tensor, measurement: Measurement) -> Tensor:
         """The magnitude of an image in the network range."""
         return magnitude_to_network(image.abs(), self.scale(measurement))
-
-    def image(self, network: Tensor, measurement: Measurement) -> Tensor:
-        """A complex image of a magnitude in the network range, with the phase of the calibration region."""
-        return with_calibration_phase(measurement, network_to_magnitude(network) * self.scale(measurement))
 
     def changed(self, image: Tensor, change: Tensor, measurement: Measurement) -> Tensor:
         """A complex image whose magnitude is changed by what is in units of the network range; its phase stays."""

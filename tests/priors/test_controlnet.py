@@ -102,6 +102,22 @@ def test_untrained_head_changes_no_bit_under_autocast(base: BiFlowNet) -> None:
         assert same_bits(base(latents(), t, y, res, control).float(), base(latents(), t, y, res).float())
 
 
+def test_a_head_without_middle_is_smaller_changes_no_bit_untrained_and_steers_trained(base, tmp_path) -> None:
+    t, y, res = conditions()
+    head = ControlNet.from_base(base, CHANNELS, middle=False)
+    assert not any(name.startswith("mid") and "token" not in name for name in head.state_dict())
+    with torch.no_grad():
+        plain, hint = base(latents(), t, y, res), latents(seed=3)
+        assert same_bits(base(latents(), t, y, res, head(latents(), t, y, res, hint)), plain)
+        redraw(head, 5)
+        steered = base(latents(), t, y, res, head(latents(), t, y, res, hint))
+        assert not torch.allclose(steered, plain, atol=1e-3)
+        card = Card("controlnet", head.config.to_dict(), extra={"base_sha256": head.base_hash})
+        save_weights(tmp_path / "head.safetensors", head.state_dict(), card)
+        again = load_controlnet(tmp_path / "head.safetensors").eval()
+        assert same_bits(base(latents(), t, y, res, again(latents(), t, y, res, hint)), steered)
+
+
 def test_head_is_a_clone_of_the_bases_encoder(base: BiFlowNet) -> None:
     head = ControlNet.from_base(base, CHANNELS)
     own, theirs = head.state_dict(), base.state_dict()

@@ -54,6 +54,13 @@ def run_recon(*arguments: object) -> Run:
     return Run(code, out.getvalue(), err.getvalue())
 
 
+def train(*arguments: object) -> Path:
+    """``recon train ARGUMENTS``, which must succeed, to the weights file that it names."""
+    run = run_recon("train", *arguments)
+    assert run.code == 0, run.err
+    return Path(run.out.strip())
+
+
 def start(folder: Path, *arguments: object) -> subprocess.Popen[str]:
     """``python -m recon ARGUMENTS`` as a process of its own in ``folder``, one thread."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}

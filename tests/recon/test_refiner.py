@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cli_helpers import run_recon, write_ct
+from cli_helpers import run_recon, train, write_ct
 
 from priors.unet2d import UNet2D, UNetConfig
 from priors.weights import Card, read_card, save_weights
@@ -86,23 +86,17 @@ def test_a_refiner_of_another_head_or_another_kind_is_refused_in_one_line(tmp_pa
 # By the command
 
 
-def succeed(*args: object) -> Path:
-    run = run_recon("train", *args)
-    assert run.code == 0, run.err
-    return Path(run.out.strip())
-
-
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a prior, a head on it, and a refiner of the head beside it."""
     folder = tmp_path_factory.mktemp("chain")
     common = ["--dataset", DATA, "--recipe", "tiny", "--cache", folder / "cache", "-q"]
-    succeed("autoencoder", *common, "--set", "steps=4", "--out", folder / "prior0")
+    train("autoencoder", *common, "--set", "steps=4", "--out", folder / "prior0")
     small = ["--set", "task.crop=[8,8,8]", "--set", "task.sampling_steps=0", "--set", "steps=4"]
-    succeed("biflownet", *common, *small, "--base", folder / "prior0", "--out", folder / "prior")
+    train("biflownet", *common, *small, "--base", folder / "prior0", "--out", folder / "prior")
     task = ["--task", "svct", "--views", "10-30", "--condition", "fbp", "--condition", "sirt"]
-    succeed("controlnet", *common, *small, *task, "--base", folder / "prior", "--out", folder / "head")
-    succeed("refiner", *common, *refiner_arguments(folder), "--set", "steps=6", "--out", folder / "refiner")
+    train("controlnet", *common, *small, *task, "--base", folder / "prior", "--out", folder / "head")
+    train("refiner", *common, *refiner_arguments(folder), "--set", "steps=6", "--out", folder / "refiner")
     (folder / "refiner" / FILE_NAME).rename(folder / "head" / FILE_NAME)
     return folder
 
@@ -144,7 +138,7 @@ def test_later_rounds_learn_from_what_the_first_network_and_the_data_make(chain,
     assert "--warm-start: later rounds start from what a trained network makes" in refused.err
     assert not (tmp_path / "out").exists()
     before = set(chain.glob("cache/*/*.npy"))
-    succeed("refiner", *common, *rounds, "--warm-start", chain / "head" / FILE_NAME)
+    train("refiner", *common, *rounds, "--warm-start", chain / "head" / FILE_NAME)
     new = [np.load(path) for path in set(chain.glob("cache/*/*.npy")) - before]
     assert len(new) > 1
     assert all(images.shape == (3, 16, 32, 32) for images in new), "reference, sample, truth"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cli_helpers import run_recon, start, write_ct, write_mr
+from cli_helpers import run_recon, start, train, write_ct, write_mr
 
 from datasets.cache import Cache
 from priors.training.batches import StepBatches
@@ -39,27 +39,21 @@ def arguments(cache: Path, *more: object) -> list[object]:
     return ["--dataset", DATA, "--recipe", "tiny", "--cache", cache, *more, "-q"]
 
 
-def succeed(*args: object) -> Path:
-    run = run_recon("train", *args)
-    assert run.code == 0, run.err
-    return Path(run.out.strip())
-
-
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run of each step: stage1, stage2, prior, head."""
     folder = tmp_path_factory.mktemp("chain")
     common = arguments(folder / "cache")
     (folder / "scanner.yaml").write_text(SCANNER)
-    first = succeed("autoencoder", *common, "--set", "steps=12", "--out", folder / "stage1")
+    first = train("autoencoder", *common, "--set", "steps=12", "--out", folder / "stage1")
     crop = ["--set", "task.crop=[16,32,32]", "--set", "batch=1", "--set", "steps=6"]
     stage2 = ["--stage", "2", "--warm-start", first, "--out", folder / "stage2"]
-    succeed("autoencoder", *common, *crop, *stage2)
+    train("autoencoder", *common, *crop, *stage2)
     small = ["--set", "task.crop=[8,8,8]", "--set", "task.sampling_steps=2"]
     prior = ["--set", "steps=6", "--base", folder / "stage2", "--out", folder / "prior"]
-    succeed("biflownet", *common, *small, *prior)
+    train("biflownet", *common, *small, *prior)
     head = ["--task", "svct", "--geometry", folder / "scanner.yaml", "--base", folder / "prior"]
-    succeed("controlnet", *common, *small, *head, "--set", "steps=6", "--out", folder / "head")
+    train("controlnet", *common, *small, *head, "--set", "steps=6", "--out", folder / "head")
     return folder
 
 
@@ -112,7 +106,7 @@ def test_a_head_can_begin_as_another(chain, tmp_path):
     more = ["--task", "svct", "--geometry", "paper40", "--base", chain / "prior", "--warm-start", head]
     small = ["--set", "task.crop=[8,8,8]", "--set", "task.sampling_steps=0", "--set", "steps=1"]
     tiny_rate = ["--set", "optimizer.lr=1e-12"]
-    path = succeed("controlnet", *arguments(chain / "cache"), *more, *small, *tiny_rate, "--out", tmp_path / "warm")
+    path = train("controlnet", *arguments(chain / "cache"), *more, *small, *tiny_rate, "--out", tmp_path / "warm")
     before, after = read_tensors(head), read_tensors(path)
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
     assert read_card(path).config["task"]["geometry"] != read_card(head).config["task"]["geometry"]
@@ -129,8 +123,8 @@ def test_sigterm_writes_a_checkpoint_and_the_same_command_goes_on_to_the_same_lo
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "the same command goes on from there" in err
-    succeed("autoencoder", *common, "--out", broken, "-q")
-    succeed("autoencoder", *common, "--out", whole, "-q")
+    train("autoencoder", *common, "--out", broken, "-q")
+    train("autoencoder", *common, "--out", whole, "-q")
 
     def losses(folder: Path) -> list[tuple[str, str]]:
         with (folder / "train-generator.csv").open() as file:
