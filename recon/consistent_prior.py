@@ -24,12 +24,13 @@ from torch import Tensor
 from priors.controlnet import AttachedHead, attach
 from priors.prior import Prior, WarmStart, decode_latents, sample_latents
 from priors.samplers import OnStep
+from recon.body_window import Window, body_window, placed
 from recon.data_consistency import agreeing
 from recon.errors import input_errors
 from recon.latent_prior import Head, HeadOptions, encode_conditions, grid, network_class
 from recon.measurement import Measurement, RunContext
 from recon.refiner import Refiner
-from recon.training.patches import centre, pad_to_multiple
+from recon.training.patches import centre
 from recon.training.tasks import Task
 
 
@@ -40,7 +41,8 @@ class Reference:
     Attributes:
         image: (z, y, x) in the operator's unit.
         latent: (1, C, z, x, y) of it.
-        seen: (Z, X, Y) in the network range, as samples are compared with it.
+        window: of X and Y, where the networks look; the rest is air and stays.
+        seen: (Z, X, Y) of that window in the network range, as samples are compared with it.
         task: converts between the two units.
         measurement: likewise.
         refiner: makes an image of ``seen`` and a sample; None takes the sample itself.
@@ -48,16 +50,23 @@ class Reference:
 
     image: Tensor
     latent: Tensor
+    window: Window
     seen: Tensor
     task: Task
     measurement: Measurement
     refiner: Refiner | None = None
 
     def with_change(self, decoded: Tensor, gain: float) -> Tensor:
-        """The image in the operator's unit, changed as a decoded (Z, X, Y) sample advises."""
+        """The image in the operator's unit, changed as a decoded (Z, X, Y) sample of the window advises."""
         better = self.refiner.refined(self.seen, decoded) if self.refiner else decoded
-        change = gain * (better - self.seen).transpose(1, 2).to(self.image.device)
-        return self.task.changed(self.image, change, self.measurement)
+        z, y, x = self.image.shape
+        change = placed(gain * (better - self.seen), self.window, torch.Size((z, x, y)))
+        return self.task.changed(self.image, change.transpose(1, 2).to(self.image.device), self.measurement)
+
+    def looked_at(self, image: Tensor) -> Tensor:
+        """An image in the operator's unit as the networks see it: its window, (Z, X, Y), network range, on the CPU."""
+        whole = self.task.network(image, self.measurement).transpose(1, 2).cpu()
+        return whole[:, self.window[0], self.window[1]]
 
 
 @torch.no_grad()
@@ -72,6 +81,8 @@ def reconstruct(
     prior, task = head.prior.to(context.device), head.task
     shown = task.shown(measurement)
     images = torch.stack([task.network(image, measurement).transpose(1, 2) for image in shown]).cpu()
+    window = body_window(images[-1], task.modality, grid(prior))
+    images = images[:, :, window[0], window[1]]
     hint = encode_conditions(prior, images)
     with input_errors("--weights"):
         attached = attach(
@@ -85,7 +96,8 @@ def reconstruct(
     seen = images[-1]
     if options.detail and head.refiner is None:
         seen = decode(prior, latent, images.shape[1:])
-    reference = Reference(shown[-1], latent, seen, task, measurement, head.refiner and head.refiner.to(context.device))
+    refiner = head.refiner and head.refiner.to(context.device)
+    reference = Reference(shown[-1], latent, window, seen, task, measurement, refiner)
     samples = [
         _sample(prior, attached, reference, options, context, number).to(measurement.y.device)
         for number in range(options.samples)
@@ -139,8 +151,7 @@ def _estimated(reference: Reference, decoded: Tensor, options: HeadOptions) -> T
         image = reference.with_change(decoded, options.gain)
         if options.agree:
             image = agreeing(reference.measurement, image)
-        seen = reference.task.network(image, reference.measurement).transpose(1, 2).cpu()
-        reference = replace(reference, image=image, seen=seen)
+        reference = replace(reference, image=image, seen=reference.looked_at(image))
     return reference.image
 
 
@@ -193,9 +204,6 @@ def _correction(prior: Prior, reference: Reference, options: HeadOptions) -> Cal
         if count % options.within:
             return z0
         estimate = reference.with_change(decode(prior, z0.clamp(-1, 1), reference.seen.shape), options.gain)
-        agreed = agreeing(reference.measurement, estimate)
-        image = reference.task.network(agreed, reference.measurement).transpose(1, 2).cpu()
-        padded = pad_to_multiple(image, grid(prior))[None, None].to(prior.device)
-        return prior.autoencoder.normalise(prior.autoencoder.patch_encode(padded))
+        return encode_conditions(prior, reference.looked_at(agreeing(reference.measurement, estimate))[None])
 
     return correct
