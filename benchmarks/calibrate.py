@@ -43,12 +43,15 @@ class Calibrated:
     cases: tuple[str, ...]
 
 
-def calibrate(options: HeadOptions, volumes: Sequence[TrainingVolume], report: Report = print) -> Calibrated:
+def calibrate(
+    options: HeadOptions, volumes: Sequence[TrainingVolume], scans: int = 1, report: Report = print
+) -> Calibrated:
     """Reconstruct simulated scans of validation volumes and fit.
 
     Args:
         options: which head and how many samples, more than one.
         volumes: validation cases of the head's modality.
+        scans: of each case, drawn as in training.
         report: takes one line for each case.
 
     Raises:
@@ -62,8 +65,9 @@ def calibrate(options: HeadOptions, volumes: Sequence[TrainingVolume], report: R
         raise InputError(f"--data: no validation case of {task.modality}, which the head was trained for")
     pieces = []
     for each in own:
-        pieces.append(_errors_and_spreads(options, task, each.volume))
-        report(f"{each.volume.case.id}: {len(pieces[-1][0])} voxels")
+        for number in range(scans):
+            pieces.append(_errors_and_spreads(options, task, each.volume, number))
+            report(f"{each.volume.case.id}: {len(pieces[-1][0])} voxels")
     errors, spreads = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
     calibration = fit(errors, spreads)
     after = calibration.apply(torch.from_numpy(spreads), 1.0).numpy()
@@ -71,9 +75,11 @@ def calibrate(options: HeadOptions, volumes: Sequence[TrainingVolume], report: R
     return Calibrated(calibration, shares[0], shares[1], tuple(each.volume.case.id for each in own))
 
 
-def _errors_and_spreads(options: HeadOptions, task: Task, case: Prepared) -> tuple[np.ndarray, np.ndarray]:
-    """Of voxels in the body of one case, network range."""
-    volume, seed = case.volume(), derived_seed("calibration", case.case.id)
+def _errors_and_spreads(
+    options: HeadOptions, task: Task, case: Prepared, number: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of voxels in the body of one case, network range; ``number`` tells its scans apart."""
+    volume, seed = case.volume(), derived_seed("calibration", case.case.id, number)
     measurement = task.measure(volume, seed)
     protocol = measurement.protocol.geometry if isinstance(task, CTTask) else measurement.protocol.mask
     head = replace(load_head(options, protocol, volume.modality), calibration=None)

@@ -14,15 +14,18 @@ from benchmarks.run_cli import one_line
 @click.option("--prior", default="", metavar="NAME|FOLDER", help="As for recon svct.  [default: the one with its hash]")
 @click.option("--data", required=True, metavar="FOLDER|FILE", help="Volumes; those of the split val are looked at.")
 @click.option("--modality", type=click.Choice(["CT", "MR"]), default=None, help="Of a folder.")
-@click.option("--samples", type=click.IntRange(2), default=4, show_default=True, help="Of each case.")
+@click.option("--samples", type=click.IntRange(2), default=4, show_default=True, help="Of each scan.")
+@click.option(
+    "--scans", type=click.IntRange(1), default=1, show_default=True, help="Of each case, drawn as in training."
+)
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The head with its calibration.")
 @click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
 def calibrate(
-    head: Path, prior: str, data: str, modality: str | None, samples: int, out: Path, overwrite: bool
+    head: Path, prior: str, data: str, modality: str | None, samples: int, scans: int, out: Path, overwrite: bool
 ) -> None:
     """Make a head's standard deviation mean what it says.
 
-    Chooses, on validation cases, what the spread of a ControlNet head's samples is worth, and notes it in its card.
+    Chooses, on validation cases, what the spread of a ControlNet head's samples and their changes are worth, and notes it in its card.
     'recon svct --set samples=4' then gives a standard deviation whose intervals hold the truth as often as they claim,
     on cases like these.
     """
@@ -41,6 +44,6 @@ def calibrate(
         parts = parse_data(data, "folder", modality, None)
         volumes = load_split(parts, "val", Cache(Path(scratch)), lambda line: click.echo(line, err=True))
         options = HeadOptions(weights=str(head), prior=prior, samples=samples)
-        found = fit(options, volumes, lambda line: click.echo(line, err=True))
+        found = fit(options, volumes, scans, lambda line: click.echo(line, err=True))
         write(head, out, found)
     click.echo("\n".join(table(found)))

@@ -8,7 +8,8 @@ reach, and data that are never looked at again. Here
 * a decoded sample does not replace the reference, it advises a change of it: that of a network which sees both
   (:mod:`recon.refiner`) or, for a head without one, x̂ = c + D(z) − D(E(c)). What the autoencoder loses of the
   reference stays there;
-* the spread of several samples becomes a standard deviation that holds what it claims (:mod:`recon.calibration`);
+* the spread of several samples, and how much of c had to be changed, become a standard deviation that holds what it
+  claims (:mod:`recon.calibration`);
 * x̂ is brought to agree with the data (:func:`recon.data_consistency.agreeing`), at the end and, with ``within``,
   inside sampling with encoding anew (ReSample, Song et al. 2024).
 """
@@ -20,6 +21,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from priors.controlnet import AttachedHead, attach
 from priors.prior import Prior, WarmStart, decode_latents, sample_latents
@@ -32,6 +34,10 @@ from recon.measurement import Measurement, RunContext
 from recon.refiner import Refiner
 from recon.training.patches import centre
 from recon.training.tasks import Task
+
+
+_NEIGHBOURHOOD = 7
+"""Pixels both ways over which changes of an image are averaged."""
 
 
 @dataclass(frozen=True)
@@ -103,15 +109,33 @@ def reconstruct(
         for number in range(options.samples)
     ]
     stack = torch.stack(samples)
-    return stack.mean(0), _deviation(stack, head, measurement)
+    return stack.mean(0), _deviation(stack, shown[-1], head, measurement)
 
 
-def _deviation(stack: Tensor, head: Head, measurement: Measurement) -> Tensor | None:
-    """Of the samples, calibrated where the head's card knows how."""
+def _deviation(stack: Tensor, shown: Tensor, head: Head, measurement: Measurement) -> Tensor | None:
+    """The spread of several samples, calibrated where the head's card knows how; None of one sample."""
     if len(stack) < 2:
         return None
-    spread = stack.abs().std(0)
+    spread = uncertainty(stack.abs(), shown.abs())
     return spread if head.calibration is None else head.calibration.apply(spread, head.task.unit(measurement))
+
+
+def uncertainty(samples: Tensor, shown: Tensor) -> Tensor:
+    """How unsure an image is: the samples' variance, and how much had to be changed around each voxel.
+
+    Samples of a head agree on what all of them miss. Where the best image shown was changed much, as at edges that few
+    views see, much is still wrong; a scan with fewer views or more noise shows it everywhere.
+
+    Args:
+        samples: (n, z, y, x) magnitudes or attenuations, n at least 2.
+        shown: (z, y, x) that they are changes of.
+
+    Returns:
+        (z, y, x) in their unit.
+    """
+    change = (samples.mean(0) - shown).square()
+    around = avg_pool2d(change[:, None], _NEIGHBOURHOOD, 1, _NEIGHBOURHOOD // 2, count_include_pad=False)[:, 0]
+    return (samples.var(0) + around).sqrt()
 
 
 def decode(prior: Prior, latent: Tensor, size: torch.Size) -> Tensor:
