@@ -75,9 +75,7 @@ def calibrate(
     return Calibrated(calibration, shares[0], shares[1], tuple(each.volume.case.id for each in own))
 
 
-def _errors_and_spreads(
-    options: HeadOptions, task: Task, case: Prepared, number: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _errors_and_spreads(options: HeadOptions, task: Task, case: Prepared, number: int) -> tuple[np.ndarray, np.ndarray]:
     """Of voxels in the body of one case, network range; ``number`` tells its scans apart."""
     volume, seed = case.volume(), derived_seed("calibration", case.case.id, number)
     measurement = task.measure(volume, seed)

@@ -1,8 +1,9 @@
 """Standard deviations that mean what they say: intervals around a result that hold the truth as often as they claim.
 
 What a few samples and their changes tell (:func:`recon.consistent_prior.uncertainty`) knows where a result is unsure,
-but not of what all samples miss. On validation cases a factor and a floor are chosen, σ = √((factor · spread)² + floor²), such that Gaussian intervals hold the truth as often
-as they should; they go into the card of the head that made the samples.
+but not of what all samples miss. On validation cases a factor and a floor are chosen,
+σ = √((factor · spread)² + floor²), such that Gaussian intervals hold the truth as often as they should; they go into
+the card of the head that made the samples.
 """
 
 from __future__ import annotations

@@ -35,7 +35,6 @@ from recon.refiner import Refiner
 from recon.training.patches import centre
 from recon.training.tasks import Task
 
-
 _NEIGHBOURHOOD = 7
 """Pixels both ways over which changes of an image are averaged."""
 
