@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import l1_loss
 
-from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
+from priors.autoencoder import MOST_CUBES, AutoencoderConfig, PatchVolumeAutoencoder
 from priors.discriminator import DiscriminatorConfig
 
 FORWARD = 5e-5
@@ -228,7 +228,7 @@ def test_little_memory_means_fewer_cubes_at_a_time(
         monkeypatch.setattr("priors.autoencoder.free_bytes", lambda device, free=free: free)
         small.patch_encode(x)
     hook.remove()
-    assert taken == [8] + [1] * 8
+    assert taken == [MOST_CUBES] * (8 // MOST_CUBES) + [1] * 8
 
 
 @torch.no_grad()
