@@ -102,6 +102,7 @@ class Training:
         self._ema = Ema(learner.network(), recipe.ema) if recipe.ema else None
         self._checkpoints = Checkpoints(folder / "checkpoints", recipe.checkpoints.keep)
         self.step = 0
+        self._seconds = 0.0
         self.best: float | None = None
 
     @property
@@ -121,7 +122,7 @@ class Training:
         return self.step
 
     def run(self, on_step: Callable[[Progress], None] | None = None) -> None:
-        """Train to the recipe's last step.
+        """Train to the recipe's last step, or to the end of its time.
 
         Raises:
             Stopped: SIGTERM or SIGINT came; a checkpoint was written first.
@@ -137,7 +138,7 @@ class Training:
 
     def _steps(self, log: RunLog | None, on_step: Callable[[Progress], None], stop_asked: Callable[[], bool]) -> None:
         pieces = iter(self._batches.loader(self.step, self.recipe.steps, self.recipe.workers))
-        while self.step < self.recipe.steps:
+        while not self._done():
             started = time.perf_counter()
             losses, rate = self._one_step(pieces)
             self.step += 1
@@ -153,13 +154,23 @@ class Training:
                 figures = {**losses, "lr": rate, "samples_per_s": progress.samples_per_s}
                 log.row(f"train-{phase}", self.step - 1, figures)
                 on_step(progress)
-            self._after_step(log, self._agree_to_stop(stop_asked()))
+            self._seconds += time.perf_counter() - started
+            self._after_step(log, self._agreed(stop_asked()))
+
+    @property
+    def _elapsed(self) -> float:
+        """Share of the run's time that has passed; 0 where it ends by steps alone."""
+        return self._seconds / (60 * self.recipe.minutes) if self.recipe.minutes else 0.0
+
+    def _done(self) -> bool:
+        return self.step >= self.recipe.steps or self._agreed(self._elapsed >= 1)
 
     def _one_step(self, pieces: Iterator[Sample]) -> tuple[dict[str, float], float]:
         """Optimise once; the losses, averaged over the micro-batches, and the learning rate."""
         phase = self._learner.phase(self.step)
         optimizer = self._optimizers[phase]
-        rate = learning_rate(self.step, self.recipe.steps, self.recipe.optimizer.lr, self.recipe.schedule)
+        settings, peak = self.recipe.schedule, self.recipe.optimizer.lr
+        rate = learning_rate(self.step, self.recipe.steps, peak, settings, self._elapsed)
         set_learning_rate(optimizer, rate)
         self._learner.train()
         # What a network draws by itself (dropout, code restarts) must not depend on what was drawn before.
@@ -204,9 +215,11 @@ class Training:
 
     def _after_step(self, log: RunLog | None, stop: bool) -> None:
         """Validate and write a checkpoint where it is time, or where the run shall stop."""
-        done = self.step == self.recipe.steps
-        if self._validate and (done or self.step % self.recipe.validation.every == 0):
+        if self._validate and (self._done() or self.step % self.recipe.validation.every == 0):
+            started = time.perf_counter()
             self._validation(log)
+            self._seconds += time.perf_counter() - started
+        done = self._done()  # a validation takes time too
         if done or stop or self.step % self.recipe.checkpoints.every == 0:
             self._save(log)
         if stop and not done:
@@ -243,6 +256,7 @@ class Training:
     def _state(self) -> dict[str, Any]:
         return {
             "step": self.step,
+            "seconds": self._seconds,
             "best": self.best,
             "identity": self._identity,
             "recipe": self.recipe.model_dump(mode="json"),
@@ -274,10 +288,10 @@ class Training:
         if self._ema and state["ema"]:
             self._ema.load_state(state["ema"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
-        self.step, self.best = state["step"], state["best"]
+        self.step, self.best, self._seconds = state["step"], state["best"], state.get("seconds", 0.0)
 
-    def _agree_to_stop(self, asked: bool) -> bool:
-        """True on every process where any was asked, so that all stop after the same step."""
+    def _agreed(self, asked: bool) -> bool:
+        """True on every process where it is on any, so that all stop after the same step."""
         if self.fabric.world_size == 1:
             return asked
         total = self.fabric.all_reduce(torch.tensor(float(asked), device=self.fabric.device), reduce_op="sum")

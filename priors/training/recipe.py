@@ -77,7 +77,9 @@ class Recipe(_Section):
     Attributes:
         network: settings of the network, as its configuration class takes them.
         task: settings of what is learned (losses, patch sizes, conditions), as the learner takes them.
-        steps: optimiser steps of the whole run.
+        steps: optimiser steps of the whole run; the most of them, where ``minutes`` are given.
+        minutes: of training, validations included and data's preparation not; none where absent. The schedule then
+            runs over the time, so that a rented machine's hours are used to their end with a rate that has decayed.
         batch: samples of one step over all processes.
         accumulate: pieces that a process cuts its share of the batch into, to save memory.
         precision: of Lightning Fabric.
@@ -91,6 +93,7 @@ class Recipe(_Section):
     network: dict[str, Any] = {}
     task: dict[str, Any] = {}
     steps: int = Field(ge=1)
+    minutes: float | None = Field(None, gt=0)
     batch: int = Field(ge=1)
     accumulate: int = Field(1, ge=1)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"

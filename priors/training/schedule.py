@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from priors.training.recipe import EmaSettings, OptimizerSettings, ScheduleSettings
 
 
-def learning_rate(step: int, steps: int, peak: float, settings: ScheduleSettings) -> float:
+def learning_rate(step: int, steps: int, peak: float, settings: ScheduleSettings, elapsed: float = 0.0) -> float:
     """The rate of one step.
 
     Args:
@@ -19,10 +19,11 @@ def learning_rate(step: int, steps: int, peak: float, settings: ScheduleSettings
         steps: of the whole run.
         peak: rate after the warm-up.
         settings: form of the decay.
+        elapsed: share of the run's time that has passed, where it ends by time; the greater progress counts.
     """
     if step < settings.warmup:
         return peak * (step + 1) / settings.warmup
-    progress = (step - settings.warmup) / max(1, steps - settings.warmup)
+    progress = max((step - settings.warmup) / max(1, steps - settings.warmup), min(1.0, elapsed))
     if settings.name == "exponential":
         return float(peak * settings.end ** min(1.0, progress / settings.at))
     decay = {

@@ -38,10 +38,11 @@ def build_autoencoder(given: Ingredients) -> Workshop:
     else:
         assert given.warm_start is not None
         identity["encoder"] = read_card(given.warm_start).sha256
-        encoding = Encoding(net.eval(), identity["encoder"], given.cache)
+        crop = settings.crop or (2 * patch,) * 3
+        encoding = Encoding(net.eval().to(given.device), identity["encoder"], given.cache, least=crop)
         given.report("encoding volumes")
         with input_errors("recipe: task.crop"):
-            source = CodeSource(volumes, encoding, settings.crop or (2 * patch,) * 3, settings.per_volume)
+            source = CodeSource(volumes, encoding, crop, settings.per_volume)
     validate = round_trip_validation([each.volume for each in given.val[: given.recipe.validation.cases]])
     return Workshop(AutoencoderLearner(net, loss, settings.quantise_after), source, validate, identity)
 

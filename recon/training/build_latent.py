@@ -107,7 +107,7 @@ def _encoded_scans(
     """Simulated scans, and their latents as samples."""
     assert given.task is not None
     given.report(f"simulating and encoding {variants * len(volumes)} scans")
-    pairs = simulate_pairs([each.volume for each in volumes], given.task, variants, given.cache)
+    pairs = simulate_pairs([each.volume for each in volumes], given.task, variants, given.cache, device=given.device)
     classes = [each.class_index for each in volumes for _ in range(variants)]
     stored = [encoding.pair_latent(pair, index) for pair, index in zip(pairs, classes, strict=True)]
     return _latent_source(stored, settings, encoding.autoencoder.config.latent_channels), pairs
@@ -146,7 +146,7 @@ def _head(given: Ingredients, base: BiFlowNet, hint_channels: int) -> ControlNet
 def _encoding(given: Ingredients, settings: LatentTask) -> Encoding:
     path = _in_folder(given.base, AUTOENCODER)
     with input_errors("--base"):
-        autoencoder = load_autoencoder(path).eval().requires_grad_(False)
+        autoencoder = load_autoencoder(path).eval().requires_grad_(False).to(given.device)
         z, x, y = (edge * autoencoder.compression for edge in settings.crop)
         volume_wise = settings.encoding == "volume"
         return Encoding(autoencoder, read_card(path).sha256, given.cache, volume_wise, (z, x, y))

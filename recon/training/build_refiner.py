@@ -47,7 +47,7 @@ def build_refiner(given: Ingredients) -> Workshop:
         raise InputError("--warm-start: later rounds start from what a trained network makes; name it")
     learner = ImageLearner(net, KIND, net.config.to_dict(), settings.loss)
     samples = Samples(head, HeadOptions(), given.cache)
-    start = Refiner(copy.deepcopy(net).eval(), tensors_sha256(net.state_dict()))
+    start = Refiner(copy.deepcopy(net).eval().to(given.device), tensors_sha256(net.state_dict()))
     given.report(f"simulating and sampling {settings.variants * len(given.train)} scans")
     pairs = samples.of(given.train, settings.variants, start, settings.rounds)
     source = SliceSource(pairs, settings.crop, settings.augmentation.build())
@@ -95,7 +95,9 @@ class Samples:
         """
         found = []
         for each in volumes:
-            for pair in simulate_pairs([each.volume], self.head.task, variants, self.cache):
+            for pair in simulate_pairs(
+                [each.volume], self.head.task, variants, self.cache, device=self.head.prior.device
+            ):
                 stored = self._sampled(pair, each.class_index)
                 found.append(stored)
                 for _ in range(rounds - 1):
@@ -122,9 +124,10 @@ class Samples:
         def make() -> tuple[np.ndarray, dict[str, object]]:
             reference, decoded, truth = torch.from_numpy(np.array(pair.images, dtype=np.float32))
             task = self.head.task
-            measurement = task.measure(volume.volume(), pair.seed)
-            estimate = to_physical(refiner.refined(reference, decoded).transpose(1, 2), task, measurement)
-            better = task.network(agreeing(measurement, estimate), measurement).transpose(1, 2)
+            measurement = task.measure(volume.volume(), pair.seed, self.head.prior.device)
+            refined = refiner.refined(reference, decoded).transpose(1, 2).to(measurement.y.device)
+            estimate = to_physical(refined, task, measurement)
+            better = task.network(agreeing(measurement, estimate), measurement).transpose(1, 2).cpu()
             return torch.stack([better, decoded, truth]).to(torch.float16).numpy(), {}
 
         stored = self.cache.entry(pair.case, "refined-1", settings, make)
@@ -147,7 +150,7 @@ def _head(given: Ingredients) -> Head:
     with input_errors("--head"):
         network = load_controlnet(given.head).eval().requires_grad_(False)
         prior = prior_of(network, given.base)
-        return Head(network, prior, given.task, read_card(given.head).sha256)
+        return Head(network.to(given.device), prior.to(given.device), given.task, read_card(given.head).sha256)
 
 
 def _network(given: Ingredients) -> UNet2D:

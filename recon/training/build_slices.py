@@ -133,12 +133,12 @@ def _network(given: Ingredients, kind: type[Network], defaults: Any, name: str) 
 
 def _scans(given: Ingredients, task: Task, variants: int) -> list[StoredPair]:
     given.report(f"simulating {variants * len(given.train)} scans")
-    return simulate_pairs([each.volume for each in given.train], task, variants, given.cache)
+    return simulate_pairs([each.volume for each in given.train], task, variants, given.cache, device=given.device)
 
 
 def _held_out_scans(given: Ingredients, task: Task) -> list[StoredPair]:
     volumes = [each.volume for each in given.val[: given.recipe.validation.cases]]
-    return simulate_pairs(volumes, task, 1, given.cache)
+    return simulate_pairs(volumes, task, 1, given.cache, device=given.device)
 
 
 def _named(task: Task) -> dict[str, str]:

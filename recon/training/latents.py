@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from datasets.cache import Cache
 from priors.autoencoder import PatchVolumeAutoencoder
@@ -50,11 +51,15 @@ class Encoding:
     volume_wise: bool = False
     least: Size = (1, 1, 1)
 
+    @property
+    def _device(self) -> torch.device:
+        return next(self.autoencoder.parameters()).device
+
     @torch.no_grad()
     def latent(self, image: Tensor) -> Tensor:
         """(Z, X, Y) in the network range, padded with air to whole patches, to (C, z, x, y) in about [-1, 1]."""
         encode = self.autoencoder.encode if self.volume_wise else self.autoencoder.patch_encode
-        z = encode(self.padded(image)[None, None])
+        z = encode(self.padded(image)[None, None].to(self._device))
         return self.autoencoder.normalise(z)[0]
 
     @property
@@ -64,7 +69,7 @@ class Encoding:
     @torch.no_grad()
     def codes(self, image: Tensor) -> Tensor:
         """Indices (z, x, y) of the padded image's codes."""
-        z = self.autoencoder.patch_encode(self.padded(image)[None, None])
+        z = self.autoencoder.patch_encode(self.padded(image)[None, None].to(self._device))
         return self.autoencoder.codebook.nearest(z)[0]
 
     def volume_codes(self, volume: Prepared, *, flip: bool) -> np.ndarray:
@@ -74,12 +79,31 @@ class Encoding:
             image = volume.network()
             return self.codes(image.flip(1) if flip else image).to(torch.int32).cpu().numpy(), {}
 
-        settings = {"autoencoder": self.sha256, "flip": flip}
-        return self.cache.entry(volume.case, "codes-1", settings, make).array
+        settings = {"autoencoder": self.sha256, "flip": flip, "least": list(self.least)}
+        return self.cache.entry(volume.case, "codes-2", settings, make).array
 
     def padded(self, image: Tensor) -> Tensor:
         """The image, grown with air to ``least`` and to whole patches."""
         return pad_to_multiple(pad_with_air(image, self.least), self.autoencoder.config.patch)
+
+    def padded_axis(self, size: int, least: int) -> tuple[int, int]:
+        """Voxels of air that :meth:`padded` puts before an axis, and the axis' length then."""
+        grown, patch = max(size, least), self.autoencoder.config.patch
+        length = -(-grown // patch) * patch
+        return (grown - size) // 2 + (length - grown) // 2, length
+
+    def padded_region(self, volume: Prepared, region: Sequence[slice], *, flip: bool) -> Tensor:
+        """A region of the padded volume, or of its mirror image, without reading all of it."""
+        inside, air = [], []
+        for axis, (part, size, least) in enumerate(zip(region, volume.data.shape, self.least, strict=True)):
+            before, _ = self.padded_axis(size, least)
+            kept = range(size)[max(part.start - before, 0) : max(part.stop - before, 0)]
+            ahead = min(max(before - part.start, 0), part.stop - part.start)
+            air.append((ahead, part.stop - part.start - ahead - len(kept)))
+            first, last = kept.start, kept.start + len(kept)
+            inside.append(slice(size - last, size - first) if flip and axis == 1 else slice(first, last))
+        image = volume.network((inside[0], inside[1], inside[2]))
+        return functional.pad(image.flip(1) if flip else image, [n for pair in reversed(air) for n in pair], value=-1.0)
 
     def volume_latent(self, volume: Prepared, class_index: int, *, flip: bool) -> StoredLatent:
         """The latent of a volume, or of its mirror image (left and right)."""
@@ -151,13 +175,13 @@ class CodeSource:
 
     Args:
         volumes: prepared.
-        encoding: with the frozen encoder and codebook.
-        crop: (z, x, y) voxels of a sample, multiples of the patch; of a smaller volume, all of it.
+        encoding: with the frozen encoder and codebook; grows every volume to the crop at least.
+        crop: (z, x, y) voxels of a sample, multiples of the patch.
         per_volume: crops of one volume in an epoch.
         mirror: also mirror images.
 
     Raises:
-        ValueError: a crop that is no whole number of patches.
+        ValueError: a crop that is no whole number of patches, or larger than what volumes are grown to.
     """
 
     def __init__(
@@ -166,6 +190,8 @@ class CodeSource:
         patch = encoding.autoencoder.config.patch
         if any(edge % patch for edge in crop):
             raise ValueError(f"the crop {crop} is no whole number of patches of {patch}")
+        if any(edge > least for edge, least in zip(crop, encoding.least, strict=True)):
+            raise ValueError(f"the crop {crop} is larger than {encoding.least}, to which volumes are grown")
         flips = (False, True) if mirror else (False,)
         self._items = [(volume, flip, encoding.volume_codes(volume, flip=flip)) for volume in volumes for flip in flips]
         self._encoding, self._patch, self._per_volume = encoding, patch, per_volume
@@ -177,15 +203,12 @@ class CodeSource:
     def sample(self, item: int, seed: int) -> Sample:
         """One crop on the grid of patches."""
         volume, flip, codes = self._items[item % len(self._items)]
-        image = volume.network()
-        image = self._encoding.padded(image.flip(1) if flip else image)
         random = torch.Generator().manual_seed(seed)
         factor = self._encoding.autoencoder.compression
         fine, coarse = [], []
-        for size, edge in zip(image.shape, self._crop, strict=True):
-            taken = min(edge, size)
-            first = self._patch * int(torch.randint((size - taken) // self._patch + 1, (), generator=random))
-            fine.append(slice(first, first + taken))
-            coarse.append(slice(first // factor, (first + taken) // factor))
+        for length, edge in zip((factor * n for n in codes.shape), self._crop, strict=True):
+            first = self._patch * int(torch.randint((length - edge) // self._patch + 1, (), generator=random))
+            fine.append(slice(first, first + edge))
+            coarse.append(slice(first // factor, (first + edge) // factor))
         picked = torch.from_numpy(np.array(codes[tuple(coarse)])).long()
-        return {"image": image[tuple(fine)][None].contiguous(), "codes": picked}
+        return {"image": self._encoding.padded_region(volume, fine, flip=flip)[None].contiguous(), "codes": picked}

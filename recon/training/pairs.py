@@ -34,7 +34,12 @@ class StoredPair:
 
 
 def simulate_pairs(
-    volumes: Sequence[Prepared], task: Task, variants: int, cache: Cache, on_pair: Callable[[], None] | None = None
+    volumes: Sequence[Prepared],
+    task: Task,
+    variants: int,
+    cache: Cache,
+    on_pair: Callable[[], None] | None = None,
+    device: torch.device | str = "cpu",
 ) -> list[StoredPair]:
     """Scans of every volume, each with its own views, mask and noise.
 
@@ -44,24 +49,25 @@ def simulate_pairs(
         variants: scans of one volume.
         cache: where pairs are kept.
         on_pair: called after each.
+        device: where scans are simulated.
     """
     pairs = []
     for volume in volumes:
         for variant in range(variants):
-            pairs.append(_stored(volume, task, variant, cache))
+            pairs.append(_stored(volume, task, variant, cache, device))
             if on_pair:
                 on_pair()
     return pairs
 
 
-def _stored(volume: Prepared, task: Task, variant: int, cache: Cache) -> StoredPair:
+def _stored(volume: Prepared, task: Task, variant: int, cache: Cache, device: torch.device | str) -> StoredPair:
     settings = {"task": task.to_dict(), "variant": variant}
     # derived from the content's name, so that adding a volume leaves the others' scans as they are
     seed = derived_seed(volume.case.id, "scan", variant)
 
     def make() -> tuple[np.ndarray, dict[str, object]]:
         truth = volume.volume()
-        return stack_pair(task.pair(task.measure(truth, seed), truth)), {}
+        return stack_pair(task.pair(task.measure(truth, seed, device), truth)), {}
 
     images = cache.entry(volume.case, "pair-1", settings, make).array
     return StoredPair(images, volume.case, json.dumps(settings, sort_keys=True), seed)
@@ -69,4 +75,5 @@ def _stored(volume: Prepared, task: Task, variant: int, cache: Cache) -> StoredP
 
 def stack_pair(pair: Pair) -> np.ndarray:
     """(conditions + 1, Z, X, Y) float16, the target last; the networks' axes."""
-    return torch.stack([*pair.conditions, pair.target]).transpose(2, 3).to(torch.float16).contiguous().numpy()
+    images = torch.stack([image.cpu() for image in (*pair.conditions, pair.target)])
+    return images.transpose(2, 3).to(torch.float16).contiguous().numpy()

@@ -78,6 +78,7 @@ class Machine:
     def fabric(self, recipe: Recipe) -> Fabric:
         """Started processes included."""
         many = self.devices * self.nodes > 1
+        torch.backends.cudnn.benchmark = True  # crops have one size, for which it finds the quickest convolutions
         # Phases of a run (generator, discriminator) leave the other's parameters unused.
         strategy: Any = DDPStrategy(find_unused_parameters=True) if many else "auto"
         fabric = Fabric(
@@ -107,7 +108,7 @@ def train(
     fabric = machine.fabric(request.recipe)
     torch.manual_seed(request.recipe.seed)
     report = report if fabric.is_global_zero else _silent
-    train_volumes, workshop = _workshop(request, report)
+    train_volumes, workshop = _workshop(request, report, fabric.device)
     with input_errors("--out"):
         training = Training(
             workshop.learner,
@@ -138,7 +139,9 @@ def _silent(text: str) -> None:
     """The other processes of a run say nothing."""
 
 
-def _workshop(request: Request, report: Report) -> tuple[list[TrainingVolume], Workshop]:
+def _workshop(
+    request: Request, report: Report, device: torch.device | None = None
+) -> tuple[list[TrainingVolume], Workshop]:
     cache = Cache(request.cache)
     train_volumes = load_split(request.parts, "train", cache, report)
     val_volumes = load_split(request.parts, "val", cache, report)
@@ -154,6 +157,7 @@ def _workshop(request: Request, report: Report) -> tuple[list[TrainingVolume], W
         request.stage,
         request.task,
         request.head,
+        device or torch.device("cpu"),
     )
     return train_volumes, BUILDERS[request.network](given)
 

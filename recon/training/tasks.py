@@ -261,7 +261,7 @@ def task_from_dict(values: Mapping[str, Any]) -> Task:
 def condition_image(modality: Modality, name: str, measurement: Measurement) -> Tensor:
     """(z, y, x) by a method with its defaults: attenuation in 1/mm, or a complex image."""
     method = get_method(modality, name)
-    return method.run(measurement, parse_options(method, {}), RunContext()).mean
+    return method.run(measurement, parse_options(method, {}), RunContext(device=measurement.y.device)).mean
 
 
 def _possible_mask(kind: str, shape: tuple[int, int], accel: float, seed: int) -> Mask:

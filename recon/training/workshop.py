@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from datasets.cache import Cache
 from priors.training.batches import SampleSource
 from priors.training.learner import Learner
@@ -32,6 +34,7 @@ class Ingredients:
         stage: of the autoencoder.
         task: what a head or a method learns to undo.
         head: whose samples a refiner learns from.
+        device: where scans are simulated and frozen networks run, before and beside the training.
     """
 
     recipe: Recipe
@@ -44,6 +47,7 @@ class Ingredients:
     stage: int = 1
     task: Task | None = None
     head: Path | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 
 @dataclass(frozen=True)

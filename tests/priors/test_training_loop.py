@@ -280,3 +280,29 @@ def test_readers_outlive_an_interrupt(tmp_path):
     assert "Stopped" in errors
     assert "exited unexpectedly" not in errors
     assert Checkpoints(tmp_path / "checkpoints", keep=2).load_latest() is not None
+
+
+def test_a_run_ends_when_its_time_is_up_and_its_rate_has_fallen_by_then(tmp_path):
+    timed = recipe(steps=10**6, minutes=0.02, schedule={"name": "cosine"})
+    run = training(tmp_path, timed)
+    run.run()
+    assert 1 < run.step < 10**6
+    with (tmp_path / "train-line.csv").open(newline="") as file:
+        rates = [float(row["lr"]) for row in csv.DictReader(file)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] == 0.01
+    assert rates[-1] < 0.001
+    again = training(tmp_path, timed)
+    assert again.resume() == run.step
+    again.run()
+    assert again.step == run.step
+
+
+def test_the_time_of_an_earlier_session_counts(tmp_path):
+    first = training(tmp_path, recipe(steps=10**6, minutes=10))
+    with pytest.raises(Stopped):
+        first.run(lambda progress: os.kill(os.getpid(), signal.SIGTERM) if progress.step == 7 else None)
+    second = training(tmp_path, recipe(steps=10**6, minutes=1e-6))
+    assert second.resume() == 7
+    second.run()
+    assert second.step == 7

@@ -10,7 +10,7 @@ import torch
 from datasets import open_dataset
 from datasets.cache import Cache
 from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
-from recon.training.latents import Encoding
+from recon.training.latents import CodeSource, Encoding
 from recon.training.prepared import prepare
 
 
@@ -41,3 +41,29 @@ def test_small_volumes_are_grown_with_air(net, tmp_path: Path) -> None:
     assert encoding.padded(volume.network()).shape == (16, 32, 24)
     assert encoding.padded(volume.network())[:, 0].unique().tolist() == [-1]
     assert encoding.volume_latent(volume, 1, flip=False).latents.shape[1:] == (4, 8, 6)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_region_of_the_padded_volume_is_read_alone(net, tmp_path: Path, flip: bool) -> None:
+    cases = open_dataset("phantom:count=1,size=12x18x21,spacing=10x20x20", None).cases()
+    (volume,) = prepare(cases, Cache(tmp_path))
+    encoding = Encoding(net, "x", Cache(tmp_path), least=(16, 32, 20))
+    whole = encoding.padded(volume.network().flip(1) if flip else volume.network())
+    lengths = [encoding.padded_axis(*each)[1] for each in zip(volume.data.shape, encoding.least, strict=True)]
+    assert tuple(lengths) == whole.shape
+    for first in ((0, 0, 0), (8, 8, 16), (0, 24, 0), (8, 16, 8)):
+        region = [slice(start, min(start + 8, length)) for start, length in zip(first, lengths, strict=True)]
+        assert torch.equal(encoding.padded_region(volume, region, flip=flip), whole[tuple(region)])
+
+
+def test_crops_for_the_joint_decoder_have_one_size_whatever_the_volume(net, tmp_path: Path) -> None:
+    cases = open_dataset("phantom:count=1,size=12x18x21,spacing=10x20x20", None).cases()
+    volumes = prepare(cases, Cache(tmp_path))
+    encoding = Encoding(net, "x", Cache(tmp_path), least=(16, 32, 32))
+    source = CodeSource(volumes, encoding, (16, 32, 32), 2)
+    sample = source.sample(1, 3)
+    assert sample["image"].shape == (1, 16, 32, 32)
+    indices = encoding.codes(volumes[0].network().flip(1))
+    assert torch.equal(sample["codes"], indices.cpu()) or torch.equal(source.sample(0, 3)["codes"], indices.cpu())
+    with pytest.raises(ValueError, match="larger than"):
+        CodeSource(volumes, Encoding(net, "x", Cache(tmp_path)), (16, 32, 32), 2)
