@@ -8,14 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor
 
 from physics.geometry import Geometry, ImageGrid, geometry_from_dict
 from physics.operator import LinearOperator
-from physics.system_matrix import Builder, build_matrix, default_builder, matrix_bytes
+from physics.system_matrix import CSR, Builder, build_csr, default_builder, matrix_bytes, transpose
 
 DEFAULT_MATRIX_BYTES = 3 * 2**30
 """Largest pair of A and Aᵀ that a projector keeps; above it, blocks of views are rebuilt at each use."""
@@ -66,7 +64,7 @@ class CTProjector(Projector):
         dtype: float32, or float64 for tests.
         device: where the matrix lives and the data must be.
         max_bytes: see above.
-        builder: passed to :func:`~physics.system_matrix.build_matrix`.
+        builder: as for :func:`~physics.system_matrix.build_csr`.
     """
 
     def __init__(
@@ -79,7 +77,7 @@ class CTProjector(Projector):
         builder: Builder | None = None,
     ) -> None:
         super().__init__(geometry, grid, dtype, device)
-        self.builder = builder or default_builder(grid)
+        self.builder = builder or default_builder(grid, self.device)
         needed = matrix_bytes(self.geometry, grid, dtype.itemsize)
         self.resident = needed <= max_bytes
         views_per_block = max(1, int(self.geometry.views * min(_BLOCK_BYTES, max_bytes) / needed))
@@ -87,21 +85,24 @@ class CTProjector(Projector):
         self._held = [self._build(start) for start in self._starts] if self.resident else []
 
     def _build(self, start: int) -> _Block:
-        matrix = build_matrix(self.geometry, self.grid, slice(start, start + self._starts.step), self.builder)
-        matrix = matrix.astype(torch.empty((), dtype=self.dtype).numpy().dtype)
-        return _Block(start, self._to_torch(matrix), self._to_torch(sparse.csr_array(matrix.T)))
+        views = slice(start, start + self._starts.step)
+        matrix = build_csr(self.geometry, self.grid, views, self.builder, self._build_device)
+        return self._block(start, matrix._replace(value=matrix.value.to(self.dtype)))
 
-    def _to_torch(self, matrix: sparse.csr_array) -> Tensor:
+    @property
+    def _build_device(self) -> torch.device:
+        """Where matrices are made: a CUDA device makes its own."""
+        return self.device if self.device.type == "cuda" else torch.device("cpu")
+
+    def _block(self, start: int, matrix: CSR) -> _Block:
+        pixels, rays = self.domain[0] * self.domain[1], len(matrix.crow) - 1
+        transposed = self._sparse(transpose(matrix, pixels), (pixels, rays))
+        return _Block(start, self._sparse(matrix, (rays, pixels)), transposed)
+
+    def _sparse(self, matrix: CSR, size: tuple[int, int]) -> Tensor:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-            return torch.sparse_csr_tensor(
-                torch.from_numpy(matrix.indptr.astype(np.int32)),
-                torch.from_numpy(matrix.indices.astype(np.int32)),
-                torch.from_numpy(matrix.data),
-                size=matrix.shape,
-                device=self.device,
-                check_invariants=False,
-            )
+            return torch.sparse_csr_tensor(*matrix, size=size, device=self.device, check_invariants=False)
 
     def _blocks(self) -> Iterator[_Block]:
         if self.resident:
@@ -163,10 +164,8 @@ class CTProjector(Projector):
         return projector
 
     def _restore(self, tensors: dict[str, Tensor], start: int) -> _Block:
-        crow, column, value = (tensors[f"{start}.{name}"].numpy() for name in ("crow", "column", "value"))
-        shape = (len(crow) - 1, self.domain[0] * self.domain[1])
-        matrix = sparse.csr_array((value, column, crow), shape=shape)
-        return _Block(start, self._to_torch(matrix), self._to_torch(sparse.csr_array(matrix.T)))
+        parts = (tensors[f"{start}.{name}"].to(self._build_device) for name in ("crow", "column", "value"))
+        return self._block(start, CSR(*parts))
 
 
 def multiply_rows(matrix: Tensor, rows: Tensor, out: Tensor, accumulate: bool = False) -> None:

@@ -19,7 +19,15 @@ from torch import Tensor
 
 from physics.ct import CTProjector, make_projector, multiply_rows
 from physics.geometry import FanBeam, Geometry, ImageGrid, ParallelBeam, circular_angles, golden_angles
-from physics.system_matrix import Builder, build_matrix, default_builder, matrix_bytes
+from physics.system_matrix import (
+    Builder,
+    _transpose_by_sorting,
+    build_csr,
+    build_matrix,
+    default_builder,
+    matrix_bytes,
+    transpose,
+)
 
 needs_astra = pytest.mark.skipif(importlib.util.find_spec("astra") is None, reason="ASTRA is not installed")
 
@@ -237,10 +245,75 @@ def test_astra_is_taken_for_square_pixels_only() -> None:
     assert default_builder(FLAT) == "siddon"
 
 
+def test_siddon_is_taken_on_a_gpu() -> None:
+    assert default_builder(SQUARE, "cuda:1") == default_builder(FLAT, torch.device("cuda")) == "siddon"
+
+
 def test_siddon_is_taken_where_astra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert default_builder(SQUARE) == "siddon"
     assert isinstance(make_projector(GEOMETRIES[0], SQUARE), CTProjector)
+
+
+@settings(deadline=None, max_examples=40)
+@given(projectors())
+def test_siddon_finds_each_pixel_by_its_own_chord(projector: CTProjector) -> None:
+    """Every entry against the ray clipped to that pixel; rays along a grid line belong to either of two pixels."""
+    (ny, nx), (dy, dx) = projector.grid.shape, projector.grid.spacing
+    matrix = build_matrix(projector.geometry, projector.grid, builder="siddon")
+    assert matrix.has_canonical_format
+    assert matrix.dtype == np.float64
+    assert matrix.indices.dtype == matrix.indptr.dtype == np.int32
+    found = matrix.toarray().reshape(*projector.range, ny, nx)
+    for y, x in np.ndindex(ny, nx):
+        low, high = ((x - nx / 2) * dx, (y - ny / 2) * dy), ((x + 1 - nx / 2) * dx, (y + 1 - ny / 2) * dy)
+        middle, half = np.add(low, high) / 2, np.array([dx, dy]) / 2
+        inner, outer = (
+            box_chords(projector.geometry, middle - half * f, middle + half * f) for f in (1 - 1e-7, 1 + 1e-7)
+        )
+        assert (found[:, :, y, x] >= inner - 1e-5).all()
+        assert (found[:, :, y, x] <= outer + 1e-5).all()
+
+
+@pytest.mark.parametrize("steps", [1, 100])
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=lambda g: g.kind)
+def test_siddon_in_parts_is_siddon(monkeypatch: pytest.MonkeyPatch, geometry: Geometry, steps: int) -> None:
+    whole = build_csr(geometry.covering(FLAT), FLAT, builder="siddon")
+    monkeypatch.setattr("physics.system_matrix._STEPS_CPU", steps)
+    for part, expected in zip(build_csr(geometry.covering(FLAT), FLAT, builder="siddon"), whole, strict=True):
+        torch.testing.assert_close(part, expected, rtol=0, atol=0)
+
+
+def test_both_transposes_are_the_same() -> None:
+    """The one that GPUs take, and the CPU's."""
+    pixels = FLAT.shape[0] * FLAT.shape[1]
+    matrix = build_csr(GEOMETRIES[1].covering(FLAT), FLAT, builder="siddon")
+    sorted_, counted = _transpose_by_sorting(matrix, pixels), transpose(matrix, pixels)
+    back = _transpose_by_sorting(sorted_, len(matrix.crow) - 1)
+    for part, expected in zip((*sorted_, *back), (*counted, *matrix), strict=True):
+        torch.testing.assert_close(part, expected, rtol=0, atol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("grid", [SQUARE, FLAT], ids=["square", "flat"])
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=lambda g: g.kind)
+def test_a_gpu_makes_the_same_matrix(tmp_path: Path, geometry: Geometry, grid: ImageGrid) -> None:
+    cpu = CTProjector(geometry, grid, torch.float64, builder="siddon")
+    held, rebuilt = (CTProjector(geometry, grid, torch.float64, "cuda", max_bytes=b) for b in (2**30, 1))
+    held.save(tmp_path / "matrix.safetensors")
+    loaded = CTProjector.load(tmp_path / "matrix.safetensors", "cuda")
+    x, y = draw_pair(cpu, (2,), torch.float64, 1)
+    for gpu in (held, rebuilt, loaded):
+        assert gpu.builder == "siddon"
+        torch.testing.assert_close(gpu(x.cuda()).cpu(), cpu(x), rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(gpu.adjoint(y.cuda()).cpu(), cpu.adjoint(y), rtol=1e-10, atol=1e-10)
+    for name in ("matrix", "transposed"):
+        made, expected = getattr(held._held[0], name), getattr(cpu._held[0], name)
+        assert made.values().is_cuda
+        assert torch.equal(made.crow_indices().cpu(), expected.crow_indices())
+        assert torch.equal(made.col_indices().cpu(), expected.col_indices())
+        torch.testing.assert_close(made.values().cpu(), expected.values(), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["parallel", "fan"])
@@ -269,7 +342,7 @@ def test_save_and_load(tmp_path: Path, geometry: Geometry, max_bytes: int) -> No
 
 def test_loading_needs_no_builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     CTProjector(GEOMETRIES[0], SQUARE).save(tmp_path / "matrix.safetensors")
-    monkeypatch.setattr("physics.ct.build_matrix", None)
+    monkeypatch.setattr("physics.ct.build_csr", None)
     assert dense(CTProjector.load(tmp_path / "matrix.safetensors"), torch.float32).sum() > 0
 
 
