@@ -6,7 +6,7 @@ each option gains and how far its result lies from the reference.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,17 @@ from torch import Tensor, nn
 
 Precision = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Names of the precisions on the command line."""
+
+AUTO = "auto"
+"""In place of a name: bfloat16 where the device computes in it, else float32."""
+
+
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies numbers of bfloat16 itself; others would imitate it, slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # not before torch 2.10
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 @dataclass(frozen=True)
@@ -32,11 +43,15 @@ class Acceleration:
 
     @classmethod
     def from_name(cls, name: str, device: torch.device, *, compile: bool = False) -> Acceleration:
-        """For ``float32``, ``bfloat16``, ``float16``; channels-last goes with half precision on a GPU.
+        """For ``float32``, ``bfloat16``, ``float16``, or ``auto``: bfloat16 where the device computes in it.
+
+        Channels-last goes with half precision on a GPU.
 
         Raises:
             ValueError: another name.
         """
+        if name == AUTO:
+            name = "bfloat16" if computes_in_bfloat16(device) else "float32"
         if name not in Precision:
             raise ValueError(f"no precision {name!r}; one of {', '.join(Precision)}")
         dtype = Precision[name]

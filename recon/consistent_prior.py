@@ -17,13 +17,14 @@ reach, and data that are never looked at again. Here
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from priors.controlnet import AttachedHead, attach
+from priors.inference import Acceleration
 from priors.prior import Prior, WarmStart, decode_latents, sample_latents
 from priors.samplers import OnStep
 from recon.body_window import Window, body_window, placed
@@ -51,6 +52,7 @@ class Reference:
         task: converts between the two units.
         measurement: likewise.
         refiner: makes an image of ``seen`` and a sample; None takes the sample itself.
+        acceleration: precision of the networks.
     """
 
     image: Tensor
@@ -60,10 +62,14 @@ class Reference:
     task: Task
     measurement: Measurement
     refiner: Refiner | None = None
+    acceleration: Acceleration = field(default_factory=Acceleration)
 
     def with_change(self, decoded: Tensor, gain: float) -> Tensor:
         """The image in the operator's unit, changed as a decoded (Z, X, Y) sample of the window advises."""
-        better = self.refiner.refined(self.seen, decoded) if self.refiner else decoded
+        better = decoded
+        if self.refiner:
+            device = next(self.refiner.network.parameters()).device
+            better = self.acceleration.wrap(self.refiner.refined, device)(self.seen, decoded)
         z, y, x = self.image.shape
         change = placed(gain * (better - self.seen), self.window, torch.Size((z, x, y)))
         return self.task.changed(self.image, change.transpose(1, 2).to(self.image.device), self.measurement)
@@ -88,7 +94,8 @@ def reconstruct(
     images = torch.stack([task.network(image, measurement).transpose(1, 2) for image in shown]).cpu()
     window = body_window(images[-1], task.modality, grid(prior))
     images = images[:, :, window[0], window[1]]
-    hint = encode_conditions(prior, images)
+    acceleration = Acceleration.from_name(options.precision, prior.device)
+    hint = encode(prior, images, acceleration)
     with input_errors("--weights"):
         attached = attach(
             prior.biflownet,
@@ -100,9 +107,9 @@ def reconstruct(
     latent = hint[:, -prior.autoencoder.config.latent_channels :]
     seen = images[-1]
     if options.detail and head.refiner is None:
-        seen = decode(prior, latent, images.shape[1:])
+        seen = decode(prior, latent, images.shape[1:], acceleration)
     refiner = head.refiner and head.refiner.to(context.device)
-    reference = Reference(shown[-1], latent, window, seen, task, measurement, refiner)
+    reference = Reference(shown[-1], latent, window, seen, task, measurement, refiner, acceleration)
     samples = [
         _sample(prior, attached, reference, options, context, number).to(measurement.y.device)
         for number in range(options.samples)
@@ -137,9 +144,15 @@ def uncertainty(samples: Tensor, shown: Tensor) -> Tensor:
     return (samples.var(0) + around).sqrt()
 
 
-def decode(prior: Prior, latent: Tensor, size: torch.Size) -> Tensor:
+def encode(prior: Prior, images: Tensor, acceleration: Acceleration) -> Tensor:
+    """As :func:`recon.latent_prior.encode_conditions`, in some precision."""
+    return acceleration.wrap(lambda x: encode_conditions(prior, x), prior.device)(images)
+
+
+def decode(prior: Prior, latent: Tensor, size: torch.Size, acceleration: Acceleration) -> Tensor:
     """A (1, C, z, x, y) latent as a (Z, X, Y) image of ``size`` on the CPU."""
-    return centre(decode_latents(prior, latent)[0, 0].cpu(), size)
+    volume = acceleration.wrap(lambda z: decode_latents(prior, z), prior.device)(latent)
+    return centre(volume[0, 0].cpu(), size)
 
 
 def _sample(
@@ -160,10 +173,11 @@ def _sample(
         network_class(prior, options, reference.task.modality),
         options,
         seed=int(torch.randint(2**31, (), generator=context.generator)),
+        acceleration=reference.acceleration,
         correct=_correction(prior, reference, options) if options.within else None,
         on_step=lambda done, steps, z, x0: context.progress(before + done, total, 0.0),
     )
-    image = _estimated(reference, decode(prior, sampled, reference.seen.shape), options)
+    image = _estimated(reference, decode(prior, sampled, reference.seen.shape, reference.acceleration), options)
     context.progress(before + share, total, 0.0)
     return image
 
@@ -185,6 +199,7 @@ def draw(
     class_index: int,
     options: HeadOptions,
     seed: int,
+    acceleration: Acceleration | None = None,
     correct: Callable[[Tensor, int], Tensor] | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
@@ -197,6 +212,7 @@ def draw(
         class_index: of the anatomy.
         options: ``steps``, ``sampler`` and ``start``.
         seed: of the noise.
+        acceleration: of the noise estimator; None is exact.
         correct: changes the sampler's estimates, see :func:`priors.prior.sample_latents`.
         on_step: likewise.
     """
@@ -212,6 +228,7 @@ def draw(
         seeds=[seed],
         heads=[attached],
         start=WarmStart(latent[0], first) if options.start < 1 else None,
+        acceleration=acceleration,
         correct=correct,
         on_step=on_step,
     )
@@ -226,7 +243,8 @@ def _correction(prior: Prior, reference: Reference, options: HeadOptions) -> Cal
         count += 1
         if count % options.within:
             return z0
-        estimate = reference.with_change(decode(prior, z0.clamp(-1, 1), reference.seen.shape), options.gain)
-        return encode_conditions(prior, reference.looked_at(agreeing(reference.measurement, estimate))[None])
+        decoded = decode(prior, z0.clamp(-1, 1), reference.seen.shape, reference.acceleration)
+        estimate = agreeing(reference.measurement, reference.with_change(decoded, options.gain))
+        return encode(prior, reference.looked_at(estimate)[None], reference.acceleration)
 
     return correct

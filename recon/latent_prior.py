@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from priors.controlnet import AttachedHead, ControlNet, attach
+from priors.inference import AUTO
 from priors.prior import BIFLOWNET, Prior, decode_latents, load_prior, sample_latents
 from priors.samplers import OnStep
 from priors.store import entries, find_prior, prior_names
@@ -75,6 +76,12 @@ class HeadOptions:
         default=0,
         metadata={"help": "full: agree with the data in every such step of the sampler too; 0: at the end alone"},
     )
+    precision: str = field(
+        default=AUTO,
+        metadata={
+            "help": "full: of the networks: float32, bfloat16, or auto: bfloat16 where the processor computes in it"
+        },
+    )
     anatomy: int = field(default=-1, metadata={"help": "class index as in recon generate; -1: by modality"})
     allow_other: bool = field(
         default=False, metadata={"help": "use the head for a geometry, mask or prior that it was not trained for"}
@@ -85,6 +92,8 @@ class HeadOptions:
             raise ValueError("steps, samples and rounds must be 1 or more")
         if self.mode not in ("full", "paper"):
             raise ValueError(f"mode must be full or paper, not {self.mode}")
+        if self.precision not in (AUTO, "float32", "bfloat16"):
+            raise ValueError(f"precision must be auto, float32 or bfloat16, not {self.precision}")
         if not 0 < self.start <= 1 or self.within < 0:
             raise ValueError("start must be above 0, at most 1, within 0 or more")
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from test_meddiffusion import GEOMETRY, body, make_head, prior  # noqa: F401  (a fixture)
 
+from priors import inference
 from priors.diffusion import GaussianDiffusion
 from priors.samplers import corrected, ddim, spaced_timesteps
 from recon.ct_task import simulate_ct
@@ -97,9 +98,23 @@ def test_mr_keeps_the_phase_and_the_unit(prior, tmp_path):  # noqa: F811
     assert float((other - 10 * image).abs().max()) < 0.05 * float(other.abs().max())
 
 
+def test_bfloat16_changes_little_and_is_taken_where_the_processor_computes_in_it(ct, monkeypatch):
+    measurement, options = ct
+    exact, half = (run(measurement, replace(options, precision=name)).mean for name in ("float32", "bfloat16"))
+    assert 0 < float((exact - half).norm()) < 0.1 * float(exact.norm())  # other codes, here and there
+    for computes, same in ((False, exact), (True, half)):
+        monkeypatch.setattr(inference, "computes_in_bfloat16", lambda device, computes=computes: computes)
+        assert torch.equal(run(measurement, options).mean, same)
+
+
 @pytest.mark.parametrize(
     ("given", "line"),
-    [({"mode": "other"}, "mode must be"), ({"start": 0.0}, "start must be"), ({"within": -1}, "within 0 or more")],
+    [
+        ({"precision": "float8"}, "precision must be"),
+        ({"mode": "other"}, "mode must be"),
+        ({"start": 0.0}, "start must be"),
+        ({"within": -1}, "within 0 or more"),
+    ],
 )
 def test_wrong_options_are_refused(given, line):
     with pytest.raises(ValueError, match=line):
