@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -19,7 +20,29 @@ from recon.training.prepared import Prepared
 from recon.training.sources import DataPart, load_split
 from recon.units import CT_WINDOW
 
-_LEVELS = 255
+
+@dataclass(frozen=True)
+class Detail:
+    """How much of the data is kept; noise is most of what a compressed scan takes, so fewer steps save more than bits.
+
+    Attributes:
+        ct_levels: steps of the window [-1000, 1000] HU, at most 255.
+        mr_levels: steps of a volume's magnitude, likewise.
+        slices: most slices of a training volume: every second, third, ... one is kept; None keeps all.
+
+    Raises:
+        ValueError: levels or slices out of range.
+    """
+
+    ct_levels: int = 255
+    mr_levels: int = 255
+    slices: int | None = None
+
+    def __post_init__(self) -> None:
+        if not all(2 <= levels <= 255 for levels in (self.ct_levels, self.mr_levels)):
+            raise ValueError("levels must be from 2 to 255")
+        if self.slices is not None and self.slices < 1:
+            raise ValueError(f"slices must be 1 or more, not {self.slices}")
 
 
 @dataclass(frozen=True)
@@ -32,12 +55,17 @@ class Packed:
 
 
 def pack(
-    parts: Sequence[DataPart], folder: Path, cache: Cache, splits: Sequence[str], report: Callable[[str], None]
+    parts: Sequence[DataPart],
+    folder: Path,
+    cache: Cache,
+    splits: Sequence[str],
+    report: Callable[[str], None],
+    detail: Detail | None = None,
 ) -> Packed:
     """Write every volume of some splits into ``folder/NAME/SPLIT``, and ``folder/data.yaml`` that lists them.
 
-    CT keeps the window [-1000, 1000] HU in steps of 7.8 HU, MR its magnitude in 255 steps: for training, not for
-    measuring.
+    CT keeps the window [-1000, 1000] HU in steps of 7.8 HU or more, MR its magnitude in 255 steps or fewer: for
+    training, not for measuring.
 
     Raises:
         InputError: the folder exists, or data that cannot be used.
@@ -54,7 +82,8 @@ def pack(
         if not known:
             for split in splits:
                 volumes = load_split([part], split, cache, report)
-                written |= dict(_write(each.volume, folder / name / split) for each in volumes)
+                kept = replace(detail or Detail(), slices=detail.slices if detail and split == "train" else None)
+                written |= dict(_write(each.volume, folder / name / split, kept) for each in volumes)
             report(f"{name}: {sum(path.is_relative_to(folder / name) for path in written)} volumes")
         modality = part.modality or CLASSES[part.class_index].modality
         named = {"class": part.class_name} if part.class_name else {}
@@ -72,14 +101,16 @@ def _free_name(part: DataPart, taken: Iterable[str]) -> str:
     return next(name for name in candidates if name not in used)
 
 
-def _write(volume: Prepared, folder: Path) -> tuple[Path, int]:
+def _write(volume: Prepared, folder: Path, detail: Detail) -> tuple[Path, int]:
     """One volume, and its size as a file."""
-    image = volume.network().permute(1, 2, 0)  # (X, Y, Z), as NIfTI has it
-    stored = ((image + 1) * (_LEVELS / 2)).round().clamp(0, _LEVELS).numpy().astype(np.uint8)
+    every = math.ceil(volume.data.shape[0] / detail.slices) if detail.slices else 1
+    levels = detail.ct_levels if volume.modality == "CT" else detail.mr_levels
+    image = volume.network()[::every].permute(1, 2, 0)  # (X, Y, Z), as NIfTI has it
+    stored = ((image + 1) * (levels / 2)).round().clamp(0, levels).numpy().astype(np.uint8)
     dz, dx, dy = volume.spacing
-    picture = nib.Nifti1Image(stored, np.diag([dx, dy, dz, 1.0]))
+    picture = nib.Nifti1Image(stored, np.diag([dx, dy, dz * every, 1.0]))
     low, high = CT_WINDOW if volume.modality == "CT" else (0.0, 1.0)
-    picture.header.set_slope_inter((high - low) / _LEVELS, low)
+    picture.header.set_slope_inter((high - low) / levels, low)
     picture.header.set_xyzt_units("mm")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{volume.case.id.removeprefix(f'{volume.case.split}/').replace('/', '-')}.nii.gz"

@@ -67,3 +67,20 @@ def test_bad_input_is_one_line(tmp_path):
     result = CliRunner().invoke(main, ["data", "pack", str(tmp_path / "none.yaml"), str(tmp_path / "out")])
     assert result.exit_code == 2
     assert "none.yaml" in result.output
+
+
+def test_fewer_levels_and_slices_make_a_smaller_pack(tmp_path):
+    given = tmp_path / "given.yaml"
+    given.write_text(yaml.safe_dump([{"dataset": PHANTOMS, "modality": "CT", "class": "CTChestAbdomen"}]))
+    arguments = ["data", "pack", str(given), str(tmp_path / "pack"), "--ct-levels", "20", "--slices", "6"]
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    for split, every in (("train", 3), ("val", 1)):
+        before, after = (
+            load_split(parse_data(str(path), "folder", None, None), split, Cache(tmp_path / "cache"), print)
+            for path in (given, tmp_path / "pack" / "data.yaml")
+        )
+        for one, other in zip(sorted(before, key=place), sorted(after, key=place), strict=True):
+            assert other.volume.spacing[0] == pytest.approx(every * one.volume.spacing[0])
+            difference = (one.volume.network()[::every] - other.volume.network()).abs().max()
+            assert 0.01 < difference <= 1 / 20 + 1e-3
