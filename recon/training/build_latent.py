@@ -18,6 +18,7 @@ from priors.sizes import check_size
 from priors.training.diffusion_learner import BiFlowNetLearner, ControlNetLearner
 from priors.weights import load_autoencoder, load_biflownet, load_controlnet, read_card
 from recon.errors import InputError, input_errors
+from recon.training.excerpts import Excerpts
 from recon.training.latents import Encoding, LatentSource, StoredLatent
 from recon.training.pairs import StoredPair, simulate_pairs
 from recon.training.settings import LatentTask, merged, parse_task
@@ -94,7 +95,7 @@ def build_controlnet(given: Ingredients) -> Workshop:
     # The base's own schedule, whatever the recipe says: the head has no other.
     timesteps = int(read_card(_in_folder(given.base, BIFLOWNET)).extra.get("timesteps", settings.timesteps))
     learner = ControlNetLearner(head, base, GaussianDiffusion(timesteps), settings.loss)
-    source, _ = _encoded_scans(given, given.train, settings, encoding, settings.variants)
+    source, _ = _encoded_scans(given, given.train, settings, encoding, settings.excerpts, settings.variants)
     held_out = given.val[: given.recipe.validation.cases]
     validate = _validate_head(given, held_out, settings, encoding, learner) if held_out else None
     identity = {"base": head.base_hash, "autoencoder": encoding.sha256, "task": json.dumps(given.task.to_dict())}
@@ -102,12 +103,19 @@ def build_controlnet(given: Ingredients) -> Workshop:
 
 
 def _encoded_scans(
-    given: Ingredients, volumes: Sequence[TrainingVolume], settings: LatentTask, encoding: Encoding, variants: int
+    given: Ingredients,
+    volumes: Sequence[TrainingVolume],
+    settings: LatentTask,
+    encoding: Encoding,
+    excerpts: Excerpts,
+    variants: int,
 ) -> tuple[LatentSource, list[StoredPair]]:
     """Simulated scans, and their latents as samples."""
     assert given.task is not None
     given.report(f"simulating and encoding {variants * len(volumes)} scans")
-    pairs = simulate_pairs([each.volume for each in volumes], given.task, variants, given.cache, device=given.device)
+    pairs = simulate_pairs(
+        [each.volume for each in volumes], given.task, variants, given.cache, device=given.device, excerpts=excerpts
+    )
     classes = [each.class_index for each in volumes for _ in range(variants)]
     stored = [encoding.pair_latent(pair, index) for pair, index in zip(pairs, classes, strict=True)]
     return _latent_source(stored, settings, encoding.autoencoder.config.latent_channels), pairs
@@ -121,7 +129,7 @@ def _validate_head(
     learner: ControlNetLearner,
 ) -> Validation | None:
     """The loss on held-out scans, and what the head makes of them."""
-    source, pairs = _encoded_scans(given, volumes, settings, encoding, 1)
+    source, pairs = _encoded_scans(given, volumes, settings, encoding, settings.held_out, 1)
     if not settings.sampling_steps:
         return noise_validation(learner, source)
     prior = Prior(encoding.autoencoder, learner.base, learner.diffusion)

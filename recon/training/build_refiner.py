@@ -13,26 +13,26 @@ from torch import Tensor
 
 from datasets.cache import Cache
 from priors.controlnet import attach
-from priors.prior import decode_latents
+from priors.inference import Acceleration
 from priors.training.batches import derived_seed
 from priors.training.image_learner import ImageLearner
 from priors.unet2d import UNet2D, UNetConfig
 from priors.weights import load_controlnet, load_network, read_card, tensors_sha256
-from recon.consistent_prior import draw
+from recon.consistent_prior import decode, draw, encode
 from recon.data_consistency import agreeing
 from recon.errors import InputError, input_errors
-from recon.latent_prior import Head, HeadOptions, encode_conditions, prior_of
+from recon.latent_prior import Head, HeadOptions, prior_of
 from recon.refiner import KIND, Refiner
 from recon.slice_networks import run_slices
 from recon.trained import to_physical
+from recon.training.excerpts import Excerpts
 from recon.training.pairs import StoredPair, simulate_pairs
-from recon.training.patches import centre
-from recon.training.prepared import Prepared
 from recon.training.settings import RefinerTask, merged, parse_task
 from recon.training.slices import SliceSource
 from recon.training.sources import TrainingVolume
 from recon.training.validation_images import reconstruction_validation
 from recon.training.workshop import Ingredients, Workshop
+from recon.volume import Volume
 
 _INPUTS = 2
 """The reference, and a decoded sample."""
@@ -49,9 +49,9 @@ def build_refiner(given: Ingredients) -> Workshop:
     samples = Samples(head, HeadOptions(), given.cache)
     start = Refiner(copy.deepcopy(net).eval().to(given.device), tensors_sha256(net.state_dict()))
     given.report(f"simulating and sampling {settings.variants * len(given.train)} scans")
-    pairs = samples.of(given.train, settings.variants, start, settings.rounds)
+    pairs = samples.of(given.train, settings.excerpts, settings.variants, start, settings.rounds)
     source = SliceSource(pairs, settings.crop, settings.augmentation.build())
-    held_out = samples.of(given.val[: given.recipe.validation.cases], 1, start, settings.rounds)
+    held_out = samples.of(given.val[: given.recipe.validation.cases], settings.held_out, 1, start, settings.rounds)
     task = head.task.to_dict()
     return Workshop(
         learner,
@@ -83,12 +83,18 @@ class Samples:
         return {"steps": options.full_steps, "sampler": options.sampler, "start": options.start}
 
     def of(
-        self, volumes: Sequence[TrainingVolume], variants: int, refiner: Refiner, rounds: int = 1
+        self,
+        volumes: Sequence[TrainingVolume],
+        excerpts: Excerpts,
+        variants: int,
+        refiner: Refiner,
+        rounds: int = 1,
     ) -> list[StoredPair]:
         """Simulated scans as (reference, decoded sample, truth), and once more for each further round.
 
         Args:
             volumes: prepared.
+            excerpts: what parts of them the scans are of.
             variants: scans of one volume.
             refiner: makes the references of later rounds.
             rounds: see :class:`recon.training.settings.RefinerTask`.
@@ -96,12 +102,12 @@ class Samples:
         found = []
         for each in volumes:
             for pair in simulate_pairs(
-                [each.volume], self.head.task, variants, self.cache, device=self.head.prior.device
+                [each.volume], self.head.task, variants, self.cache, device=self.head.prior.device, excerpts=excerpts
             ):
                 stored = self._sampled(pair, each.class_index)
                 found.append(stored)
                 for _ in range(rounds - 1):
-                    stored = self._next_round(stored, each.volume, refiner)
+                    stored = self._next_round(stored, excerpts.of(each.volume, pair.seed), refiner)
                     found.append(stored)
         return found
 
@@ -117,14 +123,14 @@ class Samples:
         stored = self.cache.entry(pair.case, "sampled-1", settings, make)
         return StoredPair(stored.array, pair.case, json.dumps(settings, sort_keys=True), pair.seed)
 
-    def _next_round(self, pair: StoredPair, volume: Prepared, refiner: Refiner) -> StoredPair:
+    def _next_round(self, pair: StoredPair, volume: Volume, refiner: Refiner) -> StoredPair:
         """The pair with another reference: what the refiner and a data step make of this one."""
         settings = {"pair": pair.key, "refiner": refiner.sha256}
 
         def make() -> tuple[np.ndarray, dict[str, object]]:
             reference, decoded, truth = torch.from_numpy(np.array(pair.images, dtype=np.float32))
             task = self.head.task
-            measurement = task.measure(volume.volume(), pair.seed, self.head.prior.device)
+            measurement = task.measure(volume, pair.seed, self.head.prior.device)
             refined = refiner.refined(reference, decoded).transpose(1, 2).to(measurement.y.device)
             estimate = to_physical(refined, task, measurement)
             better = task.network(agreeing(measurement, estimate), measurement).transpose(1, 2).cpu()
@@ -137,11 +143,12 @@ class Samples:
     def _decoded(self, conditions: Tensor, class_index: int, seed: int) -> Tensor:
         """(n, Z, X, Y) images to a decoded sample (Z, X, Y), on the CPU."""
         prior, network = self.head.prior, self.head.network
-        hint = encode_conditions(prior, conditions)
+        acceleration = Acceleration.from_name(self.options.precision, prior.device)
+        hint = encode(prior, conditions, acceleration)
         attached = attach(prior.biflownet, network, hint, self.options.strength)
         reference = hint[:, -prior.autoencoder.config.latent_channels :]
-        latent = draw(prior, attached, reference, class_index, self.options, seed)
-        return centre(decode_latents(prior, latent)[0, 0].cpu(), conditions.shape[1:])
+        latent = draw(prior, attached, reference, class_index, self.options, seed, acceleration)
+        return decode(prior, latent, conditions.shape[1:], acceleration)
 
 
 def _head(given: Ingredients) -> Head:

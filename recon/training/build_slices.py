@@ -18,7 +18,7 @@ from priors.weights import load_network
 from recon.errors import InputError, input_errors
 from recon.slice_networks import run_slices, sample_slices
 from recon.training.pairs import StoredPair, simulate_pairs
-from recon.training.settings import SliceDiffusionTask, SliceTask, merged, parse_task
+from recon.training.settings import Scans, SliceDiffusionTask, SliceTask, merged, parse_task
 from recon.training.slices import SliceSource
 from recon.training.tasks import Task
 from recon.training.validation import Validation, noise_validation
@@ -73,8 +73,8 @@ def build_dolce(given: Ingredients) -> Workshop:
     with input_errors("recipe: network"):
         learner = ADMLearner(net, diffusion, count)
     augmentation = settings.augmentation.build()
-    source = SliceSource(_scans(given, task, settings.variants), settings.crop, augmentation)
-    held_out = _held_out_scans(given, task)
+    source = SliceSource(_scans(given, task, settings), settings.crop, augmentation)
+    held_out = _held_out_scans(given, task, settings)
     validate: Validation | None = None
     if held_out:
         validate = noise_validation(learner, SliceSource(held_out, settings.crop, augmentation))
@@ -97,9 +97,9 @@ def _image_workshop(
     with input_errors("recipe: task.crop"):
         check_multiple(settings.crop, multiple)
     learner = ImageLearner(net, kind, config, settings.loss)
-    source = SliceSource(_scans(given, task, settings.variants), settings.crop, settings.augmentation.build())
+    source = SliceSource(_scans(given, task, settings), settings.crop, settings.augmentation.build())
     validate = reconstruction_validation(
-        _held_out_scans(given, task), lambda network, images: run_slices(network, images, multiple)
+        _held_out_scans(given, task, settings), lambda network, images: run_slices(network, images, multiple)
     )
     return Workshop(learner, source, validate, _named(task), {"task": task.to_dict()})
 
@@ -131,14 +131,17 @@ def _network(given: Ingredients, kind: type[Network], defaults: Any, name: str) 
         return kind(type(defaults).from_dict(settings))
 
 
-def _scans(given: Ingredients, task: Task, variants: int) -> list[StoredPair]:
-    given.report(f"simulating {variants * len(given.train)} scans")
-    return simulate_pairs([each.volume for each in given.train], task, variants, given.cache, device=given.device)
+def _scans(given: Ingredients, task: Task, settings: Scans) -> list[StoredPair]:
+    given.report(f"simulating {settings.variants * len(given.train)} scans")
+    volumes = [each.volume for each in given.train]
+    return simulate_pairs(
+        volumes, task, settings.variants, given.cache, device=given.device, excerpts=settings.excerpts
+    )
 
 
-def _held_out_scans(given: Ingredients, task: Task) -> list[StoredPair]:
+def _held_out_scans(given: Ingredients, task: Task, settings: Scans) -> list[StoredPair]:
     volumes = [each.volume for each in given.val[: given.recipe.validation.cases]]
-    return simulate_pairs(volumes, task, 1, given.cache, device=given.device)
+    return simulate_pairs(volumes, task, 1, given.cache, device=given.device, excerpts=settings.held_out)
 
 
 def _named(task: Task) -> dict[str, str]:

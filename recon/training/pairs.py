@@ -12,6 +12,7 @@ import torch
 from datasets.cache import Cache
 from datasets.case import Case
 from priors.training.batches import derived_seed
+from recon.training.excerpts import WHOLE, Excerpts
 from recon.training.prepared import Prepared
 from recon.training.tasks import Pair, Task
 
@@ -40,6 +41,7 @@ def simulate_pairs(
     cache: Cache,
     on_pair: Callable[[], None] | None = None,
     device: torch.device | str = "cpu",
+    excerpts: Excerpts = WHOLE,
 ) -> list[StoredPair]:
     """Scans of every volume, each with its own views, mask and noise.
 
@@ -50,23 +52,26 @@ def simulate_pairs(
         cache: where pairs are kept.
         on_pair: called after each.
         device: where scans are simulated.
+        excerpts: what parts of the volumes they are of.
     """
     pairs = []
     for volume in volumes:
         for variant in range(variants):
-            pairs.append(_stored(volume, task, variant, cache, device))
+            pairs.append(_stored(volume, task, variant, cache, device, excerpts))
             if on_pair:
                 on_pair()
     return pairs
 
 
-def _stored(volume: Prepared, task: Task, variant: int, cache: Cache, device: torch.device | str) -> StoredPair:
-    settings = {"task": task.to_dict(), "variant": variant}
+def _stored(
+    volume: Prepared, task: Task, variant: int, cache: Cache, device: torch.device | str, excerpts: Excerpts
+) -> StoredPair:
+    settings = {"task": task.to_dict(), "variant": variant} | excerpts.to_dict()
     # derived from the content's name, so that adding a volume leaves the others' scans as they are
     seed = derived_seed(volume.case.id, "scan", variant)
 
     def make() -> tuple[np.ndarray, dict[str, object]]:
-        truth = volume.volume()
+        truth = excerpts.of(volume, seed)
         return stack_pair(task.pair(task.measure(truth, seed, device), truth)), {}
 
     images = cache.entry(volume.case, "pair-1", settings, make).array

@@ -26,7 +26,7 @@ from priors.weights import Card, save_weights
 from recon import provenance
 from recon.errors import InputError, RunError, input_errors
 from recon.training.builders import BUILDERS
-from recon.training.sources import DataPart, TrainingVolume, load_split
+from recon.training.sources import DataPart, TrainingVolume, load_split, parts_for
 from recon.training.tasks import Task
 from recon.training.workshop import Ingredients, Report, Workshop
 
@@ -143,8 +143,9 @@ def _workshop(
     request: Request, report: Report, device: torch.device | None = None
 ) -> tuple[list[TrainingVolume], Workshop]:
     cache = Cache(request.cache)
-    train_volumes = load_split(request.parts, "train", cache, report)
-    val_volumes = load_split(request.parts, "val", cache, report)
+    parts = parts_for(request.parts, request.task)
+    train_volumes = load_split(parts, "train", cache, report)
+    val_volumes = load_split(parts, "val", cache, report)
     report(f"{len(train_volumes)} volumes for training, {len(val_volumes)} for validation")
     given = Ingredients(
         request.recipe,

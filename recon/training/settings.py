@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from priors.training.recipe import nearest
 from recon.errors import InputError
+from recon.training.excerpts import Excerpts
 from recon.training.patches import Augmentation
 
 
@@ -32,6 +33,32 @@ class AugmentationSettings(_Settings):
     def build(self) -> Augmentation:
         """As the samples' value."""
         return Augmentation(self.flip, self.scale, self.rotation, self.noise, self.stretch, self.shift)
+
+
+class Scans(_Settings):
+    """Simulated scans.
+
+    Attributes:
+        variants: scans of one volume.
+        conditions: methods whose images the network is shown; None is the direct one.
+        slices: of each scan, from a random place of its volume; None takes whole volumes.
+        coarse: share of training scans with pixels of twice the size.
+    """
+
+    variants: int = Field(1, ge=1)
+    conditions: tuple[str, ...] | None = None
+    slices: int | None = Field(None, ge=1)
+    coarse: float = Field(0.0, ge=0, le=1)
+
+    @property
+    def excerpts(self) -> Excerpts:
+        """Of training volumes."""
+        return Excerpts(self.slices, self.coarse)
+
+    @property
+    def held_out(self) -> Excerpts:
+        """Of validation volumes."""
+        return Excerpts(self.slices)
 
 
 class AutoencoderTask(_Settings):
@@ -65,8 +92,8 @@ class AutoencoderTask(_Settings):
     augmentation: AugmentationSettings = AugmentationSettings()
 
 
-class LatentTask(_Settings):
-    """BiFlowNet and ControlNet.
+class LatentTask(Scans):
+    """BiFlowNet and, with the scans, ControlNet.
 
     Attributes:
         crop: (z, x, y) latent voxels of a sample.
@@ -74,8 +101,6 @@ class LatentTask(_Settings):
         loss: of the noise estimate.
         timesteps: of the diffusion.
         mirror: also learn from mirror images.
-        variants: simulated scans of one volume (ControlNet).
-        conditions: methods whose images the head is shown (ControlNet); None is the direct one.
         sampling_steps: of the volumes that a validation samples; 0 validates the loss alone.
         encoding: by patches as published, or of whole volumes, for the paper's ablation.
     """
@@ -87,24 +112,19 @@ class LatentTask(_Settings):
     timesteps: int = Field(1000, ge=1)
     mirror: bool = True
     variants: int = Field(2, ge=1)
-    conditions: tuple[str, ...] | None = None
     sampling_steps: int = Field(10, ge=0)
 
 
-class SliceTask(_Settings):
+class SliceTask(Scans):
     """Networks that take one condition's axial slices to better ones: FBPConvNet and the U-Net.
 
     Attributes:
         crop: edge of a sample in pixels.
-        variants: simulated scans of one volume.
-        conditions: methods whose images the network is shown; None is the direct one.
         loss: see :class:`priors.training.image_learner.ImageLearner`.
         augmentation: of samples.
     """
 
     crop: int = Field(256, ge=16)
-    variants: int = Field(1, ge=1)
-    conditions: tuple[str, ...] | None = None
     loss: Literal["l1", "l2", "l1+l2", "sum-of-squares"] = "l1"
     augmentation: AugmentationSettings = AugmentationSettings()
 
@@ -120,21 +140,17 @@ class RefinerTask(SliceTask):
     rounds: int = Field(1, ge=1, le=4)
 
 
-class SliceDiffusionTask(_Settings):
-    """Diffusion models of axial slices: ADM (no condition) and DOLCE.
+class SliceDiffusionTask(Scans):
+    """Diffusion models of axial slices: ADM, which needs no scans, and DOLCE.
 
     Attributes:
         crop: edge of a sample in pixels.
-        variants: simulated scans of one volume (DOLCE).
-        conditions: methods whose images the network is shown (DOLCE); None is the direct one.
         timesteps: of the diffusion.
         sampling_steps: of what a validation samples; 0 validates the loss alone.
         augmentation: of samples.
     """
 
     crop: int = Field(256, ge=16)
-    variants: int = Field(1, ge=1)
-    conditions: tuple[str, ...] | None = None
     timesteps: int = Field(1000, ge=1)
     sampling_steps: int = Field(20, ge=0)
     augmentation: AugmentationSettings = AugmentationSettings()

@@ -16,6 +16,7 @@ from datasets.manifest import Manifest, read_manifest
 from priors.anatomy import CLASSES, find_class
 from recon.errors import InputError, input_errors
 from recon.training.prepared import Prepared, prepare
+from recon.training.tasks import Task
 from recon.volume import Modality
 
 _KEYS = {"dataset", "path", "modality", "class", "manifest", "repeat"}
@@ -45,6 +46,11 @@ class DataPart:
         """What a weights file says of its data."""
         name = {"name": self.path.resolve().name if self.path else self.dataset}
         return name | ({"manifest_sha256": self.manifest.sha256} if self.manifest else {})
+
+    @property
+    def known_modality(self) -> Modality | None:
+        """As given, or that of the class; None where neither says it."""
+        return self.modality or (find_class(self.class_name).modality if self.class_name else None)
 
     @property
     def class_index(self) -> int:
@@ -136,6 +142,15 @@ def _checked(part: DataPart) -> DataPart:
                 f"--class {part.class_name} is {anatomy.modality}, the data are {part.modality}; take {names}"
             )
     return part
+
+
+def parts_for(parts: list[DataPart], task: Task | None) -> list[DataPart]:
+    """Those of the task's modality, so that one list of CT and MR data serves every training.
+
+    All of them without a task, or where none is of its modality; the training then says what is wrong.
+    """
+    own = [part for part in parts if task is None or part.known_modality in (None, task.modality)]
+    return own or parts
 
 
 def load_split(parts: list[DataPart], split: str, cache: Cache, report: Callable[[str], None]) -> list[TrainingVolume]:

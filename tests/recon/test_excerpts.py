@@ -1,0 +1,79 @@
+"""Parts of training volumes: where they lie, how coarse they are, and that they are the same each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from datasets import open_dataset
+from datasets.cache import Cache
+from physics.geometry import FanBeam, circular_angles
+from recon.training.excerpts import WHOLE, Excerpts
+from recon.training.pairs import simulate_pairs
+from recon.training.prepared import Prepared, prepare
+from recon.training.sources import parse_data, parts_for
+from recon.training.tasks import CTTask, MRTask
+
+TASK = CTTask(FanBeam(circular_angles(8), pitch=6.0))
+
+
+@pytest.fixture(scope="module")
+def volume(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    cases = open_dataset("phantom:count=1,size=10x65x70,spacing=6x5x5", None).cases()
+    (found,) = prepare(cases, Cache(tmp_path_factory.mktemp("cache")))
+    return found
+
+
+def test_whole_volumes_are_what_they_were(volume) -> None:
+    assert torch.equal(WHOLE.of(volume, 3).data, volume.volume().data)
+    assert WHOLE.to_dict() == {}
+
+
+def test_slices_are_neighbours_from_places_that_follow_from_the_seed(volume) -> None:
+    whole, excerpts = volume.volume().data, Excerpts(slices=4)
+    firsts = set()
+    for seed in range(20):
+        part = excerpts.of(volume, seed)
+        assert torch.equal(part.data, excerpts.of(volume, seed).data)
+        assert part.spacing == pytest.approx(volume.volume().spacing)
+        firsts |= {z for z in range(7) if torch.equal(whole[z : z + 4], part.data)}
+    assert len(firsts) > 3
+    assert torch.equal(Excerpts(slices=11).of(volume, 0).data, whole)
+
+
+def test_a_share_of_them_is_coarser(volume) -> None:
+    whole = volume.volume()
+    parts = [Excerpts(coarse=0.4).of(volume, seed) for seed in range(40)]
+    coarse = [part for part in parts if part.data.shape[1:] != whole.data.shape[1:]]
+    assert 6 < len(coarse) < 30
+    z, y, x = whole.spacing
+    assert coarse[0].spacing == pytest.approx((z, 2 * y, 2 * x))
+    rows, columns = (size // 2 for size in whole.data.shape[1:])
+    inside = whole.data[:, : 2 * rows, : 2 * columns]
+    assert coarse[0].data.shape[1:] == (rows, columns)
+    torch.testing.assert_close(coarse[0].data[2, 3, 5], inside[2, 6:8, 10:12].mean())
+
+
+def test_scans_of_excerpts_are_kept_apart_from_those_of_whole_volumes(volume, tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    (whole,) = simulate_pairs([volume], TASK, 1, cache)
+    (part,) = simulate_pairs([volume], TASK, 1, cache, excerpts=Excerpts(slices=3))
+    assert whole.images.shape[1] == volume.data.shape[0]
+    assert part.images.shape[1] == 3
+    assert part.key != whole.key
+    assert part.seed == whole.seed
+
+
+def test_one_list_of_ct_and_mr_serves_both(tmp_path: Path) -> None:
+    listed = tmp_path / "data.yaml"
+    listed.write_text(
+        "- {dataset: 'phantom:count=2', modality: CT}\n- {dataset: 'phantom:count=3', class: MRT1Brain}\n"
+        "- {dataset: 'phantom:count=4'}\n"
+    )
+    parts = parse_data(str(listed), "folder", None, None)
+    assert parts_for(parts, None) == parts
+    assert parts_for(parts, TASK) == [parts[0], parts[2]]
+    assert parts_for(parts, MRTask()) == parts[1:]
+    assert parts_for(parts[:1], MRTask()) == parts[:1]
