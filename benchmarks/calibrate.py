@@ -11,7 +11,7 @@ import torch
 
 from priors.training.batches import derived_seed
 from priors.weights import read_card, read_tensors, save_weights
-from recon.calibration import Calibration, coverage, fit, in_body
+from recon.calibration import Calibrations, coverage, fit, in_body
 from recon.consistent_prior import reconstruct
 from recon.errors import InputError
 from recon.latent_prior import HeadOptions, load_head
@@ -31,13 +31,13 @@ class Calibrated:
     """What was found.
 
     Attributes:
-        calibration: for the head's card.
+        calibrations: for the head's card.
         before: share of voxels held by each nominal interval of the bare spread.
         after: likewise, calibrated; on the cases that it was fitted to.
         cases: their names.
     """
 
-    calibration: Calibration
+    calibrations: Calibrations
     before: dict[float, float]
     after: dict[float, float]
     cases: tuple[str, ...]
@@ -63,24 +63,30 @@ def calibrate(
     own = [each for each in volumes if each.volume.modality == task.modality]
     if not own:
         raise InputError(f"--data: no validation case of {task.modality}, which the head was trained for")
-    pieces = []
+    pieces: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for each in own:
         for number in range(scans):
-            pieces.append(_errors_and_spreads(options, task, each.volume, number))
-            report(f"{each.volume.case.id}: {len(pieces[-1][0])} voxels")
-    errors, spreads = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
-    calibration = fit(errors, spreads)
-    after = calibration.apply(torch.from_numpy(spreads), 1.0).numpy()
+            kind, errors, spreads = _errors_and_spreads(options, task, each.volume, number)
+            pieces.setdefault(kind, []).append((errors, spreads))
+            report(f"{each.volume.case.id}, {kind}: {len(errors)} voxels")
+    found = {kind: [np.concatenate(part) for part in zip(*parts, strict=True)] for kind, parts in pieces.items()}
+    calibrations = Calibrations({kind: fit(*both) for kind, both in sorted(found.items())})
+    errors, spreads = (np.concatenate(part) for part in zip(*found.values(), strict=True))
+    after = np.concatenate(
+        [calibrations.of(kind).apply(torch.from_numpy(own), 1.0).numpy() for kind, (_, own) in found.items()]
+    )
     shares = [_shares(errors, deviation) for deviation in (spreads, after)]
-    return Calibrated(calibration, shares[0], shares[1], tuple(each.volume.case.id for each in own))
+    return Calibrated(calibrations, shares[0], shares[1], tuple(each.volume.case.id for each in own))
 
 
-def _errors_and_spreads(options: HeadOptions, task: Task, case: Prepared, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of voxels in the body of one case, network range; ``number`` tells its scans apart."""
+def _errors_and_spreads(
+    options: HeadOptions, task: Task, case: Prepared, number: int
+) -> tuple[str, np.ndarray, np.ndarray]:
+    """The scan's kind, and of voxels in the body of one case, network range; ``number`` tells its scans apart."""
     volume, seed = case.volume(), derived_seed("calibration", case.case.id, number)
     measurement = task.measure(volume, seed)
     protocol = measurement.protocol.geometry if isinstance(task, CTTask) else measurement.protocol.mask
-    head = replace(load_head(options, protocol, volume.modality), calibration=None)
+    head = replace(load_head(options, protocol, volume.modality), calibrations=None)
     context = RunContext(torch.Generator().manual_seed(seed % 2**31))
     mean, spread = reconstruct(head, measurement, options, context)
     assert spread is not None
@@ -89,7 +95,7 @@ def _errors_and_spreads(options: HeadOptions, task: Task, case: Prepared, number
     body = in_body(volume.data.numpy(), volume.modality)
     chosen = np.random.default_rng(0).permutation(int(body.sum()))[:_VOXELS]
     relative = (spread / task.unit(measurement)).cpu().numpy()
-    return error[body][chosen], relative[body][chosen]
+    return task.kind(measurement), error[body][chosen], relative[body][chosen]
 
 
 def _shares(errors: np.ndarray, deviations: np.ndarray) -> dict[float, float]:
@@ -98,19 +104,22 @@ def _shares(errors: np.ndarray, deviations: np.ndarray) -> dict[float, float]:
 
 
 def write(path: Path, to: Path, found: Calibrated) -> None:
-    """The head anew, with its calibration in the card.
+    """The head anew, with its calibrations in the card.
 
     Raises:
         ValueError: damaged, or no weights file.
     """
     card = read_card(path)
-    facts = {"calibration": found.calibration.to_dict(), "calibrated_on": list(found.cases)}
+    facts = {"calibration": found.calibrations.to_dict(), "calibrated_on": list(found.cases)}
     save_weights(to, read_tensors(path), replace(card, extra=card.extra | facts))
 
 
 def table(found: Calibrated) -> list[str]:
     """Lines for the terminal."""
-    lines = [f"factor {found.calibration.factor:.3g}, floor {found.calibration.floor:.3g} (network range)"]
+    lines = [
+        f"{kind}: factor {each.factor:.3g}, floor {each.floor:.3g} (network range)"
+        for kind, each in found.calibrations.by_kind.items()
+    ]
     lines.append(f"{'interval':>10}{'bare spread':>14}{'calibrated':>14}")
     return lines + [
         f"{100 * level:>8.0f} %{100 * found.before[level]:>12.1f} %{100 * found.after[level]:>12.1f} %"

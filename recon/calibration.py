@@ -2,8 +2,9 @@
 
 What a few samples and their changes tell (:func:`recon.consistent_prior.uncertainty`) knows where a result is unsure,
 but not of what all samples miss. On validation cases a factor and a floor are chosen,
-σ = √((factor · spread)² + floor²), such that Gaussian intervals hold the truth as often as they should; they go into
-the card of the head that made the samples.
+σ = √((factor · spread)² + floor²), such that Gaussian intervals hold the truth as often as they should: its own for
+each kind of scan, since noise, and the ghosts of one-dimensional masks, are errors that no change of an image tells of. They
+go into the card of the head that made the samples.
 """
 
 from __future__ import annotations
@@ -65,6 +66,36 @@ class Calibration:
         if not (math.isfinite(factor) and math.isfinite(floor)) or min(factor, floor) < 0:
             raise ValueError(f"no calibration: {values!r}")
         return cls(factor, floor)
+
+
+@dataclass(frozen=True)
+class Calibrations:
+    """A head's calibrations.
+
+    Attributes:
+        by_kind: of each kind of scan, as the head's task names it.
+    """
+
+    by_kind: Mapping[str, Calibration]
+
+    def of(self, kind: str) -> Calibration:
+        """The kind's own; for one that was not calibrated, the most careful of the others."""
+        return self.by_kind.get(kind) or max(self.by_kind.values(), key=lambda each: (each.factor, each.floor))
+
+    def to_dict(self) -> dict[str, dict[str, float]]:
+        """For a card."""
+        return {kind: each.to_dict() for kind, each in self.by_kind.items()}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Calibrations:
+        """From a card.
+
+        Raises:
+            ValueError: no calibrations by kind.
+        """
+        if not isinstance(values, Mapping) or not values or not all(isinstance(v, Mapping) for v in values.values()):
+            raise ValueError(f"no calibration: {values!r}")
+        return cls({str(kind): Calibration.from_dict(each) for kind, each in values.items()})
 
 
 def in_body(truth: np.ndarray, modality: Modality) -> np.ndarray:

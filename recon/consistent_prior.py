@@ -123,7 +123,9 @@ def _deviation(stack: Tensor, shown: Tensor, head: Head, measurement: Measuremen
     if len(stack) < 2:
         return None
     spread = uncertainty(stack.abs(), shown.abs())
-    return spread if head.calibration is None else head.calibration.apply(spread, head.task.unit(measurement))
+    if head.calibrations is None:
+        return spread
+    return head.calibrations.of(head.task.kind(measurement)).apply(spread, head.task.unit(measurement))
 
 
 def uncertainty(samples: Tensor, shown: Tensor) -> Tensor:

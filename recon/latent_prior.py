@@ -20,7 +20,7 @@ from priors.prior import BIFLOWNET, Prior, decode_latents, load_prior, sample_la
 from priors.samplers import OnStep
 from priors.store import entries, find_prior, prior_names
 from priors.weights import load_biflownet, load_controlnet, read_card, tensors_sha256
-from recon.calibration import Calibration
+from recon.calibration import Calibrations
 from recon.errors import InputError, input_errors
 from recon.measurement import Measurement, RunContext
 from recon.refiner import Refiner, load_refiner
@@ -112,7 +112,7 @@ class Head:
         prior: that it was trained on.
         task: likewise.
         sha256: of its tensors.
-        calibration: what its samples' spread means, if known.
+        calibrations: what its samples' spread means, if known.
         refiner: made for its samples, if there is one and it is wanted.
     """
 
@@ -120,7 +120,7 @@ class Head:
     prior: Prior
     task: Task
     sha256: str
-    calibration: Calibration | None = None
+    calibrations: Calibrations | None = None
     refiner: Refiner | None = None
 
     @property
@@ -151,9 +151,9 @@ def load_head(options: HeadOptions, protocol: Mapping[str, object] | None, modal
         prior = prior_of(network, options.prior)
         card = read_card(path)
         values = card.extra.get("calibration")
-        calibration = None if values is None else Calibration.from_dict(values)
+        calibrations = None if values is None else Calibrations.from_dict(values)
     refiner = load_refiner(options.refiner, path, card.sha256) if options.mode == "full" else None
-    return Head(network, prior, task, card.sha256, calibration, refiner)
+    return Head(network, prior, task, card.sha256, calibrations, refiner)
 
 
 def installed_head(protocol: Mapping[str, object], modality: Modality) -> Path:

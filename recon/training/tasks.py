@@ -114,6 +114,10 @@ class CTTask:
         """One of the network range in 1/mm."""
         return float(network_spread_to_attenuation(torch.ones(())))
 
+    def kind(self, measurement: Measurement) -> str:
+        """What sort of scan it is, of those whose errors differ: with noise or without."""
+        return "noise-free" if measurement.sigma is None else "noisy"
+
     def refusal(self, geometry: Mapping[str, Any]) -> str | None:
         """Why a scan is not of this kind, in one line; None if it is.
 
@@ -223,6 +227,10 @@ class MRTask:
     def scale(measurement: Measurement) -> float:
         """The magnitude that the network calls 1; it follows from the measurement alone."""
         return magnitude_scale(condition_image("MR", "zero-filled", measurement).abs())
+
+    def kind(self, measurement: Measurement) -> str:
+        """What sort of scan it is, of those whose errors differ: by its mask."""
+        return str((measurement.protocol.mask or {}).get("kind", "file"))
 
     def refusal(self, mask: Mapping[str, Any]) -> str | None:
         """Why a scan is not of this kind, in one line; None if it is.

@@ -76,7 +76,8 @@ def test_a_calibrated_head_holds_what_it_claims(head: Path, tmp_path: Path, monk
     assert "90 %" in result.output
     card = read_card(out)
     assert card.sha256 == read_card(head).sha256
-    assert card.extra["calibration"]["factor"] >= 0
+    assert card.extra["calibration"]["noise-free"]["factor"] >= 0
+    assert "noise-free: factor" in result.output
     assert card.extra["calibrated_on"]
     refused = CliRunner().invoke(main, command)
     assert refused.exit_code == 2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon.calibration import LEVELS, Calibration, coverage, fit
+from recon.calibration import LEVELS, Calibration, Calibrations, coverage, fit
 
 
 def drawn(factor: float, floor: float, count: int = 40_000) -> tuple[np.ndarray, np.ndarray]:
@@ -35,6 +35,17 @@ def test_units_and_cards() -> None:
     for values in ({}, {"factor": "a", "floor": 0}, {"factor": -1, "floor": 0}, {"factor": 1, "floor": float("nan")}):
         with pytest.raises(ValueError, match="no calibration"):
             Calibration.from_dict(values)
+
+
+def test_each_kind_of_scan_has_its_own() -> None:
+    weak, strong = Calibration(1.0, 0.2), Calibration(3.0, 0.1)
+    both = Calibrations({"poisson": weak, "gauss1d": strong})
+    assert both.of("poisson") == weak
+    assert both.of("random") == strong, "of an unknown kind the most careful"
+    assert Calibrations.from_dict(both.to_dict()) == both
+    for values in (None, {}, {"factor": 1.0, "floor": 0.0}, {"poisson": {"factor": 1.0}}):
+        with pytest.raises(ValueError, match="no calibration"):
+            Calibrations.from_dict(values)
 
 
 def test_only_the_patient_counts_and_ct_within_its_window() -> None:

@@ -13,6 +13,7 @@ from cli_helpers import ROOT, write_mr
 
 from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
 from priors.biflownet import BiFlowNet, BiFlowNetConfig
+from priors.prior import load_prior
 from priors.weights import Card, read_card, save_weights
 from recon.refiner import load_refiner
 
@@ -33,29 +34,55 @@ def write_prior(folder: Path) -> Path:
     return folder
 
 
-def test_the_whole_way_to_heads_and_refiners(tmp_path: Path) -> None:
-    phantoms = [{"dataset": "phantom:count=8,size=16x32x32,spacing=6x10x10", "modality": "CT"}]
-    (tmp_path / "ct.yaml").write_text(yaml.safe_dump(phantoms))
-    for split in ("train", "val"):
-        folder = tmp_path / "brains" / split
-        folder.mkdir(parents=True)
-        write_mr(folder / f"{split}.nii.gz")
-    (tmp_path / "mr.yaml").write_text(yaml.safe_dump([{"path": "brains", "modality": "MR"}]))
-    prior, out = write_prior(tmp_path / "prior"), tmp_path / "out"
-    script = ROOT / "docs" / "train-heads.sh"
-    given = [tmp_path / "ct.yaml", tmp_path / "mr.yaml", out, "tiny", prior]
+def run_script(name: str, *given: object) -> subprocess.CompletedProcess[str]:
+    """A script of the documentation, with two steps of every training on the CPU."""
     commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        ["sh", script, *given, "--set", "steps=2", "--device", "cpu"],
+    return subprocess.run(
+        ["sh", ROOT / "docs" / name, *map(str, given), "--set", "steps=2", "--device", "cpu"],
         env=os.environ | {"PATH": commands, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=900,
         check=False,
+        start_new_session=True,  # a script that fails ends its own group of processes
     )
-    assert done.returncode == 0, done.stderr
-    for name, task in (("svct", "svct"), ("mri", "mri")):
-        head = out / "heads" / f"{name}.safetensors"
+
+
+def write_brains(folder: Path) -> None:
+    for split in ("train", "val"):
+        (folder / split).mkdir(parents=True)
+        write_mr(folder / split / f"{split}.nii.gz")
+
+
+def check_heads(folder: Path) -> None:
+    for name in ("svct", "mri"):
+        head = folder / f"{name}.safetensors"
         card = read_card(head)
-        assert card.config["task"]["task"] == task
-        assert load_refiner(str(out / "heads" / f"{name}-refiner.safetensors"), head, card.sha256) is not None
+        assert card.config["task"]["task"] == name
+        assert load_refiner(str(folder / f"{name}-refiner.safetensors"), head, card.sha256) is not None
+
+
+def test_the_whole_way_to_heads_and_refiners(tmp_path: Path) -> None:
+    phantoms = [{"dataset": "phantom:count=8,size=16x32x32,spacing=6x10x10", "modality": "CT"}]
+    (tmp_path / "ct.yaml").write_text(yaml.safe_dump(phantoms))
+    write_brains(tmp_path / "brains")
+    (tmp_path / "mr.yaml").write_text(yaml.safe_dump([{"path": "brains", "modality": "MR"}]))
+    prior, out = write_prior(tmp_path / "prior"), tmp_path / "out"
+    done = run_script("train-heads.sh", tmp_path / "ct.yaml", tmp_path / "mr.yaml", out, "tiny", prior)
+    assert done.returncode == 0, done.stderr
+    check_heads(out / "heads")
+
+
+def test_all_that_ships_is_trained_at_once_from_one_list(tmp_path: Path) -> None:
+    phantoms = {"dataset": "phantom:count=8,size=16x32x32,spacing=6x10x10", "modality": "CT", "class": "CTChestAbdomen"}
+    write_brains(tmp_path / "brains")
+    brains = {"path": "brains", "modality": "MR", "class": "MRT1Brain"}
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump([phantoms, brains]))
+    out = tmp_path / "out"
+    done = run_script("train-quick.sh", tmp_path / "data.yaml", out, "tiny")
+    assert done.returncode == 0, done.stderr
+    check_heads(out / "heads")
+    assert load_prior(out / "prior").biflownet.config.channels == 4
+    failed = run_script("train-quick.sh", tmp_path / "none.yaml", tmp_path / "other", "tiny")
+    assert failed.returncode != 0
+    assert not (tmp_path / "other" / "prior" / "autoencoder.safetensors").exists()
