@@ -3,8 +3,8 @@
 What a few samples and their changes tell (:func:`recon.consistent_prior.uncertainty`) knows where a result is unsure,
 but not of what all samples miss. On validation cases a factor and a floor are chosen,
 σ = √((factor · spread)² + floor²), such that Gaussian intervals hold the truth as often as they should: its own for
-each kind of scan, since noise, and the ghosts of one-dimensional masks, are errors that no change of an image tells of. They
-go into the card of the head that made the samples.
+each kind of scan, since noise, and the ghosts of one-dimensional masks, are errors that no change of an image tells
+of. They go into the card of the head that made the samples.
 """
 
 from __future__ import annotations
