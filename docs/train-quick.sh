@@ -18,11 +18,11 @@ common="--data $data --cache $out/cache --quiet"
 svct="--task svct --views 20-80 --photons 1e4-1e6 --condition tv"
 mri="--task mri --mask poisson --mask gauss1d --accel 4-8 --phase 1 --condition modl"
 
-train() { # NAME NETWORK [options]
-    name=$1 network=$2
+train() { # FOLDER NETWORK [options]
+    folder=$1 network=$2
     shift 2
-    echo "$name: started" >&2
-    recon train "$network" $common --recipe "$recipe" --out "$out/$name" "$@" || { kill 0; exit 1; }
+    echo "$folder: started" >&2
+    recon train "$network" $common --recipe "$recipe" --out "$out/$folder" "$@" || { kill 0; exit 1; }
 }
 
 half() { recon weights export "$1" -o "$2" --half --overwrite; }
