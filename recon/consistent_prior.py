@@ -36,6 +36,9 @@ from recon.refiner import Refiner
 from recon.training.patches import centre
 from recon.training.tasks import Task
 
+LEAST_KEPT, LEAST_KEPT_OF_NOISY = 0.35, 0.8
+"""Of a refiner's change, see :func:`kept_share`, chosen on validation cases; data with noise take back less."""
+
 _NEIGHBOURHOOD = 7
 """Pixels both ways over which changes of an image are averaged."""
 
@@ -185,13 +188,43 @@ def _sample(
 
 
 def _estimated(reference: Reference, decoded: Tensor, options: HeadOptions) -> Tensor:
-    """A decoded sample's image; the refiner and the data step take turns, each round from the last one's image."""
-    for _ in range(options.rounds if reference.refiner and options.agree else 1):
-        image = reference.with_change(decoded, options.gain)
-        if options.agree:
-            image = agreeing(reference.measurement, image)
+    """A decoded sample's image; the refiner and the data step take turns, each round from the last one's image.
+
+    The turns end early, with the image before, where the data take back most of what the refiner changed.
+    """
+    measurement = reference.measurement
+    changed = reference.with_change(decoded, options.gain)
+    if not options.agree:
+        return changed
+    if reference.refiner is None:
+        return agreeing(measurement, changed)
+    least = LEAST_KEPT if measurement.sigma is None else LEAST_KEPT_OF_NOISY
+    for done in range(options.rounds):
+        image = agreeing(measurement, changed)
+        if kept_share(reference.image, changed, image) < least:
+            return reference.image if done else agreeing(measurement, reference.image)
         reference = replace(reference, image=image, seen=reference.looked_at(image))
+        if done + 1 < options.rounds:
+            changed = reference.with_change(decoded, options.gain)
     return reference.image
+
+
+def kept_share(before: Tensor, changed: Tensor, agreed: Tensor) -> float:
+    """What is left of a change, along itself, once the image agrees with the data again.
+
+    The image before agrees with the data, so whatever of a change the data can see is wrong; of a change that is right,
+    nothing is taken back. The share tells without the truth whether a network knows such images: where it does not, as
+    on scans that differ from its training data or are near the truth already, most is taken back.
+
+    Args:
+        before, changed, agreed: (z, y, x) images before the change, after it, and after the data step.
+
+    Returns:
+        1 where all of the change stays, 0 where nothing does; 1 of no change.
+    """
+    change = changed - before
+    size = float(change.abs().square().sum())
+    return float(((agreed - before) * change.conj()).real.sum()) / size if size else 1.0
 
 
 def draw(

@@ -69,7 +69,8 @@ class HeadOptions:
     )
     gain: float = field(default=1.0, metadata={"help": "full: factor on what a sample changes"})
     rounds: int = field(
-        default=2, metadata={"help": "full: turns of refiner and data step, each from the last one's image"}
+        default=3,
+        metadata={"help": "full: most turns of refiner and data step; they end where the data take back a change"},
     )
     agree: bool = field(default=True, metadata={"help": "full: the result agrees with the data"})
     within: int = field(
