@@ -11,7 +11,7 @@ import torch
 
 from priors.training.batches import derived_seed
 from priors.weights import read_card, read_tensors, save_weights
-from recon.calibration import Calibrations, coverage, fit, in_body
+from recon.calibration import Calibration, Calibrations, coverage, fit, in_body
 from recon.consistent_prior import reconstruct
 from recon.errors import InputError
 from recon.latent_prior import HeadOptions, load_head
@@ -63,20 +63,34 @@ def calibrate(
     own = [each for each in volumes if each.volume.modality == task.modality]
     if not own:
         raise InputError(f"--data: no validation case of {task.modality}, which the head was trained for")
-    pieces: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    pieces: dict[str, dict[str, list[tuple[np.ndarray, np.ndarray]]]] = {}
     for each in own:
         for number in range(scans):
             kind, errors, spreads = _errors_and_spreads(options, task, each.volume, number)
-            pieces.setdefault(kind, []).append((errors, spreads))
+            pieces.setdefault(kind, {}).setdefault(each.volume.case.id, []).append((errors, spreads))
             report(f"{each.volume.case.id}, {kind}: {len(errors)} voxels")
-    found = {kind: [np.concatenate(part) for part in zip(*parts, strict=True)] for kind, parts in pieces.items()}
-    calibrations = Calibrations({kind: fit(*both) for kind, both in sorted(found.items())})
+    calibrations = Calibrations({kind: _most_careful(list(cases.values())) for kind, cases in sorted(pieces.items())})
+    found = {kind: _joined([scan for scans in cases.values() for scan in scans]) for kind, cases in pieces.items()}
     errors, spreads = (np.concatenate(part) for part in zip(*found.values(), strict=True))
     after = np.concatenate(
         [calibrations.of(kind).apply(torch.from_numpy(own), 1.0).numpy() for kind, (_, own) in found.items()]
     )
     shares = [_shares(errors, deviation) for deviation in (spreads, after)]
     return Calibrated(calibrations, shares[0], shares[1], tuple(each.volume.case.id for each in own))
+
+
+def _most_careful(cases: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]]) -> Calibration:
+    """Of the cases' own calibrations the one that gives the largest deviations.
+
+    Patients differ more than voxels do: a new one is likelier no harder than the hardest of a few than like their mean.
+    """
+    spreads = torch.from_numpy(np.concatenate([scan[1] for scans in cases for scan in scans]))
+    return max((fit(*_joined(scans)) for scans in cases), key=lambda each: float(each.apply(spreads, 1.0).mean()))
+
+
+def _joined(scans: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    errors, spreads = (np.concatenate(part) for part in zip(*scans, strict=True))
+    return errors, spreads
 
 
 def _errors_and_spreads(
