@@ -120,7 +120,7 @@ def test_reconstruction_goes_through_it_unless_told_otherwise(chain, tmp_path) -
     weights = ["--weights", chain / "head" / "head.safetensors", "--prior", chain / "prior", "--set", "steps=2"]
     scan = ["svct", "--views", "24", *weights, "--input", case, "-q"]
     results = {}
-    kinds = {"with": [], "one": ["--set", "rounds=1"], "without": ["--set", "refiner=none"]}
+    kinds = {"with": [], "bare": ["--set", "agree=no"], "without": ["--set", "refiner=none"]}
     for name, more in kinds.items():
         run = run_recon(*scan, *more, "--output", tmp_path / name)
         assert run.code == 0, run.err
