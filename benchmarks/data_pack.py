@@ -60,7 +60,7 @@ def pack(
     cache: Cache,
     splits: Sequence[str],
     report: Callable[[str], None],
-    detail: Detail | None = None,
+    detail: Detail,
 ) -> Packed:
     """Write every volume of some splits into ``folder/NAME/SPLIT``, and ``folder/data.yaml`` that lists them.
 
@@ -82,7 +82,7 @@ def pack(
         if not known:
             for split in splits:
                 volumes = load_split([part], split, cache, report)
-                kept = replace(detail or Detail(), slices=detail.slices if detail and split == "train" else None)
+                kept = detail if split == "train" else replace(detail, slices=None)
                 written |= dict(_write(each.volume, folder / name / split, kept) for each in volumes)
             report(f"{name}: {sum(path.is_relative_to(folder / name) for path in written)} volumes")
         modality = part.modality or CLASSES[part.class_index].modality

@@ -27,12 +27,12 @@ from recon.slice_networks import run_slices
 from recon.trained import to_physical
 from recon.training.excerpts import Excerpts
 from recon.training.pairs import StoredPair, simulate_pairs
+from recon.training.prepared import Prepared
 from recon.training.settings import RefinerTask, merged, parse_task
 from recon.training.slices import SliceSource
 from recon.training.sources import TrainingVolume
 from recon.training.validation_images import reconstruction_validation
 from recon.training.workshop import Ingredients, Workshop
-from recon.volume import Volume
 
 _INPUTS = 2
 """The reference, and a decoded sample."""
@@ -107,7 +107,7 @@ class Samples:
                 stored = self._sampled(pair, each.class_index)
                 found.append(stored)
                 for _ in range(rounds - 1):
-                    stored = self._next_round(stored, excerpts.of(each.volume, pair.seed), refiner)
+                    stored = self._next_round(stored, each.volume, excerpts, refiner)
                     found.append(stored)
         return found
 
@@ -123,14 +123,14 @@ class Samples:
         stored = self.cache.entry(pair.case, "sampled-1", settings, make)
         return StoredPair(stored.array, pair.case, json.dumps(settings, sort_keys=True), pair.seed)
 
-    def _next_round(self, pair: StoredPair, volume: Volume, refiner: Refiner) -> StoredPair:
+    def _next_round(self, pair: StoredPair, volume: Prepared, excerpts: Excerpts, refiner: Refiner) -> StoredPair:
         """The pair with another reference: what the refiner and a data step make of this one."""
         settings = {"pair": pair.key, "refiner": refiner.sha256}
 
         def make() -> tuple[np.ndarray, dict[str, object]]:
             reference, decoded, truth = torch.from_numpy(np.array(pair.images, dtype=np.float32))
             task = self.head.task
-            measurement = task.measure(volume, pair.seed, self.head.prior.device)
+            measurement = task.measure(excerpts.of(volume, pair.seed), pair.seed, self.head.prior.device)
             refined = refiner.refined(reference, decoded).transpose(1, 2).to(measurement.y.device)
             estimate = to_physical(refined, task, measurement)
             better = task.network(agreeing(measurement, estimate), measurement).transpose(1, 2).cpu()
