@@ -39,6 +39,7 @@ from recon.measurement import Measurement, Reconstruction
 from recon.methods import DATA_STEP, get_method
 from recon.mr_task import MaskRequest, mr_case
 from recon.outcome import Outcome, reconstruct
+from recon.refiner import refiner_path
 from recon.trained import weights_path
 from recon.volume import Modality, Volume
 
@@ -94,17 +95,35 @@ def case_sha256(case: Case) -> str:
     return file_sha256(case.path)
 
 
-def weights_sha256(modality: Modality, method: MethodSpec, operator: OperatorSpec) -> str | None:
-    """Hash of a method's weights; None for methods without.
+def weights_sha256(modality: Modality, method: MethodSpec, operator: OperatorSpec) -> list[str]:
+    """Hashes of all weights that a method will use; none for methods without.
 
     Raises:
         InputError: they are missing or damaged.
     """
-    path = method_weights(modality, method, operator)
     try:
-        return None if path is None else read_card(path).sha256
+        return [read_card(path).sha256 for path in all_weights(modality, method, operator)]
     except ValueError as error:
         raise InputError(str(error)) from error
+
+
+def all_weights(modality: Modality, method: MethodSpec, operator: OperatorSpec) -> list[Path]:
+    """A method's weights, the refiner of a head, and those of the methods whose images a network is shown.
+
+    Raises:
+        InputError: some are missing or damaged.
+    """
+    path = method_weights(modality, method, operator)
+    if path is None:
+        return []
+    with input_errors("--weights"):
+        card, found = read_card(path), [path]
+    if card.kind == "controlnet" and method.settings.get("mode", "full") == "full":
+        refiner = refiner_path(method.settings.get("refiner", ""), path, card.sha256)
+        found += [refiner] if refiner else []
+    task = card.config.get("task") or card.extra.get("task") or {}
+    kinds = [get_method(modality, name).weights for name in task.get("conditions", ())]
+    return found + [weights_path(kind, "", modality) for kind in kinds if kind]
 
 
 def method_weights(modality: Modality, method: MethodSpec, operator: OperatorSpec) -> Path | None:

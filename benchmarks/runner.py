@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cells import Job, case_sha256, cell_key, method_weights
+from benchmarks.cells import Job, all_weights, case_sha256, cell_key, method_weights
 from benchmarks.execute import OnDone, run_jobs
 from benchmarks.results import Absent, Budget, CellResult, Store, TableResult
 from benchmarks.table_spec import MethodSpec, TableSpec
@@ -168,7 +168,7 @@ def _usable_methods(request: Request, cases: Sequence[Case]) -> tuple[list[Metho
     for method in _asked(request):
         try:
             for operator in request.spec.operators:
-                check_leak(method_weights(request.spec.modality, method, operator), cases)
+                check_leak(all_weights(request.spec.modality, method, operator), cases)
             usable.append(method)
         except InputError as error:
             reason = " ".join(str(error).split())
@@ -176,20 +176,19 @@ def _usable_methods(request: Request, cases: Sequence[Case]) -> tuple[list[Metho
     return usable, absent
 
 
-def check_leak(weights: Path | None, cases: Sequence[Case]) -> None:
+def check_leak(weights: Sequence[Path], cases: Sequence[Case]) -> None:
     """Refuse weights that were trained on what they are to be tested on.
 
     Raises:
         InputError: a case or a subject of the table is in the weights' card, or the card cannot be read.
     """
-    if weights is None:
-        return
-    with input_errors("--weights"):
-        extra = read_card(weights).extra
-    trained = {*extra.get("subjects", ()), *extra.get("cases", ())}
-    leaked = sorted({case.subject for case in cases if trained & {case.subject, case.id}})
-    if leaked:
-        raise InputError(f"{weights}: trained on {leaked[0]}, which is among the cases of this table")
+    for path in weights:
+        with input_errors("--weights"):
+            extra = read_card(path).extra
+        trained = {*extra.get("subjects", ()), *extra.get("cases", ())}
+        leaked = sorted({case.subject for case in cases if trained & {case.subject, case.id}})
+        if leaked:
+            raise InputError(f"{path}: trained on {leaked[0]}, which is among the cases of this table")
 
 
 def _keys(request: Request, cases: Sequence[Case], columns: Sequence[MethodSpec]) -> dict[tuple[str, str, str], str]:

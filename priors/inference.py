@@ -1,7 +1,7 @@
 """Options that make a network faster at the price of small deviations: precision, memory layout, compilation.
 
-The reference, and what ``recon generate`` does by default, is float32, contiguous, uncompiled. ``benchmarks speed prior``
-prints what each option gains and how far its result lies from the reference.
+The reference, and what ``recon generate`` does by default, is float32, contiguous, uncompiled. ``benchmarks speed
+prior`` prints what each option gains and how far its result lies from the reference.
 """
 
 from __future__ import annotations

@@ -56,9 +56,7 @@ def load_refiner(given: str, head: Path, head_hash: str) -> Refiner | None:
     Raises:
         InputError: no refiner, a damaged one, or one that was trained on another head's samples.
     """
-    if given == NONE:
-        return None
-    path = Path(given) if given else next(_made_for(head, head_hash), None)
+    path = refiner_path(given, head, head_hash)
     if path is None:
         return None
     with input_errors("--set refiner"):
@@ -66,6 +64,13 @@ def load_refiner(given: str, head: Path, head_hash: str) -> Refiner | None:
         if card.extra.get("head") != head_hash:
             raise ValueError(f"{path}: not made for the head {head_hash[:12]}; another file, or 'none'")
     return Refiner(network.eval(), card.sha256)
+
+
+def refiner_path(given: str, head: Path, head_hash: str) -> Path | None:
+    """The file that :func:`load_refiner` loads; arguments as there."""
+    if given == NONE:
+        return None
+    return Path(given) if given else next(_made_for(head, head_hash), None)
 
 
 def _made_for(head: Path, head_hash: str) -> Iterator[Path]:
