@@ -33,7 +33,7 @@ from recon import provenance
 from recon.cases import read_case
 from recon.ct_task import simulate_ct
 from recon.devices import describe_device
-from recon.errors import InputError, RunError
+from recon.errors import InputError, RunError, input_errors
 from recon.latent_prior import installed_head
 from recon.measurement import Measurement, Reconstruction
 from recon.methods import DATA_STEP, get_method
