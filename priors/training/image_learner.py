@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
+from priors.losses import structural_dissimilarity
 from priors.training.batches import Sample
 from priors.training.learner import Learner, Losses
 
-ImageLoss = Literal["l1", "l2", "l1+l2", "sum-of-squares"]
+ImageLoss = Literal["l1", "l2", "l1+l2", "l1+l2+ssim", "sum-of-squares"]
+
+_STRUCTURE = 0.2
+"""Weight of 1 - SSIM, which is some three to five times the mean absolute error of good images."""
 
 
 class ImageLearner(Learner):
@@ -20,7 +24,8 @@ class ImageLearner(Learner):
         net: from input to an image of the target's shape.
         kind: of its weights file.
         config: of the network, as plain values.
-        loss: mean absolute error, mean square, their sum, or the sum of squares of a sample (FBPConvNet as released).
+        loss: mean absolute error, mean square, their sum, that with a term for SSIM, or the sum of squares of a sample
+            (FBPConvNet as released).
     """
 
     kind: ClassVar[str] = "image"
@@ -36,8 +41,14 @@ class ImageLearner(Learner):
     def forward(self, batch: Sample, phase: str, step: int) -> Losses:
         output, target = self.net(batch["input"]), batch["target"]
         l1, l2 = functional.l1_loss(output, target), functional.mse_loss(output, target)
-        total = {"l1": l1, "l2": l2, "l1+l2": l1 + l2, "sum-of-squares": l2 * target[0].numel()}[self._loss]
-        return {"total": total, "l1": l1, "l2": l2}
+        return {"total": self._total(output, target, l1, l2), "l1": l1, "l2": l2}
+
+    def _total(self, output: Tensor, target: Tensor, l1: Tensor, l2: Tensor) -> Tensor:
+        if self._loss == "sum-of-squares":
+            return l2 * target[0].numel()
+        if self._loss == "l1+l2+ssim":
+            return l1 + l2 + _STRUCTURE * structural_dissimilarity(output, target, 2.0)
+        return {"l1": l1, "l2": l2, "l1+l2": l1 + l2}[self._loss]
 
     def card(self) -> dict[str, Any]:
         return {"config": self._config, "extra": {}}

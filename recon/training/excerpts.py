@@ -1,11 +1,14 @@
-"""The parts of training volumes that scans are simulated of: a few slices, now and then with coarser pixels.
+"""The parts of training volumes that scans are simulated of: a few slices, now and then seen otherwise.
 
 A scan of some slices takes a part of the time that one of the whole volume takes, and several such scans show more of a
-data set's variety. Scanners differ in pixel size more than a small data set does, hence the coarser ones.
+data set's variety. A small data set differs less than what it stands for: scanners in pixel size, hence coarser pixels;
+MR protocols in contrast, hence grey values through a drawn curve (as SynthSeg does, Billot et al. 2023); and two brains
+cut along all three axes show a network three times what their axial slices do, before it knows them by heart.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +21,15 @@ from recon.volume import Volume
 
 _LEAST_EDGE = 32
 
+_MOST_STRETCHED = 1.5
+"""Largest ratio of two edges of a voxel whose volume is cut along other axes."""
+
+_KNOTS = (0.0, 0.1, 0.3, 0.6, 1.0)
+"""Magnitudes, in units of the volume's scale, between which a drawn curve is straight; it is level beyond."""
+
+_STEEPEST = 3.0
+"""Of such a curve, up or down, so that noise stays little."""
+
 
 @dataclass(frozen=True)
 class Excerpts:
@@ -26,25 +38,33 @@ class Excerpts:
     Attributes:
         slices: of each scan, neighbours from a random place; None takes whole volumes.
         coarse: share of scans of which pixels are averaged two by two.
+        planes: share of scans whose slices are coronal or sagittal, of volumes whose voxels are about as thick as wide.
+        contrast: share of scans, of MR volumes, whose grey values go through a drawn curve.
     """
 
     slices: int | None = None
     coarse: float = 0.0
+    planes: float = 0.0
+    contrast: float = 0.0
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for a cache; empty where volumes are taken as they are."""
-        named = {} if self.slices is None else {"slices": self.slices}
-        return named | ({"coarse": self.coarse} if self.coarse else {})
+        shares = {"slices": self.slices, "coarse": self.coarse, "planes": self.planes, "contrast": self.contrast}
+        return {name: value for name, value in shares.items() if value}
 
     def of(self, volume: Prepared, seed: int) -> Volume:
-        """The part that the scan with this seed is of, as a volume in patient space."""
+        """The part that the scan with this seed is of, as a volume in patient space, or one turned from it."""
         random = torch.Generator().manual_seed(derived_seed("excerpt", seed))
-        place, share = torch.rand(2, generator=random).tolist()
-        whole = volume.volume()
-        if self.slices is not None and self.slices < len(whole.data):
-            first = int(place * (len(whole.data) - self.slices + 1))
-            whole = Volume(whole.data[first : first + self.slices], whole.affine, whole.modality)
-        return _halved(whole) if share < self.coarse and min(whole.data.shape[1:]) >= 2 * _LEAST_EDGE else whole
+        place, coarse, plane, contrast = torch.rand(4, generator=random).tolist()
+        part = volume.volume()
+        if plane < self.planes and max(part.spacing) <= _MOST_STRETCHED * min(part.spacing):
+            part = _turned(part, 1 if plane < self.planes / 2 else 2)
+        if self.slices is not None and self.slices < len(part.data):
+            first = int(place * (len(part.data) - self.slices + 1))
+            part = Volume(part.data[first : first + self.slices], part.affine, part.modality)
+        if contrast < self.contrast and part.modality == "MR":
+            part = _recoloured(part, random)
+        return _halved(part) if coarse < self.coarse and min(part.data.shape[1:]) >= 2 * _LEAST_EDGE else part
 
 
 WHOLE = Excerpts()
@@ -55,3 +75,21 @@ def _halved(volume: Volume) -> Volume:
     """Pixels averaged two by two; an odd last row or column is left out."""
     data = functional.avg_pool2d(volume.data[:, None], 2)[:, 0]
     return Volume(data, volume.affine @ np.diag([2.0, 2.0, 1.0, 1.0]), volume.modality)
+
+
+def _turned(volume: Volume, axis: int) -> Volume:
+    """Slices across another axis of (z, y, x), the z axis among the rows."""
+    order = [axis, *(each for each in range(3) if each != axis)]
+    spacing = [volume.spacing[each] for each in reversed(order)]
+    return Volume(volume.data.permute(order).contiguous(), np.diag([*spacing, 1.0]), volume.modality)
+
+
+def _recoloured(volume: Volume, random: torch.Generator) -> Volume:
+    """Magnitudes through a curve from 0, whose other knots are drawn."""
+    values = [0.0]
+    for low, high in itertools.pairwise(_KNOTS):
+        reach = _STEEPEST * (high - low)
+        drawn = float(torch.rand((), generator=random))
+        values.append(min(max(drawn, values[-1] - reach), values[-1] + reach))
+    data = np.interp(volume.data.numpy(), _KNOTS, values).astype(np.float32)
+    return Volume(torch.from_numpy(data), volume.affine, volume.modality)

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from priors.training.image_learner import ImageLoss
 from priors.training.recipe import nearest
 from recon.errors import InputError
 from recon.training.excerpts import Excerpts
@@ -42,18 +43,20 @@ class Scans(_Settings):
         variants: scans of one volume.
         conditions: methods whose images the network is shown; None is the direct one.
         slices: of each scan, from a random place of its volume; None takes whole volumes.
-        coarse: share of training scans with pixels of twice the size.
+        coarse, planes, contrast: shares of training scans, see :class:`recon.training.excerpts.Excerpts`.
     """
 
     variants: int = Field(1, ge=1)
     conditions: tuple[str, ...] | None = None
     slices: int | None = Field(None, ge=1)
     coarse: float = Field(0.0, ge=0, le=1)
+    planes: float = Field(0.0, ge=0, le=1)
+    contrast: float = Field(0.0, ge=0, le=1)
 
     @property
     def excerpts(self) -> Excerpts:
         """Of training volumes."""
-        return Excerpts(self.slices, self.coarse)
+        return Excerpts(self.slices, self.coarse, self.planes, self.contrast)
 
     @property
     def held_out(self) -> Excerpts:
@@ -125,7 +128,7 @@ class SliceTask(Scans):
     """
 
     crop: int = Field(256, ge=16)
-    loss: Literal["l1", "l2", "l1+l2", "sum-of-squares"] = "l1"
+    loss: ImageLoss = "l1"
     augmentation: AugmentationSettings = AugmentationSettings()
 
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from skimage.metrics import structural_similarity
 from torch import nn
 
 from priors.discriminator import DiscriminatorConfig, VolumeDiscriminator
-from priors.losses import AutoencoderLoss, LossWeights, feature_matching_loss, hinge_loss, vanilla_loss
+from priors.losses import (
+    AutoencoderLoss,
+    LossWeights,
+    feature_matching_loss,
+    hinge_loss,
+    structural_dissimilarity,
+    vanilla_loss,
+)
 
 CLOSE = {"atol": 1e-4, "rtol": 0}
 PREFIX = "volume_discriminator."
@@ -208,3 +217,23 @@ def test_terms_of_absent_networks_are_left_out():
 def test_unknown_settings_are_refused(setting):
     with pytest.raises(ValueError, match=str(next(iter(setting.values())))):
         AutoencoderLoss(**setting)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05, 0.5])
+def test_structural_dissimilarity_is_that_of_the_metrics(noise):
+    random = torch.Generator().manual_seed(1)
+    truth = torch.rand(3, 1, 20, 31, generator=random) * 2 - 1
+    image = truth + noise * torch.randn(truth.shape, generator=random)
+    expected = [
+        structural_similarity(t, i, data_range=2.0)
+        for t, i in zip(truth[:, 0].numpy(), image[:, 0].numpy(), strict=True)
+    ]
+    assert float(structural_dissimilarity(image, truth, 2.0)) == pytest.approx(1 - np.mean(expected), abs=1e-5)
+
+
+def test_structural_dissimilarity_falls_along_its_gradient():
+    truth = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(2))
+    image = truth.flip(2).requires_grad_()
+    before = structural_dissimilarity(image, truth, 2.0)
+    before.backward()
+    assert structural_dissimilarity(image.detach() - image.grad, truth, 2.0) < before.detach()

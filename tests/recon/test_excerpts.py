@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,35 @@ def test_one_list_of_ct_and_mr_serves_both(tmp_path: Path) -> None:
     assert parts_for(parts, TASK) == [parts[0], parts[2]]
     assert parts_for(parts, MRTask()) == parts[1:]
     assert parts_for(parts[:1], MRTask()) == parts[:1]
+
+
+def test_a_share_of_them_is_cut_along_another_axis(volume) -> None:
+    whole = volume.volume()
+    parts = [Excerpts(planes=0.5).of(volume, seed) for seed in range(40)]
+    shapes = {tuple(part.data.shape) for part in parts}
+    z, y, x = whole.data.shape
+    assert shapes == {(z, y, x), (y, z, x), (x, z, y)}
+    coronal = next(part for part in parts if part.data.shape == (y, z, x))
+    assert torch.equal(coronal.data[3], whole.data[:, 3])
+    assert coronal.spacing == pytest.approx((whole.spacing[1], whole.spacing[0], whole.spacing[2]))
+
+
+def test_volumes_of_thick_slices_are_not(volume) -> None:
+    thick = replace(volume, spacing=(9.0, 5.0, 5.0))
+    assert all(Excerpts(planes=1.0).of(thick, seed).data.shape == volume.volume().data.shape for seed in range(5))
+
+
+def test_a_share_of_mr_has_other_contrast_with_dark_air_and_little_noise(volume) -> None:
+    stored = (volume.data.clip(-1000, 1000) + 1000) * 5
+    magnitude = replace(volume, case=replace(volume.case, modality="MR"), data=stored)
+    whole = magnitude.volume().data
+    parts = [Excerpts(contrast=0.5).of(magnitude, seed).data for seed in range(40)]
+    changed = [part for part in parts if not torch.equal(part, whole)]
+    assert 10 < len(changed) < 30
+    assert len({float(part.mean()) for part in changed}) == len(changed)
+    for part in changed:
+        assert part.shape == whole.shape
+        assert float(part[whole == 0].abs().max()) == 0
+        assert float(part.max()) <= 1
+        assert (part.diff(dim=2).abs() <= 3.001 * whole.diff(dim=2).abs() + 1e-6).all()
+    assert torch.equal(Excerpts(contrast=1.0).of(volume, 3).data, volume.volume().data)
