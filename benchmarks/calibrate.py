@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from recon.calibration import Calibration, Calibrations, coverage, fit, in_body
 from recon.consistent_prior import reconstruct
 from recon.errors import InputError
 from recon.latent_prior import HeadOptions, load_head
-from recon.measurement import RunContext
+from recon.measurement import Measurement, RunContext
 from recon.training.prepared import Prepared
 from recon.training.sources import TrainingVolume
 from recon.training.tasks import CTTask, Task, task_from_dict
+from recon.volume import Volume
 
 Report = Callable[[str], None]
 
@@ -34,13 +36,23 @@ class Calibrated:
         calibrations: for the head's card.
         before: share of voxels held by each nominal interval of the bare spread.
         after: likewise, calibrated; on the cases that it was fitted to.
+        unseen: likewise, the least share of any case and kind of scan when calibrated on the other cases: what a new
+            case may be like. Empty for a single case.
         cases: their names.
     """
 
     calibrations: Calibrations
     before: dict[float, float]
     after: dict[float, float]
+    unseen: dict[float, float]
     cases: tuple[str, ...]
+
+
+Scan = tuple[np.ndarray, np.ndarray]
+"""Errors and spreads of voxels, network range."""
+
+_DRAWS = 60
+"""Of scans of one case, until there are enough of each kind."""
 
 
 def calibrate(
@@ -51,8 +63,8 @@ def calibrate(
     Args:
         options: which head and how many samples, more than one.
         volumes: validation cases of the head's modality.
-        scans: of each case, drawn as in training.
-        report: takes one line for each case.
+        scans: of each case and each kind of scan, drawn as in training.
+        report: takes one line for each scan.
 
     Raises:
         InputError: no head, no case of its modality, or one sample.
@@ -63,42 +75,70 @@ def calibrate(
     own = [each for each in volumes if each.volume.modality == task.modality]
     if not own:
         raise InputError(f"--data: no validation case of {task.modality}, which the head was trained for")
-    pieces: dict[str, dict[str, list[tuple[np.ndarray, np.ndarray]]]] = {}
+    kinds: dict[str, dict[str, list[Scan]]] = {kind: {} for kind in task.kinds}
     for each in own:
-        for number in range(scans):
-            kind, errors, spreads = _errors_and_spreads(options, task, each.volume, number)
-            pieces.setdefault(kind, {}).setdefault(each.volume.case.id, []).append((errors, spreads))
-            report(f"{each.volume.case.id}, {kind}: {len(errors)} voxels")
-    calibrations = Calibrations({kind: _most_careful(list(cases.values())) for kind, cases in sorted(pieces.items())})
-    found = {kind: _joined([scan for scans in cases.values() for scan in scans]) for kind, cases in pieces.items()}
-    errors, spreads = (np.concatenate(part) for part in zip(*found.values(), strict=True))
-    after = np.concatenate(
-        [calibrations.of(kind).apply(torch.from_numpy(own), 1.0).numpy() for kind, (_, own) in found.items()]
+        for kind, scan in _scans(options, task, each.volume, scans):
+            kinds[kind].setdefault(each.volume.case.id, []).append(scan)
+            report(f"{each.volume.case.id}, {kind}: {len(scan[0])} voxels")
+    found = {kind: [_joined(own) for own in cases.values()] for kind, cases in kinds.items() if cases}
+    calibrations = Calibrations({kind: _most_careful(cases) for kind, cases in sorted(found.items())})
+    pooled = {kind: _joined(cases) for kind, cases in found.items()}
+    errors, spreads = _joined(list(pooled.values()))
+    after = np.concatenate([_applied(calibrations.of(kind), own) for kind, (_, own) in pooled.items()])
+    return Calibrated(
+        calibrations,
+        _shares(errors, spreads),
+        _shares(errors, after),
+        _unseen(found),
+        tuple(each.volume.case.id for each in own),
     )
-    shares = [_shares(errors, deviation) for deviation in (spreads, after)]
-    return Calibrated(calibrations, shares[0], shares[1], tuple(each.volume.case.id for each in own))
 
 
-def _most_careful(cases: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]]) -> Calibration:
+def _unseen(kinds: Mapping[str, Sequence[Scan]]) -> dict[float, float]:
+    """Least share held in any case of what its kind's other cases say, for each level; empty without others."""
+    shares = [
+        _shares(errors, _applied(_most_careful([*cases[:number], *cases[number + 1 :]]), spreads))
+        for cases in kinds.values()
+        if len(cases) > 1
+        for number, (errors, spreads) in enumerate(cases)
+    ]
+    return {level: min(each[level] for each in shares) for level in shares[0]} if shares else {}
+
+
+def _most_careful(cases: Sequence[Scan]) -> Calibration:
     """Of the cases' own calibrations the one that gives the largest deviations.
 
     Patients differ more than voxels do: a new one is likelier no harder than the hardest of a few than like their mean.
     """
-    spreads = torch.from_numpy(np.concatenate([scan[1] for scans in cases for scan in scans]))
-    return max((fit(*_joined(scans)) for scans in cases), key=lambda each: float(each.apply(spreads, 1.0).mean()))
+    spreads = np.concatenate([own for _, own in cases])
+    return max((fit(*case) for case in cases), key=lambda each: float(_applied(each, spreads).mean()))
 
 
-def _joined(scans: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+def _applied(calibration: Calibration, spreads: np.ndarray) -> np.ndarray:
+    return calibration.apply(torch.from_numpy(spreads), 1.0).numpy()
+
+
+def _joined(scans: Sequence[Scan]) -> Scan:
     errors, spreads = (np.concatenate(part) for part in zip(*scans, strict=True))
     return errors, spreads
 
 
-def _errors_and_spreads(
-    options: HeadOptions, task: Task, case: Prepared, number: int
-) -> tuple[str, np.ndarray, np.ndarray]:
-    """The scan's kind, and of voxels in the body of one case, network range; ``number`` tells its scans apart."""
-    volume, seed = case.volume(), derived_seed("calibration", case.case.id, number)
-    measurement = task.measure(volume, seed)
+def _scans(options: HeadOptions, task: Task, case: Prepared, wanted: int) -> Iterator[tuple[str, Scan]]:
+    """Scans of a case, ``wanted`` of each kind, drawn as in training until there are enough."""
+    volume, missing = case.volume(), Counter(dict.fromkeys(task.kinds, wanted))
+    for number in range(_DRAWS):
+        seed = derived_seed("calibration", case.case.id, number)
+        measurement = task.measure(volume, seed)
+        kind = task.kind(measurement)
+        if missing[kind] > 0:
+            missing[kind] -= 1
+            yield kind, _errors_and_spreads(options, task, volume, measurement, seed)
+        if not any(missing.values()):
+            return
+
+
+def _errors_and_spreads(options: HeadOptions, task: Task, volume: Volume, measurement: Measurement, seed: int) -> Scan:
+    """Of voxels in the body."""
     protocol = measurement.protocol.geometry if isinstance(task, CTTask) else measurement.protocol.mask
     head = replace(load_head(options, protocol, volume.modality), calibrations=None)
     context = RunContext(torch.Generator().manual_seed(seed % 2**31))
@@ -109,7 +149,7 @@ def _errors_and_spreads(
     body = in_body(volume.data.numpy(), volume.modality)
     chosen = np.random.default_rng(0).permutation(int(body.sum()))[:_VOXELS]
     relative = (spread / task.unit(measurement)).cpu().numpy()
-    return task.kind(measurement), error[body][chosen], relative[body][chosen]
+    return error[body][chosen], relative[body][chosen]
 
 
 def _shares(errors: np.ndarray, deviations: np.ndarray) -> dict[float, float]:
@@ -134,8 +174,11 @@ def table(found: Calibrated) -> list[str]:
         f"{kind}: factor {each.factor:.3g}, floor {each.floor:.3g} (network range)"
         for kind, each in found.calibrations.by_kind.items()
     ]
-    lines.append(f"{'interval':>10}{'bare spread':>14}{'calibrated':>14}")
+    columns = {"bare spread": found.before, "calibrated": found.after}
+    if found.unseen:
+        columns["left-out case, least"] = found.unseen
+    lines.append(f"{'interval':>10}" + "".join(f"{name:>24}" for name in columns))
     return lines + [
-        f"{100 * level:>8.0f} %{100 * found.before[level]:>12.1f} %{100 * found.after[level]:>12.1f} %"
+        f"{100 * level:>8.0f} %" + "".join(f"{100 * shares[level]:>22.1f} %" for shares in columns.values())
         for level in found.before
     ]

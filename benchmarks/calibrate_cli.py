@@ -15,9 +15,7 @@ from benchmarks.run_cli import one_line
 @click.option("--data", required=True, metavar="FOLDER|FILE", help="Volumes; those of the split val are looked at.")
 @click.option("--modality", type=click.Choice(["CT", "MR"]), default=None, help="Of a folder.")
 @click.option("--samples", type=click.IntRange(2), default=4, show_default=True, help="Of each scan.")
-@click.option(
-    "--scans", type=click.IntRange(1), default=1, show_default=True, help="Of each case, drawn as in training."
-)
+@click.option("--scans", type=click.IntRange(1), default=1, show_default=True, help="Of each case and kind of scan.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The head with its calibration.")
 @click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
 def calibrate(

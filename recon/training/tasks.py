@@ -114,6 +114,11 @@ class CTTask:
         """One of the network range in 1/mm."""
         return float(network_spread_to_attenuation(torch.ones(())))
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The sorts of scans that are drawn, see ``kind``."""
+        return ("noise-free", "noisy") if self.photons else ("noise-free",)
+
     def kind(self, measurement: Measurement) -> str:
         """What sort of scan it is, of those whose errors differ: with noise or without."""
         return "noise-free" if measurement.sigma is None else "noisy"
@@ -227,6 +232,11 @@ class MRTask:
     def scale(measurement: Measurement) -> float:
         """The magnitude that the network calls 1; it follows from the measurement alone."""
         return magnitude_scale(condition_image("MR", "zero-filled", measurement).abs())
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The sorts of scans that are drawn, see ``kind``."""
+        return self.masks
 
     def kind(self, measurement: Measurement) -> str:
         """What sort of scan it is, of those whose errors differ: by its mask."""

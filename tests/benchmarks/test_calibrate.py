@@ -6,11 +6,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from click.testing import CliRunner
 
+from benchmarks.calibrate import _unseen
 from benchmarks.cli import main
 from datasets.cache import Cache
 from physics.geometry import FanBeam, circular_angles
@@ -45,7 +47,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         save_weights(folder / f"{kind}.safetensors", network.state_dict(), Card(kind, own.to_dict()))  # type: ignore[attr-defined]
     base = load_biflownet(folder / "biflownet.safetensors")
-    network = ControlNet.from_base(base, 4, CTTask(GEOMETRY, conditions=("sirt",)).to_dict())
+    network = ControlNet.from_base(base, 4, CTTask(GEOMETRY, photons=(1e5, 1e6), conditions=("sirt",)).to_dict())
     path = folder / "head.safetensors"
     save_weights(
         path,
@@ -76,7 +78,10 @@ def test_a_calibrated_head_holds_what_it_claims(head: Path, tmp_path: Path, monk
     assert "90 %" in result.output
     card = read_card(out)
     assert card.sha256 == read_card(head).sha256
+    assert set(card.extra["calibration"]) == {"noise-free", "noisy"}
     assert card.extra["calibration"]["noise-free"]["factor"] >= 0
+    for case in card.extra["calibrated_on"]:
+        assert {f"{case}, noise-free", f"{case}, noisy"} <= {line.split(":")[0] for line in result.output.splitlines()}
     assert "noise-free: factor" in result.output
     assert card.extra["calibrated_on"]
     refused = CliRunner().invoke(main, command)
@@ -101,6 +106,20 @@ def _two_steps(options: HeadOptions, *given: object) -> object:
     from recon.latent_prior import load_head
 
     return load_head(replace(options, steps=2), *given)  # type: ignore[arg-type]
+
+
+def test_left_out_cases_are_judged_by_the_others() -> None:
+    random = np.random.default_rng(0)
+    spreads = random.uniform(0.5, 1.5, (3, 20_000)).astype(np.float32)
+    errors = [
+        scale * own * random.standard_normal(own.shape).astype(np.float32)
+        for scale, own in zip((1, 1, 2), spreads, strict=True)
+    ]
+    alike = [(error, own) for error, own in zip(errors, spreads, strict=True)]
+    assert _unseen({"noisy": alike[:1]}) == {}
+    assert _unseen({"noisy": alike[:2]})[0.9] == pytest.approx(0.9, abs=0.02)
+    # the third case errs twice as much as the others say: 0.9 of a normal distribution lies within 1.645, 0.59 in half
+    assert _unseen({"noisy": alike, "noise-free": alike[:2]})[0.9] == pytest.approx(0.59, abs=0.02)
 
 
 @pytest.mark.parametrize(
