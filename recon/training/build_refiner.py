@@ -18,10 +18,11 @@ from priors.training.batches import derived_seed
 from priors.training.image_learner import ImageLearner
 from priors.unet2d import UNet2D, UNetConfig
 from priors.weights import load_controlnet, load_network, read_card, tensors_sha256
+from recon.body_window import body_window
 from recon.consistent_prior import decode, draw, encode
 from recon.data_consistency import agreeing
 from recon.errors import InputError, input_errors
-from recon.latent_prior import Head, HeadOptions, prior_of
+from recon.latent_prior import Head, HeadOptions, grid, prior_of
 from recon.refiner import KIND, Refiner
 from recon.slice_networks import run_slices
 from recon.trained import to_physical
@@ -120,7 +121,7 @@ class Samples:
             decoded = self._decoded(images[:-1], class_index, seed)
             return torch.stack([images[-2], decoded, images[-1]]).to(torch.float16).numpy(), {}
 
-        stored = self.cache.entry(pair.case, "sampled-1", settings, make)
+        stored = self.cache.entry(pair.case, "sampled-2", settings, make)
         return StoredPair(stored.array, pair.case, json.dumps(settings, sort_keys=True), pair.seed)
 
     def _next_round(self, pair: StoredPair, volume: Prepared, excerpts: Excerpts, refiner: Refiner) -> StoredPair:
@@ -141,14 +142,18 @@ class Samples:
 
     @torch.no_grad()
     def _decoded(self, conditions: Tensor, class_index: int, seed: int) -> Tensor:
-        """(n, Z, X, Y) images to a decoded sample (Z, X, Y), on the CPU."""
+        """(n, Z, X, Y) images to a decoded sample (Z, X, Y), on the CPU; what is not the patient as the last image."""
         prior, network = self.head.prior, self.head.network
         acceleration = Acceleration.from_name(self.options.precision, prior.device)
-        hint = encode(prior, conditions, acceleration)
+        window = body_window(conditions[-1], self.head.task.modality, grid(prior))
+        seen = conditions[:, :, window[0], window[1]]
+        hint = encode(prior, seen, acceleration)
         attached = attach(prior.biflownet, network, hint, self.options.strength)
         reference = hint[:, -prior.autoencoder.config.latent_channels :]
         latent = draw(prior, attached, reference, class_index, self.options, seed, acceleration)
-        return decode(prior, latent, conditions.shape[1:], acceleration)
+        decoded = conditions[-1].clone()
+        decoded[:, window[0], window[1]] = decode(prior, latent, seen.shape[1:], acceleration)
+        return decoded
 
 
 def _head(given: Ingredients) -> Head:

@@ -17,9 +17,17 @@ from torch.nn import functional
 
 from priors.training.batches import derived_seed
 from recon.training.prepared import Prepared
-from recon.volume import Volume
+from recon.volume import Modality, Volume
 
 _LEAST_EDGE = 32
+
+_TISSUE: dict[Modality, float] = {"CT": -500.0, "MR": 0.1}
+"""Brighter than this is no air: HU, or magnitude in units of the volume's scale."""
+
+_LEAST_TISSUE = 0.02
+"""Share of a part's voxels."""
+
+_TRIES = 20
 
 _MOST_STRETCHED = 1.5
 """Largest ratio of two edges of a voxel whose volume is cut along other axes."""
@@ -60,8 +68,7 @@ class Excerpts:
         if plane < self.planes and max(part.spacing) <= _MOST_STRETCHED * min(part.spacing):
             part = _turned(part, 1 if plane < self.planes / 2 else 2)
         if self.slices is not None and self.slices < len(part.data):
-            first = int(place * (len(part.data) - self.slices + 1))
-            part = Volume(part.data[first : first + self.slices], part.affine, part.modality)
+            part = _some_slices(part, self.slices, place, random)
         if contrast < self.contrast and part.modality == "MR":
             part = _recoloured(part, random)
         return _halved(part) if coarse < self.coarse and min(part.data.shape[1:]) >= 2 * _LEAST_EDGE else part
@@ -75,6 +82,17 @@ def _halved(volume: Volume) -> Volume:
     """Pixels averaged two by two; an odd last row or column is left out."""
     data = functional.avg_pool2d(volume.data[:, None], 2)[:, 0]
     return Volume(data, volume.affine @ np.diag([2.0, 2.0, 1.0, 1.0]), volume.modality)
+
+
+def _some_slices(volume: Volume, count: int, place: float, random: torch.Generator) -> Volume:
+    """Neighbours from a place, 0 to 1; from another one where they show air alone."""
+    for _ in range(_TRIES):
+        first = int(place * (len(volume.data) - count + 1))
+        part = Volume(volume.data[first : first + count], volume.affine, volume.modality)
+        if float((part.data > _TISSUE[volume.modality]).float().mean()) >= _LEAST_TISSUE:
+            break
+        place = float(torch.rand((), generator=random))
+    return part
 
 
 def _turned(volume: Volume, axis: int) -> Volume:

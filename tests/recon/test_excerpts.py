@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -42,6 +43,15 @@ def test_slices_are_neighbours_from_places_that_follow_from_the_seed(volume) -> 
         firsts |= {z for z in range(7) if torch.equal(whole[z : z + 4], part.data)}
     assert len(firsts) > 3
     assert torch.equal(Excerpts(slices=11).of(volume, 0).data, whole)
+
+
+def test_slices_of_air_alone_are_not_taken(volume) -> None:
+    stored = volume.data.copy()
+    stored[:7] = -1000
+    half_empty = replace(volume, data=stored)
+    assert all(float(Excerpts(slices=2).of(half_empty, seed).data.max()) > 0 for seed in range(20))
+    empty = replace(volume, data=np.full_like(stored, -1000))
+    assert Excerpts(slices=2).of(empty, 0).data.shape[0] == 2
 
 
 def test_a_share_of_them_is_coarser(volume) -> None:
