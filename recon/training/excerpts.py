@@ -46,7 +46,8 @@ class Excerpts:
     Attributes:
         slices: of each scan, neighbours from a random place; None takes whole volumes.
         coarse: share of scans of which pixels are averaged two by two.
-        planes: share of scans whose slices are coronal or sagittal, of volumes whose voxels are about as thick as wide.
+        planes: share of scans, of MR volumes whose voxels are about as thick as wide, that show coronal or sagittal
+            slices. Computed tomographs see axial ones alone.
         contrast: share of scans, of MR volumes, whose grey values go through a drawn curve.
     """
 
@@ -65,7 +66,7 @@ class Excerpts:
         random = torch.Generator().manual_seed(derived_seed("excerpt", seed))
         place, coarse, plane, contrast = torch.rand(4, generator=random).tolist()
         part = volume.volume()
-        if plane < self.planes and max(part.spacing) <= _MOST_STRETCHED * min(part.spacing):
+        if plane < self.planes and part.modality == "MR" and max(part.spacing) <= _MOST_STRETCHED * min(part.spacing):
             part = _turned(part, 1 if plane < self.planes / 2 else 2)
         if self.slices is not None and self.slices < len(part.data):
             part = _some_slices(part, self.slices, place, random)
