@@ -113,38 +113,39 @@ def reconstruct(
         seen = decode(prior, latent, images.shape[1:], acceleration)
     refiner = head.refiner and head.refiner.to(context.device)
     reference = Reference(shown[-1], latent, window, seen, task, measurement, refiner, acceleration)
-    samples = [
-        _sample(prior, attached, reference, options, context, number).to(measurement.y.device)
-        for number in range(options.samples)
-    ]
-    stack = torch.stack(samples)
-    return stack.mean(0), _deviation(stack, shown[-1], head, measurement)
+    estimates = [_sample(prior, attached, reference, options, context, number) for number in range(options.samples)]
+    images, advised = (
+        torch.stack([each.to(measurement.y.device) for each in part]) for part in zip(*estimates, strict=True)
+    )
+    return images.mean(0), _deviation(images, advised, shown[-1], head, measurement)
 
 
-def _deviation(stack: Tensor, shown: Tensor, head: Head, measurement: Measurement) -> Tensor | None:
+def _deviation(images: Tensor, advised: Tensor, shown: Tensor, head: Head, measurement: Measurement) -> Tensor | None:
     """The spread of several samples, calibrated where the head's card knows how; None of one sample."""
-    if len(stack) < 2:
+    if len(images) < 2:
         return None
-    spread = uncertainty(stack.abs(), shown.abs())
+    spread = uncertainty(images.abs(), advised.abs(), shown.abs())
     if head.calibrations is None:
         return spread
     return head.calibrations.of(head.task.kind(measurement)).apply(spread, head.task.unit(measurement))
 
 
-def uncertainty(samples: Tensor, shown: Tensor) -> Tensor:
+def uncertainty(samples: Tensor, advised: Tensor, shown: Tensor) -> Tensor:
     """How unsure an image is: the samples' variance, and how much had to be changed around each voxel.
 
     Samples of a head agree on what all of them miss. Where the best image shown was changed much, as at edges that few
-    views see, much is still wrong; a scan with fewer views or more noise shows it everywhere.
+    views see, much is still wrong; a scan with fewer views or more noise shows it everywhere. A change that was advised
+    and that the data took back counts as well: it is no reason to be sure.
 
     Args:
         samples: (n, z, y, x) magnitudes or attenuations, n at least 2.
+        advised: (n, z, y, x) images that were advised at first.
         shown: (z, y, x) that they are changes of.
 
     Returns:
         (z, y, x) in their unit.
     """
-    change = (samples.mean(0) - shown).square()
+    change = torch.maximum(*((images.mean(0) - shown).square() for images in (samples, advised)))
     around = avg_pool2d(change[:, None], _NEIGHBOURHOOD, 1, _NEIGHBOURHOOD // 2, count_include_pad=False)[:, 0]
     return (samples.var(0) + around).sqrt()
 
@@ -167,8 +168,8 @@ def _sample(
     options: HeadOptions,
     context: RunContext,
     number: int,
-) -> Tensor:
-    """One sample that agrees with the data, in the operator's unit."""
+) -> tuple[Tensor, Tensor]:
+    """One sample that agrees with the data, and what was advised at first, in the operator's unit."""
     share = options.full_steps + 1
     total, before = options.samples * share, number * share
     sampled = draw(
@@ -182,20 +183,23 @@ def _sample(
         correct=_correction(prior, reference, options) if options.within else None,
         on_step=lambda done, steps, z, x0: context.progress(before + done, total, 0.0),
     )
-    image = _estimated(reference, decode(prior, sampled, reference.seen.shape, reference.acceleration), options)
+    found = _estimated(reference, decode(prior, sampled, reference.seen.shape, reference.acceleration), options)
     context.progress(before + share, total, 0.0)
-    return image
+    return found
 
 
-def _estimated(reference: Reference, decoded: Tensor, options: HeadOptions) -> Tensor:
-    """A decoded sample's image; the refiner and the data step take turns, each round from the last one's image.
+def _estimated(reference: Reference, decoded: Tensor, options: HeadOptions) -> tuple[Tensor, Tensor]:
+    """What a decoded sample comes to, and what it advised at first."""
+    advised = reference.with_change(decoded, options.gain)
+    return (_agreed(reference, decoded, advised, options) if options.agree else advised), advised
+
+
+def _agreed(reference: Reference, decoded: Tensor, changed: Tensor, options: HeadOptions) -> Tensor:
+    """The image of what a decoded sample advises; refiner and data step take turns, each from the last one's image.
 
     The turns end early, with the image before, where the data take back most of what the refiner changed.
     """
     measurement = reference.measurement
-    changed = reference.with_change(decoded, options.gain)
-    if not options.agree:
-        return changed
     if reference.refiner is None:
         return agreeing(measurement, changed)
     least = LEAST_KEPT if measurement.sigma is None else LEAST_KEPT_OF_NOISY

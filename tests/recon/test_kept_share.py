@@ -53,7 +53,7 @@ def reference_of(photons: float | None) -> tuple[Reference, torch.Tensor]:
 def test_a_right_change_is_kept_and_every_round_made(photons: float | None) -> None:
     reference, truth = reference_of(photons)
     refiner = Fixed(truth)
-    found = _estimated(replace(reference, refiner=refiner), truth, HeadOptions(rounds=3))
+    found, _ = _estimated(replace(reference, refiner=refiner), truth, HeadOptions(rounds=3))
     assert len(refiner.asked) >= 2  # type: ignore[attr-defined]
     before = TASK.network(reference.image, reference.measurement).transpose(1, 2)
     after = TASK.network(found, reference.measurement).transpose(1, 2)
@@ -64,15 +64,17 @@ def test_a_change_that_the_data_contradict_is_dropped_with_its_round() -> None:
     reference, truth = reference_of(None)
     wrong = reference.seen + 0.2 * (truth > -0.5)  # the data see that a whole body is brighter
     refiner = Fixed(wrong)
-    found = _estimated(replace(reference, refiner=refiner), truth, HeadOptions(rounds=3))
+    found, advised = _estimated(replace(reference, refiner=refiner), truth, HeadOptions(rounds=3))
     assert len(refiner.asked) == 1  # type: ignore[attr-defined]
     torch.testing.assert_close(found, agreeing(reference.measurement, reference.image))
+    torch.testing.assert_close(TASK.network(advised, reference.measurement).transpose(1, 2), wrong.clamp(-1, 1))
 
 
 def test_without_a_data_step_the_change_stays_as_it_is() -> None:
     reference, truth = reference_of(None)
     refiner = Fixed(truth)
-    found = _estimated(replace(reference, refiner=refiner), truth, HeadOptions(rounds=3, agree=False))
+    found, advised = _estimated(replace(reference, refiner=refiner), truth, HeadOptions(rounds=3, agree=False))
+    assert torch.equal(found, advised)
     after = TASK.network(found, reference.measurement).transpose(1, 2)
     torch.testing.assert_close(after, truth, atol=1e-3, rtol=0)
 
