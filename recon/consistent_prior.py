@@ -3,7 +3,7 @@
 Three things cap the paper's way: the autoencoder's round trip, the condition that is worse than what iterative methods
 reach, and data that are never looked at again. Here
 
-* the last image that the head is shown is the reference c, such as a total-variation image;
+* the last image that the head is shown, or the mean of several methods', is the reference c, such as total variation's;
 * sampling may begin from its latent, noised to an intermediate step;
 * a decoded sample does not replace the reference, it advises a change of it: that of a network which sees both
   (:mod:`recon.refiner`) or, for a head without one, x̂ = c + D(z) − D(E(c)). What the autoencoder loses of the
@@ -34,7 +34,7 @@ from recon.latent_prior import Head, HeadOptions, encode_conditions, grid, netwo
 from recon.measurement import Measurement, RunContext
 from recon.refiner import Refiner
 from recon.training.patches import centre
-from recon.training.tasks import Task
+from recon.training.tasks import Task, reference_image
 
 LEAST_KEPT, LEAST_KEPT_OF_NOISY = 0.35, 0.8
 """Of a refiner's change, see :func:`kept_share`, chosen on validation cases; data with noise take back less."""
@@ -49,7 +49,7 @@ class Reference:
 
     Attributes:
         image: (z, y, x) in the operator's unit.
-        latent: (1, C, z, x, y) of it.
+        latent: (1, C, z, x, y) of the last image shown.
         window: of X and Y, where the networks look; the rest is air and stays.
         seen: (Z, X, Y) of that window in the network range, as samples are compared with it.
         task: converts between the two units.
@@ -94,11 +94,12 @@ def reconstruct(
     """
     prior, task = head.prior.to(context.device), head.task
     shown = task.shown(measurement)
-    images = torch.stack([task.network(image, measurement).transpose(1, 2) for image in shown]).cpu()
+    best = reference_image(task, measurement, shown)
+    images = torch.stack([task.network(image, measurement).transpose(1, 2) for image in (*shown, best)]).cpu()
     window = body_window(images[-1], task.modality, grid(prior))
     images = images[:, :, window[0], window[1]]
     acceleration = Acceleration.from_name(options.precision, prior.device)
-    hint = encode(prior, images, acceleration)
+    hint = encode(prior, images[:-1], acceleration)
     with input_errors("--weights"):
         attached = attach(
             prior.biflownet,
@@ -112,19 +113,19 @@ def reconstruct(
     if options.detail and head.refiner is None:
         seen = decode(prior, latent, images.shape[1:], acceleration)
     refiner = head.refiner and head.refiner.to(context.device)
-    reference = Reference(shown[-1], latent, window, seen, task, measurement, refiner, acceleration)
+    reference = Reference(best, latent, window, seen, task, measurement, refiner, acceleration)
     estimates = [_sample(prior, attached, reference, options, context, number) for number in range(options.samples)]
     images, advised = (
         torch.stack([each.to(measurement.y.device) for each in part]) for part in zip(*estimates, strict=True)
     )
-    return images.mean(0), _deviation(images, advised, shown[-1], head, measurement)
+    return images.mean(0), _deviation(images, advised, best, head, measurement)
 
 
-def _deviation(images: Tensor, advised: Tensor, shown: Tensor, head: Head, measurement: Measurement) -> Tensor | None:
+def _deviation(images: Tensor, advised: Tensor, best: Tensor, head: Head, measurement: Measurement) -> Tensor | None:
     """The spread of several samples, calibrated where the head's card knows how; None of one sample."""
     if len(images) < 2:
         return None
-    spread = uncertainty(images.abs(), advised.abs(), shown.abs())
+    spread = uncertainty(images.abs(), advised.abs(), best.abs())
     if head.calibrations is None:
         return spread
     return head.calibrations.of(head.task.kind(measurement)).apply(spread, head.task.unit(measurement))

@@ -111,6 +111,14 @@ task_options = all_of(
         metavar="METHOD",
         help="Method whose image the network is shown; may be repeated.  [default: fbp, zero-filled]",
     ),
+    option(
+        "--reference",
+        "references",
+        group="Task",
+        multiple=True,
+        metavar="METHOD",
+        help="Method whose image a head's samples change; repeated: the mean of several.  [default: last condition]",
+    ),
 )
 
 run_options = all_of(
@@ -265,6 +273,7 @@ def _task(
     noise: float,
     phase: float,
     conditions: tuple[str, ...],
+    references: tuple[str, ...],
 ) -> Task | None:
     if task is None:
         return None
@@ -274,7 +283,7 @@ def _task(
     if task == "mri":
         low, high = _range(accel, "--accel")
         with input_errors("--mask"):
-            return MRTask(masks or ("poisson",), (low, high), noise, phase, shown or ("zero-filled",))
+            return MRTask(masks or ("poisson",), (low, high), noise, phase, shown or ("zero-filled",), references)
     from physics.protocol import load_protocol
 
     with input_errors(f"--geometry {geometry}"):
@@ -285,6 +294,7 @@ def _task(
         (int(counts[0]), int(counts[1])) if counts else None,
         _range(photons, "--photons") if photons else None,
         shown or ("fbp",),
+        references,
     )
 
 

@@ -32,6 +32,7 @@ from recon.training.prepared import Prepared
 from recon.training.settings import RefinerTask, merged, parse_task
 from recon.training.slices import SliceSource
 from recon.training.sources import TrainingVolume
+from recon.training.tasks import reference_image
 from recon.training.validation_images import reconstruction_validation
 from recon.training.workshop import Ingredients, Workshop
 
@@ -105,24 +106,35 @@ class Samples:
             for pair in simulate_pairs(
                 [each.volume], self.head.task, variants, self.cache, device=self.head.prior.device, excerpts=excerpts
             ):
-                stored = self._sampled(pair, each.class_index)
+                stored = self._sampled(pair, each, excerpts)
                 found.append(stored)
                 for _ in range(rounds - 1):
                     stored = self._next_round(stored, each.volume, excerpts, refiner)
                     found.append(stored)
         return found
 
-    def _sampled(self, pair: StoredPair, class_index: int) -> StoredPair:
+    def _sampled(self, pair: StoredPair, source: TrainingVolume, excerpts: Excerpts) -> StoredPair:
         settings = {"pair": pair.key, "head": self.head.weights, **self.settings}
+        task = self.head.task
+        if task.reference:
+            settings["reference"] = list(task.reference)
 
         def make() -> tuple[np.ndarray, dict[str, object]]:
             images = torch.from_numpy(np.array(pair.images, dtype=np.float32))
             seed = derived_seed(pair.case.id, pair.key, "sample")
-            decoded = self._decoded(images[:-1], class_index, seed)
-            return torch.stack([images[-2], decoded, images[-1]]).to(torch.float16).numpy(), {}
+            decoded = self._decoded(images[:-1], source.class_index, seed)
+            reference = self._reference(pair, source.volume, excerpts) if task.reference else images[-2]
+            return torch.stack([reference, decoded, images[-1]]).to(torch.float16).numpy(), {}
 
         stored = self.cache.entry(pair.case, "sampled-2", settings, make)
         return StoredPair(stored.array, pair.case, json.dumps(settings, sort_keys=True), pair.seed)
+
+    def _reference(self, pair: StoredPair, volume: Prepared, excerpts: Excerpts) -> Tensor:
+        """Of the pair's scan, (Z, X, Y) in the network range."""
+        task = self.head.task
+        measurement = task.measure(excerpts.of(volume, pair.seed), pair.seed, self.head.prior.device)
+        image = reference_image(task, measurement, task.shown(measurement))
+        return task.network(image, measurement).transpose(1, 2).cpu()
 
     def _next_round(self, pair: StoredPair, volume: Prepared, excerpts: Excerpts, refiner: Refiner) -> StoredPair:
         """The pair with another reference: what the refiner and a data step make of this one."""

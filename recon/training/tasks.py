@@ -20,6 +20,7 @@ from physics.noise import TransmissionNoise
 from physics.phase import smooth_phase
 from priors.training.batches import derived_seed
 from recon.ct_task import MakeProjector, simulate_ct
+from recon.data_consistency import agreeing
 from recon.errors import InputError
 from recon.measurement import Measurement, RunContext
 from recon.methods import get_method, parse_options
@@ -56,17 +57,19 @@ class CTTask:
         photons: dose range, log-uniform, photons per cell; None is noise-free. Half of the simulated scans of a range
             stay noise-free.
         conditions: methods whose images the network is shown.
+        reference: methods the mean of whose images samples change; none: the last condition's.
     """
 
     geometry: Geometry
     views: tuple[int, int] | None = None
     photons: tuple[float, float] | None = None
     conditions: tuple[str, ...] = ("fbp",)
+    reference: tuple[str, ...] = ()
     modality: Modality = "CT"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, the reverse of :func:`task_from_dict`."""
-        return {"task": "svct"} | asdict(self) | {"geometry": self.geometry.to_dict()}
+        return {"task": "svct"} | _plain(self) | {"geometry": self.geometry.to_dict()}
 
     def measure(
         self,
@@ -158,6 +161,7 @@ class MRTask:
         noise: largest standard deviation per complex sample, over the volume's maximum.
         phase: largest phase of an image, radians; every scan has a smooth one of its own.
         conditions: methods whose images the network is shown.
+        reference: methods the mean of whose images samples change; none: the last condition's.
     """
 
     masks: tuple[str, ...] = ("poisson",)
@@ -165,6 +169,7 @@ class MRTask:
     noise: float = 0.0
     phase: float = 0.0
     conditions: tuple[str, ...] = ("zero-filled",)
+    reference: tuple[str, ...] = ()
     modality: Modality = "MR"
 
     def __post_init__(self) -> None:
@@ -174,7 +179,7 @@ class MRTask:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, the reverse of :func:`task_from_dict`."""
-        return {"task": "mri"} | asdict(self)
+        return {"task": "mri"} | _plain(self)
 
     def measure(self, volume: Volume, seed: int, device: torch.device | str = "cpu") -> Measurement:
         """Simulate one scan of a magnitude volume."""
@@ -274,6 +279,30 @@ def task_from_dict(values: Mapping[str, Any]) -> Task:
         return MRTask(**content)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"the weights do not say what they were trained for: {error}") from error
+
+
+def _plain(task: Task) -> dict[str, Any]:
+    values = asdict(task)
+    return values if task.reference else {name: value for name, value in values.items() if name != "reference"}
+
+
+def reference_image(task: Task, measurement: Measurement, shown: Sequence[Tensor]) -> Tensor:
+    """The image that a head's samples change, (z, y, x) in the operator's unit.
+
+    Methods err differently, so the mean of two, brought to agree with the data, is often better than both.
+
+    Args:
+        task: of the head.
+        measurement: a scan.
+        shown: the images of the task's conditions.
+    """
+    if not task.reference:
+        return shown[-1]
+    known = dict(zip(task.conditions, shown, strict=True))
+    images = [
+        known[name] if name in known else condition_image(task.modality, name, measurement) for name in task.reference
+    ]
+    return agreeing(measurement, torch.stack(images).mean(0))
 
 
 def condition_image(modality: Modality, name: str, measurement: Measurement) -> Tensor:
