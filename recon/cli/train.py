@@ -277,9 +277,12 @@ def _task(
 ) -> Task | None:
     if task is None:
         return None
+    from recon.methods import get_method
     from recon.training.tasks import CTTask, MRTask
 
     shown = conditions or tuple(recipe_conditions or ())
+    for name in references:
+        get_method("MR" if task == "mri" else "CT", name)
     if task == "mri":
         low, high = _range(accel, "--accel")
         with input_errors("--mask"):

@@ -144,6 +144,37 @@ def test_later_rounds_learn_from_what_the_first_network_and_the_data_make(chain,
     assert all(images.shape == (3, 16, 32, 32) for images in new), "reference, sample, truth"
 
 
+def test_a_head_whose_samples_change_the_mean_of_two_methods(chain, tmp_path) -> None:
+    common = ["--dataset", DATA, "--recipe", "tiny", "--cache", tmp_path / "cache", "-q", "--base", chain / "prior"]
+    small = ["--set", "task.crop=[8,8,8]", "--set", "task.sampling_steps=0", "--set", "steps=2"]
+    task = ["--task", "svct", "--views", "24", "--condition", "fbp", "--reference", "sirt", "--reference", "fbp"]
+    train("controlnet", *common, *small, *task, "--out", tmp_path / "head")
+    head = tmp_path / "head" / "head.safetensors"
+    assert read_card(head).config["task"]["reference"] == ["sirt", "fbp"]
+    train("refiner", *common, "--head", head, "--set", "steps=2", "--out", tmp_path / "refiner")
+    stored = [np.load(path) for path in tmp_path.glob("cache/*/*.npy")]
+    conditions = [images[0] for images in stored if images.shape == (2, 16, 32, 32)]
+    references = [images[0] for images in stored if images.shape == (3, 16, 32, 32)]
+    assert len(conditions) == len(references) > 1
+    distances = [min(float(np.abs(own - each).mean()) for each in conditions) for own in references]
+    assert all(0.001 < distance < 0.3 for distance in distances)
+    (tmp_path / "refiner" / FILE_NAME).rename(tmp_path / "head" / FILE_NAME)
+    case = write_ct(tmp_path / "case.nii.gz", affine=np.diag([10.0, 10.0, 8.0, 1.0]))
+    weights = ["--weights", head, "--prior", chain / "prior", "--set", "steps=2"]
+    run = run_recon("svct", "--views", "24", *weights, "--input", case, "-q", "--output", tmp_path / "out")
+    assert run.code == 0, run.err
+
+
+def test_a_reference_that_is_no_method_is_one_line(chain, tmp_path) -> None:
+    task = ["--task", "mri", "--condition", "zero-filled", "--reference", "zero-fild"]
+    common = ["--dataset", DATA, "--recipe", "tiny", "--base", chain / "prior", "--out", tmp_path / "out"]
+    run = run_recon("train", "controlnet", *common, *task)
+    assert run.code == 2
+    assert "zero-fild" in run.err
+    assert len(run.err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("more", "line"),
     [

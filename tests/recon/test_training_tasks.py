@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from datasets import open_dataset
 from datasets.cache import Cache
 from physics.geometry import FanBeam, ParallelBeam, circular_angles
+from recon.data_consistency import agreeing
 from recon.errors import InputError
 from recon.io.detect import read_any
 from recon.training.pairs import simulate_pairs
@@ -24,7 +25,7 @@ from recon.training.prepared import prepare
 from recon.training.slabs import ProjectorCache, SlabSource
 from recon.training.slices import SliceSource
 from recon.training.sources import load_split, parse_data
-from recon.training.tasks import CTTask, MRTask, task_from_dict
+from recon.training.tasks import CTTask, MRTask, condition_image, reference_image, task_from_dict
 from recon.units import network_to_hu
 
 DATA = "phantom:count=6,size=8x24x24,spacing=8x12x12"
@@ -69,6 +70,21 @@ def test_an_mr_task_survives_and_refuses() -> None:
     assert again.refusal({"kind": "gauss1d", "accel": 6}) is None
     assert "trained for the masks" in str(again.refusal({"kind": "equispaced", "accel": 6}))
     assert "4 to 8, the scan has 12" in str(again.refusal({"kind": "poisson", "accel": 12}))
+
+
+def test_the_reference_is_the_last_condition_or_a_mean_that_agrees_with_the_data(volumes):
+    plain = CTTask(FanBeam(circular_angles(24), pitch=4.0), conditions=("fbp", "sirt"))
+    assert "reference" not in plain.to_dict()
+    mixed = replace(plain, reference=("sirt", "cgls"))
+    assert task_from_dict(json.loads(json.dumps(mixed.to_dict()))) == mixed
+    scan = plain.measure(volumes[0].volume(), 3)
+    shown = plain.shown(scan)
+    assert reference_image(plain, scan, shown) is shown[-1]
+    found = reference_image(mixed, scan, shown)
+    mean = (shown[-1] + condition_image("CT", "cgls", scan)) / 2
+    torch.testing.assert_close(found, agreeing(scan, mean))
+    residuals = [float((scan.operator.forward(image) - scan.y).norm()) for image in (found, mean)]
+    assert residuals[0] < residuals[1]
 
 
 @pytest.mark.parametrize(
