@@ -6,18 +6,18 @@
 #
 # CT.yaml and MR.yaml list folders with their classes, as for 'recon train --data'. A head is shown the best fast image
 # there is (CT: total variation; MR: MoDL); a U-Net learns what that image gets wrong, and goes on as the refiner that
-# also sees the head's samples. The files are 16-bit; a refiner belongs to the 16-bit head.
+# also sees the head's samples. For MR the refiner changes the mean of MoDL's image and total variation's. The files are 16-bit; a refiner belongs to the 16-bit head.
 set -eu
 
 ct=$1 mr=$2 out=$3 recipe=${4:-starter} prior=${5:-starter}
 shift $(($# > 5 ? 5 : $#))
 
-train_head() { # NAME DATA TASK...
-    name=$1 data=$2
-    shift 2
+train_head() { # NAME DATA REFERENCE-OPTIONS TASK...
+    name=$1 data=$2 reference=$3
+    shift 3
     common="--data $data --cache $out/cache --recipe $recipe"
     recon train unet $common --out "$out/$name-unet" "$@"
-    recon train controlnet $common --base "$prior" --out "$out/$name-head" "$@"
+    recon train controlnet $common $reference --base "$prior" --out "$out/$name-head" "$@"
     recon weights export "$out/$name-head/head.safetensors" -o "$out/heads/$name.safetensors" --half --overwrite
 }
 
@@ -32,7 +32,7 @@ train_refiner() { # NAME DATA [extra options]
 }
 
 mkdir -p "$out/heads"
-train_head svct "$ct" --task svct --views 20-80 --photons 1e4-1e6 --condition tv "$@"
+train_head svct "$ct" "" --task svct --views 20-80 --photons 1e4-1e6 --condition tv "$@"
 train_refiner svct "$ct" "$@"
-train_head mri "$mr" --task mri --mask poisson --mask gauss1d --accel 4-8 --phase 1 --condition modl "$@"
+train_head mri "$mr" "--reference modl --reference tv" --task mri --mask poisson --mask gauss1d --accel 4-8 --phase 1 --condition modl "$@"
 train_refiner mri "$mr" "$@"

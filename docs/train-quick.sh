@@ -6,10 +6,11 @@
 #   START=priors/pretrained/starter/autoencoder.safetensors sh docs/train-quick.sh pack/data.yaml runs/quick
 #   sh docs/train-quick.sh pack/data.yaml runs/tiny tiny --set steps=4 --device cpu                # dry run
 #
-# START, where it is set, is an autoencoder to go on from. DATA.yaml lists CT and MR folders with their classes. The U-Nets train beside the autoencoder, and the noise estimator
-# beside the joint decoder: encoder and codebook, which make the latents, stay as they are there. What ends by itself is
-# each recipe's time ('minutes'). Whatever fails ends all. Look at the validation figures in OUT/*/validation.csv before
-# you believe a weights file: a total-variation image of body CT has 35 to 37 dB.
+# START, where it is set, is an autoencoder to go on from. DATA.yaml lists CT and MR folders with their classes. The U-Nets
+# train beside the autoencoder, and the noise estimator beside the joint decoder: encoder and codebook, which make the
+# latents, stay as they are there. What ends by itself is each recipe's time ('minutes'). Whatever fails ends all. Look at
+# the validation figures in OUT/*/validation.csv before you believe a weights file: a total-variation image of body CT has
+# 35 to 37 dB.
 set -eu
 
 data=$1 out=$2 recipe=${3:-quick}
@@ -56,6 +57,6 @@ half "$out/noise/biflownet.safetensors" "$out/prior/biflownet.safetensors"
 
 head_and_refiner svct "$svct" "$@" &
 svct_refiner=$!
-head_and_refiner mri "$mri" "$@"
+head_and_refiner mri "$mri --reference modl --reference tv" "$@"
 wait $svct_refiner
 echo "$out/prior, $out/heads" >&2
