@@ -24,6 +24,12 @@ from recon.volume import Volume
 
 Report = Callable[[str], None]
 
+Scan = tuple[np.ndarray, np.ndarray]
+"""Errors and spreads of voxels, network range."""
+
+_DRAWS = 60
+"""Of scans of one case, until there are enough of each kind."""
+
 _VOXELS = 100_000
 """Of one case, drawn at random."""
 
@@ -46,13 +52,6 @@ class Calibrated:
     after: dict[float, float]
     unseen: dict[float, float]
     cases: tuple[str, ...]
-
-
-Scan = tuple[np.ndarray, np.ndarray]
-"""Errors and spreads of voxels, network range."""
-
-_DRAWS = 60
-"""Of scans of one case, until there are enough of each kind."""
 
 
 def calibrate(

@@ -108,7 +108,7 @@ def weights_sha256(modality: Modality, method: MethodSpec, operator: OperatorSpe
 
 
 def all_weights(modality: Modality, method: MethodSpec, operator: OperatorSpec) -> list[Path]:
-    """A method's weights, the refiner of a head, and those of the methods whose images a network is shown.
+    """A method's weights, the refiner of a head, and those of the methods whose images it is shown or changes.
 
     Raises:
         InputError: some are missing or damaged.
@@ -122,7 +122,8 @@ def all_weights(modality: Modality, method: MethodSpec, operator: OperatorSpec) 
         refiner = refiner_path(method.settings.get("refiner", ""), path, card.sha256)
         found += [refiner] if refiner else []
     task = card.config.get("task") or card.extra.get("task") or {}
-    kinds = [get_method(modality, name).weights for name in task.get("conditions", ())]
+    names = dict.fromkeys([*task.get("conditions", ()), *task.get("reference", ())])
+    kinds = [get_method(modality, name).weights for name in names]
     return found + [weights_path(kind, "", modality) for kind in kinds if kind]
 
 

@@ -282,6 +282,7 @@ def task_from_dict(values: Mapping[str, Any]) -> Task:
 
 
 def _plain(task: Task) -> dict[str, Any]:
+    """The fields; no reference where there is none, so that scans in a cache from before there were any are found."""
     values = asdict(task)
     return values if task.reference else {name: value for name, value in values.items() if name != "reference"}
 
