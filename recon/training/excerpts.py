@@ -2,14 +2,15 @@
 
 A scan of some slices takes a part of the time that one of the whole volume takes, and several such scans show more of a
 data set's variety. A small data set differs less than what it stands for: scanners in pixel size, hence coarser pixels;
-MR protocols in contrast, hence grey values through a drawn curve (as SynthSeg does, Billot et al. 2023); and two brains
-cut along all three axes show a network three times what their axial slices do, before it knows them by heart.
+MR protocols in contrast, hence grey values through a drawn curve (as SynthSeg does, Billot et al. 2023), and in noise,
+hence more of it; and two brains cut along all three axes show a network three times what their axial slices do, before
+it knows them by heart.
 """
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -38,6 +39,9 @@ _KNOTS = (0.0, 0.1, 0.3, 0.6, 1.0)
 _STEEPEST = 3.0
 """Of such a curve, up or down, so that noise stays little."""
 
+_MOST_GRAIN = 0.05
+"""Largest standard deviation of added noise in each of the two channels, in units of the volume's scale."""
+
 
 @dataclass(frozen=True)
 class Excerpts:
@@ -49,30 +53,38 @@ class Excerpts:
         planes: share of scans, of MR volumes whose voxels are about as thick as wide, that show coronal or sagittal
             slices. Computed tomographs see axial ones alone.
         contrast: share of scans, of MR volumes, whose grey values go through a drawn curve.
+        grain: share of scans, of MR volumes, whose magnitudes are made noisier: what is measured and what is to be
+            learned alike, as with a noisier scanner.
     """
 
     slices: int | None = None
     coarse: float = 0.0
     planes: float = 0.0
     contrast: float = 0.0
+    grain: float = 0.0
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for a cache; empty where volumes are taken as they are."""
-        shares = {"slices": self.slices, "coarse": self.coarse, "planes": self.planes, "contrast": self.contrast}
-        return {name: value for name, value in shares.items() if value}
+        return {name: value for name, value in asdict(self).items() if value}
 
     def of(self, volume: Prepared, seed: int) -> Volume:
         """The part that the scan with this seed is of, as a volume in patient space, or one turned from it."""
         random = torch.Generator().manual_seed(derived_seed("excerpt", seed))
         place, coarse, plane, contrast = torch.rand(4, generator=random).tolist()
+        part = self._cut(volume, plane, place, random)
+        if part.modality == "MR" and contrast < self.contrast:
+            part = _recoloured(part, random)
+        if part.modality == "MR" and self.grain and float(torch.rand((), generator=random)) < self.grain:
+            part = _noisier(part, random)
+        return _halved(part) if coarse < self.coarse and min(part.data.shape[1:]) >= 2 * _LEAST_EDGE else part
+
+    def _cut(self, volume: Prepared, plane: float, place: float, random: torch.Generator) -> Volume:
         part = volume.volume()
         if plane < self.planes and part.modality == "MR" and max(part.spacing) <= _MOST_STRETCHED * min(part.spacing):
             part = _turned(part, 1 if plane < self.planes / 2 else 2)
         if self.slices is not None and self.slices < len(part.data):
             part = _some_slices(part, self.slices, place, random)
-        if contrast < self.contrast and part.modality == "MR":
-            part = _recoloured(part, random)
-        return _halved(part) if coarse < self.coarse and min(part.data.shape[1:]) >= 2 * _LEAST_EDGE else part
+        return part
 
 
 WHOLE = Excerpts()
@@ -112,3 +124,10 @@ def _recoloured(volume: Volume, random: torch.Generator) -> Volume:
         values.append(min(max(drawn, values[-1] - reach), values[-1] + reach))
     data = np.interp(volume.data.numpy(), _KNOTS, values).astype(np.float32)
     return Volume(torch.from_numpy(data), volume.affine, volume.modality)
+
+
+def _noisier(volume: Volume, random: torch.Generator) -> Volume:
+    """Magnitudes of the image with complex noise of a drawn level: Rician (Gudbjartsson and Patz 1995)."""
+    sigma = _MOST_GRAIN * float(torch.rand((), generator=random))
+    real, imaginary = sigma * torch.randn((2, *volume.data.shape), generator=random)
+    return Volume(torch.hypot(volume.data + real, imaginary), volume.affine, volume.modality)

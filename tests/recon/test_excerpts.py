@@ -126,3 +126,17 @@ def test_a_share_of_mr_has_other_contrast_with_dark_air_and_little_noise(volume,
         assert float(part.max()) <= 1
         assert (part.diff(dim=2).abs() <= 3.001 * whole.diff(dim=2).abs() + 1e-6).all()
     assert torch.equal(Excerpts(contrast=1.0).of(volume, 3).data, volume.volume().data)
+
+
+def test_a_share_of_mr_is_noisier_everywhere(volume, magnitude) -> None:
+    whole = magnitude.volume().data
+    parts = [Excerpts(grain=0.5).of(magnitude, seed).data for seed in range(40)]
+    noise = [part - whole for part in parts if not torch.equal(part, whole)]
+    assert 10 < len(noise) < 30
+    bright = [float(each[whole > 0.5].std()) for each in noise]
+    assert max(bright) < 0.053
+    assert max(bright) > 4 * min(bright)
+    for each, spread in zip(noise, bright, strict=True):  # Rayleigh where there is no signal
+        assert float(each[whole == 0].mean()) == pytest.approx(spread * (torch.pi / 2) ** 0.5, rel=0.1)
+    assert torch.equal(Excerpts(grain=1.0).of(volume, 3).data, volume.volume().data)
+    assert Excerpts(slices=3, grain=1.0).to_dict() == {"slices": 3, "grain": 1.0}
