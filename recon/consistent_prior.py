@@ -125,14 +125,14 @@ def _deviation(images: Tensor, advised: Tensor, best: Tensor, head: Head, measur
     """The spread of several samples, calibrated where the head's card knows how; None of one sample."""
     if len(images) < 2:
         return None
-    spread = uncertainty(images.abs(), advised.abs(), best.abs())
+    spread = uncertainty(images.abs(), advised.abs(), best.abs(), head.task.grain(measurement))
     if head.calibrations is None:
         return spread
     return head.calibrations.of(head.task.kind(measurement)).apply(spread, head.task.unit(measurement))
 
 
-def uncertainty(samples: Tensor, advised: Tensor, shown: Tensor) -> Tensor:
-    """How unsure an image is: the samples' variance, and how much had to be changed around each voxel.
+def uncertainty(samples: Tensor, advised: Tensor, shown: Tensor, grain: float = 0.0) -> Tensor:
+    """How unsure an image is: the samples' variance, how much had to be changed around each voxel, and noise.
 
     Samples of a head agree on what all of them miss. Where the best image shown was changed much, as at edges that few
     views see, much is still wrong; a scan with fewer views or more noise shows it everywhere. A change that was advised
@@ -142,13 +142,14 @@ def uncertainty(samples: Tensor, advised: Tensor, shown: Tensor) -> Tensor:
         samples: (n, z, y, x) magnitudes or attenuations, n at least 2.
         advised: (n, z, y, x) images that were advised at first.
         shown: (z, y, x) that they are changes of.
+        grain: standard deviation of the truth's own noise.
 
     Returns:
         (z, y, x) in their unit.
     """
     change = torch.maximum(*((images.mean(0) - shown).square() for images in (samples, advised)))
     around = avg_pool2d(change[:, None], _NEIGHBOURHOOD, 1, _NEIGHBOURHOOD // 2, count_include_pad=False)[:, 0]
-    return (samples.var(0) + around).sqrt()
+    return (samples.var(0) + around + grain**2).sqrt()
 
 
 def encode(prior: Prior, images: Tensor, acceleration: Acceleration) -> Tensor:

@@ -24,7 +24,7 @@ from recon.data_consistency import agreeing
 from recon.errors import InputError
 from recon.measurement import Measurement, RunContext
 from recon.methods import get_method, parse_options
-from recon.mr_task import simulate_mr
+from recon.mr_task import noise_in_image, simulate_mr
 from recon.units import (
     attenuation_to_hu,
     hu_to_network,
@@ -116,6 +116,10 @@ class CTTask:
     def unit(self, measurement: Measurement) -> float:
         """One of the network range in 1/mm."""
         return float(network_spread_to_attenuation(torch.ones(())))
+
+    def grain(self, measurement: Measurement) -> float:
+        """Noise of the truth that a scan tells of, in 1/mm: none, since a sinogram's noise is the scan's own."""
+        return 0.0
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -227,6 +231,10 @@ class MRTask:
     def unit(self, measurement: Measurement) -> float:
         """One of the network range in the measurement's unit of magnitude."""
         return self.scale(measurement) / 2
+
+    def grain(self, measurement: Measurement) -> float:
+        """Noise of the truth that a scan tells of, in the measurement's unit: what was not sampled has it too."""
+        return noise_in_image(measurement)
 
     def _images(self, measurement: Measurement, scale: float) -> tuple[Tensor, ...]:
         return tuple(

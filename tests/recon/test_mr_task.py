@@ -26,6 +26,7 @@ from recon.mr_task import (
     kspace_of,
     measured_mr,
     mr_case,
+    noise_in_image,
     simulate_mr,
     volume_name,
 )
@@ -142,6 +143,24 @@ def test_noise_is_relative_to_the_maximum(volume: Volume) -> None:
     assert noisy.protocol.noise == {"std_of_maximum": 0.02}
     assert torch.equal(noisy.y, simulate_mr(volume, "gauss1d", 2.0, noise=0.02, seed=5).y)
     assert not torch.equal(noisy.y, simulate_mr(volume, "gauss1d", 2.0, noise=0.02, seed=6).y)
+
+
+@pytest.mark.parametrize("kind", ["poisson", "gauss1d"])
+def test_outer_samples_tell_the_noise(kind: str) -> None:
+    generator = torch.Generator().manual_seed(3)
+    smooth = torch.outer(torch.hann_window(96), torch.hann_window(80))[None].repeat(4, 1, 1)
+    grainy = smooth + 0.03 * torch.randn(smooth.shape, generator=generator)
+    for image, least, most in ((smooth, 0.0, 1e-3), (grainy, 0.027, 0.033)):
+        assert least <= noise_in_image(simulate_mr(Volume(image, AFFINE, "MR"), kind, 4.0)) <= most
+    ten_times = simulate_mr(Volume(10 * grainy, AFFINE, "MR"), kind, 4.0)
+    assert noise_in_image(ten_times) == pytest.approx(0.3, rel=0.1)
+
+
+def test_a_mask_of_low_frequencies_tells_no_noise(volume: Volume) -> None:
+    mask = torch.zeros(SHAPE, dtype=torch.bool)
+    mask[20:28, 16:24] = True
+    measured = simulate_mr(volume, make_mask("poisson", SHAPE, 2.0, 8, 0))
+    assert noise_in_image(replace(measured, operator=CartesianMR(mask))) == 0
 
 
 def test_the_case_of_a_volume_has_the_volume_as_truth(volume: Volume) -> None:

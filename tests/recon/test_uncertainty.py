@@ -38,3 +38,8 @@ def test_changes_that_the_data_took_back_count_too():
     advised = torch.full((3, 2, 20, 20), 0.5)
     torch.testing.assert_close(uncertainty(advised * 0, advised, shown), advised[0])
     torch.testing.assert_close(uncertainty(advised, advised * 0, shown), advised[0])
+
+
+def test_noise_of_the_truth_is_in_it():
+    image = torch.ones(2, 2, 20, 20)
+    torch.testing.assert_close(uncertainty(image, image, image[0] - 0.3, 0.4), torch.full((2, 20, 20), 0.5))
