@@ -30,6 +30,9 @@ _MAP_CALIBRATION = 24
 _OUTER = 0.8
 """Of the largest frequency along one axis; samples beyond it are mostly noise, of images with any noise to speak of."""
 
+_LOW = 0.1
+"""Quantile of their squares."""
+
 
 @dataclass(frozen=True)
 class MaskRequest:
@@ -166,7 +169,8 @@ def mr_case(
 def noise_in_image(measurement: Measurement) -> float:
     """Root mean square of the noise in a fully sampled image, as the outermost samples of k-space tell.
 
-    The squares of complex Gaussian noise have a median of ln 2 times their mean, which few strong samples do not move.
+    Squares of complex Gaussian noise are exponentially distributed, so that a low quantile tells their mean, which
+    strong samples do not move however many they are among those of few columns near the centre.
     Fine detail counts as noise; so it is as much of what no sample tells. A magnitude simulated from has all of it, one
     of complex k-space half of its square.
 
@@ -181,8 +185,9 @@ def noise_in_image(measurement: Measurement) -> float:
     outer = mask & (torch.maximum(rows[:, None], columns[None]) > _OUTER)
     if not outer.any():
         return 0.0
-    power = float(measurement.y[..., outer].abs().square().median()) / math.log(2)
-    return math.sqrt(power)
+    power = measurement.y[..., outer].abs().square().flatten()
+    low = float(power.kthvalue(max(1, round(_LOW * power.numel()))).values)
+    return math.sqrt(low / -math.log1p(-_LOW))
 
 
 def kspace_of(case: MRCase, data: Volume | KSpace) -> KSpace:
