@@ -28,7 +28,7 @@ from datasets.identity import file_sha256
 from physics.masks import seed_of
 from physics.noise import TransmissionNoise
 from physics.protocol import load_protocol
-from priors.weights import read_card
+from priors.weights import Card, read_card
 from recon import provenance
 from recon.cases import read_case
 from recon.ct_task import simulate_ct
@@ -96,15 +96,23 @@ def case_sha256(case: Case) -> str:
 
 
 def weights_sha256(modality: Modality, method: MethodSpec, operator: OperatorSpec) -> list[str]:
-    """Hashes of all weights that a method will use; none for methods without.
+    """Hashes of all weights that a method will use, and of what a head's card says; none for methods without.
 
     Raises:
         InputError: they are missing or damaged.
     """
     try:
-        return [read_card(path).sha256 for path in all_weights(modality, method, operator)]
+        cards = [read_card(path) for path in all_weights(modality, method, operator)]
+        return [fact for card in cards for fact in (card.sha256, *_said_by(card))]
     except ValueError as error:
         raise InputError(str(error)) from error
+
+
+def _said_by(card: Card) -> list[str]:
+    """Of a head, what its results depend on beside its tensors: what it changes, and what its spread means."""
+    if card.kind != "controlnet":
+        return []
+    return [json.dumps([card.config.get("task"), card.extra.get("calibration")], sort_keys=True)]
 
 
 def all_weights(modality: Modality, method: MethodSpec, operator: OperatorSpec) -> list[Path]:

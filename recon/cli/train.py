@@ -281,8 +281,9 @@ def _task(
     from recon.training.tasks import CTTask, MRTask
 
     shown = conditions or tuple(recipe_conditions or ())
-    for name in references:
-        get_method("MR" if task == "mri" else "CT", name)
+    for option, names in (("--condition", conditions), ("--reference", references)):
+        for name in names:
+            get_method("MR" if task == "mri" else "CT", name, option)
     if task == "mri":
         low, high = _range(accel, "--accel")
         with input_errors("--mask"):

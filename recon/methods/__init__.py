@@ -59,8 +59,13 @@ def method_names(modality: Modality) -> list[str]:
     return sorted(name.removeprefix(prefix).replace("_", "-") for name in modules if name.startswith(prefix))
 
 
-def get_method(modality: Modality, name: str) -> Method:
+def get_method(modality: Modality, name: str, option: str = "--method") -> Method:
     """The method ``name`` of ``modality``, perhaps with a data step (``NAME+dc``).
+
+    Args:
+        modality: CT or MR.
+        name: of it.
+        option: that gave the name.
 
     Raises:
         InputError: there is none; the line has the nearest name.
@@ -68,12 +73,12 @@ def get_method(modality: Modality, name: str) -> Method:
     if name.endswith(DATA_STEP):
         from recon.data_step import with_data_step
 
-        return with_data_step(get_method(modality, name.removesuffix(DATA_STEP)))
+        return with_data_step(get_method(modality, name.removesuffix(DATA_STEP), option))
     names = method_names(modality)
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(names)
-        raise InputError(f"--method {name}: no such {modality} method; {hint}")
+        raise InputError(f"{option} {name}: no such {modality} method; {hint}")
     module = importlib.import_module(f"{__name__}.{modality.lower()}_{name.replace('-', '_')}")
     method: Method = module.METHOD
     return method

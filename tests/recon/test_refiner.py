@@ -165,12 +165,13 @@ def test_a_head_whose_samples_change_the_mean_of_two_methods(chain, tmp_path) ->
     assert run.code == 0, run.err
 
 
-def test_a_reference_that_is_no_method_is_one_line(chain, tmp_path) -> None:
-    task = ["--task", "mri", "--condition", "zero-filled", "--reference", "zero-fild"]
+@pytest.mark.parametrize("option", ["--condition", "--reference"])
+def test_an_image_of_no_method_is_one_line(chain, tmp_path, option) -> None:
+    task = ["--task", "mri", option, "zero-fild"]
     common = ["--dataset", DATA, "--recipe", "tiny", "--base", chain / "prior", "--out", tmp_path / "out"]
     run = run_recon("train", "controlnet", *common, *task)
     assert run.code == 2
-    assert "zero-fild" in run.err
+    assert f"{option} zero-fild: no such MR method; did you mean zero-filled?" in run.err
     assert len(run.err.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
 
