@@ -281,9 +281,9 @@ def _task(
     from recon.training.tasks import CTTask, MRTask
 
     shown = conditions or tuple(recipe_conditions or ())
-    for option, names in (("--condition", conditions), ("--reference", references)):
+    for given, names in (("--condition", conditions), ("--reference", references)):
         for name in names:
-            get_method("MR" if task == "mri" else "CT", name, option)
+            get_method("MR" if task == "mri" else "CT", name, given)
     if task == "mri":
         low, high = _range(accel, "--accel")
         with input_errors("--mask"):

@@ -19,7 +19,7 @@ def test_refiners_and_conditions_count() -> None:
     assert [path.stem for path in all_weights("MR", without, spec.operators[0])] == ["mri", "modl-mr"]
     plain = method.model_copy(update={"method": "tv", "settings": {}})
     assert weights_sha256("MR", plain, spec.operators[0]) == []
-    assert len(set(weights_sha256("MR", method, spec.operators[0]))) == 4  # three networks, and what the head's card says
+    assert len(set(weights_sha256("MR", method, spec.operators[0]))) == 4  # three networks, and a card
 
 
 def test_what_a_heads_card_says_counts(tmp_path: Path) -> None:
