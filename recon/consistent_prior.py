@@ -8,8 +8,8 @@ reach, and data that are never looked at again. Here
 * a decoded sample does not replace the reference, it advises a change of it: that of a network which sees both
   (:mod:`recon.refiner`) or, for a head without one, x̂ = c + D(z) − D(E(c)). What the autoencoder loses of the
   reference stays there;
-* the spread of several samples, and how much of c had to be changed, become a standard deviation that holds what it
-  claims (:mod:`recon.calibration`);
+* the spread of several samples, how much of c had to be changed, where methods disagree and how noisy the truth is
+  become a standard deviation that holds what it claims (:mod:`recon.calibration`);
 * x̂ is brought to agree with the data (:func:`recon.data_consistency.agreeing`), at the end and, with ``within``,
   inside sampling with encoding anew (ReSample, Song et al. 2024).
 """
@@ -34,7 +34,7 @@ from recon.latent_prior import Head, HeadOptions, encode_conditions, grid, netwo
 from recon.measurement import Measurement, RunContext
 from recon.refiner import Refiner
 from recon.training.patches import centre
-from recon.training.tasks import Task, reference_image
+from recon.training.tasks import Task, reference_image, reference_images
 
 LEAST_KEPT, LEAST_KEPT_OF_NOISY = 0.35, 0.8
 """Of a refiner's change, see :func:`kept_share`, chosen on validation cases; data with noise take back less."""
@@ -94,7 +94,8 @@ def reconstruct(
     """
     prior, task = head.prior.to(context.device), head.task
     shown = task.shown(measurement)
-    best = reference_image(task, measurement, shown)
+    references = reference_images(task, measurement, shown)
+    best = reference_image(measurement, references)
     images = torch.stack([task.network(image, measurement).transpose(1, 2) for image in (*shown, best)]).cpu()
     window = body_window(images[-1], task.modality, grid(prior))
     images = images[:, :, window[0], window[1]]
@@ -118,37 +119,41 @@ def reconstruct(
     images, advised = (
         torch.stack([each.to(measurement.y.device) for each in part]) for part in zip(*estimates, strict=True)
     )
-    return images.mean(0), _deviation(images, advised, best, head, measurement)
+    if options.samples < 2:
+        return images.mean(0), None
+    grain = task.grain(measurement)
+    spread = uncertainty(images.abs(), advised.abs(), best.abs(), references.abs(), grain)
+    return images.mean(0), _deviation(spread, head, measurement)
 
 
-def _deviation(images: Tensor, advised: Tensor, best: Tensor, head: Head, measurement: Measurement) -> Tensor | None:
-    """The spread of several samples, calibrated where the head's card knows how; None of one sample."""
-    if len(images) < 2:
-        return None
-    spread = uncertainty(images.abs(), advised.abs(), best.abs(), head.task.grain(measurement))
+def _deviation(spread: Tensor, head: Head, measurement: Measurement) -> Tensor:
+    """What a spread means, where the head's card knows."""
     if head.calibrations is None:
         return spread
     return head.calibrations.of(head.task.kind(measurement)).apply(spread, head.task.unit(measurement))
 
 
-def uncertainty(samples: Tensor, advised: Tensor, shown: Tensor, grain: float = 0.0) -> Tensor:
-    """How unsure an image is: the samples' variance, how much had to be changed around each voxel, and noise.
+def uncertainty(samples: Tensor, advised: Tensor, shown: Tensor, references: Tensor, grain: float = 0.0) -> Tensor:
+    """How unsure an image is: the samples' variance, what was doubtful around each voxel, and noise.
 
     Samples of a head agree on what all of them miss. Where the best image shown was changed much, as at edges that few
     views see, much is still wrong; a scan with fewer views or more noise shows it everywhere. A change that was advised
-    and that the data took back counts as well: it is no reason to be sure.
+    and that the data took back counts as well: it is no reason to be sure. Nor is it one that methods disagree. Noise
+    of the truth is what nothing foretells.
 
     Args:
         samples: (n, z, y, x) magnitudes or attenuations, n at least 2.
         advised: (n, z, y, x) images that were advised at first.
         shown: (z, y, x) that they are changes of.
+        references: (m, z, y, x) images whose mean that is.
         grain: standard deviation of the truth's own noise.
 
     Returns:
         (z, y, x) in their unit.
     """
     change = torch.maximum(*((images.mean(0) - shown).square() for images in (samples, advised)))
-    around = avg_pool2d(change[:, None], _NEIGHBOURHOOD, 1, _NEIGHBOURHOOD // 2, count_include_pad=False)[:, 0]
+    doubt = change + references.var(0, correction=0)
+    around = avg_pool2d(doubt[:, None], _NEIGHBOURHOOD, 1, _NEIGHBOURHOOD // 2, count_include_pad=False)[:, 0]
     return (samples.var(0) + around + grain**2).sqrt()
 
 

@@ -32,7 +32,7 @@ from recon.training.prepared import Prepared
 from recon.training.settings import RefinerTask, merged, parse_task
 from recon.training.slices import SliceSource
 from recon.training.sources import TrainingVolume
-from recon.training.tasks import reference_image
+from recon.training.tasks import reference_image, reference_images
 from recon.training.validation_images import reconstruction_validation
 from recon.training.workshop import Ingredients, Workshop
 
@@ -133,7 +133,7 @@ class Samples:
         """Of the pair's scan, (Z, X, Y) in the network range."""
         task = self.head.task
         measurement = task.measure(excerpts.of(volume, pair.seed), pair.seed, self.head.prior.device)
-        image = reference_image(task, measurement, task.shown(measurement))
+        image = reference_image(measurement, reference_images(task, measurement, task.shown(measurement)))
         return task.network(image, measurement).transpose(1, 2).cpu()
 
     def _next_round(self, pair: StoredPair, volume: Prepared, excerpts: Excerpts, refiner: Refiner) -> StoredPair:

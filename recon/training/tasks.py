@@ -295,23 +295,27 @@ def _plain(task: Task) -> dict[str, Any]:
     return values if task.reference else {name: value for name, value in values.items() if name != "reference"}
 
 
-def reference_image(task: Task, measurement: Measurement, shown: Sequence[Tensor]) -> Tensor:
-    """The image that a head's samples change, (z, y, x) in the operator's unit.
-
-    Methods err differently, so the mean of two, brought to agree with the data, is often better than both.
+def reference_images(task: Task, measurement: Measurement, shown: Sequence[Tensor]) -> Tensor:
+    """(n, z, y, x) images, in the operator's unit, of which a head's samples change the mean.
 
     Args:
         task: of the head.
         measurement: a scan.
         shown: the images of the task's conditions.
     """
-    if not task.reference:
-        return shown[-1]
     known = dict(zip(task.conditions, shown, strict=True))
-    images = [
-        known[name] if name in known else condition_image(task.modality, name, measurement) for name in task.reference
-    ]
-    return agreeing(measurement, torch.stack(images).mean(0))
+    names = task.reference or task.conditions[-1:]
+    return torch.stack(
+        [known[name] if name in known else condition_image(task.modality, name, measurement) for name in names]
+    )
+
+
+def reference_image(measurement: Measurement, images: Tensor) -> Tensor:
+    """The image that a head's samples change, (z, y, x): the only one, or the mean that agrees with the data.
+
+    Methods err differently, so their mean is often better than each.
+    """
+    return images[0] if len(images) == 1 else agreeing(measurement, images.mean(0))
 
 
 def condition_image(modality: Modality, name: str, measurement: Measurement) -> Tensor:

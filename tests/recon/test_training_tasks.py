@@ -25,7 +25,7 @@ from recon.training.prepared import prepare
 from recon.training.slabs import ProjectorCache, SlabSource
 from recon.training.slices import SliceSource
 from recon.training.sources import load_split, parse_data
-from recon.training.tasks import CTTask, MRTask, condition_image, reference_image, task_from_dict
+from recon.training.tasks import CTTask, MRTask, condition_image, reference_image, reference_images, task_from_dict
 from recon.units import network_to_hu
 
 DATA = "phantom:count=6,size=8x24x24,spacing=8x12x12"
@@ -79,8 +79,10 @@ def test_the_reference_is_the_last_condition_or_a_mean_that_agrees_with_the_data
     assert task_from_dict(json.loads(json.dumps(mixed.to_dict()))) == mixed
     scan = plain.measure(volumes[0].volume(), 3)
     shown = plain.shown(scan)
-    assert reference_image(plain, scan, shown) is shown[-1]
-    found = reference_image(mixed, scan, shown)
+    assert torch.equal(reference_image(scan, reference_images(plain, scan, shown)), shown[-1])
+    images = reference_images(mixed, scan, shown)
+    assert torch.equal(images[0], shown[-1])
+    found = reference_image(scan, images)
     mean = (shown[-1] + condition_image("CT", "cgls", scan)) / 2
     torch.testing.assert_close(found, agreeing(scan, mean))
     residuals = [float((scan.operator.forward(image) - scan.y).norm()) for image in (found, mean)]
