@@ -96,12 +96,12 @@ class swapped:  # noqa: N801  (a context manager, named as one reads it)
 
 
 def mean_figures(figures: Sequence[dict[str, float | None]]) -> dict[str, float]:
-    """The mean of each figure over the volumes that have it."""
-    names = figures[0]
+    """The mean of each figure over the volumes that have it; CT has some that MR does not."""
+    names = dict.fromkeys(name for each in figures for name in each)
     return {
         name: float(np.mean(values))
         for name in names
-        if (values := [value for each in figures if (value := each[name]) is not None])
+        if (values := [value for each in figures if (value := each.get(name)) is not None])
     }
 
 
