@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -67,12 +68,16 @@ class Reference:
     refiner: Refiner | None = None
     acceleration: Acceleration = field(default_factory=Acceleration)
 
-    def with_change(self, decoded: Tensor, gain: float) -> Tensor:
-        """The image in the operator's unit, changed as a decoded (Z, X, Y) sample of the window advises."""
+    def with_change(self, decoded: Tensor, gain: float, mirrored: bool = False) -> Tensor:
+        """The image in the operator's unit, changed as a decoded (Z, X, Y) sample of the window advises.
+
+        ``mirrored`` has the refiner look at mirror images.
+        """
         better = decoded
         if self.refiner:
             device = next(self.refiner.network.parameters()).device
-            better = self.acceleration.wrap(self.refiner.refined, device)(self.seen, decoded)
+            look = partial(self.refiner.refined, mirrored=mirrored)
+            better = self.acceleration.wrap(look, device)(self.seen, decoded)
         z, y, x = self.image.shape
         change = placed(gain * (better - self.seen), self.window, torch.Size((z, x, y)))
         return self.task.changed(self.image, change.transpose(1, 2).to(self.image.device), self.measurement)
@@ -204,7 +209,8 @@ def _estimated(reference: Reference, decoded: Tensor, options: HeadOptions) -> t
 def _agreed(reference: Reference, decoded: Tensor, changed: Tensor, options: HeadOptions) -> Tensor:
     """The image of what a decoded sample advises; refiner and data step take turns, each from the last one's image.
 
-    The turns end early, with the image before, where the data take back most of what the refiner changed.
+    Every second turn looks at mirror images: what a network gets wrong differs there, so that errors add up less. The
+    turns end early, with the image before, where the data take back most of what the refiner changed.
     """
     measurement = reference.measurement
     if reference.refiner is None:
@@ -216,7 +222,7 @@ def _agreed(reference: Reference, decoded: Tensor, changed: Tensor, options: Hea
             return reference.image if done else agreeing(measurement, reference.image)
         reference = replace(reference, image=image, seen=reference.looked_at(image))
         if done + 1 < options.rounds:
-            changed = reference.with_change(decoded, options.gain)
+            changed = reference.with_change(decoded, options.gain, mirrored=done % 2 == 0)
     return reference.image
 
 

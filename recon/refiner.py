@@ -40,9 +40,10 @@ class Refiner:
         self.network.to(device)
         return self
 
-    def refined(self, reference: Tensor, decoded: Tensor) -> Tensor:
-        """(Z, X, Y) images in the network range to a better one, on the CPU."""
-        return run_slices(self.network, torch.stack([reference, decoded]))
+    def refined(self, reference: Tensor, decoded: Tensor, mirrored: bool = False) -> Tensor:
+        """(Z, X, Y) images in the network range to a better one, on the CPU; ``mirrored`` shows them left to right."""
+        seen = torch.stack([reference, decoded])
+        return run_slices(self.network, seen.flip(2)).flip(1) if mirrored else run_slices(self.network, seen)
 
 
 def load_refiner(given: str, head: Path, head_hash: str) -> Refiner | None:

@@ -31,8 +31,8 @@ class Fixed(Refiner):
         object.__setattr__(self, "image", image)
         object.__setattr__(self, "asked", [])
 
-    def refined(self, reference: torch.Tensor, decoded: torch.Tensor) -> torch.Tensor:
-        self.asked.append(reference)  # type: ignore[attr-defined]
+    def refined(self, reference: torch.Tensor, decoded: torch.Tensor, mirrored: bool = False) -> torch.Tensor:
+        self.asked.append(mirrored)  # type: ignore[attr-defined]
         image: torch.Tensor = self.image  # type: ignore[attr-defined]
         return image
 
@@ -54,7 +54,9 @@ def test_a_right_change_is_kept_and_every_round_made(photons: float | None) -> N
     reference, truth = reference_of(photons)
     refiner = Fixed(truth)
     found, _ = _estimated(replace(reference, refiner=refiner), truth, HeadOptions(rounds=3))
-    assert len(refiner.asked) >= 2  # type: ignore[attr-defined]
+    asked = refiner.asked  # type: ignore[attr-defined]
+    assert len(asked) >= 2
+    assert asked == [False, True, False][: len(asked)]  # every second turn looks at mirror images
     before = TASK.network(reference.image, reference.measurement).transpose(1, 2)
     after = TASK.network(found, reference.measurement).transpose(1, 2)
     assert float((after - truth).norm()) < 0.5 * float((before - truth).norm())

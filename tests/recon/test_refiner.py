@@ -37,6 +37,9 @@ def test_a_refiner_sees_every_slice_of_both_images() -> None:
     alone = refiner.refined(reference[1:2], decoded[1:2])
     assert torch.allclose(better[1:2], alone, atol=1e-5)
     assert not torch.allclose(better, refiner.refined(reference, -decoded), atol=1e-4)
+    mirrored = refiner.refined(reference, decoded, mirrored=True)
+    assert torch.allclose(mirrored, refiner.refined(reference.flip(1), decoded.flip(1)).flip(1), atol=1e-5)
+    assert not torch.allclose(mirrored, better, atol=1e-4)
 
 
 def test_a_network_of_the_reference_alone_goes_on_as_it_was_with_a_sample() -> None:
