@@ -42,6 +42,21 @@ def test_a_refiner_sees_every_slice_of_both_images() -> None:
     assert not torch.allclose(mirrored, better, atol=1e-4)
 
 
+class Striped(UNet2D):
+    """Adds stripes of period two along X, and a checkerboard, as up-sampling does."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        columns, rows = torch.arange(x.shape[2])[:, None], torch.arange(x.shape[3])
+        return x[:, :1] + 0.1 * (-1.0) ** columns + 0.1 * (-1.0) ** (columns + rows)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_what_up_sampling_leaves_cancels(mirrored: bool) -> None:
+    image = torch.rand(2, 20, 24) - 0.5
+    refined = Refiner(Striped(SIZES).eval(), "").refined(image, image, mirrored)
+    torch.testing.assert_close(refined, image)
+
+
 def test_a_network_of_the_reference_alone_goes_on_as_it_was_with_a_sample() -> None:
     torch.manual_seed(0)
     plain = UNet2D(UNetConfig(chans=4, pool_layers=2, residual=True)).eval()
