@@ -216,13 +216,12 @@ def _agreed(reference: Reference, decoded: Tensor, changed: Tensor, options: Hea
     if reference.refiner is None:
         return agreeing(measurement, changed)
     least = LEAST_KEPT if measurement.sigma is None else LEAST_KEPT_OF_NOISY
-    rounds = options.turns(reference.task.modality)
-    for done in range(rounds):
+    for done in range(options.rounds):
         image = agreeing(measurement, changed)
         if kept_share(reference.image, changed, image) < least:
             return reference.image if done else agreeing(measurement, reference.image)
         reference = replace(reference, image=image, seen=reference.looked_at(image))
-        if done + 1 < rounds:
+        if done + 1 < options.rounds:
             changed = reference.with_change(decoded, options.gain, mirrored=done % 2 == 0)
     return reference.image
 

@@ -32,9 +32,6 @@ from recon.volume import Modality
 _CLASSES = {"CT": 1, "MR": 3}
 """Class where nothing is said: chest and abdomen, brain."""
 
-_ROUNDS: dict[Modality, int] = {"CT": 4, "MR": 3}
-"""Of refiner and data step, chosen on validation cases."""
-
 
 @dataclass(frozen=True)
 class HeadOptions:
@@ -72,11 +69,8 @@ class HeadOptions:
     )
     gain: float = field(default=1.0, metadata={"help": "full: factor on what a sample changes"})
     rounds: int = field(
-        default=0,
-        metadata={
-            "help": "full: most turns of refiner and data step; they end where the data take back a change; 0: 4 for "
-            "CT, 3 for MR"
-        },
+        default=3,
+        metadata={"help": "full: most turns of refiner and data step; they end where the data take back a change"},
     )
     agree: bool = field(default=True, metadata={"help": "full: the result agrees with the data"})
     within: int = field(
@@ -95,18 +89,14 @@ class HeadOptions:
     )
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.samples) < 1 or self.rounds < 0:
-            raise ValueError("steps and samples must be 1 or more, rounds 0 or more")
+        if min(self.steps, self.samples, self.rounds) < 1:
+            raise ValueError("steps, samples and rounds must be 1 or more")
         if self.mode not in ("full", "paper"):
             raise ValueError(f"mode must be full or paper, not {self.mode}")
         if self.precision not in (AUTO, "float32", "bfloat16"):
             raise ValueError(f"precision must be auto, float32 or bfloat16, not {self.precision}")
         if not 0 < self.start <= 1 or self.within < 0:
             raise ValueError("start must be above 0, at most 1, within 0 or more")
-
-    def turns(self, modality: Modality) -> int:
-        """Most rounds, for what is reconstructed."""
-        return self.rounds or _ROUNDS[modality]
 
     @property
     def full_steps(self) -> int:
