@@ -149,7 +149,7 @@ class Samples:
             better = task.network(agreeing(measurement, estimate), measurement).transpose(1, 2).cpu()
             return torch.stack([better, decoded, truth]).to(torch.float16).numpy(), {}
 
-        stored = self.cache.entry(pair.case, "refined-1", settings, make)
+        stored = self.cache.entry(pair.case, "refined-2", settings, make)
         return StoredPair(stored.array, pair.case, json.dumps(settings, sort_keys=True), pair.seed)
 
     @torch.no_grad()

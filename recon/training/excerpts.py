@@ -79,6 +79,7 @@ class Excerpts:
         return _halved(part) if coarse < self.coarse and min(part.data.shape[1:]) >= 2 * _LEAST_EDGE else part
 
     def _cut(self, volume: Prepared, plane: float, place: float, random: torch.Generator) -> Volume:
+        """Some slices of it, perhaps across another axis."""
         part = volume.volume()
         if plane < self.planes and part.modality == "MR" and max(part.spacing) <= _MOST_STRETCHED * min(part.spacing):
             part = _turned(part, 1 if plane < self.planes / 2 else 2)
