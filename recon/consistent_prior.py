@@ -53,6 +53,7 @@ class Reference:
         latent: (1, C, z, x, y) of the last image shown.
         window: of X and Y, where the networks look; the rest is air and stays.
         seen: (Z, X, Y) of that window in the network range, as samples are compared with it.
+        shown: (Z, X, Y) likewise, the last image shown.
         task: converts between the two units.
         measurement: likewise.
         refiner: makes an image of ``seen`` and a sample; None takes the sample itself.
@@ -63,6 +64,7 @@ class Reference:
     latent: Tensor
     window: Window
     seen: Tensor
+    shown: Tensor
     task: Task
     measurement: Measurement
     refiner: Refiner | None = None
@@ -77,7 +79,7 @@ class Reference:
         if self.refiner:
             device = next(self.refiner.network.parameters()).device
             look = partial(self.refiner.refined, mirrored=mirrored)
-            better = self.acceleration.wrap(look, device)(self.seen, decoded)
+            better = self.acceleration.wrap(look, device)(torch.stack([self.seen, decoded, self.shown]))
         z, y, x = self.image.shape
         change = placed(gain * (better - self.seen), self.window, torch.Size((z, x, y)))
         return self.task.changed(self.image, change.transpose(1, 2).to(self.image.device), self.measurement)
@@ -119,7 +121,7 @@ def reconstruct(
     if options.detail and head.refiner is None:
         seen = decode(prior, latent, images.shape[1:], acceleration)
     refiner = head.refiner and head.refiner.to(context.device)
-    reference = Reference(best, latent, window, seen, task, measurement, refiner, acceleration)
+    reference = Reference(best, latent, window, seen, images[-2], task, measurement, refiner, acceleration)
     estimates = [_sample(prior, attached, reference, options, context, number) for number in range(options.samples)]
     images, advised = (
         torch.stack([each.to(measurement.y.device) for each in part]) for part in zip(*estimates, strict=True)

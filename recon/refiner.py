@@ -3,7 +3,8 @@
 The autoencoder loses more of an image than a good reference gets wrong, so what a sample says of the anatomy is worth
 less in its own grey values than as advice on the reference. The refiner is a U-Net from (reference, decoded sample) to
 a change of the reference, trained on samples of its own head; it takes over what of a sample can be believed, and what
-the autoencoder loses of the reference stays.
+the autoencoder loses of the reference stays. Where the reference is the mean of several methods', it also sees the one
+that the head was shown, which tells where they disagree.
 """
 
 from __future__ import annotations
@@ -40,13 +41,17 @@ class Refiner:
         self.network.to(device)
         return self
 
-    def refined(self, reference: Tensor, decoded: Tensor, mirrored: bool = False) -> Tensor:
-        """(Z, X, Y) images in the network range to a better one, on the CPU; ``mirrored`` shows them left to right.
+    def refined(self, images: Tensor, mirrored: bool = False) -> Tensor:
+        """A better reference, (Z, X, Y) in the network range, on the CPU.
 
         The mean of what the network makes of them and of them moved by one pixel: its up-sampling doubles pixels, which
         leaves stripes and checkerboards of period two (Odena et al. 2016), and those cancel.
+
+        Args:
+            images: (n, Z, X, Y) reference, sample, and image that the head was shown; the first that the network takes.
+            mirrored: shows them left to right.
         """
-        seen = torch.stack([reference, decoded])
+        seen = images[: self.network.config.in_channels]
         if mirrored:
             seen = seen.flip(2)
         better = (run_slices(self.network, seen) + run_slices(self.network, seen.roll(1, 2)).roll(-1, 1)) / 2

@@ -32,19 +32,19 @@ from recon.training.prepared import Prepared
 from recon.training.settings import RefinerTask, merged, parse_task
 from recon.training.slices import SliceSource
 from recon.training.sources import TrainingVolume
-from recon.training.tasks import reference_image, reference_images
+from recon.training.tasks import Task, reference_image, reference_images
 from recon.training.validation_images import reconstruction_validation
 from recon.training.workshop import Ingredients, Workshop
 
-_INPUTS = 2
-"""The reference, and a decoded sample."""
+_GROWN = "down_sample_layers.0.layers.0.weight"
+"""Of the first convolution, which sees the inputs."""
 
 
 def build_refiner(given: Ingredients) -> Workshop:
     """A U-Net from reference and sample to the truth, on samples of a trained head."""
     settings = parse_task(RefinerTask, given.recipe.task)
     head = _head(given)
-    net = _network(given)
+    net = _network(given, inputs_of(head.task))
     if settings.rounds > 1 and given.warm_start is None:
         raise InputError("--warm-start: later rounds start from what a trained network makes; name it")
     learner = ImageLearner(net, KIND, net.config.to_dict(), settings.loss)
@@ -94,6 +94,8 @@ class Samples:
     ) -> list[StoredPair]:
         """Simulated scans as (reference, decoded sample, truth), and once more for each further round.
 
+        Where the reference is not the image that the head was shown, that one comes before the truth.
+
         Args:
             volumes: prepared.
             excerpts: what parts of them the scans are of.
@@ -117,14 +119,16 @@ class Samples:
         settings = {"pair": pair.key, "head": self.head.weights, **self.settings}
         task = self.head.task
         if task.reference:
-            settings["reference"] = list(task.reference)
+            settings |= {"reference": list(task.reference), "inputs": inputs_of(task)}
 
         def make() -> tuple[np.ndarray, dict[str, object]]:
             images = torch.from_numpy(np.array(pair.images, dtype=np.float32))
             seed = derived_seed(pair.case.id, pair.key, "sample")
             decoded = self._decoded(images[:-1], source.class_index, seed)
-            reference = self._reference(pair, source.volume, excerpts) if task.reference else images[-2]
-            return torch.stack([reference, decoded, images[-1]]).to(torch.float16).numpy(), {}
+            inputs = [images[-2], decoded]
+            if task.reference:
+                inputs = [self._reference(pair, source.volume, excerpts), decoded, images[-2]]
+            return torch.stack([*inputs, images[-1]]).to(torch.float16).numpy(), {}
 
         stored = self.cache.entry(pair.case, "sampled-2", settings, make)
         return StoredPair(stored.array, pair.case, json.dumps(settings, sort_keys=True), pair.seed)
@@ -141,15 +145,15 @@ class Samples:
         settings = {"pair": pair.key, "refiner": refiner.sha256}
 
         def make() -> tuple[np.ndarray, dict[str, object]]:
-            reference, decoded, truth = torch.from_numpy(np.array(pair.images, dtype=np.float32))
+            images = torch.from_numpy(np.array(pair.images, dtype=np.float32))
             task = self.head.task
             measurement = task.measure(excerpts.of(volume, pair.seed), pair.seed, self.head.prior.device)
-            refined = refiner.refined(reference, decoded).transpose(1, 2).to(measurement.y.device)
+            refined = refiner.refined(images[:-1]).transpose(1, 2).to(measurement.y.device)
             estimate = to_physical(refined, task, measurement)
-            better = task.network(agreeing(measurement, estimate), measurement).transpose(1, 2).cpu()
-            return torch.stack([better, decoded, truth]).to(torch.float16).numpy(), {}
+            images[0] = task.network(agreeing(measurement, estimate), measurement).transpose(1, 2).cpu()
+            return images.to(torch.float16).numpy(), {}
 
-        stored = self.cache.entry(pair.case, "refined-2", settings, make)
+        stored = self.cache.entry(pair.case, "refined-3", settings, make)
         return StoredPair(stored.array, pair.case, json.dumps(settings, sort_keys=True), pair.seed)
 
     @torch.no_grad()
@@ -177,32 +181,37 @@ def _head(given: Ingredients) -> Head:
         return Head(network.to(given.device), prior.to(given.device), given.task, read_card(given.head).sha256)
 
 
-def _network(given: Ingredients) -> UNet2D:
+def inputs_of(task: Task) -> int:
+    """How many images a refiner sees: reference and sample, and the image shown where that is another."""
+    return 3 if task.reference else 2
+
+
+def _network(given: Ingredients, inputs: int) -> UNet2D:
     """New, or from a refiner or a U-Net that was trained on the reference alone."""
     if given.warm_start is None:
         with input_errors("recipe: network"):
-            plain = UNetConfig(in_channels=_INPUTS, residual=True).to_dict()
+            plain = UNetConfig(in_channels=inputs, residual=True).to_dict()
             return UNet2D(UNetConfig.from_dict(merged(plain, given.recipe.network)))
     with input_errors("--warm-start"):
         kind = read_card(given.warm_start).kind
         other = load_network(given.warm_start, kind if kind == KIND else "unet")
-        return with_sample(other)
+        return with_inputs(other, inputs)
 
 
-def with_sample(network: UNet2D) -> UNet2D:
-    """The network with an input for the sample, which it does not heed yet.
+def with_inputs(network: UNet2D, inputs: int) -> UNet2D:
+    """The network with inputs for the other images, which it does not heed yet.
 
     Raises:
-        ValueError: a network of more or other inputs, or one that does not add to the reference.
+        ValueError: a network of more inputs, or one that does not add to the reference.
     """
     config = network.config
-    if not config.residual or config.out_channels != 1 or config.in_channels > _INPUTS:
+    if not config.residual or config.out_channels != 1 or config.in_channels > inputs:
         raise ValueError("a U-Net of another kind; one from the reference to a change of it is wanted (residual: true)")
-    if config.in_channels == _INPUTS:
+    if config.in_channels == inputs:
         return network
-    grown = UNet2D(UNetConfig.from_dict(config.to_dict() | {"in_channels": _INPUTS}))
+    grown = UNet2D(UNetConfig.from_dict(config.to_dict() | {"in_channels": inputs}))
     state = network.state_dict()
-    name = "down_sample_layers.0.layers.0.weight"
-    state[name] = torch.cat([state[name], torch.zeros_like(state[name])], dim=1)
-    grown.load_state_dict(state)
+    new = torch.zeros_like(grown.state_dict()[_GROWN])
+    new[:, : config.in_channels] = state[_GROWN]
+    grown.load_state_dict(state | {_GROWN: new})
     return grown

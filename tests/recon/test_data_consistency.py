@@ -8,10 +8,17 @@ import torch
 
 from physics.geometry import FanBeam, circular_angles
 from physics.masks import make_mask
-from physics.mri import fft2c
+from physics.mri import fft2c, ifft2c
 from physics.noise import TransmissionNoise
+from physics.phase import smooth_phase, smoothed_phase
 from recon.ct_task import simulate_ct
-from recon.data_consistency import NOISE_FREE_WEIGHT, enforce_data, with_calibration_phase
+from recon.data_consistency import (
+    NOISE_FREE_WEIGHT,
+    PHASE_TRUST,
+    agreeing,
+    enforce_data,
+    with_calibration_phase,
+)
 from recon.measurement import Measurement, RunContext
 from recon.methods import get_method, parse_options
 from recon.mr_task import simulate_mr
@@ -53,6 +60,54 @@ def test_one_coil_has_a_closed_form():
     mask = measurement.operator.mask
     mixed = torch.where(mask, (measurement.y[:, 0] + weight * kspace) / (1 + weight), kspace)
     assert torch.allclose(fft2c(image), mixed, atol=1e-1 * weight), "out of some thousands"
+
+
+def test_with_a_phase_the_step_minimises_both_penalties():
+    """‖Ax − y‖² + λ‖a − â‖² + λ'‖b‖² with x = φ (a + i b), against a dense solution over real numbers."""
+    truth = Volume(torch.rand(1, 6, 8) * 100, np.eye(4), "MR")
+    measurement = simulate_mr(truth, make_mask("gauss1d", (6, 8), 2.0, 2), phase=torch.rand(1, 6, 8))
+    phase = torch.polar(torch.ones(1, 6, 8), torch.rand(1, 6, 8))
+    estimate, weight = torch.polar(torch.rand(1, 6, 8) * 100, torch.rand(1, 6, 8)), 0.05
+    image, _ = enforce_data(measurement, estimate, weight, iterations=200, phase=phase)
+    units = torch.eye(48).reshape(48, 1, 6, 8)
+    columns = [
+        torch.stack([measurement.operator(phase * unit * one).flatten() for unit in units], 1) for one in (1, 1j)
+    ]
+    dense = torch.view_as_real(torch.cat(columns, 1)).permute(0, 2, 1).reshape(-1, 96).double()
+    data = torch.view_as_real(measurement.y.flatten()).flatten().double()
+    across = weight * (1 + PHASE_TRUST) / (1 - PHASE_TRUST)
+    penalty = torch.cat([torch.full((48,), weight), torch.full((48,), across)]).double()
+    wanted = torch.cat([(phase.conj() * estimate).real.flatten(), torch.zeros(48)]).double()
+    solution = torch.linalg.solve(dense.T @ dense + penalty.diag(), dense.T @ data + penalty * wanted)
+    found = (phase.conj() * image).flatten()
+    assert torch.allclose(torch.cat([found.real, found.imag]).double(), solution, atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["gauss1d", "poisson"])
+def test_a_smooth_phase_makes_a_sample_tell_of_its_mirror_image(kind):
+    volume = disc("MR")
+    phase = smooth_phase(tuple(volume.data.shape), 1.0, torch.Generator().manual_seed(0))
+    measurement = simulate_mr(volume, make_mask(kind, (48, 40), 3.0, 8), phase=phase)
+    start = ifft2c(measurement.y[:, 0])
+    plain, _ = enforce_data(measurement, start)
+    found = agreeing(measurement, start)
+    errors = [float((image.abs() - volume.data).norm() / volume.data.norm()) for image in (plain, found)]
+    assert errors[1] < 0.95 * errors[0]
+    assert float((measurement.operator(found) - measurement.y).norm() / measurement.y.norm()) < 0.05
+
+
+def test_the_smoothed_phase_is_that_of_the_image_without_its_noise():
+    volume = disc("MR")
+    phase = smooth_phase(tuple(volume.data.shape), 1.0, torch.Generator().manual_seed(1))
+    noise = 100 * torch.randn(volume.data.shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(2))
+    image = torch.polar(volume.data, phase) + noise
+    inside = volume.data > 300
+    errors = [
+        (each * torch.polar(torch.ones_like(phase), -phase)).angle()[inside] for each in (image, smoothed_phase(image))
+    ]
+    assert float(errors[1].square().mean()) < 0.3 * float(errors[0].square().mean())
+    torch.testing.assert_close(smoothed_phase(image).abs(), torch.ones_like(phase))
+    assert torch.equal(smoothed_phase(torch.zeros(1, 4, 4, dtype=torch.complex64)), torch.ones(1, 4, 4) + 0j)
 
 
 def test_without_noise_a_small_fixed_weight_is_taken_and_the_error_falls():

@@ -15,7 +15,7 @@ from priors.unet2d import UNet2D, UNetConfig
 from priors.weights import Card, read_card, save_weights
 from recon.errors import InputError
 from recon.refiner import FILE_NAME, KIND, Refiner, load_refiner
-from recon.training.build_refiner import with_sample
+from recon.training.build_refiner import with_inputs
 
 DATA = "phantom:count=8,size=16x32x32,spacing=8x10x10"
 SIZES = UNetConfig(in_channels=2, chans=4, pool_layers=2, residual=True)
@@ -31,14 +31,16 @@ def save_refiner(path: Path, head_hash: str, kind: str = KIND) -> Path:
 def test_a_refiner_sees_every_slice_of_both_images() -> None:
     torch.manual_seed(0)
     refiner = Refiner(UNet2D(SIZES).eval(), "")
-    reference, decoded = torch.rand(3, 20, 24) - 0.5, torch.rand(3, 20, 24) - 0.5
-    better = refiner.refined(reference, decoded)
-    assert better.shape == reference.shape
-    alone = refiner.refined(reference[1:2], decoded[1:2])
+    images = torch.rand(2, 3, 20, 24) - 0.5
+    better = refiner.refined(images)
+    assert better.shape == images.shape[1:]
+    alone = refiner.refined(images[:, 1:2])
     assert torch.allclose(better[1:2], alone, atol=1e-5)
-    assert not torch.allclose(better, refiner.refined(reference, -decoded), atol=1e-4)
-    mirrored = refiner.refined(reference, decoded, mirrored=True)
-    assert torch.allclose(mirrored, refiner.refined(reference.flip(1), decoded.flip(1)).flip(1), atol=1e-5)
+    other_sample = torch.stack([images[0], -images[1]])
+    assert not torch.allclose(better, refiner.refined(other_sample), atol=1e-4)
+    assert torch.equal(better, refiner.refined(torch.cat([images, images[:1]]))), "no third input"
+    mirrored = refiner.refined(images, mirrored=True)
+    assert torch.allclose(mirrored, refiner.refined(images.flip(2)).flip(1), atol=1e-5)
     assert not torch.allclose(mirrored, better, atol=1e-4)
 
 
@@ -53,25 +55,26 @@ class Striped(UNet2D):
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_what_up_sampling_leaves_cancels(mirrored: bool) -> None:
     image = torch.rand(2, 20, 24) - 0.5
-    refined = Refiner(Striped(SIZES).eval(), "").refined(image, image, mirrored)
+    refined = Refiner(Striped(SIZES).eval(), "").refined(torch.stack([image, image]), mirrored)
     torch.testing.assert_close(refined, image)
 
 
-def test_a_network_of_the_reference_alone_goes_on_as_it_was_with_a_sample() -> None:
+@pytest.mark.parametrize("inputs", [2, 3])
+def test_a_network_of_fewer_images_goes_on_as_it_was_with_more(inputs: int) -> None:
     torch.manual_seed(0)
     plain = UNet2D(UNetConfig(chans=4, pool_layers=2, residual=True)).eval()
-    grown = with_sample(plain).eval()
-    image, sample = torch.rand(2, 1, 16, 20), torch.rand(2, 1, 16, 20)
+    grown = with_inputs(plain, inputs).eval()
+    image, others = torch.rand(2, 1, 16, 20), torch.rand(2, inputs - 1, 16, 20)
     with torch.no_grad():
-        assert torch.allclose(grown(torch.cat([image, sample], 1)), plain(image), atol=1e-6)
-    assert with_sample(grown) is grown
+        assert torch.allclose(grown(torch.cat([image, others], 1)), plain(image), atol=1e-6)
+    assert with_inputs(grown, inputs) is grown
 
 
 @pytest.mark.parametrize("change", [{"residual": False}, {"in_channels": 3}, {"out_channels": 2}])
 def test_a_network_of_another_kind_is_no_start(change: dict[str, object]) -> None:
     config = UNetConfig(**{"chans": 4, "pool_layers": 2, "residual": True, "in_channels": 1} | change)  # type: ignore
     with pytest.raises(ValueError, match="from the reference to a change of it"):
-        with_sample(UNet2D(config))
+        with_inputs(UNet2D(config), 2)
 
 
 def test_the_refiner_beside_a_head_or_installed_is_found_by_the_heads_hash(tmp_path, monkeypatch) -> None:
@@ -172,10 +175,11 @@ def test_a_head_whose_samples_change_the_mean_of_two_methods(chain, tmp_path) ->
     train("refiner", *common, "--head", head, "--set", "steps=2", "--out", tmp_path / "refiner")
     stored = [np.load(path) for path in tmp_path.glob("cache/*/*.npy")]
     conditions = [images[0] for images in stored if images.shape == (2, 16, 32, 32)]
-    references = [images[0] for images in stored if images.shape == (3, 16, 32, 32)]
+    references = [images[0] for images in stored if images.shape == (4, 16, 32, 32)]
     assert len(conditions) == len(references) > 1
     distances = [min(float(np.abs(own - each).mean()) for each in conditions) for own in references]
     assert all(0.001 < distance < 0.3 for distance in distances)
+    assert read_card(tmp_path / "refiner" / FILE_NAME).config["in_channels"] == 3, "the image shown is one of them"
     (tmp_path / "refiner" / FILE_NAME).rename(tmp_path / "head" / FILE_NAME)
     case = write_ct(tmp_path / "case.nii.gz", affine=np.diag([10.0, 10.0, 8.0, 1.0]))
     weights = ["--weights", head, "--prior", chain / "prior", "--set", "steps=2"]
