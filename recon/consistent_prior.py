@@ -70,15 +70,15 @@ class Reference:
     refiner: Refiner | None = None
     acceleration: Acceleration = field(default_factory=Acceleration)
 
-    def with_change(self, decoded: Tensor, gain: float, mirrored: bool = False) -> Tensor:
+    def with_change(self, decoded: Tensor, gain: float, turn: int = 0) -> Tensor:
         """The image in the operator's unit, changed as a decoded (Z, X, Y) sample of the window advises.
 
-        ``mirrored`` has the refiner look at mirror images.
+        ``turn`` as for :meth:`recon.refiner.Refiner.refined`.
         """
         better = decoded
         if self.refiner:
             device = next(self.refiner.network.parameters()).device
-            look = partial(self.refiner.refined, mirrored=mirrored)
+            look = partial(self.refiner.refined, turn=turn)
             better = self.acceleration.wrap(look, device)(torch.stack([self.seen, decoded, self.shown]))
         z, y, x = self.image.shape
         change = placed(gain * (better - self.seen), self.window, torch.Size((z, x, y)))
@@ -211,8 +211,7 @@ def _estimated(reference: Reference, decoded: Tensor, options: HeadOptions) -> t
 def _agreed(reference: Reference, decoded: Tensor, changed: Tensor, options: HeadOptions) -> Tensor:
     """The image of what a decoded sample advises; refiner and data step take turns, each from the last one's image.
 
-    Every second turn looks at mirror images: what a network gets wrong differs there, so that errors add up less. The
-    turns end early, with the image before, where the data take back most of what the refiner changed.
+    They end early, with the image before, where the data take back most of what the refiner changed.
     """
     measurement = reference.measurement
     if reference.refiner is None:
@@ -224,7 +223,7 @@ def _agreed(reference: Reference, decoded: Tensor, changed: Tensor, options: Hea
             return reference.image if done else agreeing(measurement, reference.image)
         reference = replace(reference, image=image, seen=reference.looked_at(image))
         if done + 1 < options.rounds:
-            changed = reference.with_change(decoded, options.gain, mirrored=done % 2 == 0)
+            changed = reference.with_change(decoded, options.gain, turn=done + 1)
     return reference.image
 
 

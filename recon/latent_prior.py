@@ -69,7 +69,7 @@ class HeadOptions:
     )
     gain: float = field(default=1.0, metadata={"help": "full: factor on what a sample changes"})
     rounds: int = field(
-        default=3,
+        default=4,
         metadata={"help": "full: most turns of refiner and data step; they end where the data take back a change"},
     )
     agree: bool = field(default=True, metadata={"help": "full: the result agrees with the data"})

@@ -110,8 +110,8 @@ class Samples:
             ):
                 stored = self._sampled(pair, each, excerpts)
                 found.append(stored)
-                for _ in range(rounds - 1):
-                    stored = self._next_round(stored, each.volume, excerpts, refiner)
+                for turn in range(rounds - 1):
+                    stored = self._next_round(stored, each.volume, excerpts, refiner, turn)
                     found.append(stored)
         return found
 
@@ -140,15 +140,17 @@ class Samples:
         image = reference_image(measurement, reference_images(task, measurement, task.shown(measurement)))
         return task.network(image, measurement).transpose(1, 2).cpu()
 
-    def _next_round(self, pair: StoredPair, volume: Prepared, excerpts: Excerpts, refiner: Refiner) -> StoredPair:
+    def _next_round(
+        self, pair: StoredPair, volume: Prepared, excerpts: Excerpts, refiner: Refiner, turn: int
+    ) -> StoredPair:
         """The pair with another reference: what the refiner and a data step make of this one."""
-        settings = {"pair": pair.key, "refiner": refiner.sha256}
+        settings = {"pair": pair.key, "refiner": refiner.sha256, "turn": turn}
 
         def make() -> tuple[np.ndarray, dict[str, object]]:
             images = torch.from_numpy(np.array(pair.images, dtype=np.float32))
             task = self.head.task
             measurement = task.measure(excerpts.of(volume, pair.seed), pair.seed, self.head.prior.device)
-            refined = refiner.refined(images[:-1]).transpose(1, 2).to(measurement.y.device)
+            refined = refiner.refined(images[:-1], turn).transpose(1, 2).to(measurement.y.device)
             estimate = to_physical(refined, task, measurement)
             images[0] = task.network(agreeing(measurement, estimate), measurement).transpose(1, 2).cpu()
             return images.to(torch.float16).numpy(), {}

@@ -39,9 +39,12 @@ def test_a_refiner_sees_every_slice_of_both_images() -> None:
     other_sample = torch.stack([images[0], -images[1]])
     assert not torch.allclose(better, refiner.refined(other_sample), atol=1e-4)
     assert torch.equal(better, refiner.refined(torch.cat([images, images[:1]]))), "no third input"
-    mirrored = refiner.refined(images, mirrored=True)
+    mirrored, moved = refiner.refined(images, turn=1), refiner.refined(images, turn=2)
     assert torch.allclose(mirrored, refiner.refined(images.flip(2)).flip(1), atol=1e-5)
+    assert torch.allclose(moved, refiner.refined(images.roll(1, 2)).roll(-1, 1), atol=1e-5)
     assert not torch.allclose(mirrored, better, atol=1e-4)
+    assert not torch.allclose(moved, better, atol=1e-4)
+    assert torch.equal(refiner.refined(images, turn=4), better)
 
 
 class Striped(UNet2D):
@@ -52,11 +55,12 @@ class Striped(UNet2D):
         return x[:, :1] + 0.1 * (-1.0) ** columns + 0.1 * (-1.0) ** (columns + rows)
 
 
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_what_up_sampling_leaves_cancels(mirrored: bool) -> None:
+def test_what_up_sampling_leaves_cancels_over_two_turns_and_again() -> None:
     image = torch.rand(2, 20, 24) - 0.5
-    refined = Refiner(Striped(SIZES).eval(), "").refined(torch.stack([image, image]), mirrored)
-    torch.testing.assert_close(refined, image)
+    refiner = Refiner(Striped(SIZES).eval(), "")
+    turns = [refiner.refined(torch.stack([image, image]), turn) for turn in range(4)]
+    for first in (0, 2):
+        torch.testing.assert_close((turns[first] + turns[first + 1]) / 2, image)
 
 
 @pytest.mark.parametrize("inputs", [2, 3])
