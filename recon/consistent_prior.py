@@ -31,7 +31,7 @@ from priors.samplers import OnStep
 from recon.body_window import Window, body_window, placed
 from recon.data_consistency import agreeing
 from recon.errors import input_errors
-from recon.latent_prior import Head, HeadOptions, encode_conditions, grid, network_class
+from recon.latent_prior import ROUNDS, Head, HeadOptions, encode_conditions, grid, network_class
 from recon.measurement import Measurement, RunContext
 from recon.refiner import Refiner
 from recon.training.patches import centre
@@ -217,12 +217,13 @@ def _agreed(reference: Reference, decoded: Tensor, changed: Tensor, options: Hea
     if reference.refiner is None:
         return agreeing(measurement, changed)
     least = LEAST_KEPT if measurement.sigma is None else LEAST_KEPT_OF_NOISY
-    for done in range(options.rounds):
+    rounds = options.rounds or ROUNDS[reference.task.modality]
+    for done in range(rounds):
         image = agreeing(measurement, changed)
         if kept_share(reference.image, changed, image) < least:
             return reference.image if done else agreeing(measurement, reference.image)
         reference = replace(reference, image=image, seen=reference.looked_at(image))
-        if done + 1 < options.rounds:
+        if done + 1 < rounds:
             changed = reference.with_change(decoded, options.gain, turn=done + 1)
     return reference.image
 
