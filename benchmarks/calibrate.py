@@ -33,6 +33,12 @@ _DRAWS = 60
 _VOXELS = 100_000
 """Of one case, drawn at random."""
 
+_LEVEL, _LEAST = 0.9, 0.85
+"""An interval, and the share that it must hold of a case that nothing was fitted to."""
+
+_WIDEST = 4.0
+_STEPS = 20
+
 
 @dataclass(frozen=True)
 class Calibrated:
@@ -80,7 +86,10 @@ def calibrate(
             kinds[kind].setdefault(each.volume.case.id, []).append(scan)
             report(f"{each.volume.case.id}, {kind}: {len(scan[0])} voxels")
     found = {kind: [_joined(own) for own in cases.values()] for kind, cases in kinds.items() if cases}
-    calibrations = Calibrations({kind: _most_careful(cases) for kind, cases in sorted(found.items())})
+    widths = {kind: _widening(cases) for kind, cases in found.items()}
+    calibrations = Calibrations(
+        {kind: _widened(_most_careful(cases), widths[kind]) for kind, cases in sorted(found.items())}
+    )
     pooled = {kind: _joined(cases) for kind, cases in found.items()}
     errors, spreads = _joined(list(pooled.values()))
     after = np.concatenate([_applied(calibrations.of(kind), own) for kind, (_, own) in pooled.items()])
@@ -88,20 +97,53 @@ def calibrate(
         calibrations,
         _shares(errors, spreads),
         _shares(errors, after),
-        _unseen(found),
+        _unseen(found, widths),
         tuple(each.volume.case.id for each in own),
     )
 
 
-def _unseen(kinds: Mapping[str, Sequence[Scan]]) -> dict[float, float]:
+def _unseen(kinds: Mapping[str, Sequence[Scan]], widths: Mapping[str, float]) -> dict[float, float]:
     """Least share held in any case of what its kind's other cases say, for each level; empty without others."""
     shares = [
-        _shares(errors, _applied(_most_careful([*cases[:number], *cases[number + 1 :]]), spreads))
-        for cases in kinds.values()
-        if len(cases) > 1
-        for number, (errors, spreads) in enumerate(cases)
+        _shares(errors, _applied(_widened(others, widths[kind]), spreads))
+        for kind, cases in kinds.items()
+        for others, (errors, spreads) in _left_out(cases)
     ]
     return {level: min(each[level] for each in shares) for level in shares[0]} if shares else {}
+
+
+def _left_out(cases: Sequence[Scan]) -> list[tuple[Calibration, Scan]]:
+    """Each case with what the others say; none where there are no others."""
+    if len(cases) < 2:
+        return []
+    return [(_most_careful([*cases[:number], *cases[number + 1 :]]), case) for number, case in enumerate(cases)]
+
+
+def _widening(cases: Sequence[Scan]) -> float:
+    """The factor, 1 or more, with which no case holds less than ``_LEAST`` of what the others say.
+
+    A handful of cases, the hardest of them included, still say too little of the next one; how much, each of them shows
+    when it is left out (cross-validation, as for conformal intervals, Barber et al. 2021).
+    """
+    left_out = _left_out(cases)
+
+    def enough(factor: float) -> bool:
+        return all(
+            _shares(errors, _applied(_widened(others, factor), spreads))[_LEVEL] >= _LEAST
+            for others, (errors, spreads) in left_out
+        )
+
+    if enough(1.0):
+        return 1.0
+    low, high = 1.0, _WIDEST
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _widened(calibration: Calibration, factor: float) -> Calibration:
+    return Calibration(factor * calibration.factor, factor * calibration.floor)
 
 
 def _most_careful(cases: Sequence[Scan]) -> Calibration:

@@ -12,7 +12,7 @@ import torch
 import yaml
 from click.testing import CliRunner
 
-from benchmarks.calibrate import _unseen
+from benchmarks.calibrate import _unseen, _widening
 from benchmarks.cli import main
 from datasets.cache import Cache
 from physics.geometry import FanBeam, circular_angles
@@ -108,18 +108,32 @@ def _two_steps(options: HeadOptions, *given: object) -> object:
     return load_head(replace(options, steps=2), *given)  # type: ignore[arg-type]
 
 
-def test_left_out_cases_are_judged_by_the_others() -> None:
+def three_cases() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Errors and spreads; the third case errs twice as much as the others."""
     random = np.random.default_rng(0)
     spreads = random.uniform(0.5, 1.5, (3, 20_000)).astype(np.float32)
-    errors = [
-        scale * own * random.standard_normal(own.shape).astype(np.float32)
+    return [
+        (scale * own * random.standard_normal(own.shape).astype(np.float32), own)
         for scale, own in zip((1, 1, 2), spreads, strict=True)
     ]
-    alike = [(error, own) for error, own in zip(errors, spreads, strict=True)]
-    assert _unseen({"noisy": alike[:1]}) == {}
-    assert _unseen({"noisy": alike[:2]})[0.9] == pytest.approx(0.9, abs=0.02)
-    # the third case errs twice as much as the others say: 0.9 of a normal distribution lies within 1.645, 0.59 in half
-    assert _unseen({"noisy": alike, "noise-free": alike[:2]})[0.9] == pytest.approx(0.59, abs=0.02)
+
+
+def test_left_out_cases_are_judged_by_the_others() -> None:
+    cases = three_cases()
+    as_they_are = {"noisy": 1.0, "noise-free": 1.0}
+    assert _unseen({"noisy": cases[:1]}, as_they_are) == {}
+    assert _unseen({"noisy": cases[:2]}, as_they_are)[0.9] == pytest.approx(0.9, abs=0.02)
+    # 0.9 of a normal distribution lies within 1.645 standard deviations, 0.59 within half as many
+    assert _unseen({"noisy": cases, "noise-free": cases[:2]}, as_they_are)[0.9] == pytest.approx(0.59, abs=0.02)
+
+
+def test_deviations_are_widened_until_no_case_left_out_falls_far_short() -> None:
+    cases = three_cases()
+    assert _widening(cases[:1]) == 1, "no other case to learn it from"
+    assert _widening(cases[:2]) == 1, "each holds what the other says"
+    factor = _widening(cases)
+    assert factor == pytest.approx(2 * 1.44 / 1.645, rel=0.03), "0.85 lies within 1.44"
+    assert _unseen({"noisy": cases}, {"noisy": factor})[0.9] == pytest.approx(0.85, abs=0.005)
 
 
 @pytest.mark.parametrize(
