@@ -24,8 +24,9 @@ def calibrate(
     """Make a head's standard deviation mean what it says.
 
     Chooses, on validation cases, what the spread of a ControlNet head's samples and their changes are worth, wide
-    enough that each case, left out, has 85 % in its 90 % intervals, and notes it in its card. 'recon svct --set samples=4'
-    then gives a standard deviation whose intervals hold the truth as often as they claim, on cases like these.
+    enough that each case, left out, has 85 % in its 90 % intervals, and notes it in its card. With that, 'recon svct
+    --set samples=4' gives a standard deviation whose intervals hold the truth as often as they claim, on cases like
+    these.
     """
     from tempfile import TemporaryDirectory
 
