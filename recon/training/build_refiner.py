@@ -155,7 +155,7 @@ class Samples:
             images[0] = task.network(agreeing(measurement, estimate), measurement).transpose(1, 2).cpu()
             return images.to(torch.float16).numpy(), {}
 
-        stored = self.cache.entry(pair.case, "refined-3", settings, make)
+        stored = self.cache.entry(pair.case, "refined-4", settings, make)
         return StoredPair(stored.array, pair.case, json.dumps(settings, sort_keys=True), pair.seed)
 
     @torch.no_grad()
