@@ -20,7 +20,7 @@ DEFAULT_MATRIX_BYTES = 3 * 2**30
 
 _BLOCK_BYTES = 512 * 2**20
 # Columns multiplied at once: few enough that the rows a sparse product gathers stay in the cache.
-_GATHERED_ELEMENTS, _WRITTEN_ELEMENTS, _MOST_COLUMNS = 2**21, 2**22, 32
+_GATHERED_ELEMENTS, _WRITTEN_ELEMENTS, _MOST_COLUMNS = 2**21, 2**22, 16
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,12 @@ class PatchVolumeAutoencoder(nn.Module):
         return self.codebook(z)
 
     def decode(
-        self, z: Tensor, *, slab: int | None = None, on_progress: Callable[[float], None] | None = None
+        self,
+        z: Tensor,
+        *,
+        slab: int | None = None,
+        on_progress: Callable[[float], None] | None = None,
+        most_keys: int | None = None,
     ) -> Tensor:
         """A whole volume from its latent, decoded together.
 
@@ -136,6 +141,7 @@ class PatchVolumeAutoencoder(nn.Module):
                 type, indices of codes (B, Z, X, Y).
             slab: planes at a time; None chooses from the memory at hand.
             on_progress: called with the share, 0 to 1, that is done.
+            most_keys: of the attention, see :meth:`~priors.autoencoder_blocks.AttentionBlock.forward`.
 
         Returns:
             (B, image channels, Z, X, Y), about [-1, 1], not clamped.
@@ -146,7 +152,7 @@ class PatchVolumeAutoencoder(nn.Module):
         indices = self._indices(z) if z.is_floating_point() else z
         if indices.dim() != 4:
             raise ValueError(f"indices of shape {tuple(z.shape)}; (B, Z, X, Y) is needed")
-        return self._decode_codes(self.codebook.lookup(indices), slab, on_progress)
+        return self._decode_codes(self.codebook.lookup(indices), slab, on_progress, most_keys)
 
     def _indices(self, z: Tensor) -> Tensor:
         if z.dim() != 5 or z.shape[1] != self.config.latent_channels:
@@ -159,14 +165,18 @@ class PatchVolumeAutoencoder(nn.Module):
         return self.decoder(self.post_vq_conv(embeddings.to(self._dtype)))
 
     def _decode_codes(
-        self, codes: Tensor, slab: int | None = None, on_progress: Callable[[float], None] | None = None
+        self,
+        codes: Tensor,
+        slab: int | None = None,
+        on_progress: Callable[[float], None] | None = None,
+        most_keys: int | None = None,
     ) -> Tensor:
         learns = codes.requires_grad or any(p.requires_grad for p in self.decoder.parameters())
         if learns and torch.is_grad_enabled():
             return self.decode_embeddings(codes)
         with torch.no_grad():
             latent = self.post_vq_conv(codes.to(self._dtype))
-        return stream_decode(self.decoder, latent, slab, on_progress)
+        return stream_decode(self.decoder, latent, slab, on_progress, most_keys)
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """A volume through the autoencoder: cubes encoded on their own, quantised, decoded together.

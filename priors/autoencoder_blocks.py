@@ -36,6 +36,11 @@ def _normalisation(groups: int, width: int) -> nn.GroupNorm:
     return nn.GroupNorm(groups, width, eps=NORM_EPS)
 
 
+def key_step(voxels: int, most_keys: int | None) -> int:
+    """Every how many of so many voxels are attended to, see :meth:`AttentionBlock.forward`."""
+    return 1 if most_keys is None else max(1, round(voxels / most_keys))
+
+
 class ResidualBlock(nn.Module):
     """Two rounds of norm, SiLU and convolution, added to the input.
 
@@ -74,10 +79,21 @@ class AttentionBlock(nn.Module):
         self.to_qkv = nn.Linear(width, 3 * inner, bias=False)
         self.to_out = nn.Conv3d(inner, width, kernel_size=1)
 
-    def forward(self, x: Tensor, on_progress: Callable[[float], None] | None = None) -> Tensor:
-        """(B, C, Z, X, Y) to the same; ``on_progress`` is called with the share of the queries that is done."""
+    def forward(
+        self, x: Tensor, on_progress: Callable[[float], None] | None = None, most_keys: int | None = None
+    ) -> Tensor:
+        """(B, C, Z, X, Y) to the same.
+
+        Args:
+            x: the input.
+            on_progress: called with the share of the queries that is done.
+            most_keys: attend to no more voxels than about these, every n-th of all, so that the work grows with the
+                volume and not with its square; None attends to every one.
+        """
         tokens = rearrange(self.norm(x), "b c z x y -> b (z x y) c")
         query, key, value = rearrange(self.to_qkv(tokens), "b n (part h d) -> part b h n d", part=3, h=HEADS)
+        step = key_step(key.shape[2], most_keys)
+        key, value = key[:, :, ::step], value[:, :, ::step]
         answers, done = [], 0
         for rows in query.split(QUERY_ROWS, dim=2):
             answers.append(functional.scaled_dot_product_attention(rows, key, value))
@@ -97,9 +113,11 @@ class MiddleBlock(nn.Module):
         self.attn = AttentionBlock(width, groups)
         self.res2 = ResidualBlock(width, width, groups)
 
-    def forward(self, x: Tensor, on_progress: Callable[[float], None] | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, on_progress: Callable[[float], None] | None = None, most_keys: int | None = None
+    ) -> Tensor:
         """(B, C, Z, X, Y) to the same; ``on_progress`` follows the attention, which nearly all the work is in."""
-        return self.res2(self.attn(self.res1(x), on_progress))
+        return self.res2(self.attn(self.res1(x), on_progress, most_keys))
 
 
 class EncoderLevel(nn.Module):

@@ -225,10 +225,15 @@ def sample_latents(
 
 
 @torch.no_grad()
-def decode_latents(prior: Prior, latents: Tensor, on_progress: Callable[[float], None] | None = None) -> Tensor:
+def decode_latents(
+    prior: Prior,
+    latents: Tensor,
+    on_progress: Callable[[float], None] | None = None,
+    most_keys: int | None = None,
+) -> Tensor:
     """(B, C, Z, X, Y) latents in [-1, 1] to (B, 1, Z, X, Y) float32 volumes in about [-1, 1], decoded one by one.
 
-    ``on_progress`` is called with the share, 0 to 1, that is done.
+    ``on_progress`` is called with the share, 0 to 1, that is done; ``most_keys`` as for the autoencoder's ``decode``.
     """
     volumes = []
     for done, z in enumerate(latents.split(1)):
@@ -237,7 +242,8 @@ def decode_latents(prior: Prior, latents: Tensor, on_progress: Callable[[float],
             if on_progress is not None:
                 on_progress((done + share) / len(latents))
 
-        volumes.append(prior.autoencoder.decode(prior.autoencoder.denormalise(z), on_progress=report).float())
+        latent = prior.autoencoder.denormalise(z)
+        volumes.append(prior.autoencoder.decode(latent, on_progress=report, most_keys=most_keys).float())
     return torch.cat(volumes)
 
 

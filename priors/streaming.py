@@ -5,9 +5,9 @@ two stores of its output's size and no more: one for the trunk, one for what is 
 twice the channels lies across both, and each slab of it makes room for what is computed from it. So the most that is
 ever held is about one input of the finest level.
 
-Nothing is approximated: convolutions see one plane of the neighbouring slabs, group norms the statistics of the whole
-volume (gathered while the layer before writes its slabs), and the attention, at the coarsest resolution, all voxels.
-So there is no seam, and nothing is computed twice.
+Nothing is approximated unless asked for (``most_keys``): convolutions see one plane of the neighbouring slabs, group
+norms the statistics of the whole volume (gathered while the layer before writes its slabs), and the attention, at the
+coarsest resolution, all voxels. So there is no seam, and nothing is computed twice.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from priors.autoencoder_blocks import HEAD_WIDTH, HEADS, Decoder, DecoderLevel, ResidualBlock, Upsampling
+from priors.autoencoder_blocks import HEAD_WIDTH, HEADS, Decoder, DecoderLevel, ResidualBlock, Upsampling, key_step
 from priors.slabs import SlabStore, with_neighbours
 
 Report = Callable[[float], None]
@@ -52,7 +52,11 @@ def slab_thickness(plane_bytes: int, device: torch.device) -> int:
 
 @torch.no_grad()
 def stream_decode(
-    decoder: Decoder, latent: Tensor, slab: int | None = None, on_progress: Report | None = None
+    decoder: Decoder,
+    latent: Tensor,
+    slab: int | None = None,
+    on_progress: Report | None = None,
+    most_keys: int | None = None,
 ) -> Tensor:
     """What ``decoder(latent)`` gives, by slabs; no gradient is recorded.
 
@@ -61,6 +65,7 @@ def stream_decode(
         latent: (B, C, Z, X, Y), the decoder's input.
         slab: planes at a time, at every resolution; None chooses from the memory at hand.
         on_progress: called with the share of the work, 0 to 1, that is done.
+        most_keys: of the attention, see :meth:`~priors.autoencoder_blocks.AttentionBlock.forward`.
 
     Returns:
         (B, image channels, Z, X, Y).
@@ -70,18 +75,20 @@ def stream_decode(
     """
     if slab is not None and slab < 1:
         raise ValueError(f"slabs of {slab} planes; at least 1 is needed")
-    return _Stream(decoder, latent, slab, on_progress or (lambda share: None)).run()
+    return _Stream(decoder, latent, slab, on_progress or (lambda share: None), most_keys).run()
 
 
 class _Stream:
     """One decoding: the decoder, the thickness of the slabs, and how much of the work is done."""
 
-    def __init__(self, decoder: Decoder, latent: Tensor, slab: int | None, on_progress: Report) -> None:
-        self.decoder, self.latent, self.on_progress = decoder, latent, on_progress
+    def __init__(
+        self, decoder: Decoder, latent: Tensor, slab: int | None, on_progress: Report, most_keys: int | None
+    ) -> None:
+        self.decoder, self.latent, self.on_progress, self.most_keys = decoder, latent, on_progress, most_keys
         self.levels = [cast(DecoderLevel, level) for level in decoder.conv_blocks]
         self.finest = 2 ** (len(self.levels) - 1)
         self.slab = slab or self._thickness()
-        self.attention = _attention_work(latent)
+        self.attention = _attention_work(latent, most_keys)
         self.total = self.attention + _convolution_work(self.levels, latent)
         self.done = 0.0
 
@@ -117,7 +124,8 @@ class _Stream:
     def _middle(self) -> Iterator[Tensor]:
         """All at once: at the coarsest resolution that is little memory."""
         first = self.decoder.conv_first(self.latent)
-        hidden = self.decoder.mid_block(first, lambda share: self.on_progress(share * self.attention / self.total))
+        share = self.attention / self.total
+        hidden = self.decoder.mid_block(first, lambda done: self.on_progress(done * share), self.most_keys)
         self.done = self.attention
         return iter(hidden.split(self.slab, dim=2))
 
@@ -176,10 +184,10 @@ def _changes_width(block: ResidualBlock) -> bool:
     return isinstance(block.resConv, nn.Conv3d)
 
 
-def _attention_work(latent: Tensor) -> float:
-    """Multiplications of the attention: every voxel with every voxel, twice."""
+def _attention_work(latent: Tensor, most_keys: int | None) -> float:
+    """Multiplications of the attention: every voxel with every voxel that it attends to, twice."""
     batch, voxels = latent.shape[0], latent[0, 0].numel()
-    return 2.0 * batch * voxels**2 * HEADS * HEAD_WIDTH
+    return 2.0 * batch * voxels * (voxels // key_step(voxels, most_keys)) * HEADS * HEAD_WIDTH
 
 
 def _convolution_work(levels: list[DecoderLevel], latent: Tensor) -> float:

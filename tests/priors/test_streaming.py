@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
-from priors.autoencoder_blocks import AttentionBlock
+from priors.autoencoder_blocks import HEAD_WIDTH, HEADS, AttentionBlock
 from priors.slabs import Moments
 from priors.streaming import free_bytes, slab_thickness, stream_decode
 
@@ -46,6 +46,33 @@ def test_any_thickness_gives_what_decoding_at_once_gives(
     decoder = NETWORKS[factor].decoder
     latent = torch.randn(batch, 3, *size)
     torch.testing.assert_close(stream_decode(decoder, latent, slab), decoder(latent), atol=EXACT, rtol=0)
+
+
+@torch.no_grad()
+def test_attention_to_every_nth_voxel_is_attention_to_those_alone() -> None:
+    block = AttentionBlock(8, 2)
+    x = torch.randn(1, 8, 3, 4, 4)
+    tokens = block.norm(x).flatten(2).transpose(1, 2)
+    query, key, value = (
+        part.unflatten(2, (HEADS, HEAD_WIDTH)).transpose(1, 2) for part in block.to_qkv(tokens).chunk(3, dim=2)
+    )
+    weights = (query @ key[:, :, ::4].transpose(2, 3) / HEAD_WIDTH**0.5).softmax(dim=3)
+    answer = (weights @ value[:, :, ::4]).transpose(1, 2).flatten(2).transpose(1, 2).reshape(1, -1, 3, 4, 4)
+    torch.testing.assert_close(block(x, most_keys=12), x + block.to_out(answer))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("most_keys", "exact"), [(5, False), (72, True), (1000, True)])
+def test_a_decoding_attends_to_as_many_voxels_as_it_is_told(most_keys: int, exact: bool) -> None:
+    decoder = NETWORKS[4].decoder
+    latent = torch.randn(1, 3, 8, 3, 3)
+    shares: list[float] = []
+    few = stream_decode(decoder, latent, 4, shares.append, most_keys)
+    error = (few - decoder(latent)).abs()
+    assert (float(error.max()) < EXACT) == exact
+    assert float(error.mean()) < 0.1 * float(few.std())
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
 
 
 @torch.no_grad()
