@@ -1,8 +1,12 @@
 """Bring an estimate to agree with the measurement: the proximal step of the data term.
 
-argmin ‖Ax − y‖² + λ ‖x − x̂‖², by conjugate gradients on the exact adjoint pair. λ follows from the noise by the
+argmin ‖Ax − y‖² + λ ‖(x − x̂)/s‖² by conjugate gradients on the exact adjoint pair. λ follows from the noise by the
 discrepancy principle (Morozov 1966): the largest whose residual is no more than the noise explains. Without noise it is
 a small fixed share of ‖A‖², which leaves what the measurement does not see as it was.
+
+What is wrong with an estimate lies at its edges more than between them. So the distance to it is measured in units of
+the error to be expected, s, which follows from the estimate's own gradient (:func:`error_scale`): what data say against
+it is put where it may well be wrong, and tells of what they did not see there.
 
 An MR image is its magnitude times a phase that is smooth, so that k-space is nearly Hermitian once that is divided out:
 a sample tells half of its mirror image's (partial Fourier imaging, Noll et al. 1991; as a penalty, Bydder & Robson
@@ -16,6 +20,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from physics.masks import calibration_width
 from physics.mri import CartesianMR, fft2c, ifft2c
@@ -38,6 +43,10 @@ PHASE_TRUST = 0.5
 """How far a k-space sample's mirror image follows its change; 1 is for a phase known exactly. Chosen on validation
 scans with drawn phases, where more gains nothing, and loses where the phase is off by a few hundredths of a radian."""
 
+EDGE_POWER, EDGE_FLOOR, EDGE_WINDOW = 0.25, 0.1, 5
+"""Expected error: this power of the squared gradient's mean over so many pixels both ways, and that share of its mean
+over the slice besides. Chosen on validation cases, CT and MR; more power gains on smooth images and loses on grainy."""
+
 _SLAB_SLICES = 8
 
 _POWER_ITERATIONS = 10
@@ -50,6 +59,7 @@ def enforce_data(
     weight: float | None = None,
     iterations: int = ITERATIONS,
     phase: Tensor | None = None,
+    scale: Tensor | None = None,
 ) -> tuple[Tensor, float]:
     """The image nearest to an estimate that the measurement allows.
 
@@ -59,15 +69,16 @@ def enforce_data(
         weight: λ / ‖A‖²; None by the discrepancy principle.
         iterations: of conjugate gradients.
         phase: (z, y, x) of magnitude 1, that of a complex image, where it is known nearly; None takes any.
+        scale: (z, y, x) how far the estimate may be off, its mean square 1; None takes the same everywhere.
 
     Returns:
         (z, y, x), and the weight that was used.
     """
     square = _norm(measurement.operator) ** 2
     if weight is None:
-        weight = discrepancy_weight(measurement, estimate, square, iterations, phase)
+        weight = discrepancy_weight(measurement, estimate, square, iterations, phase, scale)
     parts = [
-        _proximal(slab, estimate[part], weight * square, iterations, _of(phase, part))
+        _proximal(slab, estimate[part], weight * square, iterations, _of(phase, part), _of(scale, part))
         for part, slab in in_slabs(measurement, _SLAB_SLICES)
     ]
     return torch.cat(parts), weight
@@ -78,22 +89,41 @@ def agreeing(
 ) -> Tensor:
     """As :func:`enforce_data` for any method's image: attenuation is not negative, and an MR image has a smooth phase.
 
-    A magnitude gets one first (:func:`with_calibration_phase`); of a complex image its own is believed.
+    A magnitude gets one first (:func:`with_calibration_phase`); of a complex image its own is believed. Either is taken
+    to be wrong at its edges above all.
     """
+    scale = error_scale(estimate)
     if not measurement.y.is_complex():
-        return enforce_data(measurement, estimate, weight, iterations)[0].clamp_min(0)
+        return enforce_data(measurement, estimate, weight, iterations, scale=scale)[0].clamp_min(0)
     if not estimate.is_complex():
         estimate = with_calibration_phase(measurement, estimate)
-    return enforce_data(measurement, estimate, weight, iterations, smoothed_phase(estimate))[0]
+    return enforce_data(measurement, estimate, weight, iterations, smoothed_phase(estimate), scale)[0]
+
+
+def error_scale(estimate: Tensor) -> Tensor:
+    """How far an estimate (z, y, x) may be off, from the gradient of its magnitude; mean square 1 in each slice."""
+    magnitude = estimate.abs()
+    power = torch.zeros_like(magnitude)
+    power[:, 1:] += magnitude.diff(dim=1).square()
+    power[:, :, 1:] += magnitude.diff(dim=2).square()
+    around = avg_pool2d(power[:, None], EDGE_WINDOW, 1, EDGE_WINDOW // 2, count_include_pad=False)[:, 0]
+    mean = around.mean((1, 2), keepdim=True)
+    scale = (around / mean.clamp_min(torch.finfo(mean.dtype).tiny) + EDGE_FLOOR).pow(EDGE_POWER)
+    return scale / scale.square().mean((1, 2), keepdim=True).sqrt()
 
 
 def discrepancy_weight(
-    measurement: Measurement, estimate: Tensor, square: float, iterations: int, phase: Tensor | None = None
+    measurement: Measurement,
+    estimate: Tensor,
+    square: float,
+    iterations: int,
+    phase: Tensor | None = None,
+    scale: Tensor | None = None,
 ) -> float:
     """The largest λ / ‖A‖² whose residual the noise explains, judged on the middle slices.
 
     Args:
-        measurement, estimate, phase: see :func:`enforce_data`.
+        measurement, estimate, phase, scale: see :func:`enforce_data`.
         square: ‖A‖².
         iterations: of conjugate gradients.
     """
@@ -103,19 +133,26 @@ def discrepancy_weight(
     if allowed == 0:
         return NOISE_FREE_WEIGHT
     for weight in _WEIGHTS:
-        image = _proximal(slab, estimate[part], weight * square, iterations, _of(phase, part))
+        image = _proximal(slab, estimate[part], weight * square, iterations, _of(phase, part), _of(scale, part))
         if float((slab.operator(image) - slab.y).abs().square().sum()) <= allowed:
             return weight
     return _WEIGHTS[-1]
 
 
-def _of(phase: Tensor | None, part: slice) -> Tensor | None:
-    return None if phase is None else phase[part]
+def _of(volume: Tensor | None, part: slice) -> Tensor | None:
+    return None if volume is None else volume[part]
 
 
-def _proximal(slab: Measurement, estimate: Tensor, weight: float, iterations: int, phase: Tensor | None) -> Tensor:
-    """Solved for the difference to the estimate, which starts at zero."""
-    operator = slab.operator
+def _proximal(
+    slab: Measurement,
+    estimate: Tensor,
+    weight: float,
+    iterations: int,
+    phase: Tensor | None,
+    scale: Tensor | None,
+) -> Tensor:
+    """Solved for the difference to the estimate in units of ``scale``, which starts at zero."""
+    operator, unit = slab.operator, torch.ones(()) if scale is None else scale
     if phase is not None:
         estimate = phase * (phase.conj() * estimate).real
 
@@ -126,9 +163,11 @@ def _proximal(slab: Measurement, estimate: Tensor, weight: float, iterations: in
         across = weight * (1 + PHASE_TRUST) / (1 - PHASE_TRUST)
         return phase * torch.complex(weight * along.real, across * along.imag)
 
-    gradient = operator.adjoint(slab.y - operator(estimate))
-    change = cg(lambda x: operator.gram(x) + penalised(x), gradient, torch.zeros_like(gradient), iterations, axes=2)
-    return estimate + change
+    def normal(change: Tensor) -> Tensor:
+        return unit * operator.gram(unit * change) + penalised(change)
+
+    gradient = unit * operator.adjoint(slab.y - operator(estimate))
+    return estimate + unit * cg(normal, gradient, torch.zeros_like(gradient), iterations, axes=2)
 
 
 def _noise_power(slab: Measurement) -> float:

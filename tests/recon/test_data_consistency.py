@@ -17,6 +17,7 @@ from recon.data_consistency import (
     PHASE_TRUST,
     agreeing,
     enforce_data,
+    error_scale,
     with_calibration_phase,
 )
 from recon.measurement import Measurement, RunContext
@@ -49,6 +50,44 @@ def test_the_step_solves_the_normal_equations():
     left = dense.T @ dense + weight * square * torch.eye(48 * 40, dtype=torch.float64)
     right = dense.T @ measurement.y[0].flatten().double() + weight * square * estimate[0].flatten().double()
     assert torch.allclose(image[0].flatten().double(), torch.linalg.solve(left, right), atol=2e-5)
+
+
+def test_the_step_counts_distances_in_units_of_the_expected_error():
+    """AᵀA x + λ s⁻² x = Aᵀy + λ s⁻² x̂, against a dense solution."""
+    measurement = simulate_ct(disc(), FanBeam(circular_angles(4), pitch=8.0))
+    estimate, scale = torch.rand(3, 48, 40) * 0.02, 0.5 + torch.rand(3, 48, 40)
+    weight, square = 0.05, power_iteration(measurement.operator) ** 2
+    image, _ = enforce_data(measurement, estimate, weight, iterations=300, scale=scale)
+    columns = torch.eye(48 * 40).reshape(-1, 48, 40)
+    dense = measurement.operator(columns).reshape(48 * 40, -1).T.double()
+    penalty = weight * square / scale[0].flatten().double().square()
+    left = dense.T @ dense + penalty.diag()
+    right = dense.T @ measurement.y[0].flatten().double() + penalty * estimate[0].flatten().double()
+    assert torch.allclose(image[0].flatten().double(), torch.linalg.solve(left, right), atol=2e-5)
+
+
+def test_errors_are_expected_at_edges():
+    image = disc().data
+    scale = error_scale(image)
+    torch.testing.assert_close(scale.square().mean((1, 2)), torch.ones(3))
+    edge = image.diff(dim=2).abs() > 500
+    assert float(scale[:, :, 1:][edge].min()) > 1.5 * float(scale[:, :4, :4].max())
+    torch.testing.assert_close(error_scale(torch.full((2, 8, 8), 7.0)), torch.ones(2, 8, 8))
+    torch.testing.assert_close(error_scale(image * torch.polar(torch.ones(1), torch.ones(1))), scale)
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+def test_what_is_wrong_at_edges_is_found_there(modality):
+    """A blurred image: its error lies at its edges, and data say more of it once they know."""
+    volume = disc(modality)
+    measurement = simulate_ct(volume, GEOMETRY) if modality == "CT" else simulate_mr(volume, "gauss1d", 4.0)
+    truth = hu_to_attenuation(volume.data) if modality == "CT" else volume.data
+    blurred = torch.nn.functional.avg_pool2d(truth[:, None], 3, 1, 1, count_include_pad=False)[:, 0]
+    if modality == "MR":
+        blurred = blurred + 0j
+    even, _ = enforce_data(measurement, blurred)
+    found, _ = enforce_data(measurement, blurred, scale=error_scale(blurred))
+    assert float((found - truth).norm()) < 0.95 * float((even - truth).norm())
 
 
 def test_one_coil_has_a_closed_form():
