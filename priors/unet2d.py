@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from fastmri.models.unet import Unet
-from torch import Tensor
+from fastmri.models.unet import TransposeConvBlock, Unet
+from torch import Tensor, nn
+from torch.nn import functional
 
 from priors.settings import check_positive, plain_settings, read_settings
 
 _EPSILON = 1e-11
 _CLAMP = 6.0
+
+_SPREAD = ((0.25, 0.0), (0.5, 0.25), (0.25, 0.5), (0.0, 0.25))
+"""Two pixels, each averaged with its neighbours 1 2 1, are four."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class UNetConfig:
         pool_layers: how often the resolution is halved.
         drop: share of channels dropped in training.
         residual: the output is added to the first input channel.
+        anti_aliased: up-sampling averages neighbouring pixels, so that it leaves no pattern of period two.
         instance_norm: each image is brought to mean 0 and variance 1, clamped to 6 standard deviations, and the output
             brought back, as fastMRI's baseline does.
 
@@ -41,6 +46,7 @@ class UNetConfig:
     pool_layers: int = 4
     drop: float = 0.0
     residual: bool = False
+    anti_aliased: bool = False
     instance_norm: bool = False
 
     def __post_init__(self) -> None:
@@ -54,8 +60,25 @@ class UNetConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> UNetConfig:
-        """The reverse of :meth:`to_dict`; ``ValueError`` for a setting that is unknown, missing or wrong."""
-        return read_settings(cls, "U-Net", values)
+        """The reverse of :meth:`to_dict`; ``ValueError`` for a setting that is unknown, missing or wrong.
+
+        Files from before ``anti_aliased`` was a setting lack it.
+        """
+        return read_settings(cls, "U-Net", {"anti_aliased": False} | dict(values))
+
+
+class SmoothUpsampling(nn.ConvTranspose2d):
+    """A transposed convolution whose output is averaged with its neighbours, 1 2 1 along both axes.
+
+    One of kernel 2 has other weights for each of the four pixels that it makes of one, which leaves a checkerboard
+    (Odena et al. 2016); a filter behind it is how Zhang 2019 makes networks indifferent to shifts. Both are linear, so
+    the kernel is filtered instead of the image.
+    """
+
+    def forward(self, image: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """(B, in_channels, H, W) to (B, out_channels, 2 H, 2 W)."""
+        spread = self.weight.new_tensor(_SPREAD)
+        return functional.conv_transpose2d(image, spread @ self.weight @ spread.T, stride=2, padding=1)
 
 
 class UNet2D(Unet):
@@ -70,6 +93,10 @@ class UNet2D(Unet):
             drop_prob=config.drop,
         )
         self.config = config
+        if config.anti_aliased:
+            for block in self.up_transpose_conv:
+                block = cast(TransposeConvBlock, block)
+                block.layers[0] = SmoothUpsampling(block.in_chans, block.out_chans, 2, stride=2, bias=False)
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, in_channels, H, W) to (B, out_channels, H, W).

@@ -49,8 +49,9 @@ class Refiner:
         """A better reference, (Z, X, Y) in the network range, on the CPU.
 
         Every turn looks at the images in another way, so that what the network gets wrong adds up less: every second
-        one at mirror images, and of each four two at images moved by a pixel. Up-sampling doubles pixels, which leaves
-        stripes and checkerboards of period two (Odena et al. 2016), and turns add them up; they are taken out.
+        one at mirror images, and of each four two at images moved by a pixel. Up-sampling that is not anti-aliased
+        doubles pixels, which leaves stripes and checkerboards of period two (Odena et al. 2016), and turns add them up;
+        they are taken out.
 
         Args:
             images: (n, Z, X, Y) reference, sample, and image that the head was shown; the first that the network takes.
@@ -63,6 +64,8 @@ class Refiner:
         better = run_slices(self.network, seen.roll(moved, 2)).roll(-moved, 1)
         if mirrored:
             better = better.flip(1)
+        if self.network.config.anti_aliased:
+            return better
         reference = images[0].cpu().float()
         return reference + without_period_two(better - reference)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -197,7 +197,17 @@ def _network(given: Ingredients, inputs: int) -> UNet2D:
     with input_errors("--warm-start"):
         kind = read_card(given.warm_start).kind
         other = load_network(given.warm_start, kind if kind == KIND else "unet")
-        return with_inputs(other, inputs)
+        grown = with_inputs(other, inputs)
+        return with_upsampling(grown, bool(given.recipe.network.get("anti_aliased", grown.config.anti_aliased)))
+
+
+def with_upsampling(network: UNet2D, anti_aliased: bool) -> UNet2D:
+    """The network with that way of up-sampling, its tensors as they are."""
+    if network.config.anti_aliased == anti_aliased:
+        return network
+    changed = UNet2D(replace(network.config, anti_aliased=anti_aliased))
+    changed.load_state_dict(network.state_dict())
+    return changed
 
 
 def with_inputs(network: UNet2D, inputs: int) -> UNet2D:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from priors.unet2d import UNet2D, UNetConfig
+from priors.unet2d import SmoothUpsampling, UNet2D, UNetConfig
 
 TINY = UNetConfig(chans=8, pool_layers=3)
 SMALL = {"chans": 4, "pool_layers": 2}
@@ -109,6 +109,31 @@ def test_the_residual_adds_the_first_channel(channels):
     image = torch.randn(2, channels, 16, 20)
     plain, residual = small(in_channels=channels), small(in_channels=channels, residual=True)
     assert torch.equal(residual(image), plain(image) + image[:, :1])
+
+
+def test_smooth_upsampling_is_upsampling_averaged_with_its_neighbours():
+    torch.manual_seed(0)
+    smooth = SmoothUpsampling(3, 2, 2, stride=2, bias=False).requires_grad_(False)
+    image = torch.randn(1, 3, 5, 6)
+    doubled = functional.conv_transpose2d(image, smooth.weight, stride=2)
+    kernel = torch.outer(*[torch.tensor([0.25, 0.5, 0.25])] * 2).expand(2, 1, 3, 3)
+    assert torch.allclose(smooth(image), functional.conv2d(doubled, kernel, padding=1, groups=2), atol=1e-6)
+
+
+def test_an_anti_aliased_network_has_the_same_tensors_and_leaves_no_checkerboard():
+    """A constant image has nothing that alternates, and so has its output, away from the borders."""
+    plain, smooth = small(), small(anti_aliased=True)
+    smooth.load_state_dict(plain.state_dict())
+    image = torch.ones(1, 1, 128, 128)
+    image[..., 2:6, 2:6] = 2  # norms would make nothing of a constant
+    alternating = [network(image)[0, 0, 60:72, 60:72].diff(dim=0).abs().max() for network in (plain, smooth)]
+    assert float(alternating[1]) < 1e-3 * float(alternating[0])
+
+
+def test_files_from_before_a_setting_have_its_default():
+    values = UNetConfig().to_dict()
+    del values["anti_aliased"]
+    assert UNetConfig.from_dict(values) == UNetConfig()
 
 
 def test_shares_are_dropped_in_training_only():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from priors.unet2d import UNet2D, UNetConfig
 from priors.weights import Card, read_card, save_weights
 from recon.errors import InputError
 from recon.refiner import FILE_NAME, KIND, Refiner, load_refiner, without_period_two
-from recon.training.build_refiner import with_inputs
+from recon.training.build_refiner import with_inputs, with_upsampling
 
 DATA = "phantom:count=8,size=16x32x32,spacing=8x10x10"
 SIZES = UNetConfig(in_channels=2, chans=4, pool_layers=2, residual=True)
@@ -60,6 +61,22 @@ def test_what_up_sampling_leaves_is_taken_out(turn: int) -> None:
     image = torch.rand(2, 20, 24) - 0.5
     refined = Refiner(Striped(SIZES).eval(), "").refined(torch.stack([image, image]), turn)
     torch.testing.assert_close(refined, image, atol=2e-3, rtol=0)
+
+
+def test_what_an_anti_aliased_network_says_stays() -> None:
+    image = torch.rand(2, 20, 24) - 0.5
+    network = Striped(replace(SIZES, anti_aliased=True)).eval()
+    change = Refiner(network, "").refined(torch.stack([image, image])) - image
+    torch.testing.assert_close(change.abs().amax(), torch.tensor(0.2))
+
+
+@pytest.mark.parametrize("anti_aliased", [False, True])
+def test_upsampling_changes_and_tensors_do_not(anti_aliased: bool) -> None:
+    plain = UNet2D(SIZES)
+    changed = with_upsampling(plain, anti_aliased)
+    assert changed.config == replace(SIZES, anti_aliased=anti_aliased)
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(changed.state_dict()[name], tensor)
 
 
 def test_a_change_without_a_pattern_of_period_two_stays() -> None:
