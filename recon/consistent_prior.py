@@ -150,14 +150,14 @@ def uncertainty(samples: Tensor, advised: Tensor, shown: Tensor, references: Ten
     Samples of a head agree on what all of them miss. Where the best image shown was changed much, as at edges that few
     views see, much is still wrong; a scan with fewer views or more noise shows it everywhere. A change that was advised
     and that the data took back counts as well: it is no reason to be sure. Nor is it one that methods disagree. Noise
-    of the truth is what nothing foretells.
+    is what no change foretells: that of an MR image itself, that which a sinogram's leaves.
 
     Args:
         samples: (n, z, y, x) magnitudes or attenuations, n at least 2.
         advised: (n, z, y, x) images that were advised at first.
         shown: (z, y, x) that they are changes of.
         references: (m, z, y, x) images whose mean that is.
-        grain: standard deviation of the truth's own noise.
+        grain: standard deviation of noise that the scan foretells, the same everywhere.
 
     Returns:
         (z, y, x) in their unit.

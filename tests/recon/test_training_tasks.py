@@ -25,7 +25,15 @@ from recon.training.prepared import prepare
 from recon.training.slabs import ProjectorCache, SlabSource
 from recon.training.slices import SliceSource
 from recon.training.sources import load_split, parse_data
-from recon.training.tasks import CTTask, MRTask, condition_image, reference_image, reference_images, task_from_dict
+from recon.training.tasks import (
+    NOISE_KEPT,
+    CTTask,
+    MRTask,
+    condition_image,
+    reference_image,
+    reference_images,
+    task_from_dict,
+)
 from recon.units import network_to_hu
 
 DATA = "phantom:count=6,size=8x24x24,spacing=8x12x12"
@@ -219,3 +227,15 @@ def test_the_projector_cache_is_bounded_and_knows_norms(volumes):
     assert len(cache._held) == 1
     assert cache.norm(second) > 0
     assert cache.norm(first) == pytest.approx(cache.norm(first))
+
+
+def test_the_noise_that_a_sinogram_leaves_goes_with_pixels_and_views(volumes):
+    """σ/(Δ√views): a quarter of it for half the pixel and four times the views, as backprojection has it."""
+    task = CTTask(FanBeam(circular_angles(16), pitch=4.0))
+    volume = volumes[0].volume()
+    clean = task.measure(volume, 0)
+    assert task.grain(clean) == 0
+    noisy = replace(clean, sigma=torch.full_like(clean.y, 0.01))
+    expected = NOISE_KEPT * 0.01 / (noisy.spacing[1] * 4)
+    assert task.grain(noisy) == pytest.approx(expected)
+    assert task.grain(replace(noisy, sigma=0.02)) == pytest.approx(2 * expected)
