@@ -35,8 +35,8 @@ from recon.units import (
 from recon.volume import Modality, Volume
 
 NOISE_KEPT = 0.25
-"""Of the noise of filtered backprojection: with it the spread of one validation case means what it means for another, at
-1e4 to 1e6 photons."""
+"""Of the noise of filtered backprojection. With it the spread of one validation case means what it means for another,
+at 1e4 to 1e6 photons."""
 
 _SMALLER_CALIBRATIONS = (20, 16, 12, 8, 4)
 
