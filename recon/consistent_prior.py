@@ -37,7 +37,7 @@ from recon.refiner import Refiner
 from recon.training.patches import centre
 from recon.training.tasks import Task, reference_image, reference_images
 
-LEAST_KEPT, LEAST_KEPT_OF_NOISY = 0.25, 0.8
+LEAST_KEPT, LEAST_KEPT_OF_NOISY = 0.25, 0.6
 """Of a refiner's change, see :func:`kept_share`, chosen on validation cases; data with noise take back less."""
 
 MOST_KEYS = 1 << 13
