@@ -41,8 +41,8 @@ LEAST_KEPT, LEAST_KEPT_OF_NOISY = 0.25, 0.6
 """Of a refiner's change, see :func:`kept_share`, chosen on validation cases; data with noise take back less."""
 
 MOST_KEYS = 1 << 13
-"""Voxels of the latent that each one attends to when a sample is decoded. A decoded sample advises, and all keys of 64
-slices of 256 x 256 change it by a hundredth of what it advises; their attention would take longer than all the rest."""
+"""Voxels of the latent that each one attends to when a sample is decoded. A decoded sample advises; for 64 slices of
+256 x 256 all keys would change it by one or two hundredths of that, and take most of the decoder's time."""
 
 _NEIGHBOURHOOD = 7
 """Pixels both ways over which changes of an image are averaged."""
