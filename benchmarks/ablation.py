@@ -14,10 +14,11 @@ from benchmarks.ablation_spec import AblationSpec, RowSpec, RunSpec
 from benchmarks.generation_metrics import frechet_distance, maximum_mean_discrepancy, pooled_features
 from benchmarks.published import published
 from benchmarks.round_trip import patchwise_round_trip
+from benchmarks.runner import check_leak
 from datasets.cache import Cache
 from datasets.whole_file import whole_file
 from priors.autoencoder import PatchVolumeAutoencoder
-from priors.prior import generate, load_prior
+from priors.prior import AUTOENCODER, generate, load_prior
 from priors.training.batches import derived_seed
 from priors.training.recipe import load_recipe
 from priors.weights import load_autoencoder, read_card
@@ -47,6 +48,8 @@ class Ablation:
         samples: generated volumes.
         out: folder; the networks are in ``NAME/RUN`` in it.
         machine: where it runs.
+        base: folder of a prior: autoencoders begin as its own, and noise estimators build upon it; None starts from
+            nothing.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Ablation:
     perceptual: str = ""
     samples: int = 8
     machine: Machine = field(default_factory=Machine)
+    base: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -77,16 +81,19 @@ def run_ablation(asked: Ablation, report: Report) -> list[Line]:
     """Train what is missing, measure, and write ``NAME.json``.
 
     Raises:
-        InputError: data, recipe or perceptual network that cannot be used.
+        InputError: data, recipe, base or perceptual network that cannot be used, or a base that learned from what is
+            to be measured.
         RunError: a training failed.
         Stopped: it was asked to stop; the same call goes on.
     """
+    volumes = load_split(asked.parts, asked.split, Cache(asked.out / "cache"), report)
+    if not volumes:
+        raise InputError(f"no volume in the split {asked.split} of the data")
+    if asked.base is not None:
+        check_leak([asked.base / AUTOENCODER], [each.volume.case for each in volumes], "--base")
     files: dict[str, Path | None] = {}
     for name, run in asked.spec.runs.items():
         files[name] = _trained(asked, name, run, files, report)
-    volumes = load_split(asked.parts, asked.split, Cache(asked.out / "cache"), report)
-    if not volumes:
-        raise InputError(f"--dataset: no volume in the split {asked.split}")
     lines = [_measured(asked, row, files[row.run], volumes, report) for row in asked.spec.rows]
     with whole_file(asked.out / f"{asked.name}.json") as temporary:
         content = {"title": asked.spec.title, "split": asked.split, "rows": [asdict(line) for line in lines]}
@@ -98,13 +105,16 @@ def _trained(asked: Ablation, name: str, run: RunSpec, files: dict[str, Path | N
     """The weights file of one run; None where it needs a perceptual network and there is none."""
     if run.perceptual and not asked.perceptual:
         return None
+    given = asked.base / AUTOENCODER if asked.base is not None and run.network == "autoencoder" else None
+    if given is not None and asked.spec.measure == "generation":
+        return given
     own = [setting.partition(":")[2] for setting in asked.settings if setting.startswith(f"{run.network}:")]
     settings = [*run.settings, *own, *([f"steps={asked.steps}"] if asked.steps else [])]
     if run.perceptual:
         settings.append(f"task.perceptual={asked.perceptual}")
     with input_errors("--recipe"):
         recipe = load_recipe(run.network, asked.recipe, settings)
-    base, start = files.get(run.base), files.get(run.warm_start)
+    base, start = files.get(run.base), files.get(run.warm_start) or given
     out = asked.out / asked.name / name
     done = out / f"{run.network}.safetensors"
     if done.is_file() and read_card(done).extra.get("recipe") == recipe.model_dump(mode="json"):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from recon.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from recon.training.sources import DataPart
 
 MEMORY_TABLE = "table1"
 
@@ -46,6 +49,15 @@ _out = click.option(
     multiple=True,
     metavar="NETWORK:KEY=VALUE",
     help="table5 to 8: replace a setting of a recipe, such as biflownet:task.crop=[8,16,16].",
+)
+@click.option(
+    "--data", default="", metavar="FILE", help="table5 to 8: YAML list of data sets as for recon train, not --dataset."
+)
+@click.option(
+    "--base",
+    default="",
+    metavar="NAME|FOLDER",
+    help="table5, table6: begin as this prior's autoencoder; table7, table8: build upon it.  [default: train one anew]",
 )
 @click.option("--perceptual", default="", metavar="FILE", help="table6: the perceptual network.")
 @click.option("--samples", type=click.IntRange(2), default=8, show_default=True, help="table7, table8: new volumes.")
@@ -94,31 +106,46 @@ def _ablation_table(
     settings: tuple[str, ...],
     perceptual: str,
     samples: int,
+    data: str,
+    base: str,
     **_: Any,
 ) -> None:
     from dataclasses import asdict
 
     from benchmarks.ablation import Ablation, as_text, run_ablation
     from benchmarks.ablation_spec import load_ablation
+    from priors.store import find_prior
     from recon.training.run import Machine
-    from recon.training.sources import DataPart
 
     spec = load_ablation(table)
-    given = [_pair(each) for each in datasets] or [(_PHANTOMS, "")]
-    parts = [
-        DataPart(name, Path(path) if path else None, None if name.startswith("phantom") else "CT")
-        for name, path in given
-    ]
+    parts = _ablation_data(datasets, data)
     machine = Machine("cuda" if device == "cuda" else "cpu")
-    asked = Ablation(table, spec, parts, out, split, recipe, steps, settings, perceptual, samples, machine)
+    prior = find_prior(base) if base else None
+    asked = Ablation(table, spec, parts, out, split, recipe, steps, settings, perceptual, samples, machine, prior)
     lines = run_ablation(asked, lambda line: click.echo(line, err=True))
     if as_json:
         click.echo(json.dumps([asdict(line) for line in lines], indent=2))
         return
     names = ", ".join(part.path.name if part.path else part.dataset for part in parts)
-    click.echo(f"on {names}, split {split}, recipe {recipe}; not the paper's data\n")
+    begun = f", from {base}" if base else ""
+    click.echo(f"on {names}, split {split}, recipe {recipe}{begun}; not the paper's data\n")
     click.echo(as_text(spec, table, lines))
     click.echo(f"written: {click.format_filename(out / f'{table}.json')}", err=True)
+
+
+def _ablation_data(datasets: tuple[str, ...], data: str) -> list[DataPart]:
+    """What networks are trained and measured on."""
+    from recon.training.sources import DataPart, parse_data
+
+    if data and datasets:
+        raise InputError("--data and --dataset: give one of them")
+    if data:
+        return parse_data(data, "folder", None, None)
+    given = [_pair(each) for each in datasets] or [(_PHANTOMS, "")]
+    return [
+        DataPart(name, Path(path) if path else None, None if name.startswith("phantom") else "CT")
+        for name, path in given
+    ]
 
 
 _PHANTOMS = "phantom:count=12,size=64x64x64,spacing=4x5x5"

@@ -176,14 +176,14 @@ def _usable_methods(request: Request, cases: Sequence[Case]) -> tuple[list[Metho
     return usable, absent
 
 
-def check_leak(weights: Sequence[Path], cases: Sequence[Case]) -> None:
+def check_leak(weights: Sequence[Path], cases: Sequence[Case], option: str = "--weights") -> None:
     """Refuse weights that were trained on what they are to be tested on.
 
     Raises:
         InputError: a case or a subject of the table is in the weights' card, or the card cannot be read.
     """
     for path in weights:
-        with input_errors("--weights"):
+        with input_errors(option):
             extra = read_card(path).extra
         trained = {*extra.get("subjects", ()), *extra.get("cases", ())}
         leaked = sorted({case.subject for case in cases if trained & {case.subject, case.id}})

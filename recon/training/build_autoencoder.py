@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
 from priors.autoencoder_start import start_as_averages
 from priors.discriminator import DiscriminatorConfig
@@ -23,7 +25,7 @@ def build_autoencoder(given: Ingredients) -> Workshop:
     settings = parse_task(AutoencoderTask, given.recipe.task)
     if given.stage == 2 and given.warm_start is None:
         raise InputError("--stage 2 goes on from stage 1: give its weights as --warm-start")
-    net = _autoencoder(given)
+    net = _autoencoder(given, settings.adversarial)
     if settings.start == "averages" and given.warm_start is None:
         with input_errors("recipe: task.start"):
             start_as_averages(net)
@@ -47,14 +49,25 @@ def build_autoencoder(given: Ingredients) -> Workshop:
     return Workshop(AutoencoderLearner(net, loss, settings.quantise_after), source, validate, identity)
 
 
-def _autoencoder(given: Ingredients) -> PatchVolumeAutoencoder:
-    if given.warm_start:
-        with input_errors("--warm-start"):
-            return load_autoencoder(given.warm_start)
+def _autoencoder(given: Ingredients, adversarial: bool) -> PatchVolumeAutoencoder:
+    """A new network of the recipe's size, or that of the warm start, with the recipe's discriminator if it had none."""
     defaults = AutoencoderConfig(discriminator=DiscriminatorConfig()).to_dict()
     with input_errors("recipe: network"):
         config = AutoencoderConfig.from_dict(merged(defaults, given.recipe.network))
-    return PatchVolumeAutoencoder(config)
+    if not given.warm_start:
+        return PatchVolumeAutoencoder(config)
+    with input_errors("--warm-start"):
+        net = load_autoencoder(given.warm_start)
+    return with_discriminator(net, config.discriminator) if adversarial else net
+
+
+def with_discriminator(net: PatchVolumeAutoencoder, judge: DiscriminatorConfig | None) -> PatchVolumeAutoencoder:
+    """``net`` as it is if it has a discriminator, else with an untrained one."""
+    if net.config.discriminator is not None or judge is None:
+        return net
+    judged = PatchVolumeAutoencoder(replace(net.config, discriminator=judge))
+    judged.load_state_dict(net.state_dict(), strict=False)
+    return judged
 
 
 def _autoencoder_loss(net: PatchVolumeAutoencoder, settings: AutoencoderTask, stage: int) -> AutoencoderLoss:
@@ -63,6 +76,8 @@ def _autoencoder_loss(net: PatchVolumeAutoencoder, settings: AutoencoderTask, st
     if settings.perceptual:
         with input_errors("task.perceptual"):
             perceptual = load_perceptual(settings.perceptual, fraction=0.2 if official else None)
+    if settings.adversarial and net.config.discriminator is None:
+        raise InputError("recipe: task.adversarial needs a discriminator, and network.discriminator is null")
     judge = net.volume_discriminator if settings.adversarial else None
     weights = LossWeights.official() if official else LossWeights.paper()
     return AutoencoderLoss(judge, perceptual, weights, 2 if stage == 2 else 1, settings.adversarial_start)

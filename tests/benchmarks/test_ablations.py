@@ -108,7 +108,7 @@ def test_tables_of_the_autoencoder_at_toy_scale(tmp_path):
     assert "training 4 steps" in out
     again = run("table5", *common(tmp_path, "--set", "autoencoder:task.crop=[16,16,16]"))
     assert "training" not in again.replace("networks are training", "")
-    assert again.count("there already") == 2
+    assert again.count("there already") == 3
     out = run("table6", *common(tmp_path))
     assert out.count("absent: needs the perceptual network") == 2
     rows = {row["label"]: row for row in json.loads((tmp_path / "table6.json").read_text())["rows"]}
@@ -125,6 +125,38 @@ def test_tables_of_the_noise_estimator_at_toy_scale(tmp_path):
         assert len(content) == rows
         assert len({row["weights"] for row in content}) == rows
         assert all(np.isfinite(row["figures"]["mmd"][0]) for row in content)
+
+
+def test_tables_that_begin_with_a_prior(tmp_path):
+    crop = ("--set", "autoencoder:task.crop=[16,16,16]", "--set", "autoencoder:task.adversarial=false")
+    run("table5", *common(tmp_path / "first", *crop))
+    base = tmp_path / "first" / "table5" / "patches"
+    out = run("table6", *common(tmp_path / "losses", "--base", str(base)))
+    assert f"from {base}" in out
+    rows = {row["label"]: row for row in json.loads((tmp_path / "losses" / "table6.json").read_text())["rows"]}
+    anew = {row["label"]: row for row in json.loads((tmp_path / "first" / "table5.json").read_text())["rows"]}
+    assert rows["L_VQ"]["figures"] != anew["without joint decoder"]["figures"], "it went on from there"
+    assert rows["L_VQ"]["figures"]["psnr"] != rows["L_VQ + L_Adv"]["figures"]["psnr"], "a discriminator was added"
+    arguments = common(tmp_path / "noise", "--samples", "2", "--set", "biflownet:task.crop=[8,8,8]", "--base", str(base))
+    out = run("table8", *arguments)
+    assert "autoencoder: training" not in out
+    assert (tmp_path / "noise" / "table8" / "patch" / "autoencoder.safetensors").read_bytes() == (
+        base / "autoencoder.safetensors"
+    ).read_bytes()
+    result = CliRunner().invoke(main, ["run", "table8", *arguments, "--split", "train"])
+    assert result.exit_code == 2
+    assert "among the cases" in result.output
+
+
+def test_data_may_be_a_list(tmp_path):
+    data = tmp_path / "data.yaml"
+    data.write_text("- {dataset: 'phantom:count=12,size=32x32x32,spacing=6x10x10', modality: CT, class: CTLegs}\n")
+    folder = ["--recipe", "tiny", "--steps", "2", "--out", str(tmp_path / "out"), "--data", str(data)]
+    out = run("table8", *folder, "--samples", "2", "--set", "biflownet:task.crop=[8,8,8]")
+    assert "patch-wise encoding" in out
+    result = CliRunner().invoke(main, ["run", "table8", *folder, "--dataset", DATA])
+    assert result.exit_code == 2
+    assert "give one of them" in result.output
 
 
 def test_bad_input_is_one_line(tmp_path):
