@@ -137,7 +137,9 @@ def test_tables_that_begin_with_a_prior(tmp_path):
     anew = {row["label"]: row for row in json.loads((tmp_path / "first" / "table5.json").read_text())["rows"]}
     assert rows["L_VQ"]["figures"] != anew["without joint decoder"]["figures"], "it went on from there"
     assert rows["L_VQ"]["figures"]["psnr"] != rows["L_VQ + L_Adv"]["figures"]["psnr"], "a discriminator was added"
-    arguments = common(tmp_path / "noise", "--samples", "2", "--set", "biflownet:task.crop=[8,8,8]", "--base", str(base))
+    arguments = common(
+        tmp_path / "noise", "--samples", "2", "--set", "biflownet:task.crop=[8,8,8]", "--base", str(base)
+    )
     out = run("table8", *arguments)
     assert "autoencoder: training" not in out
     assert (tmp_path / "noise" / "table8" / "patch" / "autoencoder.safetensors").read_bytes() == (
