@@ -4,8 +4,7 @@ A scan of some slices takes a part of the time that one of the whole volume take
 data set's variety. A small data set differs less than what it stands for: scanners in pixel size, hence coarser pixels;
 MR protocols in contrast, hence grey values through a drawn curve (as SynthSeg does, Billot et al. 2023), and in noise,
 hence more of it; and two brains cut along all three axes show a network three times what their axial slices do, before
-it knows them by heart. Faint lesions and vessels are rare in it, so that a network learns to take them for streaks:
-some are put into CT.
+it knows them by heart.
 """
 
 from __future__ import annotations
@@ -40,18 +39,6 @@ _KNOTS = (0.0, 0.1, 0.3, 0.6, 1.0)
 _STEEPEST = 3.0
 """Of such a curve, up or down, so that noise stays little."""
 
-_SOFT_TISSUE = (0.0, 120.0)
-"""HU of where lesions are put."""
-
-_LESIONS = 60
-"""In a part of a volume."""
-
-_LESION_RADIUS, _LESION_LENGTH = (1.5, 8.0), 4.0
-"""Millimetres, and how many times longer than wide at most."""
-
-_LESION_CONTRAST = (15.0, 100.0)
-"""HU, brighter or darker; the larger a lesion is, the less."""
-
 _MOST_GRAIN = 0.05
 """Largest standard deviation of added noise in each of the two channels, in units of the volume's scale."""
 
@@ -68,7 +55,6 @@ class Excerpts:
         contrast: share of scans, of MR volumes, whose grey values go through a drawn curve.
         grain: share of scans, of MR volumes, whose magnitudes are made noisier: what is measured and what is to be
             learned alike, as with a noisier scanner.
-        lesions: share of scans, of CT volumes, with faint ellipsoids in their soft tissue, from round to rod-like.
     """
 
     slices: int | None = None
@@ -76,7 +62,6 @@ class Excerpts:
     planes: float = 0.0
     contrast: float = 0.0
     grain: float = 0.0
-    lesions: float = 0.0
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for a cache; empty where volumes are taken as they are."""
@@ -91,8 +76,6 @@ class Excerpts:
             part = _recoloured(part, random)
         if part.modality == "MR" and self.grain and float(torch.rand((), generator=random)) < self.grain:
             part = _noisier(part, random)
-        if part.modality == "CT" and self.lesions and float(torch.rand((), generator=random)) < self.lesions:
-            part = _with_lesions(part, random)
         return _halved(part) if coarse < self.coarse and min(part.data.shape[1:]) >= 2 * _LEAST_EDGE else part
 
     def _cut(self, volume: Prepared, plane: float, place: float, random: torch.Generator) -> Volume:
@@ -149,34 +132,3 @@ def _noisier(volume: Volume, random: torch.Generator) -> Volume:
     sigma = _MOST_GRAIN * float(torch.rand((), generator=random))
     real, imaginary = sigma * torch.randn((2, *volume.data.shape), generator=random)
     return Volume(torch.hypot(volume.data + real, imaginary), volume.affine, volume.modality)
-
-
-def _with_lesions(volume: Volume, random: torch.Generator) -> Volume:
-    """Ellipsoids added to it, their surfaces a pixel soft."""
-    data, spacing = volume.data.clone(), torch.tensor(volume.spacing)
-    size = torch.tensor(data.shape)
-    places = torch.nonzero((data > _SOFT_TISSUE[0]) & (data < _SOFT_TISSUE[1]))
-    for _ in range(_LESIONS if len(places) else 0):
-        centre = places[int(torch.randint(len(places), (), generator=random))]
-        drawn = torch.rand(4, generator=random)
-        least, most = _LESION_RADIUS
-        radius = least * (most / least) ** float(drawn[0])
-        faint, strong = _LESION_CONTRAST
-        contrast = faint * (strong / faint) ** (float(drawn[1]) * (1 - float(drawn[0])))
-        direction = functional.normalize(torch.randn(3, generator=random), dim=0)
-        length = radius * _LESION_LENGTH ** float(drawn[2])
-        region = _around(centre, length / spacing + 2, size)
-        axes = [torch.arange(part.start, part.stop) for part in region]
-        away = (torch.stack(torch.meshgrid(*axes, indexing="ij"), -1) - centre) * spacing
-        along = (away @ direction).square()
-        across = (away.square().sum(-1) - along).clamp_min(0)
-        distance = (across / radius**2 + along / length**2).sqrt()  # 1 on the surface
-        inside = ((1 - distance) * radius / float(spacing[1:].min()) + 0.5).clamp(0, 1)
-        data[region] += (contrast if drawn[3] < 0.5 else -contrast) * inside
-    return Volume(data, volume.affine, volume.modality)
-
-
-def _around(centre: torch.Tensor, reach: torch.Tensor, size: torch.Tensor) -> tuple[slice, ...]:
-    """The box of voxels within reach."""
-    first, last = (centre - reach).long().clamp_min(0), torch.minimum((centre + reach).long() + 1, size)
-    return tuple(slice(int(low), int(high)) for low, high in zip(first, last, strict=True))

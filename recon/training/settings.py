@@ -43,8 +43,7 @@ class Scans(_Settings):
         variants: scans of one volume.
         conditions: methods whose images the network is shown; None is the direct one.
         slices: of each scan, from a random place of its volume; None takes whole volumes.
-        coarse, planes, contrast, grain, lesions: shares of training scans, see
-            :class:`recon.training.excerpts.Excerpts`.
+        coarse, planes, contrast, grain: shares of training scans, see :class:`recon.training.excerpts.Excerpts`.
     """
 
     variants: int = Field(1, ge=1)
@@ -54,12 +53,11 @@ class Scans(_Settings):
     planes: float = Field(0.0, ge=0, le=1)
     contrast: float = Field(0.0, ge=0, le=1)
     grain: float = Field(0.0, ge=0, le=1)
-    lesions: float = Field(0.0, ge=0, le=1)
 
     @property
     def excerpts(self) -> Excerpts:
         """Of training volumes."""
-        return Excerpts(self.slices, self.coarse, self.planes, self.contrast, self.grain, self.lesions)
+        return Excerpts(self.slices, self.coarse, self.planes, self.contrast, self.grain)
 
     @property
     def held_out(self) -> Excerpts:
