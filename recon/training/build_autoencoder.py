@@ -40,7 +40,8 @@ def build_autoencoder(given: Ingredients) -> Workshop:
     else:
         assert given.warm_start is not None
         identity["encoder"] = read_card(given.warm_start).sha256
-        crop = settings.crop or (2 * patch,) * 3
+        z, x, y = settings.patches
+        crop = settings.crop or (z * patch, x * patch, y * patch)
         encoding = Encoding(net.eval().to(given.device), identity["encoder"], given.cache, least=crop)
         given.report("encoding volumes")
         with input_errors("recipe: task.crop"):

@@ -69,7 +69,9 @@ class AutoencoderTask(_Settings):
     """Both stages of the autoencoder.
 
     Attributes:
-        crop: (z, x, y) voxels of a training sample; None is one patch in stage 1 and 4 patches across in stage 2.
+        crop: (z, x, y) voxels of a training sample; None is one patch in stage 1, and ``patches`` in stage 2.
+        patches: (z, x, y) of a sample of stage 2. Wide ones, since norms are taken over all of a sample: a decoder that
+            learned them on cubes is worse on whole slices.
         per_volume: samples of one volume in an epoch.
         losses: weights as in the released code, or as printed in the paper.
         adversarial: train a discriminator.
@@ -84,6 +86,7 @@ class AutoencoderTask(_Settings):
     """
 
     crop: tuple[int, int, int] | None = None
+    patches: tuple[int, int, int] = (1, 4, 4)
     per_volume: int = Field(64, ge=1)
     losses: Literal["official", "paper"] = "official"
     adversarial: bool = True

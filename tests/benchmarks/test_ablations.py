@@ -96,7 +96,7 @@ def common(folder: Path, *arguments: str) -> list[str]:
 
 
 def test_tables_of_the_autoencoder_at_toy_scale(tmp_path):
-    out = run("table5", *common(tmp_path, "--set", "autoencoder:task.crop=[16,16,16]"))
+    out = run("table5", *common(tmp_path))
     for part in (
         "without joint decoder",
         "with joint decoder",
@@ -106,7 +106,7 @@ def test_tables_of_the_autoencoder_at_toy_scale(tmp_path):
     ):
         assert part in out
     assert "training 4 steps" in out
-    again = run("table5", *common(tmp_path, "--set", "autoencoder:task.crop=[16,16,16]"))
+    again = run("table5", *common(tmp_path))
     assert "training" not in again.replace("networks are training", "")
     assert again.count("there already") == 3
     out = run("table6", *common(tmp_path))
@@ -128,14 +128,15 @@ def test_tables_of_the_noise_estimator_at_toy_scale(tmp_path):
 
 
 def test_tables_that_begin_with_a_prior(tmp_path):
-    crop = ("--set", "autoencoder:task.crop=[16,16,16]", "--set", "autoencoder:task.adversarial=false")
-    run("table5", *common(tmp_path / "first", *crop))
-    base = tmp_path / "first" / "table5" / "patches"
+    run("table6", *common(tmp_path / "first"))
+    base = tmp_path / "first" / "table6" / "vq"
     out = run("table6", *common(tmp_path / "losses", "--base", str(base)))
     assert f"from {base}" in out
-    rows = {row["label"]: row for row in json.loads((tmp_path / "losses" / "table6.json").read_text())["rows"]}
-    anew = {row["label"]: row for row in json.loads((tmp_path / "first" / "table5.json").read_text())["rows"]}
-    assert rows["L_VQ"]["figures"] != anew["without joint decoder"]["figures"], "it went on from there"
+    rows, anew = (
+        {row["label"]: row for row in json.loads((tmp_path / folder / "table6.json").read_text())["rows"]}
+        for folder in ("losses", "first")
+    )
+    assert rows["L_VQ"]["figures"] != anew["L_VQ"]["figures"], "it went on from there"
     assert rows["L_VQ"]["figures"]["psnr"] != rows["L_VQ + L_Adv"]["figures"]["psnr"], "a discriminator was added"
     arguments = common(
         tmp_path / "noise", "--samples", "2", "--set", "biflownet:task.crop=[8,8,8]", "--base", str(base)
