@@ -227,6 +227,7 @@ BAD_BASE = "there is no biflownet.safetensors in it"
         (["autoencoder", "--set", "netwrk.width=3"], "unknown key netwrk; did you mean network"),
         (["autoencoder", "--set", "network.wdth=3"], "unknown key network.wdth; did you mean width"),
         (["autoencoder", "--set", "task.crops=3"], "unknown key task.crops; did you mean crop"),
+        (["autoencoder", "--set", "network.discriminator=null"], "task.adversarial needs a discriminator"),
         (["autoencoder", "--set", "steps"], "key=value is wanted"),
         (["autoencoder", "--stage", "2"], "--stage 2 goes on from stage 1"),
         (["biflownet"], "--base: name the prior"),

@@ -12,6 +12,8 @@ from cli_helpers import run_recon
 
 from physics.geometry import FanBeam, circular_angles
 from physics.phase import smooth_phase
+from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
+from priors.discriminator import DiscriminatorConfig
 from priors.training.batches import StepBatches
 from priors.training.recipe import load_recipe
 from priors.weights import read_card, verify
@@ -21,6 +23,7 @@ from recon.measurement import Reconstruction, RunContext
 from recon.methods import get_method, parse_options
 from recon.metrics import evaluate
 from recon.mr_task import simulate_mr
+from recon.training.build_autoencoder import with_discriminator
 from recon.training.builders import BUILDERS
 from recon.training.sources import load_split, parse_data
 from recon.training.tasks import CTTask, MRTask
@@ -270,3 +273,14 @@ def test_the_image_of_a_scan_has_the_phase_that_the_task_says():
     assert phase is not None
     expected = fft2c(torch.polar(volume.data, phase))[:, None] * measurement.operator.mask  # type: ignore[attr-defined]
     assert torch.allclose(measurement.y, expected, atol=1e-2)
+
+
+def test_a_warm_start_without_discriminator_gets_one_where_the_loss_asks() -> None:
+    judge = DiscriminatorConfig(channels=4, layers=2)
+    plain = PatchVolumeAutoencoder(AutoencoderConfig(width=8, norm_groups=4, codes=16, latent_channels=2, patch=8))
+    judged = with_discriminator(plain, judge)
+    assert judged.config.discriminator == judge
+    state = judged.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in plain.state_dict().items())
+    assert with_discriminator(judged, judge) is judged
+    assert with_discriminator(plain, None) is plain
