@@ -32,6 +32,13 @@ def test_shipped_ablations_are_valid_and_differ_in_one_thing(name):
         assert len({(run.network, run.base) for run in measured}) == 1
 
 
+@pytest.mark.parametrize("recipe", ["cpu", "starter", "tiny"])
+def test_losses_are_adversarial_where_the_table_says_so(recipe):
+    for name, run in load_ablation("table6").runs.items():
+        task = load_recipe(run.network, recipe, run.settings).task
+        assert task.get("adversarial", True) == ("adv" in name)
+
+
 def test_a_run_builds_upon_those_before_it():
     run = {"network": "biflownet", "base": "later"}
     with pytest.raises(ValueError, match="not before it"):
