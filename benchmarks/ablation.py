@@ -46,7 +46,7 @@ class Ablation:
         settings: of recipes, after the runs' own; each begins with the network that it is for, and a colon.
         perceptual: file of the perceptual network, for the runs that need one.
         samples: generated volumes.
-        out: folder; the networks are in ``NAME/RUN`` in it.
+        out: folder; the networks are in ``NAME/RUN`` in it, those of a base in ``NAME-HASH/RUN``.
         machine: where it runs.
         base: folder of a prior: autoencoders begin as its own, and noise estimators build upon it; None starts from
             nothing.
@@ -64,6 +64,12 @@ class Ablation:
     samples: int = 8
     machine: Machine = field(default_factory=Machine)
     base: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Of the networks; another one for each base, so that none is taken for what began otherwise."""
+        begun = f"-{read_card(self.base / AUTOENCODER).sha256[:8]}" if self.base else ""
+        return self.out / f"{self.name}{begun}"
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ def _trained(asked: Ablation, name: str, run: RunSpec, files: dict[str, Path | N
     with input_errors("--recipe"):
         recipe = load_recipe(run.network, asked.recipe, settings)
     base, start = files.get(run.base), files.get(run.warm_start) or given
-    out = asked.out / asked.name / name
+    out = asked.folder / name
     done = out / f"{run.network}.safetensors"
     if done.is_file() and read_card(done).extra.get("recipe") == recipe.model_dump(mode="json"):
         report(f"{name}: there already")
