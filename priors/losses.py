@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.functional import avg_pool2d, l1_loss, relu, softplus
+from torch.nn.functional import avg_pool2d, l1_loss, mse_loss, relu, softplus
 
 _WINDOW = 7
 """Pixels across which structures are compared."""
@@ -26,6 +27,8 @@ class LossWeights:
         feature_matching: of the distance of the discriminator's features.
         perceptual: of the tri-plane (or MedicalNet) distance.
         discriminator: of the discriminator's own loss.
+        square: of the mean square error, which the paper does not have; PSNR is made of it.
+        structure: of 1 - SSIM of axial slices, likewise.
     """
 
     reconstruction: float = 4.0
@@ -34,6 +37,8 @@ class LossWeights:
     feature_matching: float = 4.0
     perceptual: float = 2.0
     discriminator: float = 2.0
+    square: float = 0.0
+    structure: float = 0.0
 
     @classmethod
     def official(cls) -> LossWeights:
@@ -130,6 +135,11 @@ class AutoencoderLoss:
             adversarial ones are zero until their start.
         """
         terms = {"reconstruction": self.weights.reconstruction * l1_loss(reconstruction, x)}
+        if self.weights.square:
+            terms["square"] = self.weights.square * mse_loss(reconstruction, x)
+        if self.weights.structure:
+            ours, theirs = (rearrange(each, "b c z x y -> (b z) c x y") for each in (reconstruction, x))
+            terms["structure"] = self.weights.structure * structural_dissimilarity(ours, theirs, data_range=2.0)
         if self.stage == 1:
             terms["commitment"] = self.weights.commitment * commitment_loss
         if self.perceptual is not None:

@@ -81,4 +81,5 @@ def _autoencoder_loss(net: PatchVolumeAutoencoder, settings: AutoencoderTask, st
         raise InputError("recipe: task.adversarial needs a discriminator, and network.discriminator is null")
     judge = net.volume_discriminator if settings.adversarial else None
     weights = LossWeights.official() if official else LossWeights.paper()
+    weights = replace(weights, square=settings.square, structure=settings.structure)
     return AutoencoderLoss(judge, perceptual, weights, 2 if stage == 2 else 1, settings.adversarial_start)

@@ -74,6 +74,7 @@ class AutoencoderTask(_Settings):
             learned them on cubes is worse on whole slices.
         per_volume: samples of one volume in an epoch.
         losses: weights as in the released code, or as printed in the paper.
+        square, structure: weights of two terms more, see :class:`priors.losses.LossWeights`.
         adversarial: train a discriminator.
         adversarial_start: step after which it counts.
         perceptual: file of the perceptual network; None trains without.
@@ -89,6 +90,8 @@ class AutoencoderTask(_Settings):
     patches: tuple[int, int, int] = (1, 4, 4)
     per_volume: int = Field(64, ge=1)
     losses: Literal["official", "paper"] = "official"
+    square: float = Field(0.0, ge=0)
+    structure: float = Field(0.0, ge=0)
     adversarial: bool = True
     adversarial_start: int = Field(0, ge=0)
     perceptual: str | None = None

@@ -11,10 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from priors.autoencoder import MOST_CUBES, AutoencoderConfig, PatchVolumeAutoencoder
+from priors.autoencoder_blocks import ResidualBlock
 from priors.discriminator import DiscriminatorConfig
 
 FORWARD = 5e-5
@@ -355,3 +356,16 @@ def test_official_configurations_that_are_not_known_are_refused() -> None:
         PatchVolumeAutoencoder.from_official_config(config)
     with pytest.raises(ValueError, match=r"no model\.n_hiddens"):
         PatchVolumeAutoencoder.from_official_config({})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_norms_keep_their_input_s_precision(dtype):
+    torch.manual_seed(0)
+    block = ResidualBlock(8, 8, 4)
+    nn.init.normal_(block.norm1.weight)
+    x = torch.randn(2, 8, 3, 4, 5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = block.norm1(x.to(dtype))
+    assert found.dtype == dtype
+    wanted = nn.functional.group_norm(x, 4, block.norm1.weight, block.norm1.bias, block.norm1.eps)
+    assert torch.allclose(found.float(), wanted, atol=1e-6 if dtype == torch.float32 else 0.1)

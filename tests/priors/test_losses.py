@@ -237,3 +237,26 @@ def test_structural_dissimilarity_falls_along_its_gradient():
     before = structural_dissimilarity(image, truth, 2.0)
     before.backward()
     assert structural_dissimilarity(image.detach() - image.grad, truth, 2.0) < before.detach()
+
+
+@given(seed=st.integers(0, 2**16), depth=st.integers(1, 3), edge=st.integers(7, 12))
+@settings(max_examples=20, deadline=None)
+def test_terms_for_psnr_and_ssim_are_what_they_are_measured_by(seed, depth, edge):
+    x, other = torch.rand(
+        (2, 2, 1, depth, edge, edge), generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
+    terms = AutoencoderLoss(weights=LossWeights(square=3.0, structure=0.5), stage=2).generator_terms(
+        x, other, x.new_zeros(()), 0
+    )
+    of_slices = [
+        structural_similarity(a.numpy(), b.numpy(), data_range=2.0)
+        for a, b in zip(x.flatten(0, 2), other.flatten(0, 2), strict=True)
+    ]
+    assert terms["square"] == pytest.approx(3 * float((x - other).square().mean()), rel=1e-6)
+    assert terms["structure"] == pytest.approx(0.5 * (1 - np.mean(of_slices)), abs=1e-4)
+    assert float(terms["total"]) == pytest.approx(sum(float(terms[n]) for n in terms if n != "total"))
+
+
+def test_terms_without_a_weight_are_not_there():
+    x = torch.zeros(1, 1, 4, 8, 8)
+    assert set(AutoencoderLoss(stage=2).generator_terms(x, x, x.new_zeros(()), 0)) == {"reconstruction", "total"}
