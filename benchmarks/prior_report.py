@@ -87,8 +87,9 @@ def _samples(prior: Prior, wanted: Wanted, report: Report) -> list[tuple[str, np
     acceleration = Acceleration(torch.bfloat16 if wanted.bfloat16 else torch.float32)
     for name, spacing in prior.classes.items():
         anatomy = find_class(name)
-        size = prior.size or anatomy.grids[0].size
-        request = Request(anatomy, size, spacing, steps=wanted.steps, seeds=tuple(range(wanted.samples)))
+        request = Request(
+            anatomy, prior.usual_sizes(anatomy)[0], spacing, steps=wanted.steps, seeds=tuple(range(wanted.samples))
+        )
         made = []
         for volume in generate_volumes(prior, request, acceleration):
             made.append(preview(volume))

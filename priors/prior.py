@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from priors.anatomy import Size
+from priors.anatomy import Anatomy, Size, find_class
 from priors.autoencoder import PatchVolumeAutoencoder
+from priors.average import START, AverageLatent
 from priors.biflownet import BiFlowNet
 from priors.controlnet import AttachedHead
 from priors.diffusion import GaussianDiffusion
@@ -48,6 +49,7 @@ class Prior:
         classes: those that were learned, each with the usual (z, x, y) mm of its volumes; empty where the weights do
             not say.
         size: (z, x, y) voxels of what the noise estimator learned from, likewise.
+        averages: latents of classes, from which samples of them may start, likewise.
 
     Raises:
         ValueError: the autoencoder's latents do not have the channels that the noise estimator takes.
@@ -60,6 +62,7 @@ class Prior:
     sha256: Mapping[str, str] = field(default_factory=dict)
     classes: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     size: Size | None = None
+    averages: Mapping[str, AverageLatent] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         latents, taken = self.autoencoder.config.latent_channels, self.biflownet.config.channels
@@ -84,6 +87,19 @@ class Prior:
         for network in (self.autoencoder, self.biflownet, self.diffusion):
             network.to(device)
         return self
+
+    def usual_sizes(self, anatomy: Anatomy) -> list[Size]:
+        """(z, x, y) voxels of volumes that a class was learned at; the first is the default."""
+        average = self.averages.get(anatomy.name)
+        learned = [*([average.size] if average else []), *([self.size] if self.size else [])]
+        return learned or [grid.size for grid in anatomy.grids]
+
+    def average_start(self, anatomy: Anatomy, size: Size) -> WarmStart | None:
+        """Where samples of a class and size (z, x, y) start, or None where these networks know no average of it."""
+        average = self.averages.get(anatomy.name)
+        if average is None:
+            return None
+        return WarmStart(average.latent(self.latent_size(size)), round(START * self.diffusion.timesteps))
 
     def latent_size(self, size: Size) -> Size:
         """(z, x, y) of the latents of a volume of ``size`` (z, x, y) voxels.
@@ -115,8 +131,10 @@ def load_prior(folder: Path | str) -> Prior:
     if not isinstance(timesteps, int):
         raise ValueError(f"{folder / BIFLOWNET}: its header is damaged: timesteps is {timesteps!r}")
     classes, size = _learned(folder / BIFLOWNET, card.extra)
+    averages = _averages(folder / BIFLOWNET, card.extra, biflownet.config.channels)
+    diffusion, name = GaussianDiffusion(timesteps), folder.resolve().name
     try:
-        return Prior(autoencoder, biflownet, GaussianDiffusion(timesteps), folder.resolve().name, hashes, classes, size)
+        return Prior(autoencoder, biflownet, diffusion, name, hashes, classes, size, averages)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
 
@@ -129,6 +147,14 @@ def _learned(path: Path, extra: Mapping[str, Any]) -> tuple[dict[str, tuple[floa
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: its header is damaged: classes or size") from error
     return classes, size
+
+
+def _averages(path: Path, extra: Mapping[str, Any], channels: int) -> dict[str, AverageLatent]:
+    try:
+        found = extra.get("averages", {})
+        return {find_class(name).name: AverageLatent.from_dict(each, channels) for name, each in found.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: its header is damaged: averages") from error
 
 
 def _three(values: Any, kind: Callable[[Any], N]) -> tuple[N, N, N]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from priors.anatomy import Anatomy, Size
 from priors.inference import Acceleration
-from priors.prior import Prior, decode_latents, sample_latents, sampling_steps
+from priors.prior import Prior, WarmStart, decode_latents, sample_latents, sampling_steps
 from priors.samplers import Spacing
 from recon import provenance
 from recon.devices import describe_device
@@ -26,6 +26,8 @@ from recon.volume import Volume
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, steps done, steps in all."""
+
+Start = Literal["average", "noise"]
 
 _GAP = 4  # pixels between the planes of a preview
 
@@ -45,6 +47,7 @@ class Request:
         sampler: ``ddim``, ``ddpm`` or ``dpm++``.
         steps: of the sampler.
         timesteps: which steps of the diffusion; None is the sampler's usual choice.
+        start: from the noised ``average`` of the class where the prior knows one, or from ``noise`` alone.
         seeds: one for each volume.
         batch: volumes that are sampled together; 1 gives a seed the same file whatever the other seeds.
     """
@@ -57,6 +60,20 @@ class Request:
     timesteps: Spacing | None = None
     seeds: tuple[int, ...] = (0,)
     batch: int = 1
+    start: Start = "average"
+
+    def begins(self, prior: Prior) -> WarmStart | None:
+        """Where the sampler begins; None is at noise."""
+        return prior.average_start(self.anatomy, self.size) if self.start == "average" else None
+
+    def times(self, prior: Prior) -> list[int]:
+        """The steps of the diffusion that it visits.
+
+        Raises:
+            ValueError: more of them than there are.
+        """
+        first = self.begins(prior)
+        return sampling_steps(prior, self.sampler, self.steps, self.timesteps, first.step if first else None).tolist()
 
 
 @dataclass(frozen=True)
@@ -115,7 +132,7 @@ def check_request(prior: Prior, request: Request) -> None:
     except ValueError as error:
         raise InputError(f"--size: {error}") from error
     try:
-        sampling_steps(prior, request.sampler, request.steps, request.timesteps)
+        request.times(prior)
     except ValueError as error:
         raise InputError(f"--steps: {error}") from error
 
@@ -135,6 +152,7 @@ def generate_volumes(
             sampler=request.sampler,
             seeds=seeds,
             spacing=request.timesteps,
+            start=request.begins(prior),
             acceleration=acceleration,
             on_step=lambda done, total, z, x0, title=title: on_progress(title, done, total),  # type: ignore[misc]
         )
@@ -249,7 +267,8 @@ def result_json(
         "spacing_mm": [dz, dy, dx],
         "sampler": request.sampler,
         "steps": request.steps,
-        "timesteps": sampling_steps(prior, request.sampler, request.steps, request.timesteps).tolist(),
+        "timesteps": request.times(prior),
+        "start": "average" if request.begins(prior) else "noise",
         "seed": seed,
         "batch": request.batch,
         "prior": prior.name or None,

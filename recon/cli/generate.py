@@ -66,6 +66,13 @@ def _class_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     default=None,
     help="Which steps of the diffusion are taken.  [default: linspace; logsnr for dpm++]",
 )
+@option(
+    "--start",
+    group="Sampling",
+    type=click.Choice(["average", "noise"]),
+    default="average",
+    help="From the noised average of the class where the prior knows one, or from noise alone.",
+)
 @option("--seed", group="Sampling", type=SEED, default=0, help="Seed of all randomness (a whole number).")
 @option(
     "--count",
@@ -112,6 +119,7 @@ def generate(
     sampler: str,
     steps: int,
     timesteps: Any,
+    start: Any,
     seed: int,
     count: int,
     batch: int,
@@ -150,7 +158,7 @@ def generate(
     from recon.devices import select_device
 
     place = select_device(device)
-    request = Request(anatomy, voxels, spaced, sampler, steps, timesteps, seeds, batch)
+    request = Request(anatomy, voxels, spaced, sampler, steps, timesteps, seeds, batch, start)
     check_request(prior, request)
     _note_size(anatomy, prior, voxels, quiet)
     acceleration = Acceleration.from_name(dtype, place, compile=compiled)
@@ -176,7 +184,7 @@ def _load(name: str) -> Prior:
 def _voxels(text: str | None, anatomy: Anatomy, prior: Prior) -> Size:
     """``--size`` (X,Y,Z) in the order (z, x, y)."""
     if text is None:
-        return prior.size or anatomy.grids[0].size
+        return prior.usual_sizes(anatomy)[0]
     try:
         x, y, z = (int(part) for part in text.split(","))
     except ValueError:
@@ -199,7 +207,7 @@ def _millimetres(text: str | None, anatomy: Anatomy, prior: Prior, size: Size) -
 
 def _note_size(anatomy: Anatomy, prior: Prior, size: Size, quiet: bool) -> None:
     """Say so where a size is none that the networks learned from."""
-    known = [prior.size] if prior.size else [grid.size for grid in anatomy.grids]
+    known = prior.usual_sizes(anatomy)
     if size not in known:
         shown = " and ".join(f"{x},{y},{z}" for z, x, y in known)
         say(

@@ -6,10 +6,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from priors.anatomy import CLASSES
+from priors.average import average_latent
 from priors.biflownet import BiFlowNet, BiFlowNetConfig
 from priors.controlnet import ControlNet
 from priors.diffusion import GaussianDiffusion
@@ -19,7 +23,7 @@ from priors.training.diffusion_learner import BiFlowNetLearner, ControlNetLearne
 from priors.weights import load_autoencoder, load_biflownet, load_controlnet, read_card
 from recon.errors import InputError, input_errors
 from recon.training.excerpts import Excerpts
-from recon.training.latents import Encoding, LatentSource, StoredLatent
+from recon.training.latents import Encoding, LatentSource, Size, StoredLatent
 from recon.training.pairs import StoredPair, simulate_pairs
 from recon.training.settings import LatentTask, merged, parse_task
 from recon.training.sources import TrainingVolume
@@ -51,8 +55,34 @@ def build_biflownet(given: Ingredients) -> Workshop:
     loss = noise_validation(learner, _latent_source(held_out, settings, net.config.channels) if held_out else None)
     pictures = _generated(given, encoding, learner.diffusion, settings) if loss and settings.sampling_steps else None
     named = {"autoencoder": encoding.sha256}
-    facts = {"classes": _classes(given.train), "size": list(encoding.least)}
+    facts = {
+        "classes": _classes(given.train),
+        "size": list(encoding.least),
+        "averages": average_latents(given.train, encoding, settings.crop, net.size_multiple),
+    }
     return Workshop(learner, source, together(loss, pictures), named, named | facts)
+
+
+def average_latents(volumes: Sequence[TrainingVolume], encoding: Encoding, crop: Size, multiple: int) -> dict[str, Any]:
+    """Of each class, as plain values; see :mod:`priors.average`.
+
+    Args:
+        volumes: of the training set.
+        encoding: keeps their latents.
+        crop: (z, x, y) latent voxels that samples of the training have; the usual volume is as thick, and as wide as
+            the class's median.
+        multiple: latent voxels that the noise estimator's sizes are multiples of.
+    """
+    found: dict[str, dict[str, Tensor]] = {}
+    for each in volumes:
+        latent = encoding.volume_latent(each.volume, each.class_index, flip=False).latents
+        found.setdefault(CLASSES[each.class_index].name, {})[each.volume.case.id] = torch.from_numpy(np.array(latent))
+    factor, averages = encoding.autoencoder.compression, {}
+    for name, latents in sorted(found.items()):
+        widths = np.median([latent.shape[2:] for latent in latents.values()], axis=0)
+        x, y = (factor * multiple * max(1, round(float(width) / multiple)) for width in widths)
+        averages[name] = average_latent(list(latents.values()), (factor * crop[0], x, y)).to_dict()
+    return averages
 
 
 def _classes(volumes: Sequence[TrainingVolume]) -> dict[str, list[float]]:

@@ -20,6 +20,7 @@ from PIL import Image
 
 from priors.anatomy import find_class
 from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
+from priors.average import average_latent
 from priors.biflownet import BiFlowNet, BiFlowNetConfig
 from priors.diffusion import GaussianDiffusion
 from priors.inference import Acceleration
@@ -290,6 +291,32 @@ def test_a_prior_that_says_what_it_learned_gives_the_defaults_and_refuses_the_re
     damaged = run_recon("generate", "--class", "CTLegs", *common)
     assert damaged.code == 2
     assert "its header is damaged: classes or size" in damaged.err
+
+
+def test_volumes_start_from_the_average_that_a_prior_knows(folder: Path) -> None:
+    from priors.weights import read_card, read_tensors
+
+    path = folder / "tiny" / "biflownet.safetensors"
+    card, tensors = read_card(path), read_tensors(path)
+    average = average_latent([torch.full((4, 2, 16, 24), 0.5)], (32, 64, 32))
+    facts = {"averages": {"MRKnee": average.to_dict()}}
+    save_weights(path, tensors, Card("biflownet", card.config, extra=facts))
+    common = ("generate", "--class", "MRKnee", "--steps", 2, "--prior", "tiny", "--device", "cpu", "-q")
+    for name, options in (("average", ()), ("noise", ("--start", "noise")), ("again", ())):
+        done = run_recon(*common, *options, "-o", f"{name}.nii.gz")
+        assert done.code == 0, done.err
+    facts_of = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("average", "noise")}
+    assert facts_of["average"]["shape"] == facts_of["noise"]["shape"] == [32, 32, 64]
+    assert (facts_of["average"]["start"], facts_of["average"]["timesteps"]) == ("average", [900, 0])
+    assert (facts_of["noise"]["start"], facts_of["noise"]["timesteps"]) == ("noise", [999, 0])
+    images = {name: load(f"{name}.nii.gz").get_fdata() for name in ("average", "noise", "again")}
+    assert np.array_equal(images["average"], images["again"])
+    assert not np.array_equal(images["average"], images["noise"])
+    for damaged in ({"MRKnee": {"grid": [1], "size": [32, 64, 32]}}, {"Nobody": average.to_dict()}, [1]):
+        save_weights(path, tensors, Card("biflownet", card.config, extra={"averages": damaged}))
+        refused = run_recon(*common, "--overwrite")
+        assert refused.code == 2
+        assert "its header is damaged: averages" in refused.err
 
 
 def test_network_images_become_hu_or_magnitude() -> None:

@@ -15,6 +15,8 @@ import torch
 from cli_helpers import run_recon, start, train, write_ct, write_mr
 
 from datasets.cache import Cache
+from priors.anatomy import find_class
+from priors.prior import load_prior
 from priors.training.batches import StepBatches
 from priors.training.checkpoints import read_checkpoint
 from priors.training.recipe import load_recipe
@@ -75,6 +77,16 @@ def test_training_a_head_changes_neither_its_base_nor_holds_it(chain):
     assert head.extra["base_sha256"] == base.sha256
     state = read_checkpoint(sorted((chain / "head" / "checkpoints").glob("step-*.ckpt"))[-1])
     assert set(state["learner"]) == set(read_tensors(chain / "head" / "head.safetensors"))
+
+
+def test_a_trained_prior_knows_the_averages_of_its_classes(chain):
+    prior = load_prior(chain / "prior")
+    assert set(prior.averages) == set(prior.classes)
+    for name, average in prior.averages.items():
+        start = prior.average_start(find_class(name), average.size)
+        assert start is not None
+        assert start.latent.shape[1:] == prior.latent_size(average.size)
+        assert float(start.latent.abs().max()) < 3
 
 
 def test_a_head_is_validated_on_whole_volumes_with_pictures(chain):
