@@ -13,7 +13,6 @@ from torch import Tensor
 from benchmarks.ablation_spec import AblationSpec, RowSpec, RunSpec
 from benchmarks.generation_metrics import frechet_distance, maximum_mean_discrepancy, pooled_features
 from benchmarks.published import published
-from benchmarks.round_trip import patchwise_round_trip
 from benchmarks.runner import check_leak
 from datasets.cache import Cache
 from datasets.whole_file import whole_file
@@ -27,7 +26,7 @@ from recon.training.patches import pad_with_air
 from recon.training.run import Machine, train
 from recon.training.run import Request as TrainingRequest
 from recon.training.sources import DataPart, TrainingVolume, load_split
-from recon.training.validation import evaluate_network, round_trip
+from recon.training.validation import evaluate_network, patchwise_round_trip, round_trip
 
 Report = Callable[[str], None]
 

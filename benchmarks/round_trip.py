@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from priors.autoencoder import PatchVolumeAutoencoder
-from recon.training.patches import centre, pad_to_multiple
 from recon.training.sources import TrainingVolume
-from recon.training.validation import evaluate_network, round_trip
+from recon.training.validation import evaluate_network, patchwise_round_trip, round_trip
 
 
 @dataclass(frozen=True)
@@ -70,21 +69,6 @@ def seam_ratio(image: Tensor, output: Tensor, patch: int) -> float:
     if not any(map(len, across)):
         return 1.0
     return float(torch.cat(across).mean() / torch.cat(within).mean().clamp_min(1e-12))
-
-
-@torch.no_grad()
-def patchwise_round_trip(network: PatchVolumeAutoencoder, image: Tensor) -> Tensor:
-    """A (Z, X, Y) image encoded and decoded patch by patch, seams and all."""
-    patch = network.config.patch
-    padded = pad_to_multiple(image, patch)
-    output = torch.empty_like(padded)
-    for z in range(0, padded.shape[0], patch):
-        for x in range(0, padded.shape[1], patch):
-            row = padded[z : z + patch, x : x + patch]
-            cubes = torch.stack(row.split(patch, dim=2))[:, None]
-            decoded = network.decode(network.encode(cubes))[:, 0]
-            output[z : z + patch, x : x + patch] = torch.cat(list(decoded), dim=2)
-    return centre(output, image.shape)
 
 
 def table(rows: Sequence[RoundTrip]) -> list[str]:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Train all that the package ships as a prior on one GPU, several trainings at a time: the autoencoder, its joint
-# decoder, the noise estimator, and for CT and MR a U-Net, a ControlNet head and a refiner. On one H100 some 12 minutes.
+# decoder, the noise estimator, and for CT and MR a U-Net, a ControlNet head and a refiner. On one H100 some 13 minutes.
 #
 #   benchmarks data pack docs/starter-data.yaml pack --ct-levels 127 --mr-levels 42 --slices 130   # if it must travel
 #   START=priors/pretrained/starter/autoencoder.safetensors sh docs/train-quick.sh pack/data.yaml runs/quick

@@ -46,7 +46,8 @@ def build_autoencoder(given: Ingredients) -> Workshop:
         given.report("encoding volumes")
         with input_errors("recipe: task.crop"):
             source = CodeSource(volumes, encoding, crop, settings.per_volume)
-    validate = round_trip_validation([each.volume for each in given.val[: given.recipe.validation.cases]])
+    held_out = [each.volume for each in given.val[: given.recipe.validation.cases]]
+    validate = round_trip_validation(held_out, joint=given.stage == 2)
     return Workshop(AutoencoderLearner(net, loss, settings.quantise_after), source, validate, identity)
 
 

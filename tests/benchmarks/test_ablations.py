@@ -13,10 +13,9 @@ from click.testing import CliRunner
 from benchmarks.ablation_spec import AblationSpec, ablation_names, load_ablation
 from benchmarks.cli import main
 from benchmarks.generation_metrics import frechet_distance, maximum_mean_discrepancy, pooled_features
-from benchmarks.round_trip import patchwise_round_trip
 from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
 from priors.training.recipe import load_recipe
-from recon.training.validation import round_trip
+from recon.training.validation import patchwise_round_trip, round_trip
 
 DATA = "phantom:count=12,size=32x32x32,spacing=6x10x10"
 

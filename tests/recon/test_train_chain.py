@@ -25,6 +25,7 @@ from recon.errors import InputError
 from recon.training.builders import BUILDERS
 from recon.training.sources import load_split, parse_data
 from recon.training.tasks import CTTask
+from recon.training.validation import evaluate_network, patchwise_round_trip, round_trip
 from recon.training.workshop import Ingredients, Workshop
 
 DATA = "phantom:count=8,size=32x32x32,spacing=8x10x10"
@@ -384,3 +385,13 @@ def test_a_full_disk_ends_in_one_line(chain, tmp_path, monkeypatch):
 
 def test_stage_1_weights_load_as_a_network(chain):
     assert load_autoencoder(chain / "stage1" / "autoencoder.safetensors").config.patch == 16
+
+
+@pytest.mark.parametrize(("stage", "through"), [("stage1", patchwise_round_trip), ("stage2", round_trip)])
+def test_stage_1_is_validated_by_patches_and_stage_2_on_whole_volumes(chain, stage, through):
+    path = chain / stage / "autoencoder.safetensors"
+    network, card = load_autoencoder(path).eval(), read_card(path)
+    held_out = load_split(parse_data("", DATA, None, None), "val", Cache(chain / "cache"), print)
+    images = [each.volume.network() for each in held_out[: card.extra["recipe"]["validation"]["cases"]]]
+    figures = [evaluate_network(image, through(network, image), "CT")["psnr"] for image in images]
+    assert card.extra["validation"]["psnr"] == pytest.approx(np.mean(figures), abs=1e-3)
