@@ -25,6 +25,9 @@ from priors.training.log import RunLog
 from priors.training.recipe import Recipe
 from priors.training.schedule import Ema, learning_rate, make_optimizer, set_learning_rate
 
+_MOST_SKIPPED = 10
+"""Steps in a row whose gradients may be other than finite: a few come of half precision, more of a broken run."""
+
 
 @dataclass(frozen=True)
 class Validated:
@@ -103,6 +106,7 @@ class Training:
         self._checkpoints = Checkpoints(folder / "checkpoints", recipe.checkpoints.keep)
         self.step = 0
         self._seconds = 0.0
+        self._skipped = 0  # steps in a row
         self.best: float | None = None
 
     @property
@@ -187,14 +191,30 @@ class Training:
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / self.recipe.accumulate
         sums = self._over_processes(sums)
         self._check_finite(sums)
+        if self._clipped(optimizer):
+            optimizer.step()
+            if self._ema:
+                self._ema.update(self._learner.network(), self.step + 1)
+        return sums, rate
+
+    def _clipped(self, optimizer: Optimizer) -> bool:
+        """Hold the gradients within the recipe's limits; False where their norm is not finite: no step is taken then.
+
+        Raises:
+            ValueError: too many such steps in a row.
+        """
         if self.recipe.clip:
-            self.fabric.clip_gradients(self._wrapped, optimizer, max_norm=self.recipe.clip, error_if_nonfinite=False)
+            limit = self.recipe.clip
+            norm = self.fabric.clip_gradients(self._wrapped, optimizer, max_norm=limit, error_if_nonfinite=False)
+            self._skipped = 0 if norm is None or bool(torch.isfinite(norm)) else self._skipped + 1
         if self.recipe.clip_value:
             self.fabric.clip_gradients(self._wrapped, optimizer, clip_val=self.recipe.clip_value)
-        optimizer.step()
-        if self._ema:
-            self._ema.update(self._learner.network(), self.step + 1)
-        return sums, rate
+        if self._skipped > _MOST_SKIPPED:
+            raise ValueError(
+                f"step {self.step}: gradients were not finite {self._skipped} times in a row; lower optimizer.lr or "
+                "take precision=32-true, then go on from the last checkpoint"
+            )
+        return not self._skipped
 
     def _over_processes(self, losses: dict[str, float]) -> dict[str, float]:
         """The mean over all processes, so that what is logged is the loss of the whole batch."""

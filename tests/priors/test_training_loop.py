@@ -238,6 +238,28 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_it_spoils_the_weights(tmp
     assert torch.equal(weights(run), before)
 
 
+@pytest.mark.parametrize("bad", [range(3, 5), range(3, 40)])
+def test_steps_whose_gradients_are_not_finite_are_left_out_unless_there_are_many(tmp_path, monkeypatch, bad):
+    steps = []
+    proper = Line.forward
+
+    def forward(self: Line, batch: Sample, phase: str, step: int) -> Losses:
+        steps.append(step)
+        loss = proper(self, batch, phase, step)["total"]
+        # finite itself, with a gradient that is not: the square root's at zero
+        return {"total": loss + (0 * self.net[0].weight).sum().sqrt() if step in bad else loss}
+
+    monkeypatch.setattr(Line, "forward", forward)
+    run = training(tmp_path, recipe(clip=1.0, steps=20))
+    if len(bad) > 10:
+        with pytest.raises(ValueError, match="gradients were not finite 11 times in a row"):
+            run.run()
+    else:
+        run.run()
+        assert run.step == 20
+    assert torch.isfinite(weights(run)).all()
+
+
 def test_a_full_disk_leaves_the_checkpoints_that_were_there(tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path, keep=2)
     state = {"step": 1, "learner": {"w": torch.ones(3)}}
