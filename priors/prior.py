@@ -132,8 +132,9 @@ def load_prior(folder: Path | str) -> Prior:
         raise ValueError(f"{folder / BIFLOWNET}: its header is damaged: timesteps is {timesteps!r}")
     classes, size = _learned(folder / BIFLOWNET, card.extra)
     averages = _averages(folder / BIFLOWNET, card.extra, biflownet.config.channels)
-    diffusion, name = GaussianDiffusion(timesteps), folder.resolve().name
+    name = folder.resolve().name
     try:
+        diffusion = GaussianDiffusion(timesteps)
         return Prior(autoencoder, biflownet, diffusion, name, hashes, classes, size, averages)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
