@@ -108,11 +108,15 @@ def cgls(
     x = torch.zeros_like(gradient)
     direction = gradient.clone()
     power = inner(gradient, gradient, axes)
-    solved = (_ROUNDING * torch.finfo(power.dtype).eps) ** 2 * power
+    rounding = (_ROUNDING * torch.finfo(power.dtype).eps) ** 2
+    # Aᵀ's rounding is in proportion to ‖A‖‖y‖, and Aᵀy may be far less: data nearly orthogonal to A's range.
+    data_power, solved = inner(data, data, data_axes).reshape(power.shape), rounding * power
     for iteration in range(1, iterations + 1):
         image = operator(direction)
+        length = inner(direction, direction, axes)
         curvature = inner(image, image, data_axes).reshape(power.shape)
-        step = _safe_ratio(power, curvature + damping * inner(direction, direction, axes))
+        solved = torch.maximum(solved, rounding * data_power * _safe_ratio(curvature, length))
+        step = _safe_ratio(power, curvature + damping * length)
         x += step * direction
         residual -= step.reshape(-1, *[1] * data_axes) * image
         gradient = operator.adjoint(residual) - damping * x
