@@ -8,7 +8,7 @@ average of a class's training latents (Everaert et al. 2024, "Exploiting the sig
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +67,7 @@ class AverageLatent:
         return cls(grid, (z, x, y))
 
 
-def average_latent(latents: Sequence[Tensor], size: Size) -> AverageLatent:
-    """The mean of latents (C, Z, X, Y) of whole volumes, each stretched to the same cells and counting the same."""
+def average_latent(latents: Iterable[Tensor], size: Size) -> AverageLatent:
+    """The mean of latents (C, Z, X, Y) of whole volumes, one in memory at a time, each stretched to the same cells."""
     grids = [functional.adaptive_avg_pool2d(each.float().mean(1), EDGE) for each in latents]
     return AverageLatent(torch.stack(grids).mean(0), size)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from priors.anatomy import CLASSES
 from priors.average import average_latent
@@ -73,15 +72,16 @@ def average_latents(volumes: Sequence[TrainingVolume], encoding: Encoding, crop:
             the class's median.
         multiple: latent voxels that the noise estimator's sizes are multiples of.
     """
-    found: dict[str, dict[str, Tensor]] = {}
+    found: dict[str, dict[str, np.ndarray]] = {}
     for each in volumes:
-        latent = encoding.volume_latent(each.volume, each.class_index, flip=False).latents
-        found.setdefault(CLASSES[each.class_index].name, {})[each.volume.case.id] = torch.from_numpy(np.array(latent))
+        stored = encoding.volume_latent(each.volume, each.class_index, flip=False)
+        found.setdefault(CLASSES[each.class_index].name, {})[each.volume.case.id] = stored.latents
     factor, averages = encoding.autoencoder.compression, {}
     for name, latents in sorted(found.items()):
         widths = np.median([latent.shape[2:] for latent in latents.values()], axis=0)
         x, y = (factor * multiple * max(1, round(float(width) / multiple)) for width in widths)
-        averages[name] = average_latent(list(latents.values()), (factor * crop[0], x, y)).to_dict()
+        read = (torch.from_numpy(np.array(latent)) for latent in latents.values())
+        averages[name] = average_latent(read, (factor * crop[0], x, y)).to_dict()
     return averages
 
 
