@@ -22,7 +22,7 @@ from priors.training.batches import derived_seed
 from priors.training.recipe import load_recipe
 from priors.weights import load_autoencoder, read_card
 from recon.errors import InputError, input_errors
-from recon.training.patches import pad_with_air
+from recon.training.patches import grown
 from recon.training.run import Machine, train
 from recon.training.run import Request as TrainingRequest
 from recon.training.sources import DataPart, TrainingVolume, load_split
@@ -188,7 +188,7 @@ def _distances(
 
 
 def _real_crop(volume: TrainingVolume, size: tuple[int, int, int], number: int) -> Tensor:
-    image = pad_with_air(volume.volume.network(), size)
+    image = grown(volume.volume.network(), size)
     random = torch.Generator().manual_seed(derived_seed("real crop", number))
     region = []
     for have, want in zip(image.shape, size, strict=True):

@@ -261,7 +261,7 @@ def sample_with_head(
 
 @torch.no_grad()
 def encode_conditions(prior: Prior, images: Tensor) -> Tensor:
-    """(n, Z, X, Y) images in the network range, grown with air, to a head's hint (1, n · C, z, x, y)."""
+    """(n, Z, X, Y) images in the network range, grown to whole patches, to a head's hint (1, n · C, z, x, y)."""
     latents = []
     for image in images:
         padded = pad_to_multiple(image, grid(prior))[None, None].to(prior.device)

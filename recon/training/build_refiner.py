@@ -130,7 +130,7 @@ class Samples:
                 inputs = [self._reference(pair, source.volume, excerpts), decoded, images[-2]]
             return torch.stack([*inputs, images[-1]]).to(torch.float16).numpy(), {}
 
-        stored = self.cache.entry(pair.case, "sampled-3", settings, make)
+        stored = self.cache.entry(pair.case, "sampled-4", settings, make)
         return StoredPair(stored.array, pair.case, json.dumps(settings, sort_keys=True), pair.seed)
 
     def _reference(self, pair: StoredPair, volume: Prepared, excerpts: Excerpts) -> Tensor:
@@ -155,7 +155,7 @@ class Samples:
             images[0] = task.network(agreeing(measurement, estimate), measurement).transpose(1, 2).cpu()
             return images.to(torch.float16).numpy(), {}
 
-        stored = self.cache.entry(pair.case, "refined-5", settings, make)
+        stored = self.cache.entry(pair.case, "refined-6", settings, make)
         return StoredPair(stored.array, pair.case, json.dumps(settings, sort_keys=True), pair.seed)
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ from datasets.cache import Cache
 from priors.autoencoder import PatchVolumeAutoencoder
 from priors.training.batches import Sample
 from recon.training.pairs import StoredPair
-from recon.training.patches import pad_to_multiple, pad_with_air
+from recon.training.patches import grown, pad_to_multiple
 from recon.training.prepared import Prepared
 
 Size = tuple[int, int, int]
@@ -42,7 +42,7 @@ class Encoding:
         sha256: of its weights.
         cache: where latents are kept.
         volume_wise: the encoder sees volumes whole, for the paper's ablation (Table VIII), and not patch by patch.
-        least: (z, x, y) voxels that every image is grown to with air, such that crops of latents fit in.
+        least: (z, x, y) voxels that every image is grown to, such that crops of latents fit in.
     """
 
     autoencoder: PatchVolumeAutoencoder
@@ -57,7 +57,7 @@ class Encoding:
 
     @torch.no_grad()
     def latent(self, image: Tensor) -> Tensor:
-        """(Z, X, Y) in the network range, padded with air to whole patches, to (C, z, x, y) in about [-1, 1]."""
+        """(Z, X, Y) in the network range, padded to whole patches, to (C, z, x, y) in about [-1, 1]."""
         encode = self.autoencoder.encode if self.volume_wise else self.autoencoder.patch_encode
         z = encode(self.padded(image)[None, None].to(self._device))
         return self.autoencoder.normalise(z)[0]
@@ -80,29 +80,33 @@ class Encoding:
             return self.codes(image.flip(1) if flip else image).to(torch.int32).cpu().numpy(), {}
 
         settings = {"autoencoder": self.sha256, "flip": flip, "least": list(self.least)}
-        return self.cache.entry(volume.case, "codes-2", settings, make).array
+        return self.cache.entry(volume.case, "codes-3", settings, make).array
 
     def padded(self, image: Tensor) -> Tensor:
-        """The image, grown with air to ``least`` and to whole patches."""
-        return pad_to_multiple(pad_with_air(image, self.least), self.autoencoder.config.patch)
+        """The image, grown to ``least`` and to whole patches."""
+        return pad_to_multiple(grown(image, self.least), self.autoencoder.config.patch)
 
     def padded_axis(self, size: int, least: int) -> tuple[int, int]:
-        """Voxels of air that :meth:`padded` puts before an axis, and the axis' length then."""
-        grown, patch = max(size, least), self.autoencoder.config.patch
-        length = -(-grown // patch) * patch
-        return (grown - size) // 2 + (length - grown) // 2, length
+        """Voxels that :meth:`padded` puts before an axis, and the axis' length then."""
+        wanted, patch = max(size, least), self.autoencoder.config.patch
+        length = -(-wanted // patch) * patch
+        return (wanted - size) // 2 + (length - wanted) // 2, length
 
     def padded_region(self, volume: Prepared, region: Sequence[slice], *, flip: bool) -> Tensor:
         """A region of the padded volume, or of its mirror image, without reading all of it."""
-        inside, air = [], []
-        for axis, (part, size, least) in enumerate(zip(region, volume.data.shape, self.least, strict=True)):
-            before, _ = self.padded_axis(size, least)
+        depth = volume.data.shape[0]
+        below, _ = self.padded_axis(depth, self.least[0])
+        slices = (torch.arange(region[0].start, region[0].stop) - below).clamp(0, depth - 1)
+        inside, air = [slice(int(slices[0]), int(slices[-1]) + 1)], []
+        for axis in (1, 2):
+            part, size = region[axis], volume.data.shape[axis]
+            before, _ = self.padded_axis(size, self.least[axis])
             kept = range(size)[max(part.start - before, 0) : max(part.stop - before, 0)]
             ahead = min(max(before - part.start, 0), part.stop - part.start)
             air.append((ahead, part.stop - part.start - ahead - len(kept)))
             first, last = kept.start, kept.start + len(kept)
             inside.append(slice(size - last, size - first) if flip and axis == 1 else slice(first, last))
-        image = volume.network((inside[0], inside[1], inside[2]))
+        image = volume.network((inside[0], inside[1], inside[2]))[slices - slices[0]]
         return functional.pad(image.flip(1) if flip else image, [n for pair in reversed(air) for n in pair], value=-1.0)
 
     def volume_latent(self, volume: Prepared, class_index: int, *, flip: bool) -> StoredLatent:
@@ -113,7 +117,7 @@ class Encoding:
             return _half(self.latent(image.flip(1) if flip else image)), {}
 
         settings = self._settings | {"flip": flip}
-        return StoredLatent(self.cache.entry(volume.case, "latent-1", settings, make).array, class_index)
+        return StoredLatent(self.cache.entry(volume.case, "latent-2", settings, make).array, class_index)
 
     def pair_latent(self, pair: StoredPair, class_index: int) -> StoredLatent:
         """The latents of a scan's conditions and of its target, stacked along the channels."""
@@ -123,7 +127,7 @@ class Encoding:
             return _half(torch.cat([self.latent(image) for image in images])), {}
 
         settings = self._settings | {"pair": pair.key}
-        return StoredLatent(self.cache.entry(pair.case, "pair-latent-1", settings, make).array, class_index)
+        return StoredLatent(self.cache.entry(pair.case, "pair-latent-2", settings, make).array, class_index)
 
 
 def _half(latent: Tensor) -> np.ndarray:

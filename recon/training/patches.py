@@ -50,7 +50,7 @@ class PatchSource:
 
     Args:
         volumes: prepared.
-        patch: edge of the cube (z, x, y) in voxels; smaller volumes are padded with air.
+        patch: edge of the cube (z, x, y) in voxels; smaller volumes are padded, see :func:`grown`.
         per_volume: cubes of one volume in an epoch.
         augmentation: of every cube.
     """
@@ -84,7 +84,7 @@ class PatchSource:
         factor = 1 + stretch * float(2 * torch.rand((), generator=random) - 1) if stretch else 1.0
         wanted = (max(1, round(z * factor)), x, y)
         region = tuple(_window(size, edge, random) for size, edge in zip(volume.data.shape, wanted, strict=True))
-        cube = pad_with_air(volume.network(region), wanted)  # type: ignore[arg-type]
+        cube = grown(volume.network(region), wanted)  # type: ignore[arg-type]
         return resampled_along_z(cube, z)
 
 
@@ -102,20 +102,28 @@ def _window(size: int, edge: int, random: torch.Generator) -> slice:
     return slice(first, first + edge)
 
 
-def pad_with_air(image: Tensor, size: Sequence[int]) -> Tensor:
-    """Grow (Z, X, Y) to at least ``size``, evenly on both sides, with -1."""
+def grown(image: Tensor, size: Sequence[int]) -> Tensor:
+    """A (Z, X, Y) image of at least ``size``, grown on both sides: by air in the plane, by its end slices along z.
+
+    Around a slice there is air; a scan's first and last slice are no ends of the patient.
+    """
     missing = [max(0, want - have) for want, have in zip(size, image.shape, strict=True)]
-    sides = [side for gap in reversed(missing) for side in (gap // 2, gap - gap // 2)]
-    return functional.pad(image, sides, value=-1.0) if any(sides) else image
+    below, left, front = (gap // 2 for gap in missing)
+    above, right, back = (gap - gap // 2 for gap in missing)
+    if left or right or front or back:
+        image = functional.pad(image, (front, back, left, right), value=-1.0)
+    if not (below or above):
+        return image
+    return torch.cat([image[:1].expand(below, -1, -1), image, image[-1:].expand(above, -1, -1)])
 
 
 def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """Grow (Z, X, Y) with air to whole multiples, such as whole patches."""
-    return pad_with_air(image, [-(-size // multiple) * multiple for size in image.shape])
+    """A (Z, X, Y) image :func:`grown` to whole multiples, such as whole patches."""
+    return grown(image, [-(-size // multiple) * multiple for size in image.shape])
 
 
 def centre(image: Tensor, size: Sequence[int]) -> Tensor:
-    """The middle of a padded (Z, X, Y) image; undoes ``pad_with_air``."""
+    """The middle of a padded (Z, X, Y) image; undoes ``grown``."""
     z, x, y = ((have - want) // 2 for have, want in zip(image.shape, size, strict=True))
     return image[z : z + size[0], x : x + size[1], y : y + size[2]]
 

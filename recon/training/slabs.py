@@ -15,7 +15,7 @@ from physics.system_matrix import matrix_bytes
 from priors.training.batches import Sample
 from recon.ct_task import projector_for
 from recon.solvers import power_iteration
-from recon.training.patches import Augmentation, augment, pad_with_air
+from recon.training.patches import Augmentation, augment, grown
 from recon.training.prepared import Prepared
 from recon.volume import Volume
 
@@ -69,7 +69,7 @@ class SlabSource:
             start = int(torch.randint(max(size - self._edge, 0) + 1, (), generator=random))
             region.append(slice(start, start + self._edge))
         slab = _to_linear(volume.physical((region[0], region[1], region[2])), volume)
-        return pad_with_air(slab, (self._slices, self._edge, self._edge)).clamp_min(-1)
+        return grown(slab, (self._slices, self._edge, self._edge)).clamp_min(-1)
 
 
 def _to_linear(physical: Tensor, volume: Prepared) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from priors.training.batches import Sample
 from recon.training.pairs import StoredPair
-from recon.training.patches import Augmentation, augment, pad_with_air
+from recon.training.patches import Augmentation, augment, grown
 from recon.training.prepared import Prepared
 
 _EMPTY = -0.98  # a slice below this everywhere is air only
@@ -57,6 +57,6 @@ def _images(stack: StoredPair | Prepared, z: int) -> Tensor:
 
 def crop_square(images: Tensor, edge: int, random: torch.Generator) -> Tensor:
     """A random square of (n, X, Y) images, padded with air where they are smaller."""
-    images = pad_with_air(images, (len(images), edge, edge))
+    images = grown(images, (len(images), edge, edge))
     x, y = (int(torch.randint(size - edge + 1, (), generator=random)) for size in images.shape[1:])
     return images[:, x : x + edge, y : y + edge]

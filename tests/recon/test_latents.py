@@ -34,13 +34,25 @@ def test_whole_volumes_and_patches_are_encoded_and_kept_apart(net, tmp_path: Pat
     assert not torch.equal(patch.latent(volume.network()), whole.latent(volume.network()))
 
 
-def test_small_volumes_are_grown_with_air(net, tmp_path: Path) -> None:
+def test_small_slices_are_grown_with_air(net, tmp_path: Path) -> None:
     cases = open_dataset("phantom:count=1,size=16x16x16,spacing=10x20x20", None).cases()
     (volume,) = prepare(cases, Cache(tmp_path))
     encoding = Encoding(net, "x", Cache(tmp_path), least=(16, 32, 20))
-    assert encoding.padded(volume.network()).shape == (16, 32, 24)
-    assert encoding.padded(volume.network())[:, 0].unique().tolist() == [-1]
+    image = encoding.padded(volume.network())
+    assert image.shape == (16, 32, 24)
+    assert image[:, 0].unique().tolist() == [-1]
+    assert torch.equal(image[:, 8:24, 2:18], volume.network())
     assert encoding.volume_latent(volume, 1, flip=False).latents.shape[1:] == (4, 8, 6)
+
+
+def test_few_slices_are_grown_by_the_outer_ones(net, tmp_path: Path) -> None:
+    cases = open_dataset("phantom:count=1,size=13x16x16,spacing=10x20x20", None).cases()
+    (volume,) = prepare(cases, Cache(tmp_path))
+    image = volume.network()
+    padded = Encoding(net, "x", Cache(tmp_path), least=(24, 16, 16)).padded(image)
+    assert torch.equal(padded[5:18], image)
+    assert torch.equal(padded[:5], image[:1].expand(5, -1, -1))
+    assert torch.equal(padded[18:], image[-1:].expand(6, -1, -1))
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -51,7 +63,7 @@ def test_a_region_of_the_padded_volume_is_read_alone(net, tmp_path: Path, flip: 
     whole = encoding.padded(volume.network().flip(1) if flip else volume.network())
     lengths = [encoding.padded_axis(*each)[1] for each in zip(volume.data.shape, encoding.least, strict=True)]
     assert tuple(lengths) == whole.shape
-    for first in ((0, 0, 0), (8, 8, 16), (0, 24, 0), (8, 16, 8)):
+    for first in ((0, 0, 0), (8, 8, 16), (0, 24, 0), (8, 16, 8), (12, 0, 8)):
         region = [slice(start, min(start + 8, length)) for start, length in zip(first, lengths, strict=True)]
         assert torch.equal(encoding.padded_region(volume, region, flip=flip), whole[tuple(region)])
 
