@@ -1,5 +1,5 @@
 #!/bin/sh
-# Train a prior as the shipped one was: patches, joint decoder, noise estimator, then 16-bit files and a report.
+# Train a prior like the shipped one: patches, joint decoder, noise estimator, then 16-bit files and a report.
 # Stopped anywhere, the same command goes on from its checkpoints.
 #
 #   sh docs/train-starter.sh DATA.yaml OUT [RECIPE [extra options of every 'recon train']]
