@@ -42,10 +42,14 @@ def prior(
     """Look at a latent prior: held-out volumes through its autoencoder, and new volumes of each class it learned.
 
     Volumes are encoded patch by patch and decoded jointly and by patches; "seam" is how much more the error jumps
-    across the borders of patches than elsewhere (1: not at all). Pictures go to --out, samples as they come.
+    across the borders of patches than elsewhere (1: not at all); "linear" is the PSNR of as many numbers without a
+    network, the case's own principal components. Pictures go to --out, samples as they come.
     """
+    import torch
+
     from benchmarks.prior_report import Wanted, look_at
     from benchmarks.round_trip import as_dicts, table
+    from priors.inference import computes_in_bfloat16
     from priors.prior import load_prior
     from priors.store import find_prior
     from recon.training.sources import parse_data
@@ -53,7 +57,8 @@ def prior(
     with one_line():
         networks = load_prior(find_prior(name)).to(device)
         parts = parse_data(data, "folder", modality, None) if data else []
-        wanted = Wanted(parts, out, cache or out / "cache", split, samples, steps, bfloat16=device == "cuda")
+        bfloat16 = computes_in_bfloat16(torch.device(device))
+        wanted = Wanted(parts, out, cache or out / "cache", split, samples, steps, bfloat16)
         rows = look_at(networks, wanted, lambda line: click.echo(line, err=True))
     if as_json:
         click.echo(json.dumps(as_dicts(rows), indent=2))

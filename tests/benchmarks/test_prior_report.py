@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.cli import main
 from benchmarks.prior_report import montage
-from benchmarks.round_trip import RoundTrip, seam_ratio, table
+from benchmarks.round_trip import RoundTrip, linear_codes, seam_ratio, table
 from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
 from priors.biflownet import BiFlowNet, BiFlowNetConfig
 from priors.weights import Card, save_weights
@@ -62,14 +62,29 @@ def test_one_patch_has_no_seam():
     assert seam_ratio(torch.zeros(8, 8, 8), torch.rand(8, 8, 8), 8) == 1
 
 
+def test_linear_codes_keep_what_few_components_explain():
+    torch.manual_seed(0)
+    weights, shapes = torch.randn(6, 5, 7, 3), torch.randn(3, 4, 4, 4)
+    image = torch.einsum("zxyk,kpqr->zpxqyr", weights, shapes).reshape(24, 20, 28)
+    torch.testing.assert_close(linear_codes(image, 4, 3), image, atol=1e-5, rtol=0)
+    error = (linear_codes(image, 4, 2) - image).square().mean()
+    assert 0.01 * image.var() < error < image.var() / 3, "the smallest of three components is lost"
+    assert linear_codes(image, 4, 0).std() < image.std() / 4, "the mean cube is left"
+
+
+def test_linear_codes_of_odd_sizes_and_all_coefficients_are_the_image():
+    image = torch.rand(7, 9, 11)
+    torch.testing.assert_close(linear_codes(image, 4, 64), image, atol=1e-5, rtol=0)
+
+
 def test_the_table_has_the_mean_of_each_modality():
-    rows = [RoundTrip(f"val/{i}", "CT", 30.0 + i, 0.9, 29.0, 0.8, 1.0, 2.0) for i in range(2)]
-    rows.append(RoundTrip("val/m", "MR", 20, 0.7, 19, 0.6, 1, 1))
+    rows = [RoundTrip(f"val/{i}", "CT", 30.0 + i, 0.9, 29.0, 0.8, 1.0, 2.0, 28.0) for i in range(2)]
+    rows.append(RoundTrip("val/m", "MR", 20, 0.7, 19, 0.6, 1, 1, 18))
     lines = table(rows)
     assert len(lines) == 5
     assert lines[-1].split()[:4] == ["mean", "of", "2,", "CT"]
     assert lines[-1].split()[4] == "30.50"
-    assert lines[-1].split()[-1] == "1.50"
+    assert lines[-1].split()[-2:] == ["1.50", "28.00"]
 
 
 def test_pictures_are_stacked_under_their_labels():
