@@ -51,9 +51,9 @@ def measure(network: PatchVolumeAutoencoder, each: TrainingVolume) -> tuple[Roun
     (psnr, ssim), (patch_psnr, patch_ssim), (linear_psnr, _) = (
         (float(f["psnr"] or 0), float(f["ssim"] or 0)) for f in figures
     )
-    seams = [seam_ratio(image, output, network.config.patch) for output in (joint, patches)]
+    seam, patch_seam = (seam_ratio(image, output, network.config.patch) for output in (joint, patches))
     case = each.volume.case
-    found = RoundTrip(case.id, case.modality, psnr, ssim, patch_psnr, patch_ssim, *seams, linear_psnr)
+    found = RoundTrip(case.id, case.modality, psnr, ssim, patch_psnr, patch_ssim, seam, patch_seam, linear_psnr)
     return found, joint, patches
 
 
