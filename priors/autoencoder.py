@@ -40,7 +40,7 @@ class PatchVolumeAutoencoder(nn.Module):
         self.config = config
         channels, widths = config.latent_channels, config.widths
         self.encoder = Encoder(config.image_channels, channels, widths, config.norm_groups)
-        self.decoder = Decoder(config.image_channels, channels, widths[::-1], config.norm_groups)
+        self.decoder = Decoder(config.image_channels, channels, widths[::-1], config.norm_groups, config.middle_edge)
         self.pre_vq_conv = nn.Conv3d(channels, channels, kernel_size=1)
         self.post_vq_conv = nn.Conv3d(channels, channels, kernel_size=1)
         self.codebook = Codebook(config.codes, channels)

@@ -12,11 +12,16 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
+from priors.sizes import check_size
+
 HEADS = 4
 HEAD_WIDTH = 32
 
 QUERY_ROWS = 1 << 14
 """Queries of the attention at a time: enough to be fast, few enough to show progress on the largest volumes."""
+
+CUBES = 16
+"""Patches whose middle is computed at a time."""
 
 NORM_EPS = 1e-6
 
@@ -216,10 +221,21 @@ class Decoder(nn.Module):
         latent_channels: of the latent.
         widths: channels at each resolution, coarsest first.
         groups: of the norms.
+        middle_edge: latent voxels along the cubes in each of which the middle is computed on its own; None takes the
+            whole latent, as the released network does. Codes of one patch belong together: encoder and decoder learn
+            them with norms and attention over that patch.
     """
 
-    def __init__(self, image_channels: int, latent_channels: int, widths: Sequence[int], groups: int) -> None:
+    def __init__(
+        self,
+        image_channels: int,
+        latent_channels: int,
+        widths: Sequence[int],
+        groups: int,
+        middle_edge: int | None = None,
+    ) -> None:
         super().__init__()
+        self.middle_edge = middle_edge
         self.conv_first = convolution(latent_channels, widths[0])
         self.mid_block = MiddleBlock(widths[0], groups)
         self.conv_blocks = nn.ModuleList(
@@ -229,8 +245,32 @@ class Decoder(nn.Module):
         self.final_block = _final_block(widths[-1], image_channels, groups)
 
     def forward(self, latent: Tensor) -> Tensor:
-        """(B, latent channels, Z, X, Y) to (B, image channels, …), each axis doubled for each level but one."""
-        hidden = self.mid_block(self.conv_first(latent))
+        """(B, latent channels, Z, X, Y) to (B, image channels, …), each axis doubled for each level but one.
+
+        Raises:
+            ValueError: an axis that is no multiple of ``middle_edge``.
+        """
+        hidden = self.middle(latent)
         for level in self.conv_blocks:
             hidden = level(hidden)
         return self.final_block(hidden)
+
+    def middle(
+        self, latent: Tensor, on_progress: Callable[[float], None] | None = None, most_keys: int | None = None
+    ) -> Tensor:
+        """What the levels begin with, at the latent's resolution; arguments as for :meth:`AttentionBlock.forward`.
+
+        Raises:
+            ValueError: as :meth:`forward`.
+        """
+        if self.middle_edge is None:
+            return self.mid_block(self.conv_first(latent), on_progress, most_keys)
+        check_size(latent.shape[2:], self.middle_edge)
+        grid = dict(zip("zxy", (size // self.middle_edge for size in latent.shape[2:]), strict=True))
+        cubes = rearrange(latent, "b c (z p) (x q) (y r) -> (b z x y) c p q r", **grid)
+        parts = []
+        for part in cubes.split(CUBES):
+            parts.append(self.mid_block(self.conv_first(part), None, most_keys))
+            if on_progress is not None:
+                on_progress(min(1.0, CUBES * len(parts) / len(cubes)))
+        return rearrange(torch.cat(parts), "(b z x y) c p q r -> b c (z p) (x q) (y r)", **grid)

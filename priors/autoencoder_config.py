@@ -36,6 +36,7 @@ class AutoencoderConfig:
         image_channels: of the volumes.
         patch: edge in voxels of the cubes that are encoded on their own.
         discriminator: its size; None builds none.
+        patch_middle: the decoder computes its middle in each patch on its own, and only what is finer in whole volumes.
 
     Raises:
         ValueError: values that no network can have.
@@ -49,10 +50,13 @@ class AutoencoderConfig:
     image_channels: int = 1
     patch: int = 64
     discriminator: DiscriminatorConfig | None = None
+    patch_middle: bool = False
 
     def __post_init__(self) -> None:
         for name in ("width", "latent_channels", "codes", "norm_groups", "image_channels", "patch"):
             _check_count("autoencoder", name, getattr(self, name))
+        if type(self.patch_middle) is not bool:
+            raise ValueError(f"autoencoder setting patch_middle is {self.patch_middle!r}; it must be true or false")
         self._check_downsample()
         if self.width % self.norm_groups:
             raise ValueError(f"width {self.width} does not divide into {self.norm_groups} groups of channels")
@@ -73,6 +77,11 @@ class AutoencoderConfig:
         return self.downsample[0]
 
     @property
+    def middle_edge(self) -> int | None:
+        """Latent voxels along the cubes in which the decoder's middle is computed; None is the whole latent."""
+        return self.patch // self.compression if self.patch_middle else None
+
+    @property
     def widths(self) -> list[int]:
         """Channels at each resolution, finest first."""
         return level_widths(self.width, self.compression.bit_length() - 1)
@@ -83,11 +92,12 @@ class AutoencoderConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> AutoencoderConfig:
-        """The reverse of :meth:`to_dict`.
+        """The reverse of :meth:`to_dict`; files from before ``patch_middle`` have none.
 
         Raises:
             ValueError: a key is missing or unknown, or a value is wrong.
         """
+        values = {"patch_middle": False} | dict(values)
         _check_keys("autoencoder", values, {field.name for field in fields(cls)})
         downsample, discriminator = values["downsample"], values["discriminator"]
         if not isinstance(downsample, Sequence):

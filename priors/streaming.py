@@ -7,7 +7,8 @@ ever held is about one input of the finest level.
 
 Nothing is approximated unless asked for (``most_keys``): convolutions see one plane of the neighbouring slabs, group
 norms the statistics of the whole volume (gathered while the layer before writes its slabs), and the attention, at the
-coarsest resolution, all voxels. So there is no seam, and nothing is computed twice.
+coarsest resolution, all voxels, or all of a patch where the decoder's middle is a patch's. So there is no seam that
+decoding at once has not, and nothing is computed twice.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class _Stream:
         self.levels = [cast(DecoderLevel, level) for level in decoder.conv_blocks]
         self.finest = 2 ** (len(self.levels) - 1)
         self.slab = slab or self._thickness()
-        self.attention = _attention_work(latent, most_keys)
+        self.attention = _attention_work(latent, decoder.middle_edge, most_keys)
         self.total = self.attention + _convolution_work(self.levels, latent)
         self.done = 0.0
 
@@ -123,9 +124,8 @@ class _Stream:
 
     def _middle(self) -> Iterator[Tensor]:
         """All at once: at the coarsest resolution that is little memory."""
-        first = self.decoder.conv_first(self.latent)
         share = self.attention / self.total
-        hidden = self.decoder.mid_block(first, lambda done: self.on_progress(done * share), self.most_keys)
+        hidden = self.decoder.middle(self.latent, lambda done: self.on_progress(done * share), self.most_keys)
         self.done = self.attention
         return iter(hidden.split(self.slab, dim=2))
 
@@ -184,10 +184,11 @@ def _changes_width(block: ResidualBlock) -> bool:
     return isinstance(block.resConv, nn.Conv3d)
 
 
-def _attention_work(latent: Tensor, most_keys: int | None) -> float:
+def _attention_work(latent: Tensor, middle_edge: int | None, most_keys: int | None) -> float:
     """Multiplications of the attention: every voxel with every voxel that it attends to, twice."""
     batch, voxels = latent.shape[0], latent[0, 0].numel()
-    return 2.0 * batch * voxels * (voxels // key_step(voxels, most_keys)) * HEADS * HEAD_WIDTH
+    together = voxels if middle_edge is None else middle_edge**3
+    return 2.0 * batch * voxels * (together // key_step(together, most_keys)) * HEADS * HEAD_WIDTH
 
 
 def _convolution_work(levels: list[DecoderLevel], latent: Tensor) -> float:

@@ -52,7 +52,10 @@ def build_autoencoder(given: Ingredients) -> Workshop:
 
 
 def _autoencoder(given: Ingredients, adversarial: bool) -> PatchVolumeAutoencoder:
-    """A new network of the recipe's size, or that of the warm start, with the recipe's discriminator if it had none."""
+    """A new network of the recipe's size, or that of the warm start.
+
+    That one gets the recipe's discriminator if it had none, and its decoder's middle as the recipe has it, if it does.
+    """
     defaults = AutoencoderConfig(discriminator=DiscriminatorConfig()).to_dict()
     with input_errors("recipe: network"):
         config = AutoencoderConfig.from_dict(merged(defaults, given.recipe.network))
@@ -60,7 +63,15 @@ def _autoencoder(given: Ingredients, adversarial: bool) -> PatchVolumeAutoencode
         return PatchVolumeAutoencoder(config)
     with input_errors("--warm-start"):
         net = load_autoencoder(given.warm_start)
+    net = with_middle(net, bool(given.recipe.network.get("patch_middle", net.config.patch_middle)))
     return with_discriminator(net, config.discriminator) if adversarial else net
+
+
+def with_middle(net: PatchVolumeAutoencoder, by_patches: bool) -> PatchVolumeAutoencoder:
+    """The network, whose decoder now computes its middle in each patch on its own, or in whole volumes."""
+    net.config = replace(net.config, patch_middle=by_patches)
+    net.decoder.middle_edge = net.config.middle_edge
+    return net
 
 
 def with_discriminator(net: PatchVolumeAutoencoder, judge: DiscriminatorConfig | None) -> PatchVolumeAutoencoder:

@@ -308,6 +308,7 @@ configs = st.builds(
     norm_groups=st.sampled_from([1, 2, 4]),
     patch=st.sampled_from([8, 16, 64]),
     discriminator=st.none() | st.builds(DiscriminatorConfig, channels=st.integers(1, 8), layers=st.integers(1, 3)),
+    patch_middle=st.booleans(),
 )
 
 
@@ -329,6 +330,7 @@ def test_a_configuration_survives_json(config: AutoencoderConfig) -> None:
         ({"downsample": 4}, "downsample is 4"),
         ({"norm_groups": 5}, "width 48 does not divide into 5 groups"),
         ({"patch": 66}, "patches of 66 voxels"),
+        ({"patch_middle": 1}, "patch_middle is 1; it must be true or false"),
         ({"discriminator": 3}, "discriminator is 3"),
         ({"discriminator": {"channels": 3}}, "unknown or missing: layers"),
         ({"discriminator": {"channels": 3, "layers": "2"}}, "layers is '2'"),
@@ -337,6 +339,12 @@ def test_a_configuration_survives_json(config: AutoencoderConfig) -> None:
 def test_settings_that_no_network_has_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         AutoencoderConfig.from_dict(AutoencoderConfig().to_dict() | change)
+
+
+def test_files_from_before_middles_by_patches_are_read() -> None:
+    settings = AutoencoderConfig().to_dict()
+    del settings["patch_middle"]
+    assert AutoencoderConfig.from_dict(settings) == AutoencoderConfig(patch_middle=False)
 
 
 def test_a_missing_setting_is_named() -> None:

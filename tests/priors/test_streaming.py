@@ -30,6 +30,7 @@ def network(factor: int, **changes: int) -> PatchVolumeAutoencoder:
 
 
 NETWORKS = {factor: network(factor) for factor in (2, 4, 8)}
+BY_PATCHES = network(4, patch_middle=True)
 
 
 @given(
@@ -46,6 +47,36 @@ def test_any_thickness_gives_what_decoding_at_once_gives(
     decoder = NETWORKS[factor].decoder
     latent = torch.randn(batch, 3, *size)
     torch.testing.assert_close(stream_decode(decoder, latent, slab), decoder(latent), atol=EXACT, rtol=0)
+
+
+@given(
+    cubes=st.tuples(st.integers(1, 3), st.integers(1, 2), st.integers(1, 3)),
+    batch=st.integers(1, 2),
+    slab=st.integers(1, 50),
+)
+@settings(deadline=None, max_examples=20)
+@torch.no_grad()
+def test_a_middle_by_patches_gives_the_same_by_slabs(cubes: tuple[int, int, int], batch: int, slab: int) -> None:
+    decoder = BY_PATCHES.decoder
+    latent, shares = torch.randn(batch, 3, *(2 * edge for edge in cubes)), []
+    whole = decoder(latent)
+    torch.testing.assert_close(stream_decode(decoder, latent, slab, shares.append), whole, atol=EXACT, rtol=0)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert (shares[0] < 1) == (len(shares) > 1)
+
+
+@torch.no_grad()
+def test_a_middle_by_patches_is_that_of_each_patch_alone() -> None:
+    decoder, latent = BY_PATCHES.decoder, torch.randn(1, 3, 4, 4, 2)
+    alone = NETWORKS[4].decoder.middle(latent[:, :, 2:, :2])
+    torch.testing.assert_close(decoder.middle(latent)[:, :, 2:, :2], alone, atol=EXACT, rtol=0)
+    whole = NETWORKS[4].decoder(latent)
+    assert not torch.allclose(decoder(latent), whole, atol=EXACT)
+    one = latent[:, :, :2, :2]
+    torch.testing.assert_close(decoder(one), NETWORKS[4].decoder(one), atol=EXACT, rtol=0)
+    with pytest.raises(ValueError, match="Z is 3 voxels, which is no multiple of 2"):
+        decoder(latent[:, :, :3])
 
 
 @torch.no_grad()

@@ -71,6 +71,19 @@ def test_stage_2_trains_the_decoder_and_leaves_encoder_and_codebook_bit_for_bit(
     assert tensors_sha256(first) != tensors_sha256(second)
 
 
+def test_a_warm_start_gets_the_recipe_s_middle_and_else_keeps_its_own(chain, tmp_path):
+    stages = ["--stage", "2", "--set", "task.crop=[16,32,32]", "--set", "batch=1", "--set", "steps=1"]
+    common, first = arguments(chain / "cache"), chain / "stage1" / "autoencoder.safetensors"
+    by_patches = ["--warm-start", first, "--set", "network.patch_middle=true", "--out", tmp_path / "by-patches"]
+    turned = train("autoencoder", *common, *stages, *by_patches)
+    kept = train("autoencoder", *common, *stages, "--warm-start", turned, "--out", tmp_path / "kept")
+    for path in (turned, kept):
+        network = load_autoencoder(path)
+        assert network.config.patch_middle
+        assert network.decoder.middle_edge == 4
+    assert not load_autoencoder(first).config.patch_middle
+
+
 def test_training_a_head_changes_neither_its_base_nor_holds_it(chain):
     base = read_card(chain / "prior" / "biflownet.safetensors")
     assert tensors_sha256(read_tensors(chain / "prior" / "biflownet.safetensors")) == base.sha256
