@@ -15,6 +15,7 @@ from benchmarks.cli import main
 from benchmarks.generation_metrics import frechet_distance, maximum_mean_discrepancy, pooled_features
 from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
 from priors.training.recipe import load_recipe
+from priors.weights import load_autoencoder
 from recon.training.validation import patchwise_round_trip, round_trip
 
 DATA = "phantom:count=12,size=32x32x32,spacing=6x10x10"
@@ -106,6 +107,7 @@ def test_tables_of_the_autoencoder_at_toy_scale(tmp_path):
     for part in (
         "without joint decoder",
         "with joint decoder",
+        "its middle by patches",
         "psnr",
         "the paper's own figures",
         "not the paper's data",
@@ -114,7 +116,11 @@ def test_tables_of_the_autoencoder_at_toy_scale(tmp_path):
     assert "training 4 steps" in out
     again = run("table5", *common(tmp_path))
     assert "training" not in again.replace("networks are training", "")
-    assert again.count("there already") == 3
+    assert again.count("there already") == 4
+    middles = {
+        path.parent.name: load_autoencoder(path).config.patch_middle for path in tmp_path.rglob("auto*.safetensors")
+    }
+    assert middles == {"patches": False, "patches-on": False, "joint": False, "joint-middle": True}
     out = run("table6", *common(tmp_path))
     assert out.count("absent: needs the perceptual network") == 2
     rows = {row["label"]: row for row in json.loads((tmp_path / "table6.json").read_text())["rows"]}
