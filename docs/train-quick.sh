@@ -1,6 +1,6 @@
 #!/bin/sh
 # Train the prior that the package ships on one GPU in ten minutes: the autoencoder's patches, then its joint decoder and
-# the noise estimator at a time. Its heads come from docs/train-heads.sh.
+# the noise estimator at a time. Its heads come from docs/train-heads.sh (recipe quick).
 #
 #   benchmarks data pack docs/starter-data.yaml pack --ct-levels 63 --mr-levels 31 --slices 100   # if it must travel
 #   START=priors/pretrained/starter sh docs/train-quick.sh pack/data.yaml runs/quick

@@ -67,6 +67,11 @@ class PatchVolumeAutoencoder(nn.Module):
         """Voxels of the image along one latent voxel."""
         return self.config.compression
 
+    @property
+    def size_multiple(self) -> int:
+        """Latent voxels that every axis of a decoded latent is a multiple of."""
+        return self.decoder.middle_edge or 1
+
     def latent_size(self, size: Sequence[int]) -> tuple[int, int, int]:
         """(z, x, y) of the latent of a volume of ``size`` (z, x, y).
 
@@ -147,7 +152,7 @@ class PatchVolumeAutoencoder(nn.Module):
             (B, image channels, Z, X, Y), about [-1, 1], not clamped.
 
         Raises:
-            ValueError: a tensor that is no latent of this network.
+            ValueError: a tensor that is no latent of this network, or an axis that is no multiple of ``size_multiple``.
         """
         indices = self._indices(z) if z.is_floating_point() else z
         if indices.dim() != 4:

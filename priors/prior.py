@@ -79,8 +79,8 @@ class Prior:
 
     @property
     def size_multiple(self) -> int:
-        """Every axis of a generated volume is a multiple of this many voxels."""
-        return self.autoencoder.compression * self.biflownet.size_multiple
+        """Every axis of a generated volume is a multiple of this many voxels: what both networks can have."""
+        return self.autoencoder.compression * math.lcm(self.biflownet.size_multiple, self.autoencoder.size_multiple)
 
     def to(self, device: torch.device | str) -> Prior:
         """Move the networks; returns itself."""

@@ -99,6 +99,8 @@ def _generated(
 ) -> Validation:
     """New volumes of the classes that are trained, of the size of the crops."""
     classes = sorted({each.class_index for each in given.train})
+    with input_errors("recipe: task.crop"):
+        check_size(settings.crop, encoding.autoencoder.size_multiple)
     z, x, y = (edge * encoding.autoencoder.compression for edge in settings.crop)
     return generation_pictures(encoding.autoencoder, diffusion, classes, (z, x, y), settings.sampling_steps)
 

@@ -117,9 +117,8 @@ def test_tables_of_the_autoencoder_at_toy_scale(tmp_path):
     again = run("table5", *common(tmp_path))
     assert "training" not in again.replace("networks are training", "")
     assert again.count("there already") == 4
-    middles = {
-        path.parent.name: load_autoencoder(path).config.patch_middle for path in tmp_path.rglob("auto*.safetensors")
-    }
+    weights = {path.parent.name: path for path in tmp_path.rglob("autoencoder.safetensors")}
+    middles = {name: load_autoencoder(path).config.patch_middle for name, path in weights.items()}
     assert middles == {"patches": False, "patches-on": False, "joint": False, "joint-middle": True}
     out = run("table6", *common(tmp_path))
     assert out.count("absent: needs the perceptual network") == 2

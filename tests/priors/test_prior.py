@@ -147,6 +147,13 @@ def test_progress_of_steps_and_of_decoding(tiny: Prior) -> None:
     assert shares[-1] == pytest.approx(1)
 
 
+def test_sizes_are_whole_patches_where_the_decoder_s_middle_is_a_patch_s(tiny: Prior) -> None:
+    small = {"width": 4, "latent_channels": 4, "codes": 16, "norm_groups": 2, "patch": 48}
+    for by_patches, multiple in ((False, 32), (True, 96)):
+        autoencoder = PatchVolumeAutoencoder(AutoencoderConfig(**small, patch_middle=by_patches))
+        assert Prior(autoencoder, tiny.biflownet, tiny.diffusion).size_multiple == multiple
+
+
 @settings(deadline=None, max_examples=60)
 @given(size=st.tuples(*[st.integers(-3, 200)] * 3))
 def test_wrong_sizes_name_the_nearest_right_ones(tiny: Prior, size: tuple[int, int, int]) -> None:
