@@ -90,10 +90,10 @@ class VolumeFolder:
         stated = {found.modality for found in series} | ({self.modality} if self.modality else set())
         if len(stated) > 1:
             held = ", ".join(sorted({f"{found.modality} ({found.folder})" for found in series})[:4])
-            said = f", and --modality {self.modality} was given" if self.modality else ""
+            said = f", and `modality` {self.modality} was given" if self.modality else ""
             raise ValueError(f"{self.root}: mixed modality: it holds {held}{said}; give each modality a folder")
         if not stated:
-            raise ValueError(f"{self.root}: NIfTI files do not say what they are; give --modality CT or --modality MR")
+            raise ValueError(f"{self.root}: NIfTI files do not say what they are; give `modality` CT or `modality` MR")
         return stated.pop()
 
     def _nifti_case(self, path: Path, modality: Modality) -> Case:
@@ -114,10 +114,10 @@ class VolumeFolder:
         try:
             match = re.search(self.subject_pattern, name)
         except re.error as error:
-            raise ValueError(f"--subject {self.subject_pattern!r}: not a regular expression ({error})") from error
+            raise ValueError(f"`subject` {self.subject_pattern!r}: not a regular expression ({error})") from error
         found = match and (match.group(1) if match.re.groups else match.group())
         if not found:
-            raise ValueError(f"--subject {self.subject_pattern!r}: finds no subject in {name!r}")
+            raise ValueError(f"`subject` {self.subject_pattern!r}: finds no subject in {name!r}")
         return found
 
     @cached_property
@@ -175,7 +175,7 @@ def _first_folder(case: Case) -> str:
 def _few_subjects(cases: list[Case]) -> list[str]:
     if len(cases) < 2 or len({case.subject for case in cases}) > 1:
         return []
-    return [f"all {len(cases)} cases are of one subject, {cases[0].subject!r}; --subject tells people apart"]
+    return [f"all {len(cases)} cases are of one subject, {cases[0].subject!r}; `subject` tells people apart"]
 
 
 def _passed_over(files: list[Path]) -> list[str]:

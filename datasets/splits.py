@@ -86,7 +86,7 @@ def check_no_leak(cases: Iterable[Case]) -> None:
         if first.split != case.split:
             raise ValueError(
                 f"subject {case.subject!r} is in two splits: {first.id} ({first.split}) and {case.id} ({case.split}); "
-                "put all of its cases in one, or tell subjects apart by a pattern (--subject)"
+                "put all of its cases in one, or tell subjects apart by a pattern (`subject`)"
             )
 
 

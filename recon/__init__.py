@@ -16,20 +16,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recon.ct_task import simulate_ct
+    from recon.acquisition.ct import simulate_ct
+    from recon.acquisition.mr import simulate_mr
     from recon.io.detect import read_any as load
-    from recon.mr_task import simulate_mr
-    from recon.outcome import reconstruct
-    from recon.output import save
+    from recon.run.outcome import reconstruct
+    from recon.run.save import save
 
 __all__ = ["load", "reconstruct", "save", "simulate_ct", "simulate_mr"]
 
 _HOMES = {
     "load": ("recon.io.detect", "read_any"),
-    "reconstruct": ("recon.outcome", "reconstruct"),
-    "save": ("recon.output", "save"),
-    "simulate_ct": ("recon.ct_task", "simulate_ct"),
-    "simulate_mr": ("recon.mr_task", "simulate_mr"),
+    "reconstruct": ("recon.run.outcome", "reconstruct"),
+    "save": ("recon.run.save", "save"),
+    "simulate_ct": ("recon.acquisition.ct", "simulate_ct"),
+    "simulate_mr": ("recon.acquisition.mr", "simulate_mr"),
 }
 
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import ndimage
 
-from recon.units import CT_WINDOW, SOFT_TISSUE_WINDOW
-from recon.volume import Modality
+from recon.scan.units import CT_WINDOW, SOFT_TISSUE_WINDOW
+from recon.scan.volume import Modality
 
 SSIM_WINDOW = 7
 Window = tuple[float, float]

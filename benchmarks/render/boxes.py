@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.render.grid import NAMES
-from benchmarks.results import TableResult, methods_with_results
+from benchmarks.table.results import TableResult, methods_with_results
 
 _LEAST_FOR_BOX = 5
 """With fewer cases the points say all that there is."""

@@ -7,9 +7,9 @@ import io
 import json
 from dataclasses import asdict
 
-from benchmarks.published import published
 from benchmarks.render.grid import CONVENTIONS, Grid, grids, reasons
-from benchmarks.results import TableResult
+from benchmarks.table.published import published
+from benchmarks.table.results import TableResult
 
 
 def markdown(result: TableResult) -> str:

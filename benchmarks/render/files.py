@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.render import documents
 from benchmarks.render.page import page
-from benchmarks.results import Store, TableResult
+from benchmarks.table.results import Store, TableResult
 from datasets.whole_file import whole_file
 
 

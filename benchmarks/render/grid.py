@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.results import TableResult, methods_with_results
-from benchmarks.statistics import Summary, summary
+from benchmarks.table.results import TableResult, methods_with_results
+from benchmarks.table.statistics import Summary, summary
 
 DIGITS = {"psnr": 2, "ssim": 4}
 NAMES = {"psnr": "PSNR (dB)", "ssim": "SSIM"}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.published import published
 from benchmarks.render.boxes import box_plots
 from benchmarks.render.grid import CONVENTIONS, DIGITS, NAMES, grids, reasons
 from benchmarks.render.pictures import montages
-from benchmarks.results import Store, TableResult, methods_with_results
-from benchmarks.statistics import compare
+from benchmarks.table.published import published
+from benchmarks.table.results import Store, TableResult, methods_with_results
+from benchmarks.table.statistics import compare
 from recon import report
 from recon.report import figures
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.results import CellResult, Store, TableResult, methods_with_results
+from benchmarks.table.results import CellResult, Store, TableResult, methods_with_results
 from recon.report import figures
 
 _ZOOM = 3

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks.published import published
 from benchmarks.render.grid import CONVENTIONS, DIGITS, NAMES, Grid, grids, reasons
-from benchmarks.results import TableResult
-from benchmarks.statistics import compare
+from benchmarks.table.published import published
+from benchmarks.table.results import TableResult
+from benchmarks.table.statistics import compare
 
 
 def table(result: TableResult) -> str:

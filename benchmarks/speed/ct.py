@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from physics.ct import CTProjector
-from physics.fbp import fbp
-from physics.geometry import ImageGrid
-from physics.protocol import load_protocol
+from physics.ct.fbp import fbp
+from physics.ct.geometry import ImageGrid
+from physics.ct.projector import CTProjector
+from physics.ct.protocol import load_protocol
 
 SIZE, SLICES, SPACING = 512, 64, 0.78
 LARGE_SLICES = 300

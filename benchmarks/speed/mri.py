@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from physics.masks import make_mask
-from physics.mri import CartesianMR, simulate_kspace
-from recon.measurement import Measurement, RunContext
+from physics.mr.cartesian import CartesianMR, simulate_kspace
+from physics.mr.masks import make_mask
 from recon.methods import get_method
-from recon.slicewise import zero_filled
-from recon.wavelets import WaveletTransform
+from recon.scan.measurement import Measurement, RunContext
+from recon.solvers.mr_slices import zero_filled
+from recon.solvers.wavelets import WaveletTransform
 
 SHAPE, COILS, SLICES, ACCEL, NOISE = (256, 256), 8, 2, 4.0, 0.01
 CG_WEIGHT, CG_ITERATIONS = 0.01, 30

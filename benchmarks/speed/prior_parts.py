@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from priors.anatomy import CLASSES
-from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
-from priors.biflownet import BiFlowNet, BiFlowNetConfig
-from priors.diffusion import GaussianDiffusion
-from priors.inference import Acceleration
-from priors.prior import Prior, generate
+from priors.diffusion.anatomy import CLASSES
+from priors.diffusion.prior import Prior, generate
+from priors.diffusion.schedule import GaussianDiffusion
+from priors.networks.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
+from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
+from priors.networks.inference import Acceleration
 
 CONFIGURATIONS: dict[str, tuple[AutoencoderConfig, BiFlowNetConfig]] = {
     "official-8x": (AutoencoderConfig(downsample=(8, 8, 8)), BiFlowNetConfig(token_patch=1)),

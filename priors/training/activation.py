@@ -7,13 +7,13 @@ from functools import partial
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from priors.adm_blocks import Stage
-from priors.autoencoder_blocks import DecoderLevel as VolumeDecoderLevel
-from priors.autoencoder_blocks import EncoderLevel as VolumeEncoderLevel
-from priors.autoencoder_blocks import MiddleBlock
-from priors.dit import FlowStage
-from priors.unet3d import DecoderLevel, EncoderLevel
-from priors.unrolled import Denoiser, UnrolledStep
+from priors.networks.adm_blocks import Stage
+from priors.networks.autoencoder_blocks import DecoderLevel as VolumeDecoderLevel
+from priors.networks.autoencoder_blocks import EncoderLevel as VolumeEncoderLevel
+from priors.networks.autoencoder_blocks import MiddleBlock
+from priors.networks.dit import FlowStage
+from priors.networks.unet3d import DecoderLevel, EncoderLevel
+from priors.networks.unrolled import Denoiser, UnrolledStep
 
 BLOCKS: tuple[type[nn.Module], ...] = (
     VolumeEncoderLevel,

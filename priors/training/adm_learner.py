@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from priors.adm_unet import ADMUNet, condition_repeats
-from priors.diffusion import GaussianDiffusion
+from priors.diffusion.schedule import GaussianDiffusion
+from priors.networks.adm_unet import ADMUNet, condition_repeats
 from priors.training.batches import Sample
 from priors.training.diffusion_learner import draw_noise
 from priors.training.learner import Learner, Losses
@@ -72,7 +72,7 @@ def variational_terms(diffusion: GaussianDiffusion, error: Tensor, fraction: Ten
     Args:
         diffusion: the noise schedule.
         error: (B, C, X, Y) estimated less true noise.
-        fraction: (B, C, X, Y), see :meth:`~priors.diffusion.GaussianDiffusion.learned_log_variance`.
+        fraction: (B, C, X, Y), see :meth:`~priors.diffusion.schedule.GaussianDiffusion.learned_log_variance`.
         t: (B,) steps.
 
     Returns:

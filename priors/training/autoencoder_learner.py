@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from priors.autoencoder import PatchVolumeAutoencoder
-from priors.losses import AutoencoderLoss
+from priors.networks.autoencoder import PatchVolumeAutoencoder
 from priors.training.batches import Sample
 from priors.training.learner import Learner, Losses
+from priors.training.losses import AutoencoderLoss
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 

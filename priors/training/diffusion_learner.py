@@ -8,9 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from priors.biflownet import BiFlowNet
-from priors.controlnet import ControlNet
-from priors.diffusion import GaussianDiffusion
+from priors.diffusion.schedule import GaussianDiffusion
+from priors.networks.biflownet import BiFlowNet
+from priors.networks.controlnet import ControlNet
 from priors.training.batches import Sample, generators
 from priors.training.learner import Learner, Losses
 

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from priors.losses import structural_dissimilarity
 from priors.training.batches import Sample
 from priors.training.learner import Learner, Losses
+from priors.training.losses import structural_dissimilarity
 
 ImageLoss = Literal["l1", "l2", "l1+l2", "l1+l2+ssim", "sum-of-squares"]
 

@@ -296,7 +296,7 @@ class Training:
             found = state["identity"].get(key)
             if found != value:
                 raise ValueError(
-                    f"{self.folder}: its checkpoint has {key} {found}, this run {value}; use another --out"
+                    f"{self.folder}: its checkpoint has {key} {found}, this run {value}; use another `out`"
                 )
         try:
             self._learner.load_state(state["learner"])

@@ -5,67 +5,64 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from recon.cli.flags import in_flags
 from recon.errors import InputError, RunError
 
 if TYPE_CHECKING:
-    from recon.measurement import Progress
+    from rich.progress import TaskID
+
+    from recon.scan.measurement import Progress, ProgressEvent
 
 _COLUMNS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "residual": "data residual"}
 
 
 @contextmanager
-def progress_bar(title: str, quiet: bool) -> Iterator[Progress]:
-    """A progress callback that draws a bar with iteration, residual and time left on a terminal."""
-    with _bars(quiet, "residual {task.fields[residual]:.2e}") as update:
-        yield lambda iteration, total, residual: update(title, iteration, total, residual=residual)
+def progress_bar(quiet: bool) -> Iterator[Progress]:
+    """A progress callback that draws a bar on a terminal: stage, steps, residual where there is one, time left.
 
-
-@contextmanager
-def step_bars(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress callback (what, steps done, steps in all) that draws a bar for each ``what`` on a terminal."""
-    with _bars(quiet) as update:
-        yield update
-
-
-@contextmanager
-def _bars(quiet: bool, *fields: str) -> Iterator[Callable[..., None]]:
-    """A callback (title, done, total, field=value …) that draws bars on a terminal, and does nothing elsewhere."""
+    There is one bar; when a stage begins, it begins anew under that stage's name.
+    """
     if quiet or not sys.stderr.isatty():
-        yield lambda title, done, total, **values: None
+        yield lambda event: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed}/{task.total}"),
-        *map(TextColumn, fields),
+        TextColumn("{task.fields[residual]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, TaskID] = {}  # a bar appears with its first step; direct methods have none
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        shown: dict[str, TaskID] = {}  # the stage that the bar shows; direct methods never have one
 
-        def show(title: str, done: int, total: int, **values: Any) -> None:
-            if title not in tasks:
-                tasks[title] = bar.add_task(title, total=total, **values)
-            bar.update(tasks[title], completed=done, **values)
+        def show(event: ProgressEvent) -> None:
+            if event.stage not in shown:
+                for task in shown.values():
+                    bar.remove_task(task)
+                shown.clear()
+                shown[event.stage] = bar.add_task(event.stage, total=event.total, residual="")
+            residual = "" if event.residual is None else f"residual {event.residual:.2e}"
+            bar.update(shown[event.stage], completed=event.done, total=event.total, residual=residual)
 
         yield show
 
 
 def say(message: str, quiet: bool = False) -> None:
-    """A line on standard error."""
+    """A line on standard error, in the running command's words."""
     if not quiet:
-        click.echo(message, err=True)
+        click.echo(in_flags(message), err=True)
 
 
 def show_result(result: dict[str, Any], folder: Path, as_json: bool, quiet: bool) -> None:
@@ -96,7 +93,7 @@ def _figure(key: str, value: float | None) -> str:
 @contextmanager
 def memory_errors(needed: int | None = None) -> Iterator[None]:
     """Refuse a run that would not fit in memory, and turn an allocation that failed into one line."""
-    from recon.memory import available_bytes
+    from recon.run.memory import available_bytes
 
     free = available_bytes()
     if needed is not None and needed > free:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recon.cli.console import memory_errors, say, step_bars
+from recon.cli.console import memory_errors, progress_bar, say
 from recon.cli.options import SEED, GroupedCommand, option, output_options
 from recon.errors import input_errors
 
 if TYPE_CHECKING:
-    from priors.anatomy import Anatomy, Size
-    from priors.prior import Prior
+    from priors.diffusion.anatomy import Anatomy, Size
+    from priors.diffusion.prior import Prior
 
 
 def _class_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from priors.anatomy import CLASSES
+    from priors.diffusion.anatomy import CLASSES
 
     return [anatomy.name for anatomy in CLASSES if anatomy.name.lower().startswith(incomplete.lower())]
 
@@ -140,7 +140,7 @@ def generate(
     recon generate --class CTChestAbdomen --seed 1 -o volume.nii.gz
     recon generate --class MRT1Brain --prior official-4x --sampler dpm++ --steps 20 --count 4 --preview
     """
-    from priors.anatomy import find_class
+    from priors.diffusion.anatomy import find_class
 
     with input_errors("--class"):
         anatomy = find_class(class_name)
@@ -148,21 +148,21 @@ def generate(
     voxels = _voxels(size, anatomy, prior)
     spaced = _millimetres(spacing, anatomy, prior, voxels)
     seeds = tuple(range(seed, seed + count))
-    from recon.generate import Request, check_request, output_files, save_volumes
+    from recon.generation.generate import Request, check_request, output_files, save_volumes
     from recon.io.atomic import check_output
 
     files = output_files(output or Path(f"{anatomy.name}.nii.gz"), seeds, preview)
     for path in (path for each in files for path in each.all()):
         check_output(path, overwrite, folder=False)
-    from priors.inference import Acceleration
-    from recon.devices import select_device
+    from priors.networks.inference import Acceleration
+    from recon.run.devices import select_device
 
     place = select_device(device)
     request = Request(anatomy, voxels, spaced, sampler, steps, timesteps, seeds, batch, start)
     check_request(prior, request)
     _note_size(anatomy, prior, voxels, quiet)
     acceleration = Acceleration.from_name(dtype, place, compile=compiled)
-    with memory_errors(), step_bars(quiet) as progress:
+    with memory_errors(), progress_bar(quiet) as progress:
         prior = prior.to(place)
         prior.autoencoder.to(acceleration.dtype)
         results = save_volumes(prior, request, files, acceleration, overwrite=overwrite, on_progress=progress)
@@ -174,8 +174,8 @@ def generate(
 
 
 def _load(name: str) -> Prior:
-    from priors.prior import load_prior
-    from priors.store import find_prior
+    from priors.diffusion.prior import load_prior
+    from priors.weights.store import find_prior
 
     with input_errors(f"--prior {name}"):
         return load_prior(find_prior(name))

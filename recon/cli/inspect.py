@@ -18,8 +18,9 @@ from recon.errors import InputError
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def methods(name: str | None, as_json: bool) -> None:
     """List the methods, or the options of the method NAME; NAME+dc is one followed by a data-consistency step."""
-    from recon.methods import DATA_STEP, method_names
-    from recon.volume import Modality
+    from recon.methods import method_names
+    from recon.methods.method import DATA_STEP
+    from recon.scan.volume import Modality
 
     table = {
         modality: {

@@ -24,8 +24,8 @@ from recon.cli.options import (
 from recon.errors import InputError
 
 if TYPE_CHECKING:
-    from recon.kspace import KSpace
-    from recon.volume import Volume
+    from recon.scan.kspace import KSpace
+    from recon.scan.volume import Volume
 
 _UNDERSHOOT = 0.1  # of the maximum: what resampling by splines leaves below 0
 
@@ -125,9 +125,9 @@ def mri(
     recon mri --input kspace.npy --axes cyx --method cg-sense
     """
     from datasets import sample
-    from recon.devices import select_device
     from recon.io.atomic import check_output
     from recon.methods import get_method, parse_options
+    from recon.run.devices import select_device
 
     method, parsed = with_weights(method, parse_settings(settings), weights, prior)
 
@@ -142,15 +142,15 @@ def mri(
         folder_of(method)
     check_noise(noise)
     place = select_device(device)
-    from recon.mr_task import MaskRequest, mr_case
+    from recon.acquisition.mr import MaskRequest, mr_case
 
     request = MaskRequest(mask, accel, calib, mask_seed)
     data, notices = load_mr(source, axes, series, quiet)
     if dicom:
         _check_dicom(data)
-    from recon.memory import mr_bytes
-    from recon.outcome import reconstruct
-    from recon.output import save
+    from recon.run.memory import mr_bytes
+    from recon.run.outcome import reconstruct
+    from recon.run.save import save
 
     with memory_errors(mr_bytes(data.data.numel())):
         case = mr_case(data, request, noise, seed, place)
@@ -158,7 +158,7 @@ def mri(
         folder = folder_of(method)
         for notice in (*case.measurement.protocol.notices, *why):
             say(f"note: {notice}", quiet)
-        with progress_bar(method, quiet) as progress:
+        with progress_bar(quiet) as progress:
             outcome = reconstruct(
                 case.measurement,
                 case.grid,
@@ -197,7 +197,7 @@ def load_mr(
 
 def _doubts(source: Path, data: Volume | KSpace) -> tuple[str, ...]:
     """A warning if a magnitude has values a little below 0; :class:`InputError` if it cannot be one."""
-    from recon.volume import Volume
+    from recon.scan.volume import Volume
 
     if not isinstance(data, Volume):
         return ()
@@ -208,8 +208,8 @@ def _doubts(source: Path, data: Volume | KSpace) -> tuple[str, ...]:
 
 
 def _check_dicom(data: Volume | KSpace) -> None:
-    from recon.output import check_dicom
-    from recon.volume import Volume
+    from recon.run.save import check_dicom
+    from recon.scan.volume import Volume
 
     if not isinstance(data, Volume):
         raise InputError("--dicom: k-space has no DICOM headers; leave it out")

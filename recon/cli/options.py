@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from recon.cli.flags import FlaggedCommand
+
 if TYPE_CHECKING:
-    from recon.volume import Modality
+    from recon.scan.volume import Modality
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -24,7 +26,7 @@ class GroupedOption(click.Option):
         self.group = group
 
 
-class GroupedCommand(click.Command):
+class GroupedCommand(FlaggedCommand):
     """A command whose ``--help`` lists its options under headings, in the order they were declared."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -155,7 +157,7 @@ def settled(method: str, modality: Modality, protocol: Mapping[str, object]) -> 
     """
     if method != AUTO:
         return method, ()
-    from recon.latent_prior import find_head
+    from recon.diffusion.controlnet_head import find_head
 
     path, reason = find_head(protocol, modality)
     return ("meddiffusion", ()) if path else (FALLBACK, (f"--method {FALLBACK}, for meddiffusion: {reason}",))

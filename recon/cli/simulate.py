@@ -52,7 +52,7 @@ def simulate_sinogram(
     check_output(path, overwrite, folder=False)
     _check_not_input(path, source)
     noise = parse_noise(photons, electronic_noise)
-    from recon.ct_task import choose_geometry, sinogram_of
+    from recon.acquisition.ct import choose_geometry, sinogram_of
 
     chosen = choose_geometry(geometry, views, arc, start, order)
     volume, _ = load_ct(source, series, intensity, quiet)
@@ -91,9 +91,9 @@ def simulate_kspace_file(
     check_output(path, overwrite, folder=False)
     _check_not_input(path, source)
     check_noise(noise)
+    from recon.acquisition.mr import MaskRequest, kspace_of, mr_case
     from recon.io.kspace import write_kspace
-    from recon.memory import mr_bytes
-    from recon.mr_task import MaskRequest, kspace_of, mr_case
+    from recon.run.memory import mr_bytes
 
     data, _ = load_mr(source, axes, series, quiet)
     if getattr(data, "mask", None) is not None:

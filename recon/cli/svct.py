@@ -24,11 +24,11 @@ from recon.errors import InputError, input_errors
 if TYPE_CHECKING:
     import torch
 
-    from physics.geometry import Geometry
+    from physics.ct.geometry import Geometry
     from physics.noise import TransmissionNoise
     from recon.io.sinogram import Sinogram
-    from recon.measurement import Measurement
-    from recon.volume import Volume
+    from recon.scan.measurement import Measurement
+    from recon.scan.volume import Volume
 
 geometry_options = all_of(
     option(
@@ -150,10 +150,10 @@ def svct(
     if sinogram and (source or series):
         raise click.UsageError("--sinogram and --input exclude each other: give one of them")
     from datasets import sample
-    from physics.geometry import geometry_from_dict
-    from recon.devices import select_device
+    from physics.ct.geometry import geometry_from_dict
     from recon.io.atomic import check_output
     from recon.methods import get_method, parse_options
+    from recon.run.devices import select_device
 
     method, parsed = with_weights(method, parse_settings(settings), weights, prior)
     noise, place = parse_noise(photons, electronic_noise), select_device(device)
@@ -179,22 +179,22 @@ def svct(
         measurement, grid = _from_sinogram(scan, sinogram, noise, place, method)
         truth, notices = None, ()
     else:
-        from recon.ct_task import choose_geometry
+        from recon.acquisition.ct import choose_geometry
 
         chosen = choose_geometry(geometry, views, arc, start, order)
         method, why, folder = settle(chosen)
         grid, notices = load_ct(source, series, intensity, quiet)
         if dicom:
-            from recon.output import check_dicom
+            from recon.run.save import check_dicom
 
             check_dicom(grid)
         measurement, truth = project(grid, chosen, noise, seed, place, method), grid
     for notice in why:
         say(f"note: {notice}", quiet)
-    from recon.outcome import reconstruct
-    from recon.output import save
+    from recon.run.outcome import reconstruct
+    from recon.run.save import save
 
-    with memory_errors(), progress_bar(method, quiet) as progress:
+    with memory_errors(), progress_bar(quiet) as progress:
         outcome = reconstruct(
             measurement,
             grid,
@@ -226,7 +226,7 @@ def load_ct(source: Path | None, series: str | None, intensity: Any, quiet: bool
     from datasets import sample
     from recon.io.detect import read_any
     from recon.io.intensity import check_hu
-    from recon.volume import Volume
+    from recon.scan.volume import Volume
 
     notices: list[str] = []
     if source is None:
@@ -245,9 +245,9 @@ def project(
     volume: Volume, geometry: Any, noise: TransmissionNoise | None, seed: int, device: torch.device | str, method: str
 ) -> Measurement:
     """The simulated measurement of a volume; :class:`InputError` if it or ``method`` would not fit in memory."""
-    from physics.geometry import ImageGrid
-    from recon.ct_task import simulate_ct
-    from recon.memory import ct_bytes
+    from physics.ct.geometry import ImageGrid
+    from recon.acquisition.ct import simulate_ct
+    from recon.run.memory import ct_bytes
 
     z, y, x = volume.data.shape
     with input_errors("the geometry does not fit the volume"):
@@ -270,10 +270,10 @@ def _read_sinogram(path: Path) -> Sinogram:
 def _from_sinogram(
     sinogram: Sinogram, path: Path, noise: TransmissionNoise | None, device: torch.device, method: str
 ) -> tuple[Measurement, Volume]:
-    from physics.geometry import ImageGrid, geometry_from_dict
-    from recon.ct_task import measured_ct
+    from physics.ct.geometry import ImageGrid, geometry_from_dict
+    from recon.acquisition.ct import measured_ct
     from recon.io.orientation import spacing_of
-    from recon.memory import ct_bytes
+    from recon.run.memory import ct_bytes
 
     x, y, _ = spacing_of(sinogram.affine)
     with input_errors(f"--sinogram {path}"):

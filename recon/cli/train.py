@@ -16,8 +16,8 @@ from recon.errors import InputError, input_errors
 
 if TYPE_CHECKING:
     from priors.training.loop import Progress
+    from recon.acquisition.tasks import Task
     from recon.training.run import Machine, Request
-    from recon.training.tasks import Task
 
 NETWORKS = (
     "autoencoder",
@@ -256,7 +256,7 @@ def _prior_folder(base: Path | None) -> Path | None:
     """A folder, or the name of a prior that is installed."""
     if base is None or base.is_dir():
         return base
-    from priors.store import find_prior
+    from priors.weights.store import find_prior
 
     with input_errors(f"--base {base}"):
         return Path(find_prior(str(base)))
@@ -277,8 +277,8 @@ def _task(
 ) -> Task | None:
     if task is None:
         return None
+    from recon.acquisition.tasks import CTTask, MRTask
     from recon.methods import get_method
-    from recon.training.tasks import CTTask, MRTask
 
     shown = conditions or tuple(recipe_conditions or ())
     for given, names in (("--condition", conditions), ("--reference", references)):
@@ -288,7 +288,7 @@ def _task(
         low, high = _range(accel, "--accel")
         with input_errors("--mask"):
             return MRTask(masks or ("poisson",), (low, high), noise, phase, shown or ("zero-filled",), references)
-    from physics.protocol import load_protocol
+    from physics.ct.protocol import load_protocol
 
     with input_errors(f"--geometry {geometry}"):
         scanner = load_protocol(geometry)
@@ -304,8 +304,8 @@ def _task(
 
 def _task_of(head: Path, task: str | None) -> Task:
     """A refiner's task is its head's."""
-    from priors.weights import read_card
-    from recon.training.tasks import task_from_dict
+    from priors.weights.card import read_card
+    from recon.acquisition.tasks import task_from_dict
 
     if task is not None:
         raise click.UsageError("--task: the head says what it is for; leave it away beside --head")
@@ -329,7 +329,7 @@ def _range(text: str, option: str) -> tuple[float, float]:
 
 
 def _machine(device: str, devices: int, nodes: int) -> Machine:
-    from recon.devices import select_device
+    from recon.run.devices import select_device
     from recon.training.run import Machine
 
     place = select_device(device)

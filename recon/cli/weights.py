@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recon.cli.console import say, step_bars
+from recon.cli.console import progress_bar, say
+from recon.cli.flags import FlaggedGroup
 from recon.cli.options import PATH, SETTINGS, help_alone, parse_settings
 from recon.errors import InputError
 
 if TYPE_CHECKING:
-    from priors.store import Entry
-    from priors.weights import Card
+    from priors.weights.card import Card
+    from priors.weights.store import Entry
 
 _SET = click.option(
     "--set",
@@ -31,7 +32,7 @@ _OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace weights tha
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
 
-@click.group(context_settings=SETTINGS, invoke_without_command=True)
+@click.group(cls=FlaggedGroup, context_settings=SETTINGS, invoke_without_command=True)
 @click.pass_context
 def weights(ctx: click.Context) -> None:
     """Import, list, verify and fetch the weights of networks.
@@ -61,7 +62,7 @@ def import_(file: Path, prior: str | None, overwrite: bool, settings: tuple[str,
     The released weights of DDS, DOLCE, fastMRI's U-Net and FBPConvNet are converted too.
     The networks of official autoencoder checkpoints hold a trained perceptual network as well; it is kept beside.
     """
-    from priors.importing import import_file
+    from priors.weights.importing import import_file
 
     with _explained():
         written = import_file(file, prior, overwrite=overwrite, settings=_sizes(settings))
@@ -72,7 +73,7 @@ def import_(file: Path, prior: str | None, overwrite: bool, settings: tuple[str,
 @_JSON
 def list_(as_json: bool) -> None:
     """List the weights that are there."""
-    from priors.store import entries, user_folder
+    from priors.weights.store import entries, user_folder
 
     rows = [_row(entry) for entry in entries()]
     if as_json:
@@ -94,7 +95,7 @@ def verify(name: str | None) -> None:
 
     The hash of the tensors must be the one that was noted when they were written, and they must fit their network.
     """
-    from priors.weights import verify as verify_file
+    from priors.weights.networks import verify as verify_file
 
     problems = []
     for label, path in _chosen(name).items():
@@ -110,7 +111,7 @@ def verify(name: str | None) -> None:
 @click.argument("name", metavar="NAME|FILE")
 def card(name: str) -> None:
     """Print the model card of weights: what they are for, their data, training, validation, licence."""
-    from priors.model_card import model_card
+    from priors.weights.model_card import model_card
 
     with _explained():
         click.echo("\n".join(model_card(path, label) for label, path in _chosen(name).items()), nl=False)
@@ -125,7 +126,7 @@ def card(name: str) -> None:
 @click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
 def export(name: str, out: Path, half: bool, note: str, licence: str, overwrite: bool) -> None:
     """Write weights to a file of their own, to hand on."""
-    from priors.model_card import export as write
+    from priors.weights.model_card import export as write
 
     if out.suffix != ".safetensors":
         raise click.UsageError(f"-o {out}: must end in .safetensors")
@@ -153,10 +154,16 @@ def fetch(name: str, overwrite: bool, settings: tuple[str, ...], as_json: bool) 
     NAME is official-8x or official-4x, or one of their files, such as BiFlowNet_4x.pt. A download that was cut off
     goes on where it ended. The file is checked against the one that was imported first under its name.
     """
-    from priors.fetch import fetch as fetch_files
+    from priors.weights.fetch import fetch as fetch_files
+    from recon.scan.measurement import ProgressEvent
 
-    with _explained(), step_bars(quiet=False) as progress:
-        written = fetch_files(name, overwrite=overwrite, settings=_sizes(settings), on_bytes=progress)
+    with _explained(), progress_bar(quiet=False) as progress:
+        written = fetch_files(
+            name,
+            overwrite=overwrite,
+            settings=_sizes(settings),
+            on_bytes=lambda file, done, size: progress(ProgressEvent(file, done, size)),
+        )
     if not written:
         say(f"{name}: there already; --overwrite fetches it anew")
     _show(written, as_json)
@@ -202,7 +209,7 @@ def _of_card(card: Card) -> dict[str, Any]:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    from priors.store import facts
+    from priors.weights.store import facts
 
     row: dict[str, Any] = {"name": entry.name, "path": str(entry.path), "shipped": entry.shipped, "problem": None}
     try:
@@ -224,7 +231,7 @@ def _line(row: Mapping[str, Any]) -> str:
 
 def _chosen(name: str | None) -> dict[str, Path]:
     """Label and path of the files that ``verify`` is asked for."""
-    from priors.store import entries, find_entries
+    from priors.weights.store import entries, find_entries
 
     if name is None:
         return {entry.name: entry.path for entry in entries()}

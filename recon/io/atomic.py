@@ -105,7 +105,7 @@ def _check_target(path: Path, target: Path, overwrite: bool, folder: bool) -> No
         kinds = ("a folder", "a file") if folder else ("a file", "a folder")
         raise InputError(f"{path}: the output is {kinds[0]}, but {kinds[1]} of that name exists; choose another name")
     if not overwrite:
-        raise InputError(f"{path}: exists already; choose another name, or give --overwrite to replace it")
+        raise InputError(f"{path}: exists already; choose another name, or give `overwrite` to replace it")
     if folder:
         _check_ours(path, target)
 
@@ -114,11 +114,11 @@ def _check_ours(path: Path, target: Path) -> None:
     """Refuse to replace a folder that is not wholly an earlier output of this suite (an empty one may go)."""
     names = {entry.name for entry in os.scandir(target)}
     if names and MARKER not in names:
-        raise InputError(f"{path}: --overwrite replaces only outputs of this suite, and there is no {MARKER} in it")
+        raise InputError(f"{path}: `overwrite` replaces only outputs of this suite, and there is no {MARKER} in it")
     foreign = sorted(_foreign_entries(target))
     if foreign:
         raise InputError(
-            f"{path}: --overwrite would delete {foreign[0]}, which this suite did not write; "
+            f"{path}: `overwrite` would delete {foreign[0]}, which this suite did not write; "
             "move it or choose another name"
         )
 

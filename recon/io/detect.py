@@ -16,8 +16,8 @@ from recon.io.orientation import axis_codes, spacing_of
 
 if TYPE_CHECKING:
     from recon.io.sinogram import Sinogram
-    from recon.kspace import KSpace
-    from recon.volume import Modality, Volume
+    from recon.scan.kspace import KSpace
+    from recon.scan.volume import Modality, Volume
 
 Kind = Literal["nifti", "dicom", "sinogram", "kspace", "numpy"]
 
@@ -164,9 +164,9 @@ def _check_options(path: Path, kind: Kind, modality: Modality, axes: str | None,
     if modality == "MR" and kind == "sinogram":
         raise InputError(f"{path}: a CT sinogram; MR needs a volume (NIfTI, DICOM) or k-space")
     if axes is not None and kind != "numpy":
-        raise InputError(f"--axes {axes}: is for .npy and .npz files; {path} states its axes itself")
+        raise InputError(f"`axes` {axes}: is for .npy and .npz files; {path} states its axes itself")
     if series is not None and kind != "dicom":
-        raise InputError(f"--series {series}: is for DICOM folders; {path} is a file")
+        raise InputError(f"`series` {series}: is for DICOM folders; {path} is a file")
 
 
 def _describe_nifti(info: FileInfo) -> FileInfo:
@@ -197,7 +197,7 @@ def _describe_dicom(info: FileInfo) -> FileInfo:
     found = scan_folder(folder)
     details = {"series": list_series(found)}
     if len(found) > 1:
-        return replace(info, details=details, would="Ask which series to take: --series and the end of its UID.")
+        return replace(info, details=details, would="Ask which series to take: `series` and the end of its UID.")
     header = next(iter(found.values()))[0]
     modality = header.get("Modality")
     if modality not in ("CT", "MR"):
@@ -219,7 +219,7 @@ def _describe_dicom(info: FileInfo) -> FileInfo:
 
 
 def _describe_sinogram(info: FileInfo) -> FileInfo:
-    from physics.geometry import geometry_from_dict
+    from physics.ct.geometry import geometry_from_dict
     from recon.io.sinogram import read_sinogram
 
     sinogram = read_sinogram(Path(info.path))
@@ -231,7 +231,7 @@ def _describe_sinogram(info: FileInfo) -> FileInfo:
         spacing_mm=spacing_of(sinogram.affine),
         value_range=(float(sinogram.data.min()), float(sinogram.data.max())),
         details={"geometry": geometry_from_dict(sinogram.geometry).describe(), "volume (z, y, x)": sinogram.shape},
-        would="recon svct --sinogram would reconstruct it; without a truth, it reports the data residual.",
+        would="recon svct would reconstruct it as `sinogram`; without a truth, it reports the data residual.",
     )
 
 
@@ -267,7 +267,7 @@ def _describe_numpy(info: FileInfo) -> FileInfo:
         problem = f"{info.path}: no complex array, so no k-space; an image must be a NIfTI file"
         return replace(info, modality=None, details=details, would="Nothing: it holds no k-space.", problem=problem)
     shape, dtype = usable.get("kspace", next(iter(usable.values())))
-    would = "recon mri would take it as k-space once --axes states its axis order, such as --axes cyx."
+    would = "recon mri would take it as k-space once `axes` states its axis order, such as `axes` cyx."
     return replace(info, kind="k-space (by its complex values)", shape=shape, dtype=dtype, details=details, would=would)
 
 

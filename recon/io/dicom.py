@@ -16,7 +16,7 @@ from recon.io.intensity import AIR_HU
 from recon.io.orientation import to_canonical
 
 if TYPE_CHECKING:
-    from recon.volume import Modality, Volume
+    from recon.scan.volume import Modality, Volume
 
 
 def read_series(folder: Path, modality: Modality, series: str | None = None) -> Volume:
@@ -36,7 +36,7 @@ def read_series(folder: Path, modality: Modality, series: str | None = None) -> 
     """
     import torch
 
-    from recon.volume import Source, Volume
+    from recon.scan.volume import Source, Volume
 
     headers = choose_series(folder, scan_folder(folder), series)
     _check_kind(folder, headers, modality)
@@ -116,5 +116,5 @@ def _check_decodable(path: Path, dataset: Any) -> None:
     if not available:
         raise InputError(
             f"{path}: compressed as {syntax.name}, for which no decoder is installed; "
-            "install pylibjpeg[all], or decompress the series (gdcmconv --raw)"
+            "install pylibjpeg[all], or decompress the series (gdcmconv, uncompressed)"
         )

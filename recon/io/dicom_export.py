@@ -13,7 +13,7 @@ from recon.io.dicom_files import damaged_file
 from recon.io.orientation import from_canonical
 
 if TYPE_CHECKING:
-    from recon.volume import Volume
+    from recon.scan.volume import Volume
 
 _INT16 = np.iinfo(np.int16)
 _MR_FINE = 1000.0  # magnitudes up to here would lose precision as integers and are spread over int16

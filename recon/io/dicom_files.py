@@ -82,8 +82,8 @@ def choose_series(folder: Path, found: dict[str, list[Any]], series: str | None)
     fitting = [uid for uid in found if series is None or uid.endswith(series) or _number(found[uid]) == series]
     if len(fitting) == 1:
         return found[fitting[0]]
-    problem = "holds several series" if series is None else f"--series {series} fits {len(fitting)} of its series"
-    raise InputError(f"{folder}: {problem}; choose one with --series UID-END: {list_series(found)}")
+    problem = "holds several series" if series is None else f"`series` {series} fits {len(fitting)} of its series"
+    raise InputError(f"{folder}: {problem}; choose one with `series` UID-END: {list_series(found)}")
 
 
 def list_series(found: dict[str, list[Any]]) -> str:

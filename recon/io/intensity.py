@@ -10,7 +10,7 @@ from recon.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from recon.volume import Volume
+    from recon.scan.volume import Volume
 
 Intensity = Literal["auto", "hu", "unit", "byte"]
 
@@ -62,11 +62,11 @@ def check_hu(volume: Volume, intensity: Intensity = "auto") -> tuple[Volume, lis
 def _from_window(volume: Volume, values: _Range, top: float, intensity: str) -> tuple[Volume, list[str]]:
     if not values.within(-0.01 * top, 1.01 * top):
         raise InputError(
-            f"{_subject(volume)}: values {values} do not fit --intensity {intensity} (0 to {top:g}); "
-            "is it HU? then give --intensity hu"
+            f"{_subject(volume)}: values {values} do not fit `intensity` {intensity} (0 to {top:g}); "
+            "is it HU? then give `intensity` hu"
         )
     low, high = WINDOW_HU
-    note = f"values 0 to {top:g} were mapped to {low:g} to {high:g} HU (--intensity {intensity})"
+    note = f"values 0 to {top:g} were mapped to {low:g} to {high:g} HU (`intensity` {intensity})"
     return volume.like(volume.data * ((high - low) / top) + low), [note]
 
 
@@ -83,14 +83,14 @@ def _doubts(subject: str, values: _Range) -> list[str]:
     if not values.within(LOWEST_HU, HIGHEST_HU):
         raise InputError(
             f"{subject}: values {values} cannot be HU ({LOWEST_HU:g} to {HIGHEST_HU:g}); "
-            "rescale the file to HU, or give --intensity hu to use them as they are"
+            "rescale the file to HU, or give `intensity` hu to use them as they are"
         )
     if values.within(0, 1):
-        return [f"{subject}: values {values} look like [0, 1], not HU; if so, give --intensity unit"]
+        return [f"{subject}: values {values} look like [0, 1], not HU; if so, give `intensity` unit"]
     if values.within(-1, 1):
         return [f"{subject}: values {values} look like [-1, 1], not HU; rescale the file to HU"]
     if values.within(0, 255):
-        return [f"{subject}: values {values} look like [0, 255], not HU; if so, give --intensity byte"]
+        return [f"{subject}: values {values} look like [0, 255], not HU; if so, give `intensity` byte"]
     if values.low >= 0:
         return [
             f"{subject}: no value is below 0 HU, not even air; "

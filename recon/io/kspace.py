@@ -25,7 +25,7 @@ from recon.io.orientation import check_affine
 if TYPE_CHECKING:
     import h5py
 
-    from recon.kspace import KSpace
+    from recon.scan.kspace import KSpace
 
 FORMAT, VERSION = "recon-kspace", 1
 
@@ -46,7 +46,7 @@ def read_kspace(path: Path, axes: str | None = None) -> KSpace:
     if not is_hdf5(path):
         raise InputError(f"{path}: no k-space file; it must be fastMRI or ISMRMRD HDF5, .npy or .npz")
     if axes is not None:
-        raise InputError(f"--axes {axes}: is for .npy and .npz files; {path} states its axes itself")
+        raise InputError(f"`axes` {axes}: is for .npy and .npz files; {path} states its axes itself")
     with open_hdf5(path) as file:
         raw = _read_hdf5(path, file)
     return checked_kspace(raw)

@@ -1,4 +1,4 @@
-"""From the arrays in a k-space file to a checked :class:`recon.kspace.KSpace`, whatever the format."""
+"""From the arrays in a k-space file to a checked :class:`recon.scan.kspace.KSpace`, whatever the format."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from recon.errors import InputError
 from recon.io.checks import check_values
 
 if TYPE_CHECKING:
-    from recon.kspace import KSpace
+    from recon.scan.kspace import KSpace
 
 
 @dataclass(frozen=True)
 class RawKSpace:
-    """What a reader found: ``data`` (z, coils, y, x) complex64; the rest as in :class:`recon.kspace.KSpace`."""
+    """What a reader found: ``data`` (z, coils, y, x) complex64; the rest as in :class:`recon.scan.kspace.KSpace`."""
 
     path: Path
     format: str
@@ -40,8 +40,8 @@ def checked_kspace(raw: RawKSpace) -> KSpace:
     """
     import torch
 
-    from recon.kspace import KSpace
-    from recon.volume import Source
+    from recon.scan.kspace import KSpace
+    from recon.scan.volume import Source
 
     _check_data(raw.path, raw.data)
     rows, columns = raw.data.shape[-2:]

@@ -17,7 +17,7 @@ from recon.io.checks import check_fits, require_file
 from recon.io.kspace_checks import RawKSpace
 
 _AXES = "zcyx"
-_EXAMPLES = {2: "yx", 3: "cyx (coils first) or --axes zyx (slices first)", 4: "zcyx"}
+_EXAMPLES = {2: "yx", 3: "cyx (coils first) or `axes` zyx (slices first)", 4: "zcyx"}
 _ERRORS = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, MemoryError, RuntimeError, SyntaxError),
     *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
@@ -119,14 +119,14 @@ def _checked_axes(path: Path, shape: tuple[int, ...], axes: str | None) -> str:
     example = _EXAMPLES.get(len(shape), "zcyx")
     if axes is None:
         raise InputError(
-            f"{path}: an array of shape {shape} needs its axis order: give --axes, such as --axes {example}"
+            f"{path}: an array of shape {shape} needs its axis order: give `axes`, such as `axes` {example}"
         )
     order = axes.lower()
     if not {"y", "x"} <= set(order) <= set(_AXES) or len(set(order)) != len(order):
-        raise InputError(f"--axes {axes}: must hold y and x, and z (slices) and c (coils) if there are such, each once")
+        raise InputError(f"`axes` {axes}: must hold y and x, and z (slices) and c (coils) if there are such, each once")
     if len(order) != len(shape):
         raise InputError(
-            f"--axes {axes}: names {len(order)} axes, {path} has {len(shape)}: {shape}; such as --axes {example}"
+            f"`axes` {axes}: names {len(order)} axes, {path} has {len(shape)}: {shape}; such as `axes` {example}"
         )
     return order
 

@@ -21,7 +21,7 @@ from recon.io.checks import check_fits, check_values, require_file
 from recon.io.orientation import check_affine, from_canonical, to_canonical
 
 if TYPE_CHECKING:
-    from recon.volume import Modality, Volume
+    from recon.scan.volume import Modality, Volume
 
 _GZIP = b"\x1f\x8b"
 _HEADER_BYTES = {348: 1, 540: 2}  # sizeof_hdr to NIfTI version
@@ -60,7 +60,7 @@ def read_volume(path: Path, modality: Modality) -> Volume:
     """
     import torch
 
-    from recon.volume import Source, Volume
+    from recon.scan.volume import Source, Volume
 
     stored = load_stored(path, modality)
     data, affine = to_canonical(stored.array, stored.affine)

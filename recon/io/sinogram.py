@@ -1,7 +1,7 @@
 """Sinograms with their geometry in HDF5.
 
 Layout, version 1: dataset ``sinogram`` (z, views, cells) float32, line integrals of attenuation (no unit); root
-attributes ``format`` = "recon-sinogram", ``version``, ``geometry`` (JSON, as ``physics.geometry`` writes it: mm and
+attributes ``format`` = "recon-sinogram", ``version``, ``geometry`` (JSON, as ``physics.ct.geometry`` writes it: mm and
 radians), ``shape`` (z, y, x), ``spacing`` (z, y, x) in mm and ``affine`` (4, 4) of the grid to reconstruct on, and
 ``meta`` (JSON: noise, seed, where it came from).
 """
@@ -32,7 +32,7 @@ class Sinogram:
 
     Attributes:
         data: (z, views, cells) float32 line integrals of attenuation.
-        geometry: plain values from which ``physics.geometry.geometry_from_dict`` makes the geometry.
+        geometry: plain values from which ``physics.ct.geometry.geometry_from_dict`` makes the geometry.
         shape: (z, y, x) of the volume.
         affine: (4, 4) affine of the volume, voxel (x, y, z) to RAS+ mm.
         meta: plain facts: noise, seed, what it was simulated from.
@@ -107,7 +107,7 @@ def _grid(path: Path, attributes: Any) -> tuple[tuple[int, int, int], np.ndarray
 
 def _check_shapes(path: Path, data: tuple[int, ...], geometry: dict[str, Any], shape: tuple[int, int, int]) -> int:
     """The number of cells: the geometry's, or where it leaves that open the data's."""
-    from physics.geometry import geometry_from_dict
+    from physics.ct.geometry import geometry_from_dict
 
     with input_errors(f"{path}: geometry"):
         expected = geometry_from_dict(geometry)

@@ -13,43 +13,14 @@ import difflib
 import importlib
 import math
 import pkgutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from recon.errors import InputError
+from recon.methods.method import DATA_STEP, Method
 
 if TYPE_CHECKING:
-    from recon.measurement import Measurement, Reconstruction, RunContext
-    from recon.volume import Modality
-
-
-DATA_STEP = "+dc"
-"""After a method's name: bring its image to agree with the measurement."""
-
-
-@dataclass(frozen=True)
-class Method:
-    """A reconstruction method.
-
-    Attributes:
-        summary: one line for ``recon methods``.
-        reference: the paper or the equation it implements.
-        options: a frozen dataclass; every field has a default and ``metadata={"help": ...}`` with its unit.
-        run: ``run(measurement, options, context) -> Reconstruction``.
-        weights: kind of the network that it needs, such as ``fbpconv``; None for methods without.
-    """
-
-    summary: str
-    reference: str
-    options: type
-    run: Callable[[Measurement, Any, RunContext], Reconstruction]
-    weights: str | None = None
-
-
-@dataclass(frozen=True)
-class NoOptions:
-    """For methods that have nothing to set."""
+    from recon.scan.volume import Modality
 
 
 def method_names(modality: Modality) -> list[str]:
@@ -59,7 +30,7 @@ def method_names(modality: Modality) -> list[str]:
     return sorted(name.removeprefix(prefix).replace("_", "-") for name in modules if name.startswith(prefix))
 
 
-def get_method(modality: Modality, name: str, option: str = "--method") -> Method:
+def get_method(modality: Modality, name: str, option: str = "method") -> Method:
     """The method ``name`` of ``modality``, perhaps with a data step (``NAME+dc``).
 
     Args:
@@ -71,14 +42,14 @@ def get_method(modality: Modality, name: str, option: str = "--method") -> Metho
         InputError: there is none; the line has the nearest name.
     """
     if name.endswith(DATA_STEP):
-        from recon.data_step import with_data_step
+        from recon.methods.data_step import with_data_step
 
         return with_data_step(get_method(modality, name.removesuffix(DATA_STEP), option))
     names = method_names(modality)
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(names)
-        raise InputError(f"{option} {name}: no such {modality} method; {hint}")
+        raise InputError(f"`{option}` {name}: no such {modality} method; {hint}")
     module = importlib.import_module(f"{__name__}.{modality.lower()}_{name.replace('-', '_')}")
     method: Method = module.METHOD
     return method
@@ -93,12 +64,12 @@ def parse_options(method: Method, settings: Mapping[str, str]) -> Any:
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1)
             hint = f"did you mean {near[0]}?" if near else "it has " + (", ".join(fields) or "none")
-            raise InputError(f"--set {key}={text}: the method has no such option; {hint}")
+            raise InputError(f"`{key}`={text}: the method has no such option; {hint}")
         values[fields[key].name] = _parse(key, text, str(fields[key].type))
     try:
         return method.options(**values)
     except ValueError as error:
-        raise InputError(f"--set: {error}") from error
+        raise InputError(f"{error}") from error
 
 
 def _parse(key: str, text: str, type_name: str) -> Any:
@@ -111,7 +82,7 @@ def _parse(key: str, text: str, type_name: str) -> Any:
             return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
         value = {"int": int, "float": float, "str": str}[base](text)
     except (KeyError, ValueError):
-        raise InputError(f"--set {key}={text}: not a value of type {base}") from None
+        raise InputError(f"`{key}`={text}: not a value of type {base}") from None
     if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"--set {key}={text}: must be a finite number")
+        raise InputError(f"`{key}`={text}: must be a finite number")
     return value

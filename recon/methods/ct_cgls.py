@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from physics.ct import Projector
-from recon.ct_slices import Report, solve_slabs
-from recon.measurement import Measurement, Reconstruction, RunContext
-from recon.methods import Method
-from recon.solvers import cgls
+from physics.ct.projector import Projector
+from recon.methods.method import Method
+from recon.scan.measurement import Measurement, Reconstruction, RunContext
+from recon.solvers.ct_slices import Report, solve_slabs
+from recon.solvers.krylov import cgls
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from recon.measurement import Measurement, Reconstruction, RunContext
-from recon.methods import Method
-from recon.prior_methods import DDSOptions, run_dds
+from recon.diffusion.slice_prior_methods import DDSOptions, run_dds
+from recon.methods.method import Method
+from recon.scan.measurement import Measurement, Reconstruction, RunContext
 
 
 def run(measurement: Measurement, options: DDSOptions, context: RunContext) -> Reconstruction:
-    """See :func:`recon.prior_methods.run_dds`."""
+    """See :func:`recon.diffusion.slice_prior_methods.run_dds`."""
     return run_dds(measurement, options, context, "CT")
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from physics.fbp import WINDOWS, fbp
-from recon.ct_slices import projector_of
-from recon.measurement import Measurement, Reconstruction, RunContext
-from recon.methods import Method
+from physics.ct.fbp import WINDOWS, fbp
+from recon.methods.method import Method
+from recon.scan.measurement import Measurement, Reconstruction, RunContext
+from recon.solvers.ct_slices import projector_of
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from priors.unrolled import LearnedPrimalDual
-from recon.ct_slices import projector_of
-from recon.measurement import Measurement, Reconstruction, RunContext
-from recon.methods import Method
-from recon.slabs import in_slabs
-from recon.solvers import power_iteration
-from recon.trained import NetworkOptions, load_trained
-from recon.training.tasks import condition_image
-from recon.unrolled import primal_dual_image
+from priors.networks.unrolled import LearnedPrimalDual
+from recon.acquisition.tasks import condition_image
+from recon.learned.trained import NetworkOptions, load_trained
+from recon.learned.unrolled import primal_dual_image
+from recon.methods.method import Method
+from recon.scan.measurement import Measurement, Reconstruction, RunContext
+from recon.solvers.ct_slices import projector_of
+from recon.solvers.krylov import power_iteration
+from recon.solvers.slabs import in_slabs
 
 _SLICES = 4
 
@@ -27,7 +27,7 @@ def run(measurement: Measurement, options: NetworkOptions, context: RunContext) 
     norm, parts = power_iteration(projector_of(measurement)), []
     for part, slab in in_slabs(measurement, _SLICES):
         parts.append(primal_dual_image(trained.network, slab, start[part], norm))
-        context.progress(part.stop, len(start), 0.0)
+        context.report("slices", part.stop, len(start))
     return Reconstruction(torch.cat(parts).clamp_min(0), weights={"network": trained.sha256})
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from recon.ct_slices import projector_of
-from recon.measurement import Measurement, Reconstruction, RunContext, TracePoint
-from recon.methods import Method
-from recon.solvers import cgls
-from recon.tv import tv_reconstruct
+from recon.methods.method import Method
+from recon.scan.measurement import Measurement, Reconstruction, RunContext, TracePoint
+from recon.solvers.ct_slices import projector_of
+from recon.solvers.krylov import cgls
+from recon.solvers.tv import tv_reconstruct
 
 WEIGHT = 190.0
 """λ per mm of pixel size, in mm: chosen on validation cases at 10⁴ to 10⁶ photons per cell."""
@@ -55,7 +55,7 @@ def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Re
 
     def report(iteration: int, residual: float, change: float) -> bool:
         trace.append(TracePoint(iteration, residual))
-        context.progress(iteration, options.iterations, residual)
+        context.report("iterations", iteration, options.iterations, residual)
         return iteration > _WARM_UP and change < options.tolerance
 
     image = tv_reconstruct(

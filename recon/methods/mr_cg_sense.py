@@ -8,10 +8,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from recon.measurement import Measurement, Reconstruction, RunContext
-from recon.methods import Method
-from recon.slicewise import Report, SliceProblem, noise_level, norm, solve_slicewise, zero_filled
-from recon.solvers import cg
+from recon.methods.method import Method
+from recon.scan.measurement import Measurement, Reconstruction, RunContext
+from recon.solvers.krylov import cg
+from recon.solvers.mr_slices import Report, SliceProblem, noise_level, norm, solve_slicewise, zero_filled
 
 NOISE_FREE_WEIGHT = 1e-3
 """λ for noise-free data with Σ|S|² = 1."""

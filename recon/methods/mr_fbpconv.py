@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from recon.measurement import Measurement, Reconstruction, RunContext
-from recon.methods import Method
-from recon.trained import NetworkOptions, load_trained, run_slice_network
+from recon.learned.trained import NetworkOptions, load_trained, run_slice_network
+from recon.methods.method import Method
+from recon.scan.measurement import Measurement, Reconstruction, RunContext
 
 
 def run(measurement: Measurement, options: NetworkOptions, context: RunContext) -> Reconstruction:

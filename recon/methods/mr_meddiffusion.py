@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from recon.consistent_prior import reconstruct
-from recon.latent_prior import HeadOptions, load_head, mr_task, sample_with_head
-from recon.measurement import Measurement, Reconstruction, RunContext
-from recon.methods import Method
-from recon.units import network_to_magnitude
+from recon.diffusion.controlnet_head import HeadOptions, load_head, mr_task, sample_with_head
+from recon.diffusion.head_reconstruction import reconstruct
+from recon.methods.method import Method
+from recon.scan.measurement import Measurement, Reconstruction, RunContext
+from recon.scan.units import network_to_magnitude
 
 
 def run(measurement: Measurement, options: HeadOptions, context: RunContext) -> Reconstruction:
@@ -22,7 +22,7 @@ def run(measurement: Measurement, options: HeadOptions, context: RunContext) -> 
 
 
 METHOD = Method(
-    summary="3D latent diffusion steered by a ControlNet head (--weights)",
+    summary="3D latent diffusion steered by a ControlNet head (`weights`)",
     reference="3D MedDiffusion, section III-C",
     options=HeadOptions,
     run=run,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from priors.unrolled import MoDL
-from recon.measurement import Measurement, Reconstruction, RunContext
-from recon.methods import Method
-from recon.slabs import in_slabs
-from recon.trained import NetworkOptions, load_trained
-from recon.training.tasks import MRTask, condition_image
-from recon.unrolled import modl_image
+from priors.networks.unrolled import MoDL
+from recon.acquisition.tasks import MRTask, condition_image
+from recon.learned.trained import NetworkOptions, load_trained
+from recon.learned.unrolled import modl_image
+from recon.methods.method import Method
+from recon.scan.measurement import Measurement, Reconstruction, RunContext
+from recon.solvers.slabs import in_slabs
 
 _SLICES = 4
 
@@ -25,7 +25,7 @@ def run(measurement: Measurement, options: NetworkOptions, context: RunContext) 
     scale, parts = trained.task.scale(measurement), []
     for part, slab in in_slabs(measurement, _SLICES):
         parts.append(modl_image(trained.network, slab, start[part], scale))
-        context.progress(part.stop, len(start), 0.0)
+        context.report("slices", part.stop, len(start))
     return Reconstruction(torch.cat(parts), weights={"network": trained.sha256})
 
 

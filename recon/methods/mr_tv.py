@@ -8,9 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from recon.measurement import Measurement, Reconstruction, RunContext
-from recon.methods import Method
-from recon.slicewise import Report, SliceProblem, norm, relative_to_peak, solve_slicewise
+from recon.methods.method import Method
+from recon.scan.measurement import Measurement, Reconstruction, RunContext
+from recon.solvers.mr_slices import Report, SliceProblem, norm, relative_to_peak, solve_slicewise
 
 NOISE_FREE_WEIGHT = 0.001
 """λ / max|Aᴴy| for noise-free data; chosen on validation slices at 8 times undersampling."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from recon.measurement import Measurement, Reconstruction, RunContext
-from recon.methods import Method, NoOptions
-from recon.slicewise import zero_filled
+from recon.methods.method import Method, NoOptions
+from recon.scan.measurement import Measurement, Reconstruction, RunContext
+from recon.solvers.mr_slices import zero_filled
 
 
 def run(measurement: Measurement, options: NoOptions, context: RunContext) -> Reconstruction:

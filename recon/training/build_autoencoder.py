@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from priors.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
-from priors.autoencoder_start import start_as_averages
-from priors.discriminator import DiscriminatorConfig
-from priors.losses import AutoencoderLoss, LossWeights
-from priors.perceptual_weights import load_perceptual
+from priors.networks.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
+from priors.networks.discriminator import DiscriminatorConfig
 from priors.training.autoencoder_learner import AutoencoderLearner
+from priors.training.autoencoder_start import start_as_averages
 from priors.training.batches import SampleSource
-from priors.weights import load_autoencoder, read_card
+from priors.training.losses import AutoencoderLoss, LossWeights
+from priors.weights.card import read_card
+from priors.weights.networks import load_autoencoder
+from priors.weights.perceptual_files import load_perceptual
 from recon.errors import InputError, input_errors
 from recon.training.latents import CodeSource, Encoding
 from recon.training.patches import PatchSource
@@ -24,7 +25,7 @@ def build_autoencoder(given: Ingredients) -> Workshop:
     """Stage 1 from scratch (or a warm start), stage 2 from a stage-1 file."""
     settings = parse_task(AutoencoderTask, given.recipe.task)
     if given.stage == 2 and given.warm_start is None:
-        raise InputError("--stage 2 goes on from stage 1: give its weights as --warm-start")
+        raise InputError("`stage` 2 goes on from stage 1: give its weights as `warm_start`")
     net = _autoencoder(given, settings.adversarial)
     if settings.start == "averages" and given.warm_start is None:
         with input_errors("recipe: task.start"):
@@ -61,7 +62,7 @@ def _autoencoder(given: Ingredients, adversarial: bool) -> PatchVolumeAutoencode
         config = AutoencoderConfig.from_dict(merged(defaults, given.recipe.network))
     if not given.warm_start:
         return PatchVolumeAutoencoder(config)
-    with input_errors("--warm-start"):
+    with input_errors("`warm_start`"):
         net = load_autoencoder(given.warm_start)
     net = with_middle(net, bool(given.recipe.network.get("patch_middle", net.config.patch_middle)))
     return with_discriminator(net, config.discriminator) if adversarial else net

@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from priors.anatomy import CLASSES
-from priors.average import average_latent
-from priors.biflownet import BiFlowNet, BiFlowNetConfig
-from priors.controlnet import ControlNet
-from priors.diffusion import GaussianDiffusion
-from priors.prior import AUTOENCODER, BIFLOWNET, Prior
-from priors.sizes import check_size
+from priors.diffusion.anatomy import CLASSES
+from priors.diffusion.average import average_latent
+from priors.diffusion.prior import Prior
+from priors.diffusion.schedule import GaussianDiffusion
+from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
+from priors.networks.controlnet import ControlNet
+from priors.networks.sizes import check_size
 from priors.training.diffusion_learner import BiFlowNetLearner, ControlNetLearner
-from priors.weights import load_autoencoder, load_biflownet, load_controlnet, read_card
+from priors.weights.card import read_card
+from priors.weights.networks import load_autoencoder, load_biflownet, load_controlnet
+from priors.weights.store import AUTOENCODER, BIFLOWNET
 from recon.errors import InputError, input_errors
 from recon.training.excerpts import Excerpts
 from recon.training.latents import Encoding, LatentSource, Size, StoredLatent
@@ -63,7 +65,7 @@ def build_biflownet(given: Ingredients) -> Workshop:
 
 
 def average_latents(volumes: Sequence[TrainingVolume], encoding: Encoding, crop: Size, multiple: int) -> dict[str, Any]:
-    """Of each class, as plain values; see :mod:`priors.average`.
+    """Of each class, as plain values; see :mod:`priors.diffusion.average`.
 
     Args:
         volumes: of the training set.
@@ -107,7 +109,7 @@ def _generated(
 
 def _biflownet(given: Ingredients, channels: int) -> BiFlowNet:
     if given.warm_start:
-        with input_errors("--warm-start"):
+        with input_errors("`warm_start`"):
             return load_biflownet(given.warm_start)
     with input_errors("recipe: network"):
         return BiFlowNet(
@@ -118,7 +120,7 @@ def _biflownet(given: Ingredients, channels: int) -> BiFlowNet:
 def build_controlnet(given: Ingredients) -> Workshop:
     """A head for one task on a trained prior."""
     if given.task is None:
-        raise InputError("--task: say what the head is for, svct or mri")
+        raise InputError("`task`: say what the head is for, svct or mri")
     settings = parse_task(LatentTask, given.recipe.task)
     encoding = _encoding(given, settings)
     base = load_biflownet(_in_folder(given.base, BIFLOWNET))
@@ -175,7 +177,7 @@ def _head(given: Ingredients, base: BiFlowNet, hint_channels: int) -> ControlNet
         middle = bool(merged({"middle": True}, given.recipe.network)["middle"])
     head = ControlNet.from_base(base, hint_channels, given.task.to_dict(), middle=middle)
     if given.warm_start:
-        with input_errors("--warm-start"):
+        with input_errors("`warm_start`"):
             other = load_controlnet(given.warm_start)
             if replace(other.config, task={}) != replace(head.config, task={}):
                 raise ValueError("a head of other sizes; warm-start from one on the same base with as many conditions")
@@ -185,7 +187,7 @@ def _head(given: Ingredients, base: BiFlowNet, hint_channels: int) -> ControlNet
 
 def _encoding(given: Ingredients, settings: LatentTask) -> Encoding:
     path = _in_folder(given.base, AUTOENCODER)
-    with input_errors("--base"):
+    with input_errors("`base`"):
         autoencoder = load_autoencoder(path).eval().requires_grad_(False).to(given.device)
         z, x, y = (edge * autoencoder.compression for edge in settings.crop)
         volume_wise = settings.encoding == "volume"
@@ -199,10 +201,10 @@ def _check_crop(settings: LatentTask, net: BiFlowNet) -> None:
 
 def _in_folder(folder: Path | None, name: str) -> Path:
     if folder is None:
-        raise InputError(f"--base: name the prior (a folder with {name}) that this network builds upon")
+        raise InputError(f"`base`: name the prior (a folder with {name}) that this network builds upon")
     path = folder / name
     if not path.is_file():
-        raise InputError(f"--base {folder}: there is no {name} in it")
+        raise InputError(f"`base` {folder}: there is no {name} in it")
     return path
 
 

@@ -1,4 +1,4 @@
-"""The training of refiners: networks that make an image of a head's samples (:mod:`recon.refiner`)."""
+"""The training of refiners: networks that make an image of a head's samples (:mod:`recon.learned.refiner`)."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ import torch
 from torch import Tensor
 
 from datasets.cache import Cache
-from priors.controlnet import attach
-from priors.inference import Acceleration
+from priors.networks.controlnet import attach
+from priors.networks.fingerprint import tensors_sha256
+from priors.networks.inference import Acceleration
+from priors.networks.unet2d import UNet2D, UNetConfig
 from priors.training.batches import derived_seed
 from priors.training.image_learner import ImageLearner
-from priors.unet2d import UNet2D, UNetConfig
-from priors.weights import load_controlnet, load_network, read_card, tensors_sha256
-from recon.body_window import body_window
-from recon.consistent_prior import decode, draw, encode
-from recon.data_consistency import agreeing
+from priors.weights.card import read_card
+from priors.weights.networks import load_controlnet, load_network
+from recon.acquisition.tasks import Task, reference_image, reference_images
+from recon.diffusion.controlnet_head import Head, HeadOptions, grid, prior_of
+from recon.diffusion.head_reconstruction import decode, draw, encode
 from recon.errors import InputError, input_errors
-from recon.latent_prior import Head, HeadOptions, grid, prior_of
-from recon.refiner import KIND, Refiner
-from recon.slice_networks import run_slices
-from recon.trained import to_physical
+from recon.learned.refiner import KIND, Refiner
+from recon.learned.slice_networks import run_slices
+from recon.learned.trained import to_physical
+from recon.scan.body_window import body_window
+from recon.solvers.data_consistency import agreeing
 from recon.training.excerpts import Excerpts
 from recon.training.pairs import StoredPair, simulate_pairs
 from recon.training.prepared import Prepared
 from recon.training.settings import RefinerTask, merged, parse_task
 from recon.training.slices import SliceSource
 from recon.training.sources import TrainingVolume
-from recon.training.tasks import Task, reference_image, reference_images
 from recon.training.validation_images import reconstruction_validation
 from recon.training.workshop import Ingredients, Workshop
 
@@ -46,7 +48,7 @@ def build_refiner(given: Ingredients) -> Workshop:
     head = _head(given)
     net = _network(given, inputs_of(head.task))
     if settings.rounds > 1 and given.warm_start is None:
-        raise InputError("--warm-start: later rounds start from what a trained network makes; name it")
+        raise InputError("`warm_start`: later rounds start from what a trained network makes; name it")
     learner = ImageLearner(net, KIND, net.config.to_dict(), settings.loss)
     samples = Samples(head, HeadOptions(), given.cache)
     start = Refiner(copy.deepcopy(net).eval().to(given.device), tensors_sha256(net.state_dict()))
@@ -176,8 +178,8 @@ class Samples:
 
 def _head(given: Ingredients) -> Head:
     if given.head is None or given.task is None:
-        raise InputError("--head: name the head whose samples the refiner shall learn from")
-    with input_errors("--head"):
+        raise InputError("`head`: name the head whose samples the refiner shall learn from")
+    with input_errors("`head`"):
         network = load_controlnet(given.head).eval().requires_grad_(False)
         prior = prior_of(network, given.base)
         return Head(network.to(given.device), prior.to(given.device), given.task, read_card(given.head).sha256)
@@ -194,7 +196,7 @@ def _network(given: Ingredients, inputs: int) -> UNet2D:
         with input_errors("recipe: network"):
             plain = UNetConfig(in_channels=inputs, residual=True).to_dict()
             return UNet2D(UNetConfig.from_dict(merged(plain, given.recipe.network)))
-    with input_errors("--warm-start"):
+    with input_errors("`warm_start`"):
         kind = read_card(given.warm_start).kind
         other = load_network(given.warm_start, kind if kind == KIND else "unet")
         grown = with_inputs(other, inputs)

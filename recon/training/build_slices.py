@@ -7,20 +7,20 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from priors.adm_config import ADMConfig
-from priors.adm_unet import ADMUNet
-from priors.diffusion import GaussianDiffusion
-from priors.fbpconvnet import FBPConvNet, FBPConvNetConfig
+from priors.diffusion.schedule import GaussianDiffusion
+from priors.networks.adm_config import ADMConfig
+from priors.networks.adm_unet import ADMUNet
+from priors.networks.fbpconvnet import FBPConvNet, FBPConvNetConfig
+from priors.networks.unet2d import UNet2D, UNetConfig
 from priors.training.adm_learner import ADMLearner
 from priors.training.image_learner import ImageLearner
-from priors.unet2d import UNet2D, UNetConfig
-from priors.weights import load_network
+from priors.weights.networks import load_network
+from recon.acquisition.tasks import Task
 from recon.errors import InputError, input_errors
-from recon.slice_networks import run_slices, sample_slices
+from recon.learned.slice_networks import run_slices, sample_slices
 from recon.training.pairs import StoredPair, simulate_pairs
 from recon.training.settings import Scans, SliceDiffusionTask, SliceTask, merged, parse_task
 from recon.training.slices import SliceSource
-from recon.training.tasks import Task
 from recon.training.validation import Validation, noise_validation
 from recon.training.validation_images import reconstruction_validation, slice_pictures, together
 from recon.training.workshop import Ingredients, Workshop
@@ -32,7 +32,7 @@ def build_fbpconv(given: Ingredients) -> Workshop:
     """FBPConvNet on one condition's slices."""
     task = needed_task(given)
     if len(task.conditions) != 1:
-        raise InputError(f"--condition: fbpconv takes one, not {', '.join(task.conditions)}")
+        raise InputError(f"`condition`: fbpconv takes one, not {', '.join(task.conditions)}")
     net = _network(given, FBPConvNet, FBPConvNetConfig(), "fbpconv")
     return _image_workshop(given, task, net, net.config.to_dict(), net.config.size_multiple, "fbpconv")
 
@@ -113,17 +113,17 @@ def check_multiple(edge: int, multiple: int) -> None:
 def needed_task(given: Ingredients) -> Task:
     """The task, without which there is nothing to learn (:class:`InputError`)."""
     if given.task is None:
-        raise InputError("--task: say what the network shall undo, svct or mri")
+        raise InputError("`task`: say what the network shall undo, svct or mri")
     modality = given.train[0].volume.modality
     if modality != given.task.modality:
-        raise InputError(f"--task: for {given.task.modality}, and the data are {modality}")
+        raise InputError(f"`task`: for {given.task.modality}, and the data are {modality}")
     return given.task
 
 
 def _network(given: Ingredients, kind: type[Network], defaults: Any, name: str) -> Network:
     """From the warm start, or new with the recipe's settings on top of the defaults."""
     if given.warm_start:
-        with input_errors("--warm-start"):
+        with input_errors("`warm_start`"):
             loaded: Network = load_network(given.warm_start, name)
             return loaded
     with input_errors("recipe: network"):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from priors.unrolled import LearnedPrimalDual, MoDL, MoDLConfig, PrimalDualConfig
-from priors.weights import load_network
+from priors.networks.unrolled import LearnedPrimalDual, MoDL, MoDLConfig, PrimalDualConfig
+from priors.weights.networks import load_network
+from recon.acquisition.tasks import CTTask, MRTask
 from recon.errors import InputError, input_errors
 from recon.training.build_slices import needed_task
 from recon.training.settings import UnrolledTask, merged, parse_task
 from recon.training.slabs import SlabSource
-from recon.training.tasks import CTTask, MRTask
 from recon.training.unrolled_learner import MoDLLearner, PrimalDualLearner, UnrolledLearner, unrolled_validation
 from recon.training.workshop import Ingredients, Workshop
 
@@ -20,10 +20,10 @@ def build_primal_dual(given: Ingredients) -> Workshop:
     """Learned primal-dual iterations from one condition's image."""
     task = needed_task(given)
     if not isinstance(task, CTTask):
-        raise InputError("--task mri: primal-dual is for CT; take modl")
+        raise InputError("`task` mri: primal-dual is for CT; take modl")
     settings = parse_task(UnrolledTask, given.recipe.task)
     if given.warm_start:
-        with input_errors("--warm-start"):
+        with input_errors("`warm_start`"):
             net: LearnedPrimalDual = load_network(given.warm_start, "primal-dual")
     else:
         with input_errors("recipe: network"):
@@ -35,10 +35,10 @@ def build_modl(given: Ingredients) -> Workshop:
     """MoDL from one condition's image."""
     task = needed_task(given)
     if not isinstance(task, MRTask):
-        raise InputError("--task svct: modl is for MR; take primal-dual")
+        raise InputError("`task` svct: modl is for MR; take primal-dual")
     settings = parse_task(UnrolledTask, given.recipe.task)
     if given.warm_start:
-        with input_errors("--warm-start"):
+        with input_errors("`warm_start`"):
             net: MoDL = load_network(given.warm_start, "modl")
     else:
         with input_errors("recipe: network"):
@@ -52,7 +52,7 @@ def _settings(given: Ingredients, defaults: PrimalDualConfig | MoDLConfig) -> di
 
 def _workshop(given: Ingredients, settings: UnrolledTask, learner: UnrolledLearner, task: CTTask | MRTask) -> Workshop:
     if len(task.conditions) != 1:
-        raise InputError(f"--condition: {learner.kind} starts from one, not {', '.join(task.conditions)}")
+        raise InputError(f"`condition`: {learner.kind} starts from one, not {', '.join(task.conditions)}")
     volumes = [each.volume for each in given.train]
     source = SlabSource(volumes, settings.slices, settings.edge, settings.augmentation.build())
     held_out = [each.volume for each in given.val[: given.recipe.validation.cases]]

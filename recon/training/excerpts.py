@@ -17,8 +17,8 @@ import torch
 from torch.nn import functional
 
 from priors.training.batches import derived_seed
+from recon.scan.volume import Modality, Volume
 from recon.training.prepared import Prepared
-from recon.volume import Modality, Volume
 
 _LEAST_EDGE = 32
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from datasets.cache import Cache
-from priors.autoencoder import PatchVolumeAutoencoder
+from priors.networks.autoencoder import PatchVolumeAutoencoder
 from priors.training.batches import Sample
+from recon.scan.padding import grown, pad_to_multiple
 from recon.training.pairs import StoredPair
-from recon.training.patches import grown, pad_to_multiple
 from recon.training.prepared import Prepared
 
 Size = tuple[int, int, int]

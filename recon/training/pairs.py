@@ -12,9 +12,9 @@ import torch
 from datasets.cache import Cache
 from datasets.case import Case
 from priors.training.batches import derived_seed
+from recon.acquisition.tasks import Pair, Task
 from recon.training.excerpts import WHOLE, Excerpts
 from recon.training.prepared import Prepared
-from recon.training.tasks import Pair, Task
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from datasets.cache import Cache
 from datasets.case import Case
-from recon.cases import read_case
+from recon.acquisition.mr import reference_image
 from recon.errors import InputError
+from recon.io.cases import read_case
 from recon.io.intensity import check_hu
-from recon.mr_task import reference_image
-from recon.units import hu_to_network, magnitude_scale, magnitude_to_network
-from recon.volume import Modality, Volume
+from recon.scan.units import hu_to_network, magnitude_scale, magnitude_to_network
+from recon.scan.volume import Modality, Volume
 
 MR_UNIT = 10_000
 """Stored value of a magnitude equal to the volume's scale; three times that still fits."""
@@ -110,11 +110,11 @@ def prepare(
 
 def _check_cases(cases: Sequence[Case]) -> None:
     if not cases:
-        raise InputError("--data: no case for training in it")
+        raise InputError("`data`: no case for training in it")
     modalities = sorted({case.modality for case in cases})
     if len(modalities) > 1:
         raise InputError(
-            f"--data: cases of {' and '.join(modalities)} in one data set; train on one modality at a time"
+            f"`data`: cases of {' and '.join(modalities)} in one data set; train on one modality at a time"
         )
 
 

@@ -16,18 +16,18 @@ from torch import nn
 from torch.utils.data import default_collate
 
 from datasets.cache import Cache
-from priors.prior import AUTOENCODER
 from priors.training.batches import StepBatches
 from priors.training.checkpoints import read_checkpoint
 from priors.training.learner import Learner
 from priors.training.loop import Progress, Training
 from priors.training.recipe import Recipe
-from priors.weights import Card, save_weights
-from recon import provenance
+from priors.weights.card import Card, save_weights
+from priors.weights.store import AUTOENCODER
+from recon.acquisition.tasks import Task
 from recon.errors import InputError, RunError, input_errors
+from recon.run import provenance
 from recon.training.builders import BUILDERS
 from recon.training.sources import DataPart, TrainingVolume, load_split, parts_for
-from recon.training.tasks import Task
 from recon.training.workshop import Ingredients, Report, Workshop
 
 FILE_NAMES = {"controlnet": "head.safetensors"}
@@ -109,7 +109,7 @@ def train(
     torch.manual_seed(request.recipe.seed)
     report = report if fabric.is_global_zero else _silent
     train_volumes, workshop = _workshop(request, report, fabric.device)
-    with input_errors("--out"):
+    with input_errors("`out`"):
         training = Training(
             workshop.learner,
             request.recipe,
@@ -172,7 +172,7 @@ def _export(training: Training, workshop: Workshop, path: Path, request: Request
         training.restore(state)
     card = workshop.learner.card()
     source = f"trained with recon train {request.network}, recipe {request.name or 'of its own'}"
-    with input_errors("--out"):
+    with input_errors("`out`"):
         save_weights(
             path,
             training.network.state_dict(),
@@ -202,7 +202,7 @@ def _facts(
 
 @dataclass(frozen=True)
 class Estimate:
-    """What ``--dry-run`` tells.
+    """What a dry run tells.
 
     Attributes:
         parameters: that are trained.
@@ -264,6 +264,6 @@ def check_out(out: Path, network: str) -> None:
         InputError: a file, or a folder with other things in it.
     """
     if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: a file; a folder is wanted")
+        raise InputError(f"`out` {out}: a file; a folder is wanted")
     if out.is_dir() and any(out.iterdir()) and not (out / "checkpoints").is_dir():
-        raise InputError(f"--out {out}: not empty, and no training run of {network} to go on with; name another folder")
+        raise InputError(f"`out` {out}: not empty, and no training run of {network} to go on with; name another folder")

@@ -74,7 +74,7 @@ class AutoencoderTask(_Settings):
             learned them on cubes is worse on whole slices.
         per_volume: samples of one volume in an epoch.
         losses: weights as in the released code, or as printed in the paper.
-        square, structure: weights of two terms more, see :class:`priors.losses.LossWeights`.
+        square, structure: weights of two terms more, see :class:`priors.training.losses.LossWeights`.
         adversarial: train a discriminator.
         adversarial_start: step after which it counts.
         perceptual: file of the perceptual network; None trains without.
@@ -82,7 +82,7 @@ class AutoencoderTask(_Settings):
         restart_below: codes that fewer vectors of a batch choose, on average, start anew; less than the released 1
             where a batch has fewer than some eight vectors for each code.
         quantise_after: steps without the codebook, see :class:`priors.training.autoencoder_learner.AutoencoderLearner`.
-        start: of a new network's weights: random, or block averages (:mod:`priors.autoencoder_start`).
+        start: of a new network's weights: random, or block averages (:mod:`priors.training.autoencoder_start`).
         augmentation: of samples.
     """
 

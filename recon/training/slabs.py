@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from physics.ct import Projector
-from physics.geometry import Geometry
-from physics.system_matrix import matrix_bytes
+from physics.ct.geometry import Geometry
+from physics.ct.projector import Projector
+from physics.ct.system_matrix import matrix_bytes
 from priors.training.batches import Sample
-from recon.ct_task import projector_for
-from recon.solvers import power_iteration
-from recon.training.patches import Augmentation, augment, grown
+from recon.acquisition.ct import projector_for
+from recon.scan.padding import grown
+from recon.scan.volume import Volume
+from recon.solvers.krylov import power_iteration
+from recon.training.patches import Augmentation, augment
 from recon.training.prepared import Prepared
-from recon.volume import Volume
 
 _CACHE_BYTES = 4 * 2**30
 _NORM_ITERATIONS = 12
@@ -89,7 +90,7 @@ class ProjectorCache:
     _held: OrderedDict[tuple[object, ...], tuple[Projector, float, int]] = field(default_factory=OrderedDict)
 
     def projector(self, volume: Volume, geometry: Geometry, device: torch.device | str) -> Projector:
-        """As :func:`recon.ct_task.projector_for`."""
+        """As :func:`recon.acquisition.ct.projector_for`."""
         key = (geometry, tuple(volume.data.shape[1:]), tuple(volume.spacing[1:]), str(device))
         if key not in self._held:
             made = projector_for(volume, geometry, device)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from priors.training.batches import Sample
+from recon.scan.padding import grown
 from recon.training.pairs import StoredPair
-from recon.training.patches import Augmentation, augment, grown
+from recon.training.patches import Augmentation, augment
 from recon.training.prepared import Prepared
 
 _EMPTY = -0.98  # a slice below this everywhere is air only

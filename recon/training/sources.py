@@ -13,11 +13,11 @@ from datasets import open_dataset
 from datasets.cache import Cache
 from datasets.case import Case
 from datasets.manifest import Manifest, read_manifest
-from priors.anatomy import CLASSES, find_class
+from priors.diffusion.anatomy import CLASSES, find_class
+from recon.acquisition.tasks import Task
 from recon.errors import InputError, input_errors
+from recon.scan.volume import Modality
 from recon.training.prepared import Prepared, prepare
-from recon.training.tasks import Task
-from recon.volume import Modality
 
 _KEYS = {"dataset", "path", "modality", "class", "manifest", "repeat"}
 
@@ -72,7 +72,7 @@ class TrainingVolume:
 def parse_data(
     data: str, dataset: str, modality: str | None, class_name: str | None, manifest: Path | None = None
 ) -> list[DataPart]:
-    """What ``--data`` names.
+    """What `data` names.
 
     Args:
         data: a folder, or a YAML file with a list of ``dataset``, ``path`` (relative to the file), ``modality``,
@@ -86,7 +86,7 @@ def parse_data(
     if path.suffix in (".yaml", ".yml"):
         parts = [_part(entry, path) for entry in _read_list(path)]
     else:
-        kind = _modality(modality, "--modality")
+        kind = _modality(modality, "`modality`")
         parts = [_checked(DataPart(dataset, path if data else None, kind, class_name, _manifest(manifest)))]
     return parts
 
@@ -95,27 +95,27 @@ def _read_list(path: Path) -> list[Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"--data {path}: {' '.join(str(error).split())}") from error
+        raise InputError(f"`data` {path}: {' '.join(str(error).split())}") from error
     if not isinstance(content, list) or not content:
-        raise InputError(f"--data {path}: a list of data sets is wanted, each with dataset, path, modality, class")
+        raise InputError(f"`data` {path}: a list of data sets is wanted, each with dataset, path, modality, class")
     return content
 
 
 def _part(entry: Any, file: Path) -> DataPart:
     if not isinstance(entry, Mapping) or not set(entry) <= _KEYS:
-        raise InputError(f"--data {file}: {entry!r} is no data set; its keys may be {', '.join(sorted(_KEYS))}")
+        raise InputError(f"`data` {file}: {entry!r} is no data set; its keys may be {', '.join(sorted(_KEYS))}")
     path = file.parent / str(entry["path"]) if "path" in entry else None
-    modality = _modality(entry.get("modality"), f"--data {file}: modality")
+    modality = _modality(entry.get("modality"), f"`data` {file}: modality")
     manifest = _manifest(file.parent / str(entry["manifest"]) if "manifest" in entry else None)
     repeat = entry.get("repeat", 1)
     if type(repeat) is not int or repeat < 1:
-        raise InputError(f"--data {file}: repeat {repeat!r}; a whole number, 1 or more, is wanted")
+        raise InputError(f"`data` {file}: repeat {repeat!r}; a whole number, 1 or more, is wanted")
     kind = str(entry.get("dataset", "folder"))
     return _checked(DataPart(kind, path, modality, entry.get("class"), manifest, repeat))
 
 
 def _manifest(path: Path | None) -> Manifest | None:
-    with input_errors("--manifest"):
+    with input_errors("`manifest`"):
         return read_manifest(path) if path else None
 
 
@@ -132,14 +132,14 @@ def _modality(value: Any, subject: str) -> Modality | None:
 
 def _checked(part: DataPart) -> DataPart:
     if part.path is not None and not part.path.exists():
-        raise InputError(f"--data {part.path}: does not exist")
+        raise InputError(f"`data` {part.path}: does not exist")
     if part.class_name:
-        with input_errors("--class"):
+        with input_errors("`class`"):
             anatomy = find_class(part.class_name)
         if part.modality and anatomy.modality != part.modality:
             names = ", ".join(each.name for each in CLASSES if each.modality == part.modality)
             raise InputError(
-                f"--class {part.class_name} is {anatomy.modality}, the data are {part.modality}; take {names}"
+                f"`class` {part.class_name} is {anatomy.modality}, the data are {part.modality}; take {names}"
             )
     return part
 
@@ -161,7 +161,7 @@ def load_split(parts: list[DataPart], split: str, cache: Cache, report: Callable
     """
     found = []
     for part in parts:
-        with input_errors(f"--data {part.path or part.dataset}"):
+        with input_errors(f"`data` {part.path or part.dataset}"):
             dataset = open_dataset(part.dataset, part.path, modality=part.modality)
             cases = dataset.cases(split)
             if part.manifest:
@@ -171,7 +171,7 @@ def load_split(parts: list[DataPart], split: str, cache: Cache, report: Callable
             counts = part.repeat if split == "train" else 1
             found += [TrainingVolume(volume, part.class_index) for volume in volumes] * counts
     if not found and split == "train":
-        raise InputError(f"--data: no volume for training in {', '.join(str(p.path or p.dataset) for p in parts)}")
+        raise InputError(f"`data`: no volume for training in {', '.join(str(p.path or p.dataset) for p in parts)}")
     return found
 
 

@@ -11,19 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from priors.networks.unrolled import LearnedPrimalDual, MoDL
 from priors.training.batches import Sample, derived_seed
 from priors.training.learner import Learner, Losses
 from priors.training.loop import Validated
-from priors.unrolled import LearnedPrimalDual, MoDL
-from recon.measurement import Measurement
-from recon.slabs import in_slabs
+from recon.acquisition.tasks import CTTask, MRTask, condition_image
+from recon.learned.unrolled import full_precision, modl_image, primal_dual_image
+from recon.scan.measurement import Measurement
+from recon.scan.units import ATTENUATION_UNIT, attenuation_to_hu, hu_to_attenuation, hu_to_network, magnitude_to_network
+from recon.scan.volume import Modality, Volume
+from recon.solvers.slabs import in_slabs
 from recon.training.prepared import Prepared
 from recon.training.slabs import ProjectorCache
-from recon.training.tasks import CTTask, MRTask, condition_image
 from recon.training.validation import Validation, evaluate_network, mean_figures, side_by_side
-from recon.units import ATTENUATION_UNIT, attenuation_to_hu, hu_to_attenuation, hu_to_network, magnitude_to_network
-from recon.unrolled import full_precision, modl_image, primal_dual_image
-from recon.volume import Modality, Volume
 
 Loss = Literal["l1", "l2"]
 

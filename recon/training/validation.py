@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from priors.autoencoder import PatchVolumeAutoencoder
+from priors.networks.autoencoder import PatchVolumeAutoencoder
 from priors.training.batches import SampleSource, derived_seed
 from priors.training.learner import Learner
 from priors.training.loop import Validated
 from recon.metrics import evaluate
-from recon.training.patches import centre, pad_to_multiple
+from recon.scan.padding import centre, pad_to_multiple
+from recon.scan.units import network_to_hu, network_to_magnitude
+from recon.scan.volume import Modality
 from recon.training.prepared import Prepared
-from recon.units import network_to_hu, network_to_magnitude
-from recon.volume import Modality
 
 Validation = Callable[[nn.Module], Validated]
 

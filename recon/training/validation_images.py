@@ -8,18 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from priors.adm_unet import ADMUNet
-from priors.anatomy import Size
-from priors.autoencoder import PatchVolumeAutoencoder
-from priors.biflownet import BiFlowNet
-from priors.controlnet import ControlNet, attach
-from priors.diffusion import GaussianDiffusion
-from priors.image_prior import EpsilonModel
-from priors.prior import Prior, generate
-from priors.samplers import ddim, seeded_noise, spaced_timesteps
+from priors.diffusion.anatomy import Size
+from priors.diffusion.image_prior import EpsilonModel
+from priors.diffusion.prior import Prior, generate
+from priors.diffusion.samplers import ddim, seeded_noise, spaced_timesteps
+from priors.diffusion.schedule import GaussianDiffusion
+from priors.networks.adm_unet import ADMUNet
+from priors.networks.autoencoder import PatchVolumeAutoencoder
+from priors.networks.biflownet import BiFlowNet
+from priors.networks.controlnet import ControlNet, attach
 from priors.training.batches import derived_seed
 from priors.training.loop import Validated
-from recon.latent_prior import encode_conditions, sample_volume
+from recon.diffusion.controlnet_head import encode_conditions, sample_volume
 from recon.training.pairs import StoredPair
 from recon.training.validation import Validation, evaluate_network, mean_figures, side_by_side
 

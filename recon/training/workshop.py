@@ -14,8 +14,8 @@ from priors.training.batches import SampleSource
 from priors.training.learner import Learner
 from priors.training.loop import Validated
 from priors.training.recipe import Recipe
+from recon.acquisition.tasks import Task
 from recon.training.sources import TrainingVolume
-from recon.training.tasks import Task
 
 Report = Callable[[str], None]
 

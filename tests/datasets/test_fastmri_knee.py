@@ -10,8 +10,8 @@ import pytest
 
 from datasets import open_dataset
 from datasets.fastmri_knee import FastMRIKnee
-from recon.cases import read_case
-from recon.kspace import KSpace
+from recon.io.cases import read_case
+from recon.scan.kspace import KSpace
 
 HEADER = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD"><encoding>
 <encodedSpace><matrixSize><x>32</x><y>18</y><z>1</z></matrixSize>

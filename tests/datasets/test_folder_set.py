@@ -18,8 +18,8 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from datasets import open_dataset
 from datasets.case import Case
 from datasets.folder import VolumeFolder
-from recon.cases import read_case
-from recon.volume import Volume
+from recon.io.cases import read_case
+from recon.scan.volume import Volume
 
 
 def write_nifti(path: Path, seed: int = 0) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from datasets import open_dataset
 from datasets.kits19 import KiTS19
-from recon.cases import read_case
-from recon.volume import Volume
+from recon.io.cases import read_case
+from recon.scan.volume import Volume
 
 SX, SY, SZ = 0.9, 0.8, 3.0
 AFFINE = np.array([[0, 0, -SX, 0], [0, -SY, 0, 0], [-SZ, 0, 0, 0], [0, 0, 0, 1.0]])

@@ -15,9 +15,9 @@ from datasets.anatomy_phantom.canvas import Canvas
 from datasets.anatomy_phantom.render import render
 from datasets.case import Case
 from datasets.phantom import PhantomSet, voxels, write_nifti
-from recon.cases import read_case
 from recon.errors import InputError
-from recon.volume import Volume
+from recon.io.cases import read_case
+from recon.scan.volume import Volume
 
 SMALL = (16, 64, 64)
 SPACING = (10.0, 6.0, 6.0)

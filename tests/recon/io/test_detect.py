@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 import torch
 
-from physics.geometry import FanBeam, circular_angles
-from physics.mri import fft2c
+from physics.ct.geometry import FanBeam, circular_angles
+from physics.mr.cartesian import fft2c
 from recon.errors import InputError
 from recon.io.detect import describe, read_any
 from recon.io.dicom import write_series
 from recon.io.kspace import write_kspace
 from recon.io.sinogram import Sinogram, write_sinogram
-from recon.kspace import KSpace
-from recon.volume import Volume
+from recon.scan.kspace import KSpace
+from recon.scan.volume import Volume
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pydicom.uid import MPEG2MPML, CTImageStorage, ExplicitVRLittleEndian, Impli
 
 from recon.errors import InputError
 from recon.io.dicom import read_series, write_series
-from recon.volume import Volume
+from recon.scan.volume import Volume
 
 AXIAL = (1, 0, 0, 0, 1, 0)
 CORONAL = (1, 0, 0, 0, 0, -1)

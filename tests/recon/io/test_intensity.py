@@ -8,7 +8,7 @@ import torch
 
 from recon.errors import InputError
 from recon.io.intensity import AIR_HU, Intensity, check_hu
-from recon.volume import Volume
+from recon.scan.volume import Volume
 
 
 def volume(low: float, high: float) -> Volume:

@@ -15,10 +15,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from physics.mri import fft2c, ifft2c
+from physics.mr.cartesian import fft2c, ifft2c
 from recon.errors import InputError
 from recon.io.kspace import read_kspace, write_kspace
-from recon.kspace import KSpace
+from recon.scan.kspace import KSpace
 
 SIZES = {"z": 2, "c": 3, "y": 12, "x": 10}
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from physics.mri import fft2c, ifft2c
+from physics.mr.cartesian import fft2c, ifft2c
 from recon.errors import InputError
 from recon.io.kspace import read_kspace
 

@@ -127,7 +127,7 @@ def test_the_same_volume_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_cropped_volume_is_written_where_it_lies(tmp_path: Path) -> None:
-    from recon.volume import Volume
+    from recon.scan.volume import Volume
 
     nibabel.save(stored_as("LIP"), tmp_path / "in.nii.gz")
     volume = read_volume(tmp_path / "in.nii.gz", "CT")
@@ -144,7 +144,7 @@ def test_a_cropped_volume_is_written_where_it_lies(tmp_path: Path) -> None:
 def test_a_volume_made_in_memory_gets_codes_and_millimetres(tmp_path: Path) -> None:
     import torch
 
-    from recon.volume import Volume
+    from recon.scan.volume import Volume
 
     write_volume(tmp_path / "out.nii.gz", Volume(torch.rand(3, 4, 5), oblique(), "MR"))
     image = load(tmp_path / "out.nii.gz")

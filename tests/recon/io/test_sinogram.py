@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from physics.geometry import FanBeam, ParallelBeam, circular_angles, geometry_from_dict
+from physics.ct.geometry import FanBeam, ParallelBeam, circular_angles, geometry_from_dict
 from recon.errors import InputError
 from recon.io.sinogram import Sinogram, read_sinogram, write_sinogram
 

@@ -1,0 +1,1 @@
+"""Ablations of the paper: networks that are trained alike but for one thing."""

@@ -1,0 +1,237 @@
+"""The commands ``benchmarks data``. Imports click and nothing heavy."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from benchmarks.data.check import Check
+
+_SHOWN = 20
+"""Lines of each kind on screen."""
+
+
+class _Refusal(click.ClickException):
+    """One line, exit code 2."""
+
+    exit_code = 2
+
+
+class _Failure(click.ClickException):
+    """One line, exit code 3: the check itself could not be finished (1 says that it found problems)."""
+
+    exit_code = 3
+
+
+@click.group()
+def data() -> None:
+    """Data sets: how to get them, whether they are whole, phantoms as files.
+
+    \b
+    kits19        KiTS19, abdominal CT
+    fastmri-knee  fastMRI knee, single-coil k-space
+    folder        your own NIfTI and DICOM volumes
+    sample        the two shipped cases
+    phantom       generated anatomies: phantom:count=8,seed=0,size=64x256x256,anatomy=mixed
+    """
+
+
+@data.command()
+@click.argument("name")
+def how(name: str) -> None:
+    """How to get the data set NAME, how it is laid out and split, and its terms."""
+    from datasets.terms import how_to_get
+
+    with _one_line():
+        click.echo(how_to_get(name), nl=False)
+
+
+@data.command()
+@click.argument("name")
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.option("--modality", type=click.Choice(["CT", "MR"]), help="Of a folder of NIfTI files, which do not say it.")
+@click.option("--splits", type=click.Path(path_type=Path), help="Of a folder: JSON file with its splits.")
+@click.option("--subject", metavar="REGEX", help="Of a folder: finds the subject in a case's relative path.")
+@click.option("--out", type=click.Path(path_type=Path), help="Manifest to write.  [default: manifest-NAME.json]")
+@click.option("--overwrite", is_flag=True, help="Replace the manifest if there is one.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.pass_context
+def check(
+    ctx: click.Context,
+    name: str,
+    path: Path | None,
+    modality: Literal["CT", "MR"] | None,
+    splits: Path | None,
+    subject: str | None,
+    out: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Read every case of the data set NAME in the folder PATH, report what is wrong, write a manifest.
+
+    It finds what is missing, unreadable, duplicated (the same values) or off: spacing outside 0.2 to 10 mm, values
+    that are hardly HU, a reference that is absent, a subject in two splits. Later runs name the manifest's hash.
+
+    Exit codes: 0 clean, 1 problems found, 2 wrong use, 3 the check could not be finished.
+    """
+    from benchmarks.data.check import check_dataset
+    from datasets import open_dataset
+    from recon.io.atomic import check_output, output_file
+
+    target = out or Path(f"manifest-{name.partition(':')[0]}.json")
+    start = time.monotonic()
+    with _one_line():
+        dataset = open_dataset(name, path, modality=modality, splits=splits, subject=subject)
+        check_output(target, overwrite, folder=False)
+        with _progress(dataset.title) as progress:
+            found = check_dataset(dataset, progress)
+        with output_file(target, overwrite) as temporary:
+            found.manifest.write(temporary)
+    summary = _summary(found, target, time.monotonic() - start)
+    click.echo(json.dumps(summary, indent=2) if as_json else _text(summary))
+    ctx.exit(1 if found.problems else 0)
+
+
+@data.command()
+@click.argument("name")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def write(name: str, folder: Path) -> None:
+    """Write the phantoms NAME, such as phantom:count=8, as NIfTI files in FOLDER/train, val and test."""
+    from datasets import open_dataset
+    from datasets.phantom import PhantomSet, write_nifti
+
+    with _one_line():
+        dataset = open_dataset(name)
+        if not isinstance(dataset, PhantomSet):
+            raise ValueError(f"data set {name!r} consists of files already; only phantom is written")
+        with _progress(dataset.title) as progress:
+            for index, case in enumerate(dataset.cases()):
+                write_nifti(case, folder)
+                progress(index + 1, dataset.count)
+    click.echo(
+        f"{dataset.count} files in {folder}; check them with: benchmarks data check folder {folder} --modality CT"
+    )
+
+
+@data.command()
+@click.argument("given", metavar="FOLDER|FILE")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--modality", type=click.Choice(["CT", "MR"]), help="Of a folder of NIfTI files.")
+@click.option("--split", "splits", multiple=True, type=click.Choice(["train", "val", "test"]), help="May be repeated.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder that prepared volumes are kept in.")
+@click.option("--ct-levels", type=click.IntRange(2, 255), default=255, show_default=True, help="Steps of CT's window.")
+@click.option("--mr-levels", type=click.IntRange(2, 255), default=255, show_default=True, help="Steps of magnitudes.")
+@click.option("--slices", type=click.IntRange(1), help="Most slices of a training volume; others are left out evenly.")
+def pack(
+    given: str,
+    folder: Path,
+    modality: str | None,
+    splits: tuple[str, ...],
+    cache: Path | None,
+    ct_levels: int,
+    mr_levels: int,
+    slices: int | None,
+) -> None:
+    """Write training data small: 8 bits a voxel, windowed, as NIfTI files in FOLDER, and data.yaml that lists them.
+
+    FOLDER|FILE is what 'recon train --data' takes. For a rented machine that data must travel to: about a third of
+    their size; CT keeps [-1000, 1000] HU in steps of 8 HU. Noise is most of it: half the levels take a quarter less.
+
+    \b
+    benchmarks data pack anatomies.yaml pack
+    recon train autoencoder --data pack/data.yaml --recipe starter --out runs/autoencoder
+    """
+    from tempfile import TemporaryDirectory
+
+    from benchmarks.data.pack import Detail
+    from benchmarks.data.pack import pack as write_pack
+    from datasets.cache import Cache
+    from recon.training.sources import parse_data
+
+    with _one_line(), TemporaryDirectory() as scratch:
+        parts = parse_data(given, "folder", modality, None)
+        done = write_pack(
+            parts,
+            folder,
+            Cache(cache or Path(scratch)),
+            splits or ("train", "val"),
+            lambda line: click.echo(line, err=True),
+            Detail(ct_levels, mr_levels, slices),
+        )
+    click.echo(f"{done.volumes} volumes, {done.size / 1e6:.1f} MB: {click.format_filename(done.data)}")
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Errors of the layers below as one line and an exit code."""
+    from recon.cli.flags import in_flags
+    from recon.errors import InputError, RunError
+
+    try:
+        yield
+    except (InputError, ValueError, FileExistsError) as error:
+        raise _Refusal(in_flags(" ".join(str(error).split()))) from error
+    except (RunError, OSError) as error:
+        raise _Failure(in_flags(" ".join(str(error).split()))) from error
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Any]:
+    """A callback (done, total) that draws a bar on a terminal, and does nothing elsewhere."""
+    from recon.cli.console import progress_bar
+    from recon.scan.measurement import ProgressEvent
+
+    with progress_bar(quiet=False) as update:
+        yield lambda done, total: update(ProgressEvent(title, done, total))
+
+
+def _summary(found: Check, manifest: Path, seconds: float) -> dict[str, Any]:
+    rows = found.manifest.rows
+    return {
+        "data_set": found.manifest.data_set,
+        "title": found.title,
+        "readable": len(rows),
+        "subjects": len({row.subject for row in rows}),
+        "splits": {split: sum(row.split == split for row in rows) for split in ("train", "val", "test")},
+        "problems": [{"fault": each.fault, "case": each.case, "text": each.text} for each in found.problems],
+        "notes": found.notes,
+        "manifest": str(manifest),
+        "manifest_sha256": found.manifest.sha256,
+        "seconds": round(seconds, 2),
+    }
+
+
+def _text(summary: dict[str, Any]) -> str:
+    splits = ", ".join(f"{count} {split}" for split, count in summary["splits"].items())
+    lines = [f"{summary['title']}: {summary['readable']} cases of {summary['subjects']} subjects ({splits})"]
+    for fault in ("missing", "unreadable", "duplicated", "off"):
+        texts = [_problem(each) for each in summary["problems"] if each["fault"] == fault]
+        lines += _shown(fault.upper(), texts)
+    notes = summary["notes"]
+    lines += _shown("note", notes)
+    counts = f"{_count(len(summary['problems']), 'problem')}, {_count(len(notes), 'note')}"
+    lines.append(f"{counts}, {summary['seconds']:.1f} s")
+    lines.append(f"manifest {summary['manifest_sha256'][:16]} in {click.format_filename(summary['manifest'])}")
+    return "\n".join(lines)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
+
+
+def _problem(problem: dict[str, str]) -> str:
+    return f"{problem['case']}: {problem['text']}" if problem["case"] else problem["text"]
+
+
+def _shown(label: str, texts: list[str]) -> list[str]:
+    """The first of them, a line each, and how many there are more."""
+    lines = [f"{label:11}{text}" for text in texts[:_SHOWN]]
+    more = len(texts) - _SHOWN
+    return [*lines, f"{label:11}and {more} more; --json prints them all"] if more > 0 else lines

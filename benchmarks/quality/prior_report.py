@@ -1,0 +1,115 @@
+"""A latent prior looked at: what its autoencoder keeps of held-out volumes, and new volumes of each class."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from benchmarks.quality.round_trip import RoundTrip, as_dicts, measure, table
+from datasets.cache import Cache
+from datasets.whole_file import whole_file
+from priors.diffusion.anatomy import find_class
+from priors.diffusion.prior import Prior
+from priors.networks.inference import Acceleration
+from recon.generation.generate import Request, generate_volumes, preview
+from recon.training.sources import DataPart, load_split
+from recon.training.validation import side_by_side
+
+Report = Callable[[str], None]
+
+_LABEL = 14  # pixels above a row of pictures
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be looked at.
+
+    Attributes:
+        parts: data sets.
+        out: folder.
+        cache: folder of prepared volumes.
+        split: of the volumes that go through the autoencoder.
+        samples: new volumes of each class; 0 makes none.
+        steps: of the sampler.
+        bfloat16: noise estimates in half precision.
+    """
+
+    parts: list[DataPart]
+    out: Path
+    cache: Path
+    split: str = "val"
+    samples: int = 3
+    steps: int = 50
+    bfloat16: bool = False
+
+
+def look_at(prior: Prior, wanted: Wanted, report: Report) -> list[RoundTrip]:
+    """Measure, and write ``round-trips.json``, ``round-trips.png`` and ``samples.png``.
+
+    Raises:
+        InputError: data that cannot be used.
+    """
+    volumes = load_split(wanted.parts, wanted.split, Cache(wanted.cache), report) if wanted.parts else []
+    rows, pictures = [], []
+    unique = {each.volume.case.id: each for each in volumes}.values()
+    for each in unique:
+        row, joint, patches = measure(prior.autoencoder, each)
+        report(table([row])[1])
+        rows.append(row)
+        pictures.append((f"{row.case}: as it was, joint, by patches", _slices(each.volume.network(), joint, patches)))
+    wanted.out.mkdir(parents=True, exist_ok=True)
+    if rows:
+        content = {"weights_sha256": dict(prior.sha256), "split": wanted.split, "round_trips": as_dicts(rows)}
+        with whole_file(wanted.out / "round-trips.json") as temporary:
+            temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
+        _write(wanted.out / "round-trips.png", montage(pictures))
+    if wanted.samples:
+        _write(wanted.out / "samples.png", montage(_samples(prior, wanted, report)))
+    return rows
+
+
+def _slices(*images: Tensor) -> np.ndarray:
+    """The middle slice of each image."""
+    middle = len(images[0]) // 2
+    return np.round(255 * side_by_side(*(image[middle] for image in images))).astype(np.uint8)
+
+
+def _samples(prior: Prior, wanted: Wanted, report: Report) -> list[tuple[str, np.ndarray]]:
+    """New volumes of the learned classes with the seeds 0, 1, ...: three planes each, none left out."""
+    rows = []
+    acceleration = Acceleration(torch.bfloat16 if wanted.bfloat16 else torch.float32)
+    for name, spacing in prior.classes.items():
+        anatomy = find_class(name)
+        request = Request(
+            anatomy, prior.usual_sizes(anatomy)[0], spacing, steps=wanted.steps, seeds=tuple(range(wanted.samples))
+        )
+        made = []
+        for volume in generate_volumes(prior, request, acceleration):
+            made.append(preview(volume))
+            report(f"{name}: {len(made)} of {wanted.samples} made")
+        rows.append((f"{name}, seeds 0 to {wanted.samples - 1}", np.concatenate(made, axis=1)))
+    return rows
+
+
+def montage(rows: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
+    """Labelled rows of (h, w) uint8 pictures, one below the other."""
+    height = sum(picture.shape[0] + _LABEL for _, picture in rows)
+    canvas = Image.new("L", (max(picture.shape[1] for _, picture in rows), height))
+    pen, top = ImageDraw.Draw(canvas), 0
+    for label, picture in rows:
+        pen.text((2, top + 1), label, fill=255)
+        canvas.paste(Image.fromarray(picture), (0, top + _LABEL))
+        top += picture.shape[0] + _LABEL
+    return np.asarray(canvas)
+
+
+def _write(path: Path, picture: np.ndarray) -> None:
+    with whole_file(path) as temporary:
+        Image.fromarray(picture).save(temporary, format="PNG")

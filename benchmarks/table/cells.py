@@ -1,0 +1,278 @@
+"""A cell of a table: one method on one measurement of one case. What it depends on, and how it is computed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor
+
+from benchmarks.table.conventions import paper_metrics, paper_truth
+from benchmarks.table.dependencies import code_sha256
+from benchmarks.table.results import CellResult, Store
+from benchmarks.table.spec import MethodSpec, OperatorSpec
+from datasets.cache import Cache
+from datasets.case import GENERATED, Case
+from datasets.identity import file_sha256
+from physics.ct.protocol import load_protocol
+from physics.mr.masks import seed_of
+from physics.noise import TransmissionNoise
+from priors.weights.card import Card, read_card
+from recon.acquisition.ct import simulate_ct
+from recon.acquisition.mr import MaskRequest, mr_case
+from recon.diffusion.controlnet_head import installed_head
+from recon.errors import InputError, RunError, input_errors
+from recon.io.cases import read_case
+from recon.learned.refiner import refiner_path
+from recon.learned.trained import weights_path
+from recon.methods import get_method
+from recon.methods.method import DATA_STEP
+from recon.run import provenance
+from recon.run.devices import describe_device
+from recon.run.outcome import Outcome, reconstruct
+from recon.scan.measurement import Measurement, Reconstruction
+from recon.scan.volume import Modality, Volume
+
+
+@dataclass(frozen=True)
+class Job:
+    """One cell to compute.
+
+    The measurement is simulated anew for each, which costs little beside a method, so that every method is told of,
+    kept and run in parallel by itself.
+
+    Attributes:
+        case: with its file.
+        modality: of it.
+        operator: how it is measured.
+        method: what is run.
+        key: of the cell.
+        store: folder of results.
+        device: where to compute.
+    """
+
+    case: Case
+    modality: Modality
+    operator: OperatorSpec
+    method: MethodSpec
+    key: str
+    store: Path
+    device: str = "cpu"
+
+
+def cell_key(case: Case, modality: Modality, operator: OperatorSpec, method: MethodSpec) -> str:
+    """Hash of everything that a cell's result depends on.
+
+    Raises:
+        InputError: the method's weights are missing or damaged, or there is no such method.
+    """
+    facts = {
+        "data": case_sha256(case),
+        "operator": operator.model_dump(mode="json"),
+        "method": method.method,
+        "settings": method.settings,
+        "weights": weights_sha256(modality, method, operator),
+        "code": code_sha256(modality, method.method),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:40]
+
+
+@lru_cache(maxsize=4096)
+def case_sha256(case: Case) -> str:
+    """Hash of a case's content; of a generated one, of what it is generated from."""
+    if GENERATED in case.details:
+        return hashlib.sha256(json.dumps([case.id, dict(case.details)], sort_keys=True).encode()).hexdigest()
+    return file_sha256(case.path)
+
+
+def weights_sha256(modality: Modality, method: MethodSpec, operator: OperatorSpec) -> list[str]:
+    """Hashes of all weights that a method will use, and of what a head's card says; none for methods without.
+
+    Raises:
+        InputError: they are missing or damaged.
+    """
+    try:
+        cards = [read_card(path) for path in all_weights(modality, method, operator)]
+        return [fact for card in cards for fact in (card.sha256, *_said_by(card))]
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def _said_by(card: Card) -> list[str]:
+    """Of a head, what its results depend on beside its tensors: what it changes, and what its spread means."""
+    if card.kind != "controlnet":
+        return []
+    return [json.dumps([card.config.get("task"), card.extra.get("calibration")], sort_keys=True)]
+
+
+def all_weights(modality: Modality, method: MethodSpec, operator: OperatorSpec) -> list[Path]:
+    """A method's weights, the refiner of a head, and those of the methods whose images it is shown or changes.
+
+    Raises:
+        InputError: some are missing or damaged.
+    """
+    path = method_weights(modality, method, operator)
+    if path is None:
+        return []
+    with input_errors("`weights`"):
+        card, found = read_card(path), [path]
+    if card.kind == "controlnet" and method.settings.get("mode", "full") == "full":
+        refiner = refiner_path(method.settings.get("refiner", ""), path, card.sha256)
+        found += [refiner] if refiner else []
+    task = card.config.get("task") or card.extra.get("task") or {}
+    names = dict.fromkeys([*task.get("conditions", ()), *task.get("reference", ())])
+    kinds = [get_method(modality, name).weights for name in names]
+    return found + [weights_path(kind, "", modality) for kind in kinds if kind]
+
+
+def method_weights(modality: Modality, method: MethodSpec, operator: OperatorSpec) -> Path | None:
+    """The weights file that a method will use on such scans; None for methods without.
+
+    Raises:
+        InputError: none are installed.
+    """
+    kind = get_method(modality, method.method).weights
+    given = method.settings.get("weights", "")
+    if kind == "controlnet" and not given:
+        return installed_head(_protocol(operator), modality)
+    return None if kind is None else weights_path(kind, given, modality)
+
+
+def _protocol(operator: OperatorSpec) -> dict[str, Any]:
+    """What a scan's protocol says of its geometry or mask."""
+    if operator.geometry is not None:
+        return load_protocol(operator.geometry).to_dict()
+    return {"kind": operator.mask, "accel": operator.accel}
+
+
+def run_job(job: Job) -> str:
+    """Measure, run the method, keep the result.
+
+    Returns:
+        Nothing, or in one line why there is no result.
+    """
+    try:
+        measurement, grid, truth = measure(job)
+        paper = paper_truth(truth, case_sha256(job.case), Cache(job.store / "full-view"))
+        _run_method(job, measurement, grid, (truth, paper))
+    except (InputError, RunError) as error:
+        return " ".join(str(error).split())
+    return ""
+
+
+def measure(job: Job) -> tuple[Measurement, Volume, Volume]:
+    """The measurement, the grid of the result and the truth; noise and mask follow from the case's name.
+
+    Raises:
+        InputError: a file that cannot be read or measured.
+    """
+    data, operator, seed = read_case(job.case), job.operator, seed_of(job.case.id)
+    if operator.geometry is not None:
+        if not isinstance(data, Volume) or data.modality != "CT":
+            raise InputError(f"{job.case.id}: no CT volume")
+        noise = TransmissionNoise(operator.photons) if operator.photons else None
+        return simulate_ct(data, operator.geometry, None, noise, seed, job.device), data, data
+    request = MaskRequest(operator.mask, operator.accel, None, seed)
+    found = mr_case(data, request, operator.noise, seed, job.device)
+    if found.truth is None:
+        raise InputError(f"{job.case.id}: undersampled k-space, which has no truth to compare with")
+    return found.measurement, found.grid, found.truth
+
+
+_KNOWN: dict[str, tuple[Reconstruction, float]] = {}
+"""This process's last answer with its seconds, by its base key: ``NAME+dc`` that follows NAME need not repeat it."""
+
+
+def _base_key(job: Job) -> str:
+    """The key of a cell's method without its data step."""
+    method = job.method.model_copy(update={"method": job.method.method.removesuffix(DATA_STEP)})
+    return cell_key(job.case, job.modality, job.operator, method)
+
+
+def _run_method(job: Job, measurement: Measurement, grid: Volume, truths: tuple[Volume, Volume]) -> None:
+    """Only the measurement goes into the method; the truths, in both conventions, score what comes out."""
+    truth, paper = truths
+    method = job.method
+    seed = seed_of(job.case.id)
+    follows = method.method.endswith(DATA_STEP)
+    known = _KNOWN.get(_base_key(job)) if follows else None
+    with peak_memory() as peak:
+        outcome = reconstruct(
+            measurement,
+            grid,
+            method.method,
+            truth=truth,
+            settings=method.settings,
+            seed=seed,
+            before=known[0] if known else None,
+        )
+    _KNOWN.clear()
+    if outcome.answer is not None and not follows:
+        _KNOWN[_base_key(job)] = outcome.answer, outcome.seconds
+    z, y, x = truth.data.shape
+    cell = CellResult(
+        key=job.key,
+        case=job.case.id,
+        subject=job.case.subject,
+        group=job.case.details.get("acquisition", ""),
+        operator=job.operator.name,
+        method=method.column,
+        metrics={"primary": outcome.metrics, "paper": paper_metrics(paper, outcome.result)},
+        seconds=outcome.seconds + (known[1] if known else 0.0),
+        peak_rss_mb=peak[0],
+        weights=outcome.weights,
+        measurement_sha256=tensor_sha256(measurement.y),
+        truth_sha256=tensor_sha256(truth.data),
+        size=(z, y, x),
+        true_acceleration=measurement.protocol.true_acceleration,
+        seed=seed,
+        device=describe_device(measurement.y.device),
+        versions={name: value for name, value in provenance.versions().items() if value},
+        picture=f"{job.key}.npz",
+    )
+    Store(job.store).put(cell, _pictures(outcome, truth))
+
+
+def _pictures(outcome: Outcome, truth: Volume) -> dict[str, np.ndarray]:
+    """The middle slice of image and truth, (y, x) float16."""
+    middle = len(truth.data) // 2
+    volumes = {"image": outcome.result, "truth": truth}
+    top = float(truth.data.max()) if truth.modality == "MR" else 1.0
+    return {name: (volume.data[middle] / top).numpy().astype(np.float16) for name, volume in volumes.items()}
+
+
+def tensor_sha256(tensor: Tensor) -> str:
+    """Hash of a tensor's type, shape and values."""
+    digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+    digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+@contextmanager
+def peak_memory(interval: float = 0.05) -> Iterator[list[float]]:
+    """Yields a list whose only number grows to the most memory, in MB, that this process held in between."""
+    process, peak, stop = psutil.Process(), [0.0], threading.Event()
+
+    def watch() -> None:
+        while not stop.is_set():
+            peak[0] = max(peak[0], process.memory_info().rss / 1e6)
+            time.sleep(interval)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        stop.set()
+        watcher.join()

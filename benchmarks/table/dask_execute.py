@@ -1,0 +1,37 @@
+"""Run jobs on the workers of a Dask cluster (the extra ``dask``); all must see the same files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from benchmarks.table.cells import Job, run_job
+from benchmarks.table.execute import OnDone
+from recon.errors import InputError
+
+TIMEOUT = "10s"
+RETRIES = 3
+"""A job whose worker is killed is given to another so many times."""
+
+
+def dask_executor(address: str) -> Callable[[Sequence[Job], OnDone], None]:
+    """An executor for :func:`benchmarks.table.runner.run_table`.
+
+    Raises:
+        InputError: Dask is not installed, or no scheduler answers there.
+    """
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        raise InputError("`scheduler`: Dask is not installed; pip install 'meddiffusion-recon[dask]'") from None
+    try:
+        client: Any = Client(address, timeout=TIMEOUT)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise InputError(f"`scheduler` {address}: no scheduler answers there ({error})") from error
+
+    def execute(jobs: Sequence[Job], on_done: OnDone) -> None:
+        futures = {client.submit(run_job, job, retries=RETRIES, pure=False): job for job in jobs}
+        for future in as_completed(list(futures)):
+            on_done(futures[future], future.result())
+
+    return execute

@@ -1,0 +1,80 @@
+"""What a cell's result depends on: the code of its method, its weights, its data."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+from functools import lru_cache
+from pathlib import Path
+
+from recon.methods.method import DATA_STEP
+
+_PACKAGES = ("recon", "physics", "priors", "benchmarks")
+# Imported late by name, and what all methods' results go through.
+_ALWAYS = (
+    "recon.run.outcome",
+    "recon.metrics",
+    "recon.acquisition.ct",
+    "recon.acquisition.mr",
+    "recon.methods.ct_fbp",
+    "recon.methods.mr_zero_filled",
+    "benchmarks.table.conventions",
+)
+
+
+@lru_cache(maxsize=256)
+def code_sha256(modality: str, method: str) -> str:
+    """Hash of the source of a method and of all modules of the suite that it imports, directly or through others."""
+    base = method.removesuffix(DATA_STEP)
+    roots = [f"recon.methods.{modality.lower()}_{base.replace('-', '_')}", *_ALWAYS]
+    if method != base:
+        roots.append("recon.methods.data_step")
+    digest = hashlib.sha256()
+    for module in sorted(_reachable(tuple(roots))):
+        digest.update(module.encode() + b"\0" + _source(module).read_bytes())
+    return digest.hexdigest()
+
+
+def _reachable(roots: tuple[str, ...]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting += [each for each in _imports(module) if each not in found]
+    return found
+
+
+@lru_cache(maxsize=512)
+def _imports(module: str) -> frozenset[str]:
+    """Modules of the suite that a module names in its imports, late ones included.
+
+    The method packages' registry imports by name; what it could import is no dependency of every method.
+    """
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(_source(module).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    ours = {name for name in names if name.split(".")[0] in _PACKAGES}
+    return frozenset(name for name in ours if _is_module(name) and name != "recon.methods.data_step")
+
+
+@lru_cache(maxsize=2048)
+def _is_module(name: str) -> bool:
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ModuleNotFoundError, ValueError):
+        return False
+    return spec is not None and spec.origin is not None and spec.origin.endswith(".py")
+
+
+def _source(module: str) -> Path:
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin)

@@ -1,1 +1,0 @@
-"""The paper's tables, measured here; the paper's own figures stand beside ours, marked as the paper's."""

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Train the shipped ControlNet heads and their refiners on an installed prior: one head for sparse-view CT, one for MR.
+# Stopped anywhere, the same command goes on from its checkpoints.
+#
+#   sh docs/recipes/train-heads.sh CT.yaml MR.yaml OUT [RECIPE [PRIOR [extra options of every 'recon train']]]
+#
+# CT.yaml and MR.yaml list folders with their classes, as for 'recon train --data'. A head is shown the best fast image
+# there is (CT: total variation; MR: MoDL); a U-Net learns what that image gets wrong, and goes on as the refiner that
+# also sees the head's samples. For MR the refiner changes the mean of MoDL's image and total variation's. The files are 16-bit; a refiner belongs to the 16-bit head.
+set -eu
+
+ct=$1 mr=$2 out=$3 recipe=${4:-starter} prior=${5:-starter}
+shift $(($# > 5 ? 5 : $#))
+
+train_head() { # NAME DATA REFERENCE-OPTIONS TASK...
+    name=$1 data=$2 reference=$3
+    shift 3
+    common="--data $data --cache $out/cache --recipe $recipe"
+    recon train unet $common --out "$out/$name-unet" "$@"
+    recon train controlnet $common $reference --base "$prior" --out "$out/$name-head" "$@"
+    recon weights export "$out/$name-head/head.safetensors" -o "$out/heads/$name.safetensors" --half --overwrite
+}
+
+train_refiner() { # NAME DATA [extra options]
+    name=$1 data=$2
+    shift 2
+    recon train refiner --data "$data" --cache "$out/cache" --recipe "$recipe" --base "$prior" \
+        --head "$out/heads/$name.safetensors" --warm-start "$out/$name-unet/unet.safetensors" \
+        --out "$out/$name-refiner" "$@"
+    recon weights export "$out/$name-refiner/refiner.safetensors" -o "$out/heads/$name-refiner.safetensors" \
+        --half --overwrite
+}
+
+mkdir -p "$out/heads"
+train_head svct "$ct" "" --task svct --views 20-80 --photons 1e4-1e6 --condition tv "$@"
+train_refiner svct "$ct" "$@"
+train_head mri "$mr" "--reference modl --reference tv" --task mri --mask poisson --mask gauss1d --accel 4-8 --phase 1 --condition modl "$@"
+train_refiner mri "$mr" "$@"

@@ -1,0 +1,191 @@
+"""The CT projector: parallel or fan beam, many slices at once, with its exact adjoint."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from physics.ct.geometry import Geometry, ImageGrid, geometry_from_dict
+from physics.ct.system_matrix import CSR, Builder, build_csr, default_builder, matrix_bytes, transpose
+from physics.operator import LinearOperator
+
+DEFAULT_MATRIX_BYTES = 3 * 2**30
+"""Largest pair of A and Aᵀ that a projector keeps; above it, blocks of views are rebuilt at each use."""
+
+_BLOCK_BYTES = 512 * 2**20
+# Columns multiplied at once: few enough that the rows a sparse product gathers stay in the cache.
+_GATHERED_ELEMENTS, _WRITTEN_ELEMENTS, _MOST_COLUMNS = 2**21, 2**22, 16
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The rows of some views, and their transpose: two CSR matrices, since a CSR product is a gather in
+    either direction, while a transposed product from one CSR would scatter."""
+
+    first: int
+    matrix: Tensor
+    transposed: Tensor
+
+
+class Projector(LinearOperator):
+    """Line integrals of attenuation along every ray, slice by slice.
+
+    Maps (..., y, x) attenuation in 1/mm to (..., views, cells) dimensionless line integrals.
+
+    Attributes:
+        geometry: with its number of cells decided.
+        grid: the slices' pixels.
+        dtype: of the data.
+        device: where the data must be.
+    """
+
+    def __init__(self, geometry: Geometry, grid: ImageGrid, dtype: torch.dtype, device: torch.device | str) -> None:
+        self.geometry, self.grid = geometry.covering(grid), grid
+        self.domain, self.range = grid.shape, self.geometry.data_shape
+        self.dtype, self.device = dtype, torch.device(device)
+
+
+class CTProjector(Projector):
+    """The projector that holds the system matrix.
+
+    The matrix (see :mod:`physics.ct.system_matrix`) and its transpose are held, so forward and adjoint are an exact
+    pair on the CPU and on a GPU alike. If both would exceed ``max_bytes``, views are processed in
+    blocks that are built when needed and dropped: slow, but bounded in memory.
+
+    Args:
+        geometry: with or without its number of cells (then enough to cover the grid).
+        grid: the slices' pixels.
+        dtype: float32, or float64 for tests.
+        device: where the matrix lives and the data must be.
+        max_bytes: see above.
+        builder: as for :func:`~physics.ct.system_matrix.build_csr`.
+    """
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        grid: ImageGrid,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        max_bytes: int = DEFAULT_MATRIX_BYTES,
+        builder: Builder | None = None,
+    ) -> None:
+        super().__init__(geometry, grid, dtype, device)
+        self.builder = builder or default_builder(grid, self.device)
+        needed = matrix_bytes(self.geometry, grid, dtype.itemsize)
+        self.resident = needed <= max_bytes
+        views_per_block = max(1, int(self.geometry.views * min(_BLOCK_BYTES, max_bytes) / needed))
+        self._starts = range(0, self.geometry.views, views_per_block)
+        self._held = [self._build(start) for start in self._starts] if self.resident else []
+
+    def _build(self, start: int) -> _Block:
+        views = slice(start, start + self._starts.step)
+        matrix = build_csr(self.geometry, self.grid, views, self.builder, self._build_device)
+        return self._block(start, matrix._replace(value=matrix.value.to(self.dtype)))
+
+    @property
+    def _build_device(self) -> torch.device:
+        """Where matrices are made: a CUDA device makes its own."""
+        return self.device if self.device.type == "cuda" else torch.device("cpu")
+
+    def _block(self, start: int, matrix: CSR) -> _Block:
+        pixels, rays = self.domain[0] * self.domain[1], len(matrix.crow) - 1
+        transposed = self._sparse(transpose(matrix, pixels), (pixels, rays))
+        return _Block(start, self._sparse(matrix, (rays, pixels)), transposed)
+
+    def _sparse(self, matrix: CSR, size: tuple[int, int]) -> Tensor:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
+            return torch.sparse_csr_tensor(*matrix, size=size, device=self.device, check_invariants=False)
+
+    def _blocks(self) -> Iterator[_Block]:
+        if self.resident:
+            yield from self._held
+        else:
+            yield from (self._build(start) for start in self._starts)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        slices = x.reshape(-1, x.shape[-2] * x.shape[-1])
+        sinogram = x.new_empty((slices.shape[0], *self.range))
+        for block in self._blocks():
+            part = sinogram[:, block.first : block.first + self._starts.step]
+            multiply_rows(block.matrix, slices, part)
+        return sinogram.reshape(*x.shape[:-2], *self.range)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        sinogram = y.reshape(-1, *self.range)
+        image = y.new_zeros((sinogram.shape[0], self.domain[0] * self.domain[1]))
+        for block in self._blocks():
+            part = sinogram[:, block.first : block.first + self._starts.step]
+            multiply_rows(block.transposed, part.reshape(part.shape[0], -1), image, accumulate=True)
+        return image.reshape(*y.shape[:-2], *self.domain)
+
+    def save(self, path: Path) -> None:
+        """Write the matrix to a safetensors file that :meth:`load` reads on a machine without ASTRA."""
+        from safetensors.torch import save_file
+
+        tensors: dict[str, Tensor] = {}
+        for block in self._blocks():
+            parts = block.matrix.crow_indices(), block.matrix.col_indices(), block.matrix.values()
+            tensors |= {f"{block.first}.{k}": v.cpu() for k, v in zip(("crow", "column", "value"), parts, strict=True)}
+        facts = {
+            "geometry": self.geometry.to_dict(),
+            "shape": self.grid.shape,
+            "spacing": self.grid.spacing,
+            "views_per_block": self._starts.step,
+            "builder": self.builder,
+        }
+        save_file(tensors, path, metadata={"projector": json.dumps(facts)})
+
+    @classmethod
+    def load(cls, path: Path, device: torch.device | str = "cpu") -> CTProjector:
+        """A projector from a file of :meth:`save`; ``ValueError`` if it is not one."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="pt") as file:
+                facts = json.loads(file.metadata()["projector"])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+            grid = ImageGrid(tuple(facts["shape"]), tuple(facts["spacing"]))
+            geometry, dtype = geometry_from_dict(facts["geometry"]), tensors["0.value"].dtype
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: not a saved projector ({error})") from error
+        projector = cls.__new__(cls)
+        Projector.__init__(projector, geometry, grid, dtype, device)
+        projector.builder, projector.resident = facts["builder"], True
+        projector._starts = range(0, projector.geometry.views, facts["views_per_block"])
+        projector._held = [projector._restore(tensors, start) for start in projector._starts]
+        return projector
+
+    def _restore(self, tensors: dict[str, Tensor], start: int) -> _Block:
+        parts = (tensors[f"{start}.{name}"].to(self._build_device) for name in ("crow", "column", "value"))
+        return self._block(start, CSR(*parts))
+
+
+def multiply_rows(matrix: Tensor, rows: Tensor, out: Tensor, accumulate: bool = False) -> None:
+    """``out[i] (+)= matrix @ rows[i]`` for every slice i, a cache-sized group of slices at a time.
+
+    Args:
+        matrix: (m, n) CSR.
+        rows: (slices, n).
+        out: (slices, m), or (slices, ...) with m elements a slice; written in place.
+        accumulate: add to ``out`` instead of overwriting it.
+    """
+    height, width = matrix.shape
+    group = min(_GATHERED_ELEMENTS // width, _WRITTEN_ELEMENTS // height, _MOST_COLUMNS)
+    if matrix.device.type != "cpu":
+        group = rows.shape[0]
+    group = max(1, group)
+    for first in range(0, rows.shape[0], group):
+        product = (matrix @ rows[first : first + group].t().contiguous()).t()
+        target = out[first : first + group]
+        if accumulate:
+            target += product.reshape(target.shape)
+        else:
+            target.copy_(product.reshape(target.shape))

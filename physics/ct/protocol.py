@@ -1,0 +1,141 @@
+"""Acquisition protocols as YAML: presets of the suite and a user's own scanner file.
+
+A file holds a geometry with angles in degrees, for people to write:
+
+    type: fan                      # or parallel
+    source_isocentre_mm: 595.0     # fan only
+    source_detector_mm: 1086.5     # fan only
+    pitch_mm: 1.2858               # cell width at the detector
+    cells: auto                    # or a number
+    offset_mm: 0.0                 # detector shift along its axis
+    angles:                        # or a list of degrees
+      views: 40
+      start_deg: 0.0
+      arc_deg: 360.0
+      order: uniform               # or golden
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from physics.ct.geometry import FanBeam, Geometry, ParallelBeam, circular_angles, golden_angles
+
+_COMMON = {"type", "pitch_mm", "cells", "offset_mm", "angles"}
+_KEYS = {"parallel": _COMMON, "fan": _COMMON | {"source_isocentre_mm", "source_detector_mm"}}
+_ANGLE_KEYS = {"views", "start_deg", "arc_deg", "order"}
+
+
+def preset_names() -> list[str]:
+    """Names of the protocols that come with the suite."""
+    return sorted(p.name.removesuffix(".yaml") for p in _presets().iterdir() if p.name.endswith(".yaml"))
+
+
+def load_protocol(name_or_path: str) -> Geometry:
+    """A preset by name, or a geometry file by path.
+
+    Raises:
+        ValueError: no such preset or file, not YAML, or an entry that is missing, unknown or impossible.
+    """
+    path = Path(name_or_path)
+    if name_or_path in preset_names():
+        text = (_presets() / f"{name_or_path}.yaml").read_text()
+    elif path.is_file():
+        text = path.read_text(errors="replace")
+    else:
+        raise ValueError(f"neither a preset ({', '.join(preset_names())}) nor a file")
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from error
+    return parse_protocol(values)
+
+
+def parse_protocol(values: Any) -> Geometry:
+    """A geometry from the parsed content of a protocol file; ``ValueError`` as :func:`load_protocol`."""
+    kind = values.get("type") if isinstance(values, dict) else None
+    if not isinstance(kind, str) or kind not in _KEYS:
+        raise ValueError("a geometry file needs 'type: fan' or 'type: parallel'")
+    _check_keys(values, _KEYS[kind])
+    for key in ("pitch_mm", "angles"):
+        if key not in values:
+            raise ValueError(f"the entry '{key}' is missing")
+    cells = values.get("cells", "auto")
+    shared: dict[str, Any] = {
+        "angles": _parse_angles(values["angles"]),
+        "pitch": _number(values, "pitch_mm"),
+        "cells": None if cells == "auto" else _whole_number(values, "cells"),
+        "offset": _number(values, "offset_mm", 0.0),
+    }
+    if kind == "parallel":
+        return ParallelBeam(**shared)
+    return FanBeam(
+        **shared,
+        source_isocentre=_number(values, "source_isocentre_mm"),
+        source_detector=_number(values, "source_detector_mm"),
+    )
+
+
+def dump_protocol(geometry: Geometry) -> str:
+    """YAML text that :func:`load_protocol` reads back as an equal geometry (angles listed in degrees)."""
+    values: dict[str, Any] = {"type": geometry.kind}
+    if isinstance(geometry, FanBeam):
+        values |= {"source_isocentre_mm": geometry.source_isocentre, "source_detector_mm": geometry.source_detector}
+    values |= {
+        "pitch_mm": geometry.pitch,
+        "cells": geometry.cells or "auto",
+        "offset_mm": geometry.offset,
+        "angles": [math.degrees(a) for a in geometry.angles],
+    }
+    return yaml.safe_dump(values, sort_keys=False)
+
+
+def _parse_angles(values: Any) -> tuple[float, ...]:
+    if isinstance(values, list):
+        try:
+            return tuple(math.radians(float(a)) for a in values)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"'angles' must list degrees: {error}") from error
+    if not isinstance(values, dict) or "views" not in values:
+        raise ValueError("'angles' must be a list of degrees or hold 'views'")
+    _check_keys(values, _ANGLE_KEYS)
+    views, start = _whole_number(values, "views"), math.radians(_number(values, "start_deg", 0.0))
+    order = values.get("order", "uniform")
+    if order == "golden":
+        if "arc_deg" in values:
+            raise ValueError("golden-angle views cover the full circle; leave 'arc_deg' out")
+        return golden_angles(views, start)
+    if order != "uniform":
+        raise ValueError(f"'order' must be uniform or golden, not {order!r}")
+    return circular_angles(views, start, math.radians(_number(values, "arc_deg", 360.0)))
+
+
+def _check_keys(values: dict[str, Any], known: set[str]) -> None:
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            raise ValueError(f"unknown entry '{key}'; " + (f"did you mean '{near[0]}'?" if near else f"known: {known}"))
+
+
+def _number(values: dict[str, Any], key: str, default: float | None = None) -> float:
+    value = values.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"the entry '{key}' must be a number, not {value!r}")
+    return float(value)
+
+
+def _whole_number(values: dict[str, Any], key: str) -> int:
+    value = _number(values, key)
+    if not value.is_integer():
+        raise ValueError(f"the entry '{key}' must be a whole number, not {value:g}")
+    return int(value)
+
+
+def _presets() -> Any:
+    return resources.files("physics.ct") / "presets"

@@ -1,0 +1,1 @@
+"""MR: Cartesian encoding, sampling masks, coil sensitivities and the phase of images."""

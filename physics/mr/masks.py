@@ -1,0 +1,233 @@
+"""Cartesian undersampling masks: one for a whole volume, reproducible from a seed.
+
+Phase encoding runs along x (the last axis) for the masks of whole columns, and along y and x for ``poisson``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Shape2D = tuple[int, int]
+
+POISSON_CALIBRATION = 24
+"""Default side, in samples, of the fully sampled centre of ``poisson``."""
+
+_GAUSS_STD = 15.0 / 128.0
+"""Standard deviation of the ``gauss1d`` densities as a fraction of the matrix (Chung & Ye 2022, score-MRI)."""
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A sampling mask and where it came from.
+
+    Attributes:
+        array: (y, x) bool, True where sampled, zero frequency at n // 2.
+        kind: one of :data:`MASK_KINDS`, or ``"file"``.
+        accel: the acceleration that was asked for; for a file, the true one.
+        calib: width of the fully sampled centre, in columns or, for ``poisson``, samples a side.
+        seed: None for a file.
+    """
+
+    array: Tensor
+    kind: str
+    accel: float
+    calib: int
+    seed: int | None
+
+    @property
+    def true_acceleration(self) -> float:
+        """Number of k-space points over number of samples."""
+        return self.array.numel() / int(self.array.sum())
+
+
+def make_mask(kind: str, shape: Shape2D, accel: float, calib: int | None = None, seed: int = 0) -> Mask:
+    """Draw a mask.
+
+    Args:
+        kind: one of :data:`MASK_KINDS`.
+        shape: (y, x) of k-space.
+        accel: nominal acceleration, at least 1; 1 samples everything.
+        calib: fully sampled centre, in columns or, for ``poisson``, samples a side; None: the kind's default
+            (:func:`default_calibration`).
+        seed: of the mask's own generator; see :func:`seed_of`.
+
+    Raises:
+        ValueError: an unknown kind, an acceleration below 1 or beyond what the centre leaves room for, a
+            centre larger than k-space, or a seed out of range.
+    """
+    if kind not in MASK_KINDS:
+        raise ValueError(f"there is no mask {kind!r}; there are {', '.join(MASK_KINDS)}")
+    if not (math.isfinite(accel) and accel >= 1):
+        raise ValueError(f"the acceleration must be at least 1, not {accel:g}")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"the mask's seed must be from 0 to 2³²−1, not {seed}")
+    calib = default_calibration(kind, shape, accel) if calib is None else calib
+    _check_calibration(kind, shape, accel, calib)
+    array = np.ones(shape, bool) if accel == 1 else MASK_KINDS[kind](shape, accel, calib, seed)
+    if not array.any():
+        raise ValueError(f"{kind} with acceleration {accel:g} samples nothing of {shape[0]} × {shape[1]}; lower it")
+    return Mask(torch.from_numpy(array.copy()), kind, accel, calib, seed)
+
+
+def seed_of(name: str) -> int:
+    """A seed that depends on a volume's name only: the same on every machine and in every session."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+
+
+def default_calibration(kind: str, shape: Shape2D, accel: float) -> int:
+    """The fully sampled centre a kind has by default.
+
+    ``gauss1d``: 8 % of the columns (at most two thirds of those sampled); ``random`` and ``equispaced``:
+    fastMRI's 8 % at 4 times and 4 % at 8 times, and in proportion elsewhere; ``poisson``: 24 a side.
+    """
+    columns = shape[1]
+    if kind == "poisson":
+        return min(POISSON_CALIBRATION, *shape)
+    if kind in ("random", "equispaced"):
+        return round(columns * min(0.32 / accel, 1.0))
+    if kind == "gauss1d":
+        return min(int(columns * 0.08), round(columns / accel) * 2 // 3)
+    return int(columns * 0.08)
+
+
+def calibration_width(array: Tensor) -> int:
+    """Side of the largest fully sampled square at the centre of a (y, x) bool mask."""
+    rows, columns = array.shape
+    width = 0
+    while width < min(rows, columns):
+        first_row, first_column = rows // 2 - (width + 1) // 2, columns // 2 - (width + 1) // 2
+        if not array[first_row : first_row + width + 1, first_column : first_column + width + 1].all():
+            break
+        width += 1
+    return width
+
+
+def load_mask(path: Path, shape: Shape2D) -> Mask:
+    """Read a mask of zeros and ones: (y, x), or (x,) for whole columns.
+
+    Args:
+        path: ``.npy``, ``.npz`` (one array, or one called ``mask``) or HDF5 (a dataset ``mask``, as in fastMRI).
+        shape: (y, x) of the k-space it is for.
+
+    Raises:
+        ValueError: not such a file, other values, another shape, or nothing sampled.
+    """
+    array = np.squeeze(_read_array(path))
+    if array.shape not in (shape, shape[1:]):
+        raise ValueError(f"{path}: the mask is {array.shape}, but k-space is {shape[0]} × {shape[1]} (y, x)")
+    if array.dtype.kind not in "buif" or not np.isin(array, (0, 1)).all():
+        raise ValueError(f"{path}: a mask holds zeros and ones only")
+    if not array.any():
+        raise ValueError(f"{path}: the mask is empty: it samples nothing")
+    mask = torch.from_numpy(np.broadcast_to(array != 0, shape).copy())
+    return Mask(mask, "file", mask.numel() / int(mask.sum()), calibration_width(mask), None)
+
+
+def _read_array(path: Path) -> np.ndarray:
+    try:
+        if path.suffix in (".h5", ".hdf5"):
+            import h5py
+
+            with h5py.File(path) as file:
+                return np.asarray(file["mask"])
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            name = loaded.files[0] if len(loaded.files) == 1 else "mask"
+            return np.asarray(loaded[name])
+    except FileNotFoundError:
+        raise ValueError(f"{path}: there is no such file") from None
+    except KeyError:
+        raise ValueError(f"{path}: it holds no array called 'mask'") from None
+    except OSError as error:
+        raise ValueError(f"{path}: not a readable .npy, .npz or HDF5 mask ({error})") from error
+    except (ValueError, EOFError) as error:  # numpy's text would advise to unpickle it
+        raise ValueError(f"{path}: not a readable .npy, .npz or HDF5 mask") from error
+
+
+def _check_calibration(kind: str, shape: Shape2D, accel: float, calib: int) -> None:
+    side = min(shape) if kind == "poisson" else shape[1]
+    if not 0 <= calib <= side:
+        raise ValueError(f"the calibration region must be 0 to {side} wide for this k-space, not {calib}")
+    points, centre = (shape[0] * shape[1], calib**2) if kind == "poisson" else (shape[1], calib)
+    if kind in ("poisson", "gauss1d", "random") and centre > round(points / accel):
+        raise ValueError(
+            f"{kind} cannot be {accel:g} times accelerated with a calibration region of {calib}: "
+            f"at most {points / centre:.3g} times, or a smaller region"
+        )
+
+
+def _columns(sampled: np.ndarray, shape: Shape2D) -> np.ndarray:
+    return np.broadcast_to(sampled.astype(bool), shape)
+
+
+def _centre(columns: int, calib: int) -> slice:
+    first = columns // 2 - calib // 2
+    return slice(first, first + calib)
+
+
+def _gauss1d(shape: Shape2D, accel: float, calib: int, seed: int) -> np.ndarray:
+    """Exactly round(x / accel) columns: the centre, and the rest drawn without replacement."""
+    columns = shape[1]
+    sampled = np.zeros(columns, bool)
+    sampled[_centre(columns, calib)] = True
+    density = np.exp(-0.5 * ((np.arange(columns) - columns // 2) / (_GAUSS_STD * columns)) ** 2)
+    density[sampled] = 0
+    missing = round(columns / accel) - calib
+    if missing > 0:
+        generator = np.random.default_rng(seed)
+        sampled[generator.choice(columns, missing, replace=False, p=density / density.sum())] = True
+    return _columns(sampled, shape)
+
+
+def _gauss1d_legacy(shape: Shape2D, accel: float, calib: int, seed: int) -> np.ndarray:
+    """The mask of score-MRI and DDS, bit for bit: draws with replacement, so the true acceleration varies."""
+    columns = shape[1]
+    draws = int(1.2 * (columns // accel))
+    positions = np.random.RandomState(seed).normal(columns // 2, _GAUSS_STD * columns, draws)
+    sampled = np.zeros(columns, bool)
+    sampled[np.clip(positions.astype(int), 0, columns - 1)] = True
+    sampled[_centre(columns, calib)] = True
+    return _columns(sampled, shape)
+
+
+def _random(shape: Shape2D, accel: float, calib: int, seed: int) -> np.ndarray:
+    from fastmri.data.subsample import RandomMaskFunc
+
+    mask, _ = RandomMaskFunc([calib / shape[1]], [accel])((1, shape[1], 2), seed=seed)
+    return _columns(mask.numpy().ravel(), shape)
+
+
+def _equispaced(shape: Shape2D, accel: float, calib: int, seed: int) -> np.ndarray:
+    from fastmri.data.subsample import EquiSpacedMaskFunc
+
+    if accel != int(accel):
+        raise ValueError(f"equispaced takes every n-th column: the acceleration must be whole, not {accel:g}")
+    mask, _ = EquiSpacedMaskFunc([calib / shape[1]], [int(accel)])((1, shape[1], 2), seed=seed)
+    return _columns(mask.numpy().ravel(), shape)
+
+
+def _poisson(shape: Shape2D, accel: float, calib: int, seed: int) -> np.ndarray:
+    from physics.mr.poisson_disc import poisson_disc
+
+    return poisson_disc(shape, accel, calib, seed)
+
+
+MASK_KINDS: dict[str, Callable[[Shape2D, float, int, int], np.ndarray]] = {
+    "gauss1d": _gauss1d,
+    "gauss1d-legacy": _gauss1d_legacy,
+    "poisson": _poisson,
+    "random": _random,
+    "equispaced": _equispaced,
+}
+"""The kinds :func:`make_mask` draws. ``gauss1d`` has the exact acceleration; ``poisson`` is within sigpy's 0.1;
+the others' true acceleration differs from the nominal one and is to be read from the mask."""

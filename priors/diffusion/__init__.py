@@ -1,0 +1,1 @@
+"""Diffusion: noise schedules, samplers, and the priors that are sampled."""

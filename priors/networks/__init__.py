@@ -1,0 +1,1 @@
+"""Every network with its configuration, and what their forward passes share."""

@@ -1,0 +1,127 @@
+"""A weights file's facts as a model card, and files made small for handing on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from priors.weights.card import Card, count_numbers, read_card, read_tensors, save_weights
+
+_FULL_PRECISION = "codebook."
+"""Codes lie closer together than half precision resolves."""
+
+_USE = {
+    "autoencoder": "compresses volumes to latents and decodes them, for the latent diffusion prior beside it",
+    "biflownet": "estimates the noise in latents; with the autoencoder beside it a prior of volumes",
+    "controlnet": "steers a latent diffusion prior by images of a scan; works on the base that it was trained on alone",
+    "adm": "estimates the noise in axial slices; a prior for any measurement (dds, diffpir, ddnm)",
+    "dolce": "estimates the noise in axial slices shown a first reconstruction, for the task below (dolce)",
+    "fbpconv": "improves axial slices of a first reconstruction, for the task below (fbpconv)",
+    "unet": "improves axial slices of a first reconstruction, for the task below (unet)",
+    "primal-dual": "reconstructs axial slices from a measurement, for the task below (primal-dual)",
+    "modl": "reconstructs axial slices from a measurement, for the task below (modl)",
+}
+
+
+def export(path: Path, to: Path, *, half: bool = False, note: str = "", licence: str = "") -> Card:
+    """Write a weights file anew.
+
+    Args:
+        path: a weights file of this suite.
+        to: the new file.
+        half: store floating-point tensors in 16 bits, codebooks excepted.
+        note: goes into the card, such as what the training fell short of.
+        licence: replaces the file's own.
+
+    Returns:
+        The card as written; it names the hash of the tensors that it was made from.
+
+    Raises:
+        ValueError: damaged, no weights file, or numbers that do not fit 16 bits.
+        OSError: the file cannot be written.
+    """
+    card, tensors = read_card(path), read_tensors(path)
+    if half:
+        tensors = {name: _halved(name, tensor) for name, tensor in tensors.items()}
+    extra = card.extra | ({"made_from_sha256": card.sha256} if half else {}) | ({"note": note} if note else {})
+    return save_weights(to, tensors, replace(card, extra=extra, licence=licence or card.licence))
+
+
+def _halved(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    if not tensor.is_floating_point() or name.startswith(_FULL_PRECISION):
+        return tensor
+    stored = tensor.half()
+    if bool(tensor.isfinite().all()) and not bool(stored.isfinite().all()):
+        raise ValueError(f"{name} has numbers too large for 16 bits; export it in full precision")
+    return stored
+
+
+def model_card(path: Path, title: str = "") -> str:
+    """What a weights file says of itself, in Markdown: use, data, training, validation, limits.
+
+    Raises:
+        ValueError: damaged, or no weights file of this suite.
+    """
+    card = read_card(path)
+    extra = card.extra
+    size = f"{count_numbers(path) / 1e6:.2f} million numbers, {path.stat().st_size / 1e6:.1f} MB"
+    lines = [
+        f"# {title or path.stem}",
+        "",
+        f"Network of kind `{card.kind}`: {_USE.get(card.kind, 'see the kind')}.",
+        "",
+    ]
+    rows: dict[str, Any] = {"Size": size, "SHA-256 of the tensors": f"`{card.sha256}`"}
+    rows |= {"Settings": _plain(card.config), "Source": card.source, "Licence": card.licence or "not stated"}
+    rows |= _task_rows(extra) | _training_rows(extra)
+    lines += ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items() if value)]
+    if extra.get("note"):
+        lines += ["", str(extra["note"])]
+    lines += ["", "Not a medical device. Not for diagnosis, nor for any decision about a patient.", ""]
+    return "\n".join(lines)
+
+
+def _task_rows(extra: Mapping[str, Any]) -> dict[str, str]:
+    task = extra.get("task")
+    if not task:
+        return {"Modality": str(extra.get("modality", ""))}
+    return {"Task": _plain({name: _short(value) for name, value in task.items() if value is not None})}
+
+
+def _training_rows(extra: Mapping[str, Any]) -> dict[str, str]:
+    recipe = extra.get("recipe") or {}
+    rows = {}
+    if recipe:
+        samples = f"{extra.get('step', recipe['steps'])} steps of {recipe['batch']} samples"
+        settings = _plain(recipe.get("task", {}))
+        rows["Training"] = f"{samples}, {_plain(recipe['optimizer'])}; {settings}"
+    if "seconds_of_last_session" in extra:
+        rows["Time"] = f"{extra['seconds_of_last_session'] / 60:.0f} minutes in its last run, on {extra.get('device')}"
+    if extra.get("validation"):
+        rows["Validation"] = _plain({name: f"{value:.3f}" for name, value in extra["validation"].items()})
+    if extra.get("cases"):
+        rows["Data"] = f"{len(extra['cases'])} volumes: {', '.join(extra['cases'])}"
+    return rows
+
+
+def _short(value: Any) -> Any:
+    """A geometry's angles as a count; everything else as it is."""
+    if isinstance(value, Mapping):
+        return _plain({k: f"{len(v)}" if k == "angles" else v for k, v in value.items() if v is not None})
+    return value
+
+
+def _plain(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_text(value)}" for name, value in values.items() if value is not None)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"({_plain(value)})"
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value))
+    return str(value)

@@ -1,0 +1,146 @@
+"""Networks from weights files: built from the card's configuration, filled strictly with the file's tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from priors.networks.adm_config import ADMConfig
+from priors.networks.adm_unet import ADMUNet
+from priors.networks.autoencoder import PatchVolumeAutoencoder
+from priors.networks.autoencoder_config import AutoencoderConfig
+from priors.networks.biflownet import BiFlowNet
+from priors.networks.biflownet_config import BiFlowNetConfig
+from priors.networks.controlnet import ControlNet, ControlNetConfig
+from priors.networks.fbpconvnet import FBPConvNet, FBPConvNetConfig
+from priors.networks.fingerprint import tensors_sha256
+from priors.networks.perceptual import LPIPS
+from priors.networks.unrolled import LearnedPrimalDual, MoDL, MoDLConfig, PrimalDualConfig
+from priors.weights.card import Card, one_line, read_card, read_tensors
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def load_autoencoder(path: Path | str, dtype: torch.dtype | None = None) -> PatchVolumeAutoencoder:
+    """An autoencoder from its weights file, on the CPU.
+
+    Args:
+        path: the file.
+        dtype: of the parameters; None is float32, whatever the file has.
+
+    Raises:
+        ValueError: missing, damaged, of another kind, or tensors that do not fit the configuration.
+    """
+    return load_network(path, "autoencoder", dtype)
+
+
+def load_biflownet(path: Path | str, dtype: torch.dtype | None = None) -> BiFlowNet:
+    """A noise estimator from its weights file; as :func:`load_autoencoder`."""
+    return load_network(path, "biflownet", dtype)
+
+
+def load_controlnet(path: Path | str, dtype: torch.dtype | None = None) -> ControlNet:
+    """A ControlNet head from its weights file, without its base; as :func:`load_autoencoder`."""
+    return load_network(path, "controlnet", dtype)
+
+
+def load_lpips(path: Path | str, dtype: torch.dtype | None = None) -> LPIPS:
+    """A perceptual network from its weights file; as :func:`load_autoencoder`."""
+    return load_network(path, "lpips", dtype)
+
+
+def _controlnet(card: Card) -> ControlNet:
+    return ControlNet(ControlNetConfig.from_dict(card.config), str(card.extra.get("base_sha256", "")))
+
+
+def _adm(card: Card) -> ADMUNet:
+    return ADMUNet(ADMConfig.from_dict(card.config))
+
+
+def _unet(card: Card) -> nn.Module:
+    from priors.networks.unet2d import (  # fastmri takes a second to import, and only this kind needs it
+        UNet2D,
+        UNetConfig,
+    )
+
+    return UNet2D(UNetConfig.from_dict(card.config))
+
+
+_BUILDERS: dict[str, Callable[[Card], nn.Module]] = {
+    "autoencoder": lambda card: PatchVolumeAutoencoder(AutoencoderConfig.from_dict(card.config)),
+    "biflownet": lambda card: BiFlowNet(BiFlowNetConfig.from_dict(card.config)),
+    "controlnet": _controlnet,
+    "lpips": lambda card: LPIPS(),
+    "fbpconv": lambda card: FBPConvNet(FBPConvNetConfig.from_dict(card.config)),
+    "unet": _unet,
+    "refiner": _unet,
+    "adm": _adm,
+    "dolce": _adm,
+    "primal-dual": lambda card: LearnedPrimalDual(PrimalDualConfig.from_dict(card.config)),
+    "modl": lambda card: MoDL(MoDLConfig.from_dict(card.config)),
+}
+
+
+def verify(path: Path | str) -> Card:
+    """Recompute a file's hash and load its network strictly.
+
+    Raises:
+        ValueError: the tensors are not those that the header names, or they do not fit its configuration.
+    """
+    card = read_card(path)
+    found = tensors_sha256(read_tensors(path))
+    if found != card.sha256:
+        raise ValueError(
+            f"{path}: its tensors are not those it was written with (hash {found[:12]}, not {card.sha256[:12]})"
+        )
+    load_network(path, card.kind)
+    return card
+
+
+def load_network(path: Path | str, kind: str, dtype: torch.dtype | None = None) -> Any:
+    """A network of a kind, a key of ``_BUILDERS``, from its weights file; as :func:`load_autoencoder`."""
+    card = read_card(path)
+    if card.kind != kind:
+        raise ValueError(f"{path}: weights of kind {card.kind}, where {kind} is wanted")
+    if kind not in _BUILDERS:
+        raise ValueError(f"{path}: weights of an unknown kind {kind!r}; one of {', '.join(_BUILDERS)}")
+    tensors = {name: _in_precision(tensor, dtype or torch.float32) for name, tensor in read_tensors(path).items()}
+    network = unfilled(lambda: _BUILDERS[kind](card), path)
+    fill(network, tensors, path)
+    return network
+
+
+def unfilled(build: Callable[[], Network], path: Path | str) -> Network:
+    """A network that has no memory for its weights yet, since :func:`fill` replaces them.
+
+    Raises:
+        ValueError: it cannot be built with its configuration; the line names ``path``.
+    """
+    try:
+        with torch.device("meta"):
+            return build()
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: its configuration is wrong: {one_line(error)}") from error
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path | str) -> None:
+    """Give a network exactly these tensors; they become its own, and are not copied.
+
+    Raises:
+        ValueError: one is missing, not wanted, or of another shape or type; the line names ``path``.
+    """
+    for name, wanted in network.state_dict().items():
+        if name in tensors and tensors[name].is_floating_point() != wanted.is_floating_point():
+            raise ValueError(f"{path}: {name} is {tensors[name].dtype}; {wanted.dtype} is wanted")
+    try:
+        network.load_state_dict(dict(tensors), strict=True, assign=True)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: its tensors do not fit its configuration: {one_line(error)}") from error
+
+
+def _in_precision(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor

@@ -1,0 +1,1 @@
+"""How a scan comes to be: simulated from a volume or read from a file."""

@@ -1,0 +1,206 @@
+"""Sparse-view CT: from a volume or a measured sinogram to a measurement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from physics.ct import make_projector
+from physics.ct.geometry import Geometry, ImageGrid, circular_angles, geometry_from_dict, golden_angles
+from physics.ct.projector import Projector
+from physics.ct.protocol import load_protocol
+from physics.noise import TransmissionNoise
+from recon.errors import InputError, input_errors
+from recon.scan.measurement import Measurement, Protocol
+from recon.scan.units import hu_to_attenuation
+from recon.scan.volume import Source, Volume
+
+if TYPE_CHECKING:
+    from recon.io.sinogram import Sinogram
+
+DEFAULT_GEOMETRY = "paper40"
+
+_SLAB_SLICES = 32
+
+MakeProjector = Callable[[Volume, Geometry, torch.device | str], Projector]
+"""From a volume and a geometry to their operator on a device."""
+
+
+def choose_geometry(
+    geometry: str = DEFAULT_GEOMETRY,
+    views: int | None = None,
+    arc: float | None = None,
+    start: float = 0.0,
+    order: str = "uniform",
+) -> Geometry:
+    """A preset or a geometry file, with its angles replaced where something is said of them.
+
+    Args:
+        geometry: preset or path of a YAML file.
+        views: number of views; None keeps the geometry's own.
+        arc: degrees over which the views are spread; None keeps the geometry's own.
+        start: angle of the first view in degrees.
+        order: ``uniform`` or ``golden``.
+
+    Raises:
+        InputError: no such geometry, or impossible angles.
+    """
+    with input_errors(f"`geometry` {geometry}"):
+        base = load_protocol(geometry)
+    if views is None and arc is None and not start and order == "uniform":
+        return base
+    if not math.isfinite(start):
+        raise InputError(f"`start` {start}: must be an angle in degrees")
+    count = base.views if views is None else views
+    if order == "golden":
+        if arc is not None:
+            raise InputError("`arc`: golden-angle views cover the full circle; leave `arc` out")
+        with input_errors("`views`"):
+            return replace(base, angles=golden_angles(count, math.radians(start)))
+    with input_errors("`views`" if arc is None else "`views`, `arc`"):
+        span = _arc_of(base) if arc is None else math.radians(arc)
+        return replace(base, angles=circular_angles(count, math.radians(start), span))
+
+
+def simulate_ct(
+    volume: Volume,
+    geometry: Geometry | str = DEFAULT_GEOMETRY,
+    views: int | None = None,
+    noise: TransmissionNoise | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    projectors: MakeProjector | None = None,
+) -> Measurement:
+    """Project a volume.
+
+    Args:
+        volume: CT in HU.
+        geometry: a geometry, a preset's name or a geometry file.
+        views: another number of views, spread over the same arc.
+        noise: None for noise-free data.
+        seed: of the noise.
+        device: where the operator and the data shall live.
+        projectors: makes the operator; None is :func:`projector_for`.
+
+    Raises:
+        InputError: a geometry that does not fit the volume.
+    """
+    if isinstance(geometry, str):
+        geometry = choose_geometry(geometry, views)
+    elif views is not None:
+        with input_errors("views"):
+            geometry = replace(geometry, angles=circular_angles(views, span_start(geometry), _arc_of(geometry)))
+    projector = (projectors or projector_for)(volume, geometry, device)
+    y = torch.cat([projector(hu_to_attenuation(slab).to(projector.device)) for slab in volume.data.split(_SLAB_SLICES)])
+    sigma: Tensor | None = None
+    if noise is not None:
+        y, sigma = noise.apply(y, torch.Generator().manual_seed(seed))
+    return Measurement(y, projector, sigma, volume.spacing, _protocol(projector.geometry, noise, simulated=True))
+
+
+def measured_ct(
+    sinogram: Sinogram, noise: TransmissionNoise | None = None, device: torch.device | str = "cpu"
+) -> tuple[Measurement, Volume]:
+    """A measurement from a sinogram file, and the empty volume whose grid the reconstruction has.
+
+    Args:
+        sinogram: as read.
+        noise: what is known of its noise; None takes what the file says, if anything.
+        device: where the operator and the data shall live.
+
+    Raises:
+        InputError: the geometry cannot see the grid.
+    """
+    with input_errors("`sinogram`"):
+        geometry = geometry_from_dict(sinogram.geometry)
+    grid = Volume(torch.zeros(sinogram.shape), sinogram.affine, "CT", sinogram_source(sinogram))
+    projector = projector_for(grid, geometry, device)
+    known = sinogram.meta.get("noise")
+    if noise is None and known:
+        with input_errors("`sinogram`"):
+            noise = _stated_noise(known)
+    y = sinogram.data.to(projector.device)
+    sigma = None if noise is None else noise.standard_deviation(y)
+    simulated = bool(sinogram.meta.get("simulated", False))
+    return Measurement(y, projector, sigma, grid.spacing, _protocol(projector.geometry, noise, simulated)), grid
+
+
+def _stated_noise(known: Any) -> TransmissionNoise:
+    """The noise that a file's plain values state; ``ValueError`` if they do not."""
+    try:
+        return TransmissionNoise(float(known["photons"]), float(known.get("electronic", 0.0)))
+    except (AttributeError, KeyError, TypeError):
+        raise ValueError(f"its noise must state 'photons' and 'electronic' as numbers, not {known!r}") from None
+
+
+def sinogram_of(measurement: Measurement, volume: Volume, seed: int) -> Sinogram:
+    """A simulated measurement as a sinogram that can be written."""
+    from recon.io.sinogram import Sinogram
+
+    projector = measurement.operator
+    assert isinstance(projector, Projector)  # simulate_ct makes no other
+    z, y, x = volume.data.shape
+    meta = {
+        "simulated": True,
+        "noise": measurement.protocol.noise,
+        "seed": seed,
+        "source": volume.source.path.name if volume.source else None,
+    }
+    return Sinogram(measurement.y.cpu(), projector.geometry.to_dict(), (z, y, x), volume.affine, meta)
+
+
+def projector_for(volume: Volume, geometry: Geometry, device: torch.device | str) -> Projector:
+    """The operator of a geometry on a volume's slices; :class:`InputError` if the geometry does not fit them."""
+    with input_errors("the geometry does not fit the volume"):
+        grid = ImageGrid((volume.data.shape[1], volume.data.shape[2]), volume.spacing[1:])
+        return make_projector(geometry, grid, device)
+
+
+def sinogram_source(sinogram: Sinogram) -> Source:
+    """The source of a reconstruction from a sinogram: its own grid, as NIfTI."""
+    z, y, x = sinogram.shape
+    path = Path(str(sinogram.meta.get("path", "sinogram")))
+    return Source(path, "hdf5", np.asarray(sinogram.affine), (x, y, z))
+
+
+def span_start(geometry: Geometry) -> float:
+    """The angle of the first view, radians."""
+    return geometry.angles[0]
+
+
+def _arc_of(geometry: Geometry) -> float:
+    """The arc over which a geometry's views are evenly spread, radians."""
+    if geometry.views < 2:
+        return 2 * math.pi
+    steps = np.diff(geometry.angles)
+    if not np.allclose(steps, steps[0]) or steps[0] <= 0:
+        raise ValueError("this geometry's views are not evenly spread, so say over which `arc` the new ones shall be")
+    return min(float(steps[0] * geometry.views), 2 * math.pi)
+
+
+def _protocol(geometry: Geometry, noise: TransmissionNoise | None, simulated: bool) -> Protocol:
+    described = geometry.describe()
+    return Protocol(
+        sentences=tuple(_sentences(described, noise, simulated)),
+        geometry=geometry.to_dict() | {"description": described},
+        noise=None if noise is None else {"photons": noise.photons, "electronic": noise.electronic},
+    )
+
+
+def _sentences(described: str, noise: TransmissionNoise | None, simulated: bool) -> Iterator[str]:
+    yield described[0].upper() + described[1:] + "."
+    if simulated:
+        yield "The measurement was simulated: line integrals of attenuation (water 0.0192/mm) through every slice."
+        yield f"{noise.describe()[0].upper()}{noise.describe()[1:]}." if noise else "No noise was added."
+        yield "The same discretisation projects and reconstructs, which makes the task easier than a real scan."
+        yield "Scatter and beam hardening are not simulated."
+    else:
+        yield "The sinogram was read from a file; there is no ground truth."
+        yield f"Its noise was taken as {noise.describe()}." if noise else "Nothing is known of its noise."

@@ -1,0 +1,278 @@
+"""Accelerated MR: from a volume or a k-space file to a measurement, and to the truth where there is one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from physics.mr.cartesian import CartesianMR, ifft2c, simulate_kspace
+from physics.mr.coils import estimate_maps, rss
+from physics.mr.masks import MASK_KINDS, Mask, calibration_width, load_mask, make_mask, seed_of
+from recon.errors import InputError, input_errors
+from recon.scan.kspace import KSpace
+from recon.scan.measurement import Measurement, Protocol
+from recon.scan.volume import Volume
+
+DEFAULT_MASK = "poisson"
+DEFAULT_ACCELERATION = 8.0
+SIMULATED_FROM_MAGNITUDE = (
+    "simulated from magnitude: k-space was computed from a magnitude image, which has no phase and no noise of its "
+    "own; this makes the task easier than a real scan"
+)
+
+_MAP_CALIBRATION = 24
+
+_OUTER = 0.8
+"""Of the largest frequency along one axis; samples beyond it are mostly noise, of images with any noise to speak of."""
+
+_LOW = 0.1
+"""Quantile of their squares."""
+
+
+@dataclass(frozen=True)
+class MaskRequest:
+    """Which mask the user wants; every field None: the file's own, or else the default.
+
+    Attributes:
+        kind: a kind of mask, or the path of a mask file.
+        accel: nominal acceleration.
+        calib: fully sampled centre, in samples.
+        seed: None for one that follows from the volume's name.
+    """
+
+    kind: str | None = None
+    accel: float | None = None
+    calib: int | None = None
+    seed: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing was asked for."""
+        return self.kind is None and self.accel is None and self.calib is None
+
+
+@dataclass(frozen=True)
+class MRCase:
+    """A measurement, the image volume whose grid the result has, and the truth if there is one."""
+
+    measurement: Measurement
+    grid: Volume
+    truth: Volume | None
+
+
+def choose_mask(request: MaskRequest, shape: tuple[int, int], name: str) -> Mask:
+    """Draw or read the mask that was asked for.
+
+    Args:
+        request: what the user wants.
+        shape: (y, x) of k-space.
+        name: the volume's name, from which the seed follows when none is given.
+
+    Raises:
+        InputError: no such mask, or one that cannot be.
+    """
+    kind = request.kind or DEFAULT_MASK
+    if kind not in MASK_KINDS:
+        if not Path(kind).exists():
+            raise InputError(f"`mask` {kind}: neither a file nor one of {', '.join(MASK_KINDS)}")
+        if request.accel is not None or request.calib is not None:
+            raise InputError(f"`mask` {kind}: a mask from a file has its own acceleration; leave `accel`, `calib` out")
+        with input_errors("`mask`"):
+            return load_mask(Path(kind), shape)
+    seed = seed_of(name) if request.seed is None else request.seed
+    accel = DEFAULT_ACCELERATION if request.accel is None else request.accel
+    with input_errors(f"`mask` {kind}"):
+        return make_mask(kind, shape, accel, request.calib, seed)
+
+
+def simulate_mr(
+    volume: Volume,
+    mask: Mask | str = DEFAULT_MASK,
+    accel: float = DEFAULT_ACCELERATION,
+    noise: float = 0.0,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    phase: Tensor | None = None,
+) -> Measurement:
+    """Undersampled single-coil k-space of a magnitude volume, slice by slice.
+
+    Args:
+        volume: MR magnitude.
+        mask: a mask, a kind of mask or a mask file; its seed follows from the volume's name.
+        accel: nominal acceleration, if ``mask`` is a kind.
+        noise: standard deviation per complex sample over the volume's maximum.
+        seed: of the noise.
+        device: where the operator and the data shall live.
+        phase: (z, y, x) radians that the image shall have; None leaves it real.
+
+    Raises:
+        InputError: a mask that cannot be.
+    """
+    if isinstance(mask, str):
+        request = MaskRequest(mask, accel if mask in MASK_KINDS else None)
+        mask = choose_mask(request, (volume.data.shape[1], volume.data.shape[2]), volume_name(volume))
+    sigma = noise * float(volume.data.max())
+    generator = torch.Generator().manual_seed(seed)
+    image = volume.data.to(torch.complex64) if phase is None else torch.polar(volume.data, phase)
+    y = simulate_kspace(image, mask.array, None, sigma, generator)
+    protocol = _protocol(mask, 1, noise, (SIMULATED_FROM_MAGNITUDE,))
+    operator = CartesianMR(mask.array.to(device))
+    return Measurement(y.to(device), operator, sigma or None, volume.spacing, protocol)
+
+
+def measured_mr(
+    kspace: KSpace, request: MaskRequest, noise: float = 0.0, seed: int = 0, device: torch.device | str = "cpu"
+) -> MRCase:
+    """A measurement from k-space, undersampled here if the file is fully sampled.
+
+    Coil maps come from the calibration region that the mask leaves (ESPIRiT); they never see other data.
+
+    Raises:
+        InputError: a mask or noise was asked for and the file is undersampled already; no calibration region for
+            several coils.
+    """
+    if kspace.mask is not None and noise:
+        raise InputError("`noise`: the file is undersampled already; noise is added to fully sampled data only")
+    shape = (kspace.data.shape[-2], kspace.data.shape[-1])
+    mask = _mask_for(kspace, request, shape)
+    full = kspace.mask is None
+    data = kspace.data * mask.array
+    sigma = noise * float(_combined(kspace.data).max()) if full else float(kspace.meta.get("noise_std", 0.0))
+    if full and sigma:
+        data = data + _noise(data, sigma, seed) * mask.array
+    operator = CartesianMR(mask.array.to(device), _coil_maps(data, mask, device))
+    notices = (SIMULATED_FROM_MAGNITUDE,) if kspace.meta.get("simulated") else ()
+    protocol = _protocol(mask, data.shape[1], noise if full else 0.0, notices, measured=True)
+    spacing = Volume(torch.zeros(1, 1, 1), kspace.affine, "MR").spacing
+    measurement = Measurement(data.to(device), operator, sigma or None, spacing, protocol)
+    truth = reference_image(kspace)
+    grid_shape = (len(data), *(kspace.image_shape or shape))
+    grid = Volume(torch.zeros(grid_shape), kspace.affine, "MR", kspace.source)
+    return MRCase(measurement, grid, None if truth is None else grid.like(truth))
+
+
+def mr_case(
+    data: Volume | KSpace, request: MaskRequest, noise: float, seed: int, device: torch.device | str = "cpu"
+) -> MRCase:
+    """Undersample whatever was read: a magnitude volume, or k-space (see :func:`measured_mr`)."""
+    if isinstance(data, KSpace):
+        return measured_mr(data, request, noise, seed, device)
+    mask = choose_mask(request, (data.data.shape[1], data.data.shape[2]), volume_name(data))
+    return MRCase(simulate_mr(data, mask, noise=noise, seed=seed, device=device), data, data)
+
+
+def noise_in_image(measurement: Measurement) -> float:
+    """Root mean square of the noise in a fully sampled image, as the outermost samples of k-space tell.
+
+    Squares of complex Gaussian noise are exponentially distributed, so that a low quantile tells their mean, which
+    strong samples do not move however many they are among those of few columns near the centre.
+    Fine detail counts as noise; so it is as much of what no sample tells. A magnitude simulated from has all of it, one
+    of complex k-space half of its square.
+
+    Args:
+        measurement: (z, coils, y, x) k-space, centred, zero where not sampled.
+
+    Returns:
+        In the unit of the image; 0 where no outer frequency was sampled.
+    """
+    mask: Tensor = measurement.operator.mask  # type: ignore[attr-defined]
+    rows, columns = (torch.linspace(-1, 1, size, device=mask.device).abs() for size in mask.shape)
+    outer = mask & (torch.maximum(rows[:, None], columns[None]) > _OUTER)
+    if not outer.any():
+        return 0.0
+    power = measurement.y[..., outer].abs().square().flatten()
+    low = float(power.kthvalue(max(1, round(_LOW * power.numel()))).values)
+    return math.sqrt(low / -math.log1p(-_LOW))
+
+
+def kspace_of(case: MRCase, data: Volume | KSpace) -> KSpace:
+    """The measurement as k-space that can be written, with its mask and the fully sampled image as reference."""
+    measurement, protocol = case.measurement, case.measurement.protocol
+    mask: Tensor = measurement.operator.mask  # type: ignore[attr-defined]
+    meta: dict[str, Any] = {"simulated": not isinstance(data, KSpace), "mask": protocol.mask}
+    if measurement.sigma is not None:
+        meta["noise_std"] = measurement.sigma
+    return KSpace(
+        data=measurement.y,
+        affine=case.grid.affine,
+        mask=mask,
+        image_shape=data.image_shape if isinstance(data, KSpace) else None,
+        reference=None if case.truth is None else case.truth.data,
+        meta=meta,
+    )
+
+
+def image_of(reconstruction: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Magnitude of a (z, y, x) image, cropped around its centre to ``shape`` (readout oversampling)."""
+    return center_crop(reconstruction.abs(), shape).float()
+
+
+def center_crop(image: Tensor, shape: tuple[int, int]) -> Tensor:
+    """The central ``shape`` of the last two axes, where fastMRI crops it: the voxel at n // 2 stays the centre, save
+    for an odd part of an even length, which is half a voxel towards the start."""
+    first = [(n - m) // 2 for n, m in zip(image.shape[-2:], shape, strict=True)]
+    return image[..., first[0] : first[0] + shape[0], first[1] : first[1] + shape[1]]
+
+
+def volume_name(volume: Volume | KSpace) -> str:
+    """The file's name, from which a mask's seed follows."""
+    return volume.source.path.name if volume.source else "volume"
+
+
+def _mask_for(kspace: KSpace, request: MaskRequest, shape: tuple[int, int]) -> Mask:
+    if kspace.mask is None:
+        return choose_mask(request, shape, volume_name(kspace))
+    if not request.is_open:
+        raise InputError(
+            f"{volume_name(kspace)}: the file is undersampled already and brings its mask; leave `mask`, `accel` and "
+            "`calib` out"
+        )
+    own = kspace.mask
+    return Mask(own, "file", own.numel() / int(own.sum()), calibration_width(own), None)
+
+
+def _coil_maps(data: Tensor, mask: Mask, device: torch.device | str) -> Tensor | None:
+    if data.shape[1] == 1:
+        return None
+    with input_errors("`mask`"):
+        return estimate_maps(data, min(_MAP_CALIBRATION, calibration_width(mask.array))).to(device)
+
+
+def reference_image(kspace: KSpace) -> Tensor | None:
+    """The file's own reference, or the root sum of squares of fully sampled data."""
+    if kspace.reference is not None:
+        return kspace.reference.float()
+    if kspace.mask is not None:
+        return None
+    image = _combined(kspace.data)
+    return center_crop(image, kspace.image_shape) if kspace.image_shape else image
+
+
+def _combined(data: Tensor) -> Tensor:
+    return rss(ifft2c(data)).float()
+
+
+def _noise(data: Tensor, sigma: float, seed: int) -> Tensor:
+    return sigma * torch.randn(data.shape, dtype=data.dtype, generator=torch.Generator().manual_seed(seed))
+
+
+def _protocol(mask: Mask, coils: int, noise: float, notices: tuple[str, ...], measured: bool = False) -> Protocol:
+    coil_words = "one coil" if coils == 1 else f"{coils} coils with ESPIRiT maps from the calibration region"
+    origin = "k-space was read from a file" if measured else "k-space was simulated from a magnitude volume"
+    sampling = (
+        f"Mask {mask.kind}: true acceleration {mask.true_acceleration:.3f} "
+        f"(nominal {mask.accel:g}), calibration region {mask.calib}, one mask for the whole volume."
+    )
+    added = f"Complex Gaussian noise of {noise:g} of the image's maximum was added." if noise else "No noise was added."
+    return Protocol(
+        sentences=(f"Cartesian 2D Fourier encoding, {coil_words}; {origin}.", sampling, added),
+        notices=notices,
+        mask={"kind": mask.kind, "accel": mask.accel, "calib": mask.calib, "seed": mask.seed},
+        true_acceleration=mask.true_acceleration,
+        noise={"std_of_maximum": noise} if noise else None,
+    )

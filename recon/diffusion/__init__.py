@@ -1,0 +1,1 @@
+"""Sampling that turns diffusion priors into reconstructions."""

@@ -1,0 +1,317 @@
+"""ControlNet heads on the latent diffusion prior, and the paper's way to reconstruct (3D MedDiffusion, section III-C).
+
+The head is shown images made from the measurement, encoded patch by patch as in training; one latent is sampled and
+decoded. The measurement is not consulted again; :mod:`recon.diffusion.head_reconstruction` does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from priors.diffusion.prior import Prior, decode_latents, load_prior, sample_latents
+from priors.diffusion.samplers import OnStep
+from priors.networks.controlnet import AttachedHead, ControlNet, attach
+from priors.networks.fingerprint import tensors_sha256
+from priors.networks.inference import AUTO
+from priors.weights.card import read_card
+from priors.weights.networks import load_biflownet, load_controlnet
+from priors.weights.store import BIFLOWNET, entries, find_prior, prior_names
+from recon.acquisition.tasks import MRTask, Task, task_from_dict
+from recon.diffusion.calibration import Calibrations
+from recon.errors import InputError, input_errors
+from recon.learned.refiner import Refiner, load_refiner
+from recon.learned.trained import check_task
+from recon.scan.measurement import Measurement, RunContext
+from recon.scan.padding import centre, pad_to_multiple
+from recon.scan.volume import Modality
+
+_CLASSES = {"CT": 1, "MR": 3}
+"""Class where nothing is said: chest and abdomen, brain."""
+
+ROUNDS: dict[Modality, int] = {"CT": 5, "MR": 4}
+"""Turns of refiner and data step, chosen on validation cases; a sixth still gains on CT, and takes its time."""
+
+
+@dataclass(frozen=True)
+class HeadOptions:
+    """Options of ``meddiffusion``."""
+
+    weights: str = field(
+        default="",
+        metadata={
+            "help": "ControlNet head, a .safetensors file; also as `weights`; empty: an installed one for this scan"
+        },
+    )
+    prior: str = field(
+        default="",
+        metadata={"help": "prior that the head was trained on, a name or folder; empty: the one with its hash"},
+    )
+    refiner: str = field(
+        default="", metadata={"help": "full: refiner of the samples, a file, or none; empty: the one made for the head"}
+    )
+    mode: str = field(
+        default="full", metadata={"help": "full: changes of the best image shown, agreeing with the data; paper"}
+    )
+    steps: int = field(
+        default=20, metadata={"help": "steps of the sampler over the whole diffusion; a warm start runs its share"}
+    )
+    sampler: str = field(default="ddim", metadata={"help": "ddim, ddpm or dpm++"})
+    samples: int = field(default=1, metadata={"help": "volumes sampled and averaged; more than one also give a std"})
+    strength: float = field(default=1.0, metadata={"help": "factor on what the head adds; 1 as trained"})
+    start: float = field(
+        default=0.2,
+        metadata={"help": "full: share of the diffusion that is run, from the best image shown; 1: from noise"},
+    )
+    detail: bool = field(
+        default=True,
+        metadata={"help": "full, without refiner: keep what the autoencoder loses of the best image shown"},
+    )
+    gain: float = field(default=1.0, metadata={"help": "full: factor on what a sample changes"})
+    rounds: int | None = field(
+        default=None,
+        metadata={
+            "help": "full: most turns of refiner and data step; they end where the data take back a change; "
+            f"auto: {ROUNDS['CT']} for CT, {ROUNDS['MR']} for MR"
+        },
+    )
+    agree: bool = field(default=True, metadata={"help": "full: the result agrees with the data"})
+    within: int = field(
+        default=0,
+        metadata={"help": "full: agree with the data in every such step of the sampler too; 0: at the end alone"},
+    )
+    precision: str = field(
+        default=AUTO,
+        metadata={
+            "help": "full: of the networks: float32, bfloat16, or auto: bfloat16 where the processor computes in it"
+        },
+    )
+    anatomy: int = field(default=-1, metadata={"help": "class index as in recon generate; -1: by modality"})
+    allow_other: bool = field(
+        default=False, metadata={"help": "use the head for a geometry, mask or prior that it was not trained for"}
+    )
+
+    def __post_init__(self) -> None:
+        rounds = 1 if self.rounds is None else self.rounds
+        if min(self.steps, self.samples, rounds) < 1:
+            raise ValueError("steps, samples and rounds must be 1 or more")
+        if self.mode not in ("full", "paper"):
+            raise ValueError(f"mode must be full or paper, not {self.mode}")
+        if self.precision not in (AUTO, "float32", "bfloat16"):
+            raise ValueError(f"precision must be auto, float32 or bfloat16, not {self.precision}")
+        if not 0 < self.start <= 1 or self.within < 0:
+            raise ValueError("start must be above 0, at most 1, within 0 or more")
+
+    @property
+    def full_steps(self) -> int:
+        """Steps of the sampler in ``full``: the share of the diffusion that is run."""
+        return max(1, round(self.steps * self.start))
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head with what belongs to it.
+
+    Attributes:
+        network: the head.
+        prior: that it was trained on.
+        task: likewise.
+        sha256: of its tensors.
+        calibrations: what its samples' spread means, if known.
+        refiner: made for its samples, if there is one and it is wanted.
+    """
+
+    network: ControlNet
+    prior: Prior
+    task: Task
+    sha256: str
+    calibrations: Calibrations | None = None
+    refiner: Refiner | None = None
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Hash of each network by name."""
+        refiner = {"refiner": self.refiner.sha256} if self.refiner else {}
+        return {"head": self.sha256, **refiner, **self.prior.sha256}
+
+
+def load_head(options: HeadOptions, protocol: Mapping[str, object] | None, modality: Modality) -> Head:
+    """Load a head and its prior, and check that the scan is of the kind that the head was trained for.
+
+    Args:
+        options: which head, on which prior.
+        protocol: plain values of the scan's geometry (CT) or mask (MR).
+        modality: of the scan.
+
+    Raises:
+        InputError: no head, a damaged one, another prior, or a scan that it was not trained for; the line names a way
+            out.
+    """
+    path = Path(options.weights) if options.weights else installed_head(protocol or {}, modality)
+    with input_errors("`weights`"):
+        network = load_controlnet(path).eval()
+    task = task_from_dict(network.config.task)
+    check_task(task, protocol or {}, modality, path, options.allow_other)
+    with input_errors("`prior`"):
+        prior = prior_of(network, options.prior)
+        card = read_card(path)
+        values = card.extra.get("calibration")
+        calibrations = None if values is None else Calibrations.from_dict(values)
+    refiner = load_refiner(options.refiner, path, card.sha256) if options.mode == "full" else None
+    return Head(network, prior, task, card.sha256, calibrations, refiner)
+
+
+def installed_head(protocol: Mapping[str, object], modality: Modality) -> Path:
+    """The first installed head that was trained for such a scan.
+
+    Raises:
+        InputError: there is none; the line says why each does not fit, and names a way out.
+    """
+    path, reason = find_head(protocol, modality)
+    if path is None:
+        raise InputError(
+            f"`method` meddiffusion: {reason}; take `method` tv, or train a head with 'recon train controlnet' and "
+            "give it as `weights`"
+        )
+    return path
+
+
+def find_head(protocol: Mapping[str, object], modality: Modality) -> tuple[Path | None, str]:
+    """The first installed head that was trained for such a scan; else None, and why each does not fit."""
+    reasons = []
+    for entry in entries():
+        try:
+            card = read_card(entry.path)
+        except ValueError:
+            continue  # 'recon weights list' shows damaged files
+        if card.kind != "controlnet":
+            continue
+        task = task_from_dict(card.config["task"])
+        if task.modality != modality:
+            continue
+        reason = task.refusal(protocol)
+        if reason is None:
+            return entry.path, ""
+        reasons.append(f"{entry.name}: {reason}")
+    return None, "; ".join(reasons) or f"no ControlNet head for {modality} is installed"
+
+
+def prior_of(network: ControlNet, given: str | Path | None) -> Prior:
+    """The prior of a name or folder or, where none is given, the installed one that the head was trained on.
+
+    Raises:
+        ValueError: there is none, or it is damaged.
+    """
+    return load_prior(find_prior(given) if given else _prior_with(network))
+
+
+def _prior_with(network: ControlNet) -> Path:
+    for name in prior_names():
+        folder = find_prior(name)
+        path = folder / BIFLOWNET
+        if not path.is_file():
+            continue
+        if network.base_hash == read_card(path).sha256 or network.base_hash == _hash_in_use(path):
+            return folder
+    raise ValueError(
+        f"no installed prior is the one that the head was trained on (hash {network.base_hash[:12]}); name its folder"
+    )
+
+
+def _hash_in_use(path: Path) -> str:
+    """Of the tensors in the precision that networks run in, which a head was trained on; a file may hold 16 bits."""
+    return tensors_sha256(load_biflownet(path).state_dict())
+
+
+@torch.no_grad()
+def sample_with_head(
+    head: Head, measurement: Measurement, options: HeadOptions, context: RunContext
+) -> tuple[Tensor, Tensor | None]:
+    """Mean and standard deviation (None of one sample) in the network range, (z, y, x).
+
+    Raises:
+        InputError: the prior is not the one that the head was trained on.
+    """
+    images = torch.stack([image.transpose(1, 2) for image in head.task.images(measurement)]).cpu()
+    prior = head.prior.to(context.device)
+    index = network_class(prior, options, head.task.modality)
+    with input_errors("`weights`"):
+        attached = attach(
+            prior.biflownet,
+            head.network.to(context.device),
+            encode_conditions(prior, images),
+            options.strength,
+            allow_other_base=options.allow_other,
+        )
+    total = options.samples * (options.steps + 1)
+    outputs = []
+    for number in range(options.samples):
+        seed = int(torch.randint(2**31, (), generator=context.generator))
+        on_step = _counting(context, number * (options.steps + 1), total)
+        outputs.append(
+            sample_volume(prior, attached, images.shape[1:], index, options.steps, seed, options.sampler, on_step)
+        )
+        context.report("sampling", (number + 1) * (options.steps + 1), total)
+    stack = torch.stack(outputs).transpose(2, 3)
+    return stack.mean(0), stack.std(0) if len(stack) > 1 else None
+
+
+@torch.no_grad()
+def encode_conditions(prior: Prior, images: Tensor) -> Tensor:
+    """(n, Z, X, Y) images in the network range, grown to whole patches, to a head's hint (1, n · C, z, x, y)."""
+    latents = []
+    for image in images:
+        padded = pad_to_multiple(image, grid(prior))[None, None].to(prior.device)
+        latents.append(prior.autoencoder.normalise(prior.autoencoder.patch_encode(padded)))
+    return torch.cat(latents, dim=1)
+
+
+def sample_volume(
+    prior: Prior,
+    head: AttachedHead,
+    size: Sequence[int],
+    class_index: int,
+    steps: int,
+    seed: int,
+    sampler: str = "ddim",
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """One volume (Z, X, Y) of ``size`` in [-1, 1], on the CPU, that a head steers."""
+    z, x, y = (-(-edge // grid(prior)) * grid(prior) for edge in size)
+    latent = sample_latents(
+        prior,
+        class_index,
+        (z, x, y),
+        steps=steps,
+        sampler=sampler,
+        seeds=[seed],
+        heads=[head],
+        on_step=on_step,
+    )
+    return centre(decode_latents(prior, latent)[0, 0].cpu(), size).clamp(-1, 1)
+
+
+def network_class(prior: Prior, options: HeadOptions, modality: Modality) -> int:
+    """Index of the anatomy that the noise estimator is told."""
+    index = options.anatomy if options.anatomy >= 0 else _CLASSES[modality]
+    return min(index, prior.biflownet.config.classes - 1)
+
+
+def grid(prior: Prior) -> int:
+    """Edges that both networks can take are multiples of this many voxels."""
+    return math.lcm(prior.size_multiple, prior.autoencoder.config.patch)
+
+
+def _counting(context: RunContext, before: int, total: int) -> Callable[[int, int, Tensor, Tensor], None]:
+    return lambda done, steps, z, x0: context.report("sampling", before + done, total)
+
+
+def mr_task(head: Head) -> MRTask:
+    """The head's task, known to be MR's."""
+    assert isinstance(head.task, MRTask)
+    return head.task

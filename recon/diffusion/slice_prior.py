@@ -1,0 +1,204 @@
+"""Diffusion priors of slices on measurements: units, operators and noise as the sampling loops want them.
+
+The loops work on images x in the range that the network was trained in. Data steps work on u, the same image in a unit
+in which the operator is linear: attenuation over that of +1000 HU, or magnitude over the scan's scale.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from priors.diffusion.image_prior import EpsilonModel
+from priors.diffusion.schedule import GaussianDiffusion
+from priors.networks.adm_unet import ADMUNet
+from priors.networks.padding import pad_to_multiple
+from recon.errors import InputError
+from recon.learned.slice_networks import batch_of
+from recon.learned.trained import NetworkOptions, Trained, load_trained
+from recon.scan.measurement import Measurement, RunContext
+from recon.scan.units import ATTENUATION_UNIT, magnitude_scale
+from recon.scan.volume import Modality
+from recon.solvers.ct_slices import projector_of
+from recon.solvers.data_consistency import with_calibration_phase
+from recon.solvers.krylov import power_iteration
+from recon.solvers.mr_slices import encoding_of, noise_level, zero_filled
+
+Map = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class PriorOptions(NetworkOptions):
+    """Options of every method with a diffusion prior of slices."""
+
+    precision: str = field(
+        default="float32", metadata={"help": "of the network: float32, or bfloat16, which newer processors do faster"}
+    )
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision must be float32 or bfloat16, not {self.precision}")
+
+
+@dataclass(frozen=True)
+class SlicePrior:
+    """A trained noise estimator of slices.
+
+    Attributes:
+        trained: network and card.
+        model: estimates noise, a few slices at once.
+        limits: of the images it was trained on: the values of air and of +1000 HU, or of no signal and the scale.
+    """
+
+    trained: Trained
+    model: EpsilonModel
+    limits: tuple[float, float]
+
+    @property
+    def channels(self) -> int:
+        """1, or 2 for real and imaginary part."""
+        return int(self.model.net.config.channels)
+
+    def estimate(self, x: Tensor, t: int, condition: Tensor | None = None) -> Tensor:
+        """The noise in (z, C, y, x) images; networks see axes (X, Y), padded to what they can take."""
+        multiple = self.model.net.config.size_multiple
+        padded, inside = pad_to_multiple(x.transpose(2, 3), multiple)
+        shown = None if condition is None else pad_to_multiple(condition.transpose(2, 3), multiple)[0]
+        return self.model.eps(padded, t, shown)[..., *inside].transpose(2, 3)
+
+    def to_unit(self, x: Tensor) -> Tensor:
+        """From the network's range to u."""
+        if self.channels == 2:
+            return x
+        low, high = self.limits
+        return (x - low) / (high - low)
+
+    def from_unit(self, u: Tensor) -> Tensor:
+        """The reverse of :meth:`to_unit`."""
+        if self.channels == 2:
+            return u
+        low, high = self.limits
+        return low + (high - low) * u
+
+    def in_range(self, step: Map) -> Map:
+        """A data step on u as one on x."""
+        return lambda x: self.from_unit(step(self.to_unit(x)))
+
+
+def load_slice_prior(kind: str, options: PriorOptions, measurement: Measurement, modality: Modality) -> SlicePrior:
+    """The diffusion model of a method, for one scan.
+
+    Raises:
+        InputError: as :func:`recon.learned.trained.load_trained`; or a complex prior for CT.
+    """
+    trained = load_trained(kind, options, measurement, modality)
+    net, extra = trained.network, trained.extra
+    assert isinstance(net, ADMUNet)
+    if modality == "CT" and net.config.channels != 1:
+        raise InputError("`weights`: a prior of complex images; CT needs one of real images")
+    diffusion = GaussianDiffusion(int(extra.get("timesteps", 1000)), str(extra.get("schedule", "linear")))
+    low, high = extra.get("image_range", (-1.0, 1.0))
+    pixels = math.prod(measurement.operator.domain[-2:])
+    device = measurement.y.device
+    half = options.precision == "bfloat16"
+    if half and device.type == "cpu":
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = EpsilonModel(net, diffusion, batch_of(device, pixels), torch.bfloat16 if half else None)
+    return SlicePrior(trained, model, (float(low), float(high)))
+
+
+@dataclass(frozen=True)
+class ImageProblem:
+    """A scan in u, its operator scaled to norm 1.
+
+    Attributes:
+        normal: A*A on (z, C, y, x).
+        adjoint_data: A*y, (z, C, y, x).
+        sigma: standard deviation of the data's noise in the same scale; 0 without noise.
+        finish: from u to the image in the operator's unit, (z, y, x).
+        adjoint_noise: A*n of standard normal noise n that the given function draws for data.
+    """
+
+    normal: Map
+    adjoint_data: Tensor
+    sigma: float
+    finish: Map
+    adjoint_noise: Callable[[Map], Tensor]
+
+
+def image_problem(measurement: Measurement, modality: Modality, channels: int) -> ImageProblem:
+    """A scan as the loops take it.
+
+    Args:
+        measurement: of a projector, or of a Cartesian encoding.
+        modality: which.
+        channels: of the prior; 1 takes the phase of an MR image from the calibration region.
+    """
+    return _ct_problem(measurement) if modality == "CT" else _mr_problem(measurement, channels)
+
+
+def _ct_problem(measurement: Measurement) -> ImageProblem:
+    projector = projector_of(measurement)
+    square = power_iteration(projector) ** 2
+    data = projector.adjoint(measurement.y)[:, None] / (ATTENUATION_UNIT * square)
+    sigma = noise_level(measurement) / (ATTENUATION_UNIT * math.sqrt(square))
+    return ImageProblem(
+        lambda u: projector.adjoint(projector(u)) / square,
+        data,
+        sigma,
+        lambda u: (u[:, 0] * ATTENUATION_UNIT).clamp_min(0),
+        lambda noise: projector.adjoint(noise(measurement.y))[:, None] / math.sqrt(square),
+    )
+
+
+def _mr_problem(measurement: Measurement, channels: int) -> ImageProblem:
+    encoding = encoding_of(measurement)
+    direct = zero_filled(measurement)
+    scale, square = magnitude_scale(direct.abs()), encoding.norm_bound**2
+    sigma = noise_level(measurement) / (scale * math.sqrt(square))
+    if channels == 2:
+        return ImageProblem(
+            lambda u: as_channels(_gram(measurement, as_complex(u))) / square,
+            as_channels(direct) / (scale * square),
+            sigma,
+            lambda u: as_complex(u) * scale,
+            lambda noise: as_channels(encoding.adjoint(noise(measurement.y))) / math.sqrt(square),
+        )
+    phase = with_calibration_phase(measurement, torch.ones_like(direct.real))
+    return ImageProblem(
+        lambda u: (_gram(measurement, u[:, 0] * phase) * phase.conj()).real[:, None] / square,
+        (direct * phase.conj()).real[:, None] / (scale * square),
+        sigma,
+        lambda u: u[:, 0] * phase * scale,
+        lambda noise: (encoding.adjoint(noise(measurement.y)) * phase.conj()).real[:, None] / math.sqrt(square),
+    )
+
+
+def _gram(measurement: Measurement, image: Tensor) -> Tensor:
+    encoding = encoding_of(measurement)
+    return encoding.adjoint(encoding(image))
+
+
+def as_channels(image: Tensor) -> Tensor:
+    """Complex (z, y, x) to its real and imaginary parts (z, 2, y, x)."""
+    return torch.view_as_real(image).movedim(-1, 1).contiguous()
+
+
+def as_complex(channels: Tensor) -> Tensor:
+    """The reverse of :func:`as_channels`."""
+    return torch.complex(channels[:, 0], channels[:, 1])
+
+
+def drawn_noise(context: RunContext) -> Map:
+    """Standard normal noise from the run's generator, drawn on the CPU, so that every device gets the same."""
+    return lambda like: torch.randn(like.shape, dtype=like.dtype, generator=context.generator).to(like.device)
+
+
+def told_progress(context: RunContext) -> Callable[[int, int], None]:
+    """The run's progress as the loops tell it."""
+    return partial(context.report, "sampling")

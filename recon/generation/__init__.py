@@ -1,0 +1,1 @@
+"""New volumes from a prior, of no patient."""

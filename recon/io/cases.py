@@ -1,0 +1,44 @@
+"""From a case of a data set to what it holds: the one place where ``datasets`` meets the readers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datasets.case import GENERATED, SERIES, Case
+from recon.errors import InputError
+
+if TYPE_CHECKING:
+    from recon.scan.kspace import KSpace
+    from recon.scan.volume import Volume
+
+
+def read_case(case: Case) -> Volume | KSpace:
+    """The volume or k-space of a case, read from its files, or computed where it is a generated one.
+
+    Raises:
+        InputError: an unusable file, or one that holds something else than the case says.
+    """
+    if GENERATED in case.details:
+        return _generated(case)
+    from recon.io.detect import read_any
+    from recon.scan.kspace import KSpace
+    from recon.scan.volume import Volume
+
+    found = read_any(case.path, case.modality, series=case.details.get(SERIES))
+    wanted = KSpace if case.kind == "kspace" else Volume
+    if not isinstance(found, wanted):
+        raise InputError(f"{case.path}: holds a {type(found).__name__}, the data set should have a {wanted.__name__}")
+    return found
+
+
+def _generated(case: Case) -> Volume:
+    import torch
+
+    from datasets.phantom import voxels
+    from recon.scan.volume import Volume
+
+    try:
+        data, affine = voxels(case)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    return Volume(torch.from_numpy(data).float(), affine, case.modality)

@@ -1,0 +1,1 @@
+"""Trained networks on measurements: which weights, whether they fit the scan, and how they are run."""

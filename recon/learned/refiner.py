@@ -1,0 +1,125 @@
+"""What makes an image of a head's sample: a network that sees the reference and the sample, slice by slice.
+
+The autoencoder loses more of an image than a good reference gets wrong, so what a sample says of the anatomy is worth
+less in its own grey values than as advice on the reference. The refiner is a U-Net from (reference, decoded sample) to
+a change of the reference, trained on samples of its own head; it takes over what of a sample can be believed, and what
+the autoencoder loses of the reference stays. Where the reference is the mean of several methods', it also sees the one
+that the head was shown, which tells where they disagree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from priors.networks.unet2d import UNet2D
+from priors.weights.card import read_card
+from priors.weights.networks import load_network
+from priors.weights.store import entries
+from recon.errors import input_errors
+from recon.learned.slice_networks import run_slices
+
+KIND = "refiner"
+FILE_NAME = "refiner.safetensors"
+
+PATTERN = 1.5
+"""Pixels over which a pattern of period two is judged, see :func:`without_period_two`."""
+
+NONE = "none"
+"""In place of a file: do without."""
+
+
+@dataclass(frozen=True)
+class Refiner:
+    """A refiner with the hash of its tensors."""
+
+    network: UNet2D
+    sha256: str
+
+    def to(self, device: torch.device | str) -> Refiner:
+        """Move the network; returns itself."""
+        self.network.to(device)
+        return self
+
+    def refined(self, images: Tensor, turn: int = 0) -> Tensor:
+        """A better reference, (Z, X, Y) in the network range, on the CPU.
+
+        Every turn looks at the images in another way, so that what the network gets wrong adds up less: every second
+        one at mirror images, and of each four two at images moved by a pixel. Up-sampling that is not anti-aliased
+        doubles pixels, which leaves stripes and checkerboards of period two (Odena et al. 2016), and turns add them up;
+        they are taken out.
+
+        Args:
+            images: (n, Z, X, Y) reference, sample, and image that the head was shown; the first that the network takes.
+            turn: of those with data steps, from 0.
+        """
+        seen = images[: self.network.config.in_channels]
+        mirrored, moved = turn % 2 == 1, turn // 2 % 2
+        if mirrored:
+            seen = seen.flip(2)
+        better = run_slices(self.network, seen.roll(moved, 2)).roll(-moved, 1)
+        if mirrored:
+            better = better.flip(1)
+        if self.network.config.anti_aliased:
+            return better
+        reference = images[0].cpu().float()
+        return reference + without_period_two(better - reference)
+
+
+def without_period_two(change: Tensor, width: float = PATTERN) -> Tensor:
+    """A change of an image without what alternates from pixel to pixel along either axis or both.
+
+    Args:
+        change: (Z, X, Y).
+        width: standard deviation in pixels of the places that are judged together; narrower takes out more.
+    """
+    gaussians = []
+    for size in change.shape[1:]:
+        frequency = torch.fft.fftfreq(size).abs()
+        gaussians.append([torch.exp(-2 * (math.pi * width * (frequency - at)) ** 2) for at in (0.0, 0.5)])
+    (low_x, high_x), (low_y, high_y) = gaussians
+    pattern = torch.outer(high_x, low_y) + torch.outer(low_x, high_y) + torch.outer(high_x, high_y)
+    return torch.fft.ifft2(torch.fft.fft2(change) * (1 - pattern.clamp_max(1))).real
+
+
+def load_refiner(given: str, head: Path, head_hash: str) -> Refiner | None:
+    """The refiner of a head; None where there is none, or none is wanted.
+
+    Args:
+        given: a file, ``none``, or empty: the one beside the head or among the installed weights that was made for it.
+        head: the head's file.
+        head_hash: of its tensors.
+
+    Raises:
+        InputError: no refiner, a damaged one, or one that was trained on another head's samples.
+    """
+    path = refiner_path(given, head, head_hash)
+    if path is None:
+        return None
+    with input_errors("`refiner`"):
+        network, card = load_network(path, KIND), read_card(path)
+        if card.extra.get("head") != head_hash:
+            raise ValueError(f"{path}: not made for the head {head_hash[:12]}; another file, or 'none'")
+    return Refiner(network.eval(), card.sha256)
+
+
+def refiner_path(given: str, head: Path, head_hash: str) -> Path | None:
+    """The file that :func:`load_refiner` loads; arguments as there."""
+    if given == NONE:
+        return None
+    return Path(given) if given else next(_made_for(head, head_hash), None)
+
+
+def _made_for(head: Path, head_hash: str) -> Iterator[Path]:
+    for path in (head.parent / FILE_NAME, *(entry.path for entry in entries())):
+        try:
+            card = read_card(path)
+        except (OSError, ValueError):
+            continue  # 'recon weights list' shows damaged files
+        if card.kind == KIND and card.extra.get("head") == head_hash:
+            yield path

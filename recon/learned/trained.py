@@ -1,0 +1,123 @@
+"""Trained networks of the methods: which weights, whether they fit the scan, and what they say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from priors.weights.card import read_card
+from priors.weights.networks import load_network
+from priors.weights.store import find_entries
+from recon.acquisition.tasks import CTTask, MRTask, Task, task_from_dict
+from recon.errors import InputError, input_errors
+from recon.learned.slice_networks import run_slices
+from recon.scan.measurement import Measurement, Reconstruction, RunContext
+from recon.scan.units import hu_to_attenuation, network_to_hu, network_to_magnitude
+from recon.scan.volume import Modality
+
+SHIPPED = "baselines"
+"""Folder of the weights store with the methods' own weights, ``KIND-ct`` and ``KIND-mr``."""
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Options of every method with a network of its own."""
+
+    weights: str = field(
+        default="", metadata={"help": "a .safetensors file; also as `weights`; empty: those that are installed"}
+    )
+    allow_other: bool = field(
+        default=False, metadata={"help": "use the weights for a geometry or mask that they were not trained for"}
+    )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network with what its file says.
+
+    Attributes:
+        network: in eval mode on the run's device.
+        task: what it was trained for; None for priors without.
+        extra: of its card.
+        sha256: of its tensors.
+    """
+
+    network: nn.Module
+    task: Task | None
+    extra: Mapping[str, Any]
+    sha256: str
+
+
+def load_trained(kind: str, options: NetworkOptions, measurement: Measurement, modality: Modality) -> Trained:
+    """The network of a method for one scan.
+
+    Args:
+        kind: of the weights, such as ``fbpconv``.
+        options: which weights.
+        measurement: decides the device, and whether the weights fit.
+        modality: of the scan.
+
+    Raises:
+        InputError: no weights, damaged ones, or a scan that they were not trained for; the line names a way out.
+    """
+    path = weights_path(kind, options.weights, modality)
+    with input_errors("`weights`"):
+        network, card = load_network(path, kind), read_card(path)
+    task = task_from_dict(card.extra["task"]) if "task" in card.extra else None
+    if task is not None:
+        protocol = measurement.protocol
+        scan = protocol.geometry if modality == "CT" else protocol.mask
+        check_task(task, scan or {}, modality, path, options.allow_other)
+    elif card.extra.get("modality", modality) != modality:
+        raise InputError(f"`weights` {path}: trained on {card.extra['modality']}, the scan is {modality}")
+    return Trained(network.to(measurement.y.device).eval(), task, card.extra, card.sha256)
+
+
+def weights_path(kind: str, given: str, modality: Modality) -> Path:
+    """The weights that were named, or those of the store for this kind and modality."""
+    if given:
+        return Path(given)
+    name = f"{SHIPPED}/{kind}-{modality.lower()}"
+    try:
+        return find_entries(name)[0].path
+    except ValueError:
+        raise InputError(
+            f"`weights`: no weights of kind {kind} for {modality} are installed; train some with "
+            f"'recon train {kind}', or take `method` tv"
+        ) from None
+
+
+def check_task(task: Task, scan: Mapping[str, Any], modality: Modality, path: Path, allow_other: bool) -> None:
+    """Refuse a scan that weights were not trained for; ``scan`` has the plain values of its geometry or mask.
+
+    Raises:
+        InputError: another modality, geometry or mask; the line names a way out.
+    """
+    if task.modality != modality:
+        raise InputError(f"`weights` {path}: trained for {task.modality}, the scan is {modality}; take `method` tv")
+    reason = task.refusal(scan)
+    if reason and not allow_other:
+        raise InputError(f"`weights` {path}: {reason}; take `method` tv, or `allow_other`=yes to try it all the same")
+
+
+def run_slice_network(trained: Trained, measurement: Measurement, context: RunContext, multiple: int) -> Reconstruction:
+    """A network from condition images to a better one, slice by slice."""
+    assert trained.task is not None
+    images = torch.stack([image.transpose(1, 2) for image in trained.task.images(measurement)])
+    output = run_slices(trained.network, images, multiple, on_progress=partial(context.report, "slices"))
+    image = to_physical(output.transpose(1, 2).to(measurement.y.device), trained.task, measurement)
+    return Reconstruction(image, weights={"network": trained.sha256})
+
+
+def to_physical(image: Tensor, task: Task, measurement: Measurement) -> Tensor:
+    """A (z, y, x) image in the network range as attenuation in 1/mm, or as magnitude in the measurement's unit."""
+    if isinstance(task, CTTask):
+        return hu_to_attenuation(network_to_hu(image))
+    assert isinstance(task, MRTask)
+    return network_to_magnitude(image) * task.scale(measurement)

@@ -1,0 +1,1 @@
+"""One run: reconstruct, score, save; the machine it runs on."""

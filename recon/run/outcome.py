@@ -1,0 +1,202 @@
+"""One reconstruction with everything that is known about it; files and reports are functions of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recon.acquisition.mr import image_of
+from recon.diffusion.calibration import coverage
+from recon.errors import RunError
+from recon.methods import get_method, parse_options
+from recon.metrics import evaluate
+from recon.run.devices import describe_device
+from recon.scan.measurement import Measurement, Progress, Reconstruction, RunContext, no_progress
+from recon.scan.units import attenuation_to_hu
+from recon.scan.volume import Modality, Volume
+
+BASELINES: dict[Modality, str] = {"CT": "fbp", "MR": "zero-filled"}
+"""The direct method that every result of a modality stands beside."""
+
+TASKS: dict[Modality, str] = {"CT": "svct", "MR": "mri"}
+CONVENTION = "primary"
+"""Name of the metric convention of :mod:`recon.metrics` in ``result.json``."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run produced.
+
+    Attributes:
+        method: name of the method.
+        settings: its options as given by the user.
+        measurement: what it saw.
+        result: (z, y, x) volume on the input's grid: HU, or magnitude.
+        baseline: the same by the direct method.
+        std: voxelwise standard deviation, or None.
+        trace: convergence (iteration, relative data residual).
+        metrics, baseline_metrics: by name; None where undefined.
+        truth: what the metrics compare with, or None.
+        seconds: of the method alone.
+        seed: of all randomness.
+        device: in words.
+        notices: what the reader must know about the input.
+        weights: hash of each trained network that took part, by name; None for methods without.
+        answer: the method's own, in the operator's unit.
+        coverage: share of the patient's voxels whose truth lies in the interval of each nominal level, where there
+            are a standard deviation and a truth.
+    """
+
+    method: str
+    settings: dict[str, str]
+    measurement: Measurement
+    result: Volume
+    baseline: Volume
+    std: Volume | None
+    trace: list[tuple[int, float]]
+    metrics: dict[str, float | None]
+    baseline_metrics: dict[str, float | None]
+    truth: Volume | None
+    seconds: float
+    seed: int
+    device: str
+    notices: tuple[str, ...] = field(default=())
+    weights: dict[str, str] | None = None
+    answer: Reconstruction | None = None
+    coverage: dict[float, float] = field(default_factory=dict)
+
+    @property
+    def modality(self) -> Modality:
+        """CT or MR."""
+        return self.result.modality
+
+    @property
+    def baseline_method(self) -> str:
+        """Name of the direct method."""
+        return BASELINES[self.modality]
+
+    @property
+    def all_notices(self) -> tuple[str, ...]:
+        """Notices about the input and about the measurement."""
+        return (*self.notices, *self.measurement.protocol.notices)
+
+
+def reconstruct(
+    measurement: Measurement,
+    grid: Volume,
+    method: str,
+    *,
+    truth: Volume | None = None,
+    settings: Mapping[str, str] | None = None,
+    seed: int = 0,
+    progress: Progress = no_progress,
+    notices: tuple[str, ...] = (),
+    before: Reconstruction | None = None,
+) -> Outcome:
+    """Run a method and the direct method of its modality, and score both.
+
+    Args:
+        measurement: what the methods see.
+        grid: a volume on the grid of the result (the input, or an empty one); its data are not looked at.
+        method: name of the method.
+        truth: what to compare with; only the metrics see it.
+        settings: options of the method, as text.
+        seed: of the method's randomness.
+        progress: called after each iteration.
+        notices: what the reader must know about the input.
+        before: see :class:`recon.scan.measurement.RunContext`.
+
+    Raises:
+        InputError: no such method or option.
+        RunError: the method ended in NaN or infinity.
+    """
+    chosen = get_method(grid.modality, method)
+    options = parse_options(chosen, settings or {})
+    device = measurement.y.device
+    context = RunContext(torch.Generator().manual_seed(seed), progress, device, before)
+    started = time.perf_counter()
+    answer = chosen.run(measurement, options, context)
+    seconds = time.perf_counter() - started
+    if not torch.isfinite(torch.view_as_real(answer.mean) if answer.mean.is_complex() else answer.mean).all():
+        raise RunError(f"`method` {method}: ended in NaN or infinity; milder settings (`settings`) may help")
+    result, metrics = _assess(measurement, answer, grid, truth)
+    direct_name = BASELINES[grid.modality]
+    baseline, baseline_metrics = result, metrics
+    if method != direct_name:
+        direct = get_method(grid.modality, direct_name)
+        quiet = RunContext(torch.Generator().manual_seed(seed), device=device)
+        answer_direct = direct.run(measurement, direct.options(), quiet)
+        baseline, baseline_metrics = _assess(measurement, answer_direct, grid, truth)
+    std = None if answer.std is None else grid.like(_std_in_units(answer.std, grid).cpu())
+    held = _held(truth, result, std)
+    if held:
+        metrics |= {"coverage_90": held[0.9]}
+    return Outcome(
+        method=method,
+        settings=dict(settings or {}),
+        measurement=measurement,
+        result=result,
+        baseline=baseline,
+        std=std,
+        trace=[(point.iteration, point.residual) for point in answer.trace],
+        metrics=metrics,
+        baseline_metrics=baseline_metrics,
+        truth=truth,
+        seconds=seconds,
+        seed=seed,
+        device=describe_device(device),
+        notices=notices,
+        weights=answer.weights,
+        answer=answer,
+        coverage=held,
+    )
+
+
+def _held(truth: Volume | None, result: Volume, std: Volume | None) -> dict[float, float]:
+    """See :attr:`Outcome.coverage`."""
+    if truth is None or std is None:
+        return {}
+    found = coverage(truth.data.numpy(), result.data.numpy(), std.data.numpy(), truth.modality)
+    return {level: share for level, share in found.items() if math.isfinite(share)}
+
+
+def _assess(
+    measurement: Measurement, answer: Reconstruction, grid: Volume, truth: Volume | None
+) -> tuple[Volume, dict[str, float | None]]:
+    """The reconstruction as a volume in the user's units, and its metrics."""
+    residual: dict[str, float | None] = {"residual": data_residual(measurement, answer.mean)}
+    volume = grid.like(_in_units(answer.mean, grid).cpu())
+    if truth is None:
+        return volume, {"psnr": None, "ssim": None} | residual
+    scores: dict[str, Any] = evaluate(truth.data.numpy(), volume.data.numpy(), grid.modality)
+    return volume, scores | residual
+
+
+def data_residual(measurement: Measurement, image: Tensor) -> float:
+    """‖Ax − y‖/‖y‖ of an image in the operator's unit."""
+    y, operator = measurement.y, measurement.operator
+    if len(operator.domain) == 3:  # coil maps of every slice: all slices at once
+        return float((operator(image.to(y.dtype)) - y).norm() / y.norm().clamp_min(1e-30))
+    power = sum(
+        float((operator(part.to(y.dtype)) - data).norm().square())
+        for part, data in zip(image.split(16), y.split(16), strict=True)
+    )
+    return (power / max(float(y.norm().square()), 1e-30)) ** 0.5
+
+
+def _in_units(mean: Tensor, grid: Volume) -> Tensor:
+    if grid.modality == "CT":
+        return attenuation_to_hu(mean)
+    return image_of(mean, (grid.data.shape[1], grid.data.shape[2]))
+
+
+def _std_in_units(std: Tensor, grid: Volume) -> Tensor:
+    if grid.modality == "CT":
+        return attenuation_to_hu(std) - attenuation_to_hu(torch.zeros_like(std))
+    return image_of(std, (grid.data.shape[1], grid.data.shape[2]))

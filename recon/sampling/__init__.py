@@ -1,1 +1,0 @@
-"""Sampling loops that turn a diffusion prior of images into a reconstruction."""

@@ -1,0 +1,1 @@
+"""What flows between the rooms: volumes, k-space, sinograms, measurements, and their units."""

@@ -1,0 +1,36 @@
+"""k-space in memory: what every MR raw-data reader returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from recon.scan.volume import Source
+
+
+@dataclass(frozen=True)
+class KSpace:
+    """Cartesian multi-slice k-space, centred (zero frequency at index n // 2).
+
+    Attributes:
+        data: (z, coils, y, x) complex64; single-coil data have one coil. Samples not acquired are 0.
+        mask: (y, x) bool, what the file itself says was acquired; None when fully sampled.
+        image_shape: (y, x) of the image after the readout oversampling is cropped; None: no crop.
+        reference: (z, y, x) magnitude image that came with the file (fastMRI's
+            ``reconstruction_esc`` or ``reconstruction_rss``), or None.
+        affine: (4, 4) affine of the image array (x, y, z) to mm; a file that does not say gets 1 mm
+            voxels, and ``meta["spacing_known"]`` is then False.
+        meta: what else the file says, as plain values (``acquisition``, ``patient_id``, …).
+        source: where it came from.
+    """
+
+    data: Tensor
+    affine: np.ndarray
+    mask: Tensor | None = None
+    image_shape: tuple[int, int] | None = None
+    reference: Tensor | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+    source: Source | None = None

@@ -1,0 +1,125 @@
+"""What a method gets and what it gives. A method sees the measurement and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from physics.operator import LinearOperator
+
+
+@dataclass(frozen=True)
+class ProgressEvent:
+    """One step of a run, for whoever shows how far it is.
+
+    Attributes:
+        stage: what is being done, in words, such as "sampling" or "data step 3 of 5"; empty: the method as a whole.
+        done: steps of this stage that are done.
+        total: steps of this stage.
+        residual: relative data residual ‖Ax − y‖/‖y‖ after this step; None where the step does not compute one.
+    """
+
+    stage: str
+    done: int
+    total: int
+    residual: float | None = None
+
+
+Progress = Callable[[ProgressEvent], None]
+"""Called after each step of a run."""
+
+
+def no_progress(event: ProgressEvent) -> None:
+    """The progress callback that shows nothing."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How data came to be, in words for the report and in plain values for ``result.json``. Never the truth.
+
+    Attributes:
+        sentences: the protocol in words.
+        notices: what the reader of a result must know ("simulated from magnitude", warnings about the input).
+        geometry: CT: the geometry as plain values.
+        mask: MR: kind, nominal acceleration, calibration, seed.
+        true_acceleration: MR: points of k-space over samples.
+        noise: plain values; None for noise-free data.
+    """
+
+    sentences: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    geometry: dict[str, Any] | None = None
+    mask: dict[str, Any] | None = None
+    true_acceleration: float | None = None
+    noise: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Data and the operator that explains them.
+
+    Attributes:
+        y: CT: (z, views, cells) line integrals of attenuation, dimensionless.
+            MR: (z, coils, y, x) complex k-space, zero where not sampled.
+        operator: maps (z, y, x) images to ``y`` (CT: attenuation in 1/mm; MR: complex image).
+        sigma: standard deviation of the noise: CT, (z, views, cells) or a number, in line integrals; MR: a
+            number, per complex sample, E|n|² = sigma². None when the data are noise-free.
+        spacing: voxel size (z, y, x) in mm of the images, for methods that work in 3D.
+        protocol: how the data came to be.
+    """
+
+    y: Tensor
+    operator: LinearOperator
+    sigma: Tensor | float | None = None
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    protocol: Protocol = field(default_factory=Protocol)
+
+
+@dataclass(frozen=True)
+class TracePoint:
+    """One point of a convergence curve: relative data residual ‖Ax − y‖/‖y‖ after an iteration."""
+
+    iteration: int
+    residual: float
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A method's answer.
+
+    Attributes:
+        mean: (z, y, x). CT: attenuation in 1/mm. MR: complex image (or its magnitude).
+        std: voxelwise standard deviation in the unit of ``mean``, or None.
+        trace: convergence, empty for direct methods.
+        weights: hash of each trained network that took part, by name; None for methods without.
+    """
+
+    mean: Tensor
+    std: Tensor | None = None
+    trace: tuple[TracePoint, ...] = ()
+    weights: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What a run gives a method besides its data.
+
+    Attributes:
+        generator: of its randomness.
+        progress: where it reports.
+        device: where it computes.
+        before: of ``NAME+dc``, the answer of NAME to the same measurement and options, where it is known already.
+    """
+
+    generator: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
+    progress: Progress = no_progress
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    before: Reconstruction | None = None
+
+    def report(self, stage: str, done: int, total: int, residual: float | None = None) -> None:
+        """Tell the run's progress; arguments as for :class:`ProgressEvent`."""
+        self.progress(ProgressEvent(stage, done, total, residual))

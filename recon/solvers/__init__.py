@@ -1,0 +1,1 @@
+"""Iterative solvers and data-consistency steps on linear operators."""

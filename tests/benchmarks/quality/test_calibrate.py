@@ -1,0 +1,150 @@
+"""``benchmarks calibrate``: from a head and validation volumes to a head whose standard deviation is calibrated."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+
+from benchmarks.cli import main
+from benchmarks.quality.calibrate import _unseen, _widening
+from datasets.cache import Cache
+from physics.ct.geometry import FanBeam, circular_angles
+from priors.networks.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
+from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
+from priors.networks.controlnet import ControlNet
+from priors.weights.card import Card, read_card, save_weights
+from priors.weights.networks import load_biflownet
+from recon.acquisition.ct import simulate_ct
+from recon.acquisition.tasks import CTTask
+from recon.diffusion.controlnet_head import HeadOptions
+from recon.io.nifti import write_volume
+from recon.run.outcome import reconstruct
+from recon.run.save import save
+from recon.training.sources import load_split, parse_data
+
+GEOMETRY = FanBeam(circular_angles(24), pitch=6.0)
+DATA = {"dataset": "phantom:count=12,size=16x24x20,spacing=6x10x12", "modality": "CT", "class": "CTChestAbdomen"}
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A head of random weights, its prior in the same folder."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("prior")
+    config = AutoencoderConfig(width=8, latent_channels=4, codes=32, norm_groups=4, patch=16)
+    sizes = BiFlowNetConfig(
+        width=12, multipliers=(1, 1, 2), attention=(False,) * 3, channels=4, token_patch=2, norm_groups=4, dit_heads=2
+    )
+    for kind, network, own in (
+        ("autoencoder", PatchVolumeAutoencoder(config), config),
+        ("biflownet", BiFlowNet(sizes), sizes),
+    ):
+        save_weights(folder / f"{kind}.safetensors", network.state_dict(), Card(kind, own.to_dict()))  # type: ignore[attr-defined]
+    base = load_biflownet(folder / "biflownet.safetensors")
+    network = ControlNet.from_base(base, 4, CTTask(GEOMETRY, photons=(1e5, 1e6), conditions=("sirt",)).to_dict())
+    path = folder / "head.safetensors"
+    save_weights(
+        path,
+        network.state_dict(),
+        Card("controlnet", network.config.to_dict(), extra={"base_sha256": network.base_hash}),
+    )
+    return path
+
+
+def test_a_calibrated_head_holds_what_it_claims(head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed, out = tmp_path / "data.yaml", tmp_path / "calibrated.safetensors"
+    listed.write_text(yaml.safe_dump([DATA]))
+    command = [
+        "calibrate",
+        str(head),
+        "--prior",
+        str(head.parent),
+        "--data",
+        str(listed),
+        "--samples",
+        "2",
+        "-o",
+        str(out),
+    ]
+    monkeypatch.setattr("benchmarks.quality.calibrate.load_head", _two_steps)
+    result = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "90 %" in result.output
+    card = read_card(out)
+    assert card.sha256 == read_card(head).sha256
+    assert set(card.extra["calibration"]) == {"noise-free", "noisy"}
+    assert card.extra["calibration"]["noise-free"]["factor"] >= 0
+    for case in card.extra["calibrated_on"]:
+        assert {f"{case}, noise-free", f"{case}, noisy"} <= {line.split(":")[0] for line in result.output.splitlines()}
+    assert "noise-free: factor" in result.output
+    assert card.extra["calibrated_on"]
+    refused = CliRunner().invoke(main, command)
+    assert refused.exit_code == 2
+    assert "exists" in refused.output
+
+    volume = load_split(parse_data(str(listed), "folder", None, None), "val", Cache(tmp_path / "c"), print)[0]
+    case = volume.volume.volume()
+    settings = {"weights": str(out), "prior": str(head.parent), "samples": "2", "steps": "2"}
+    outcome = reconstruct(simulate_ct(case, GEOMETRY), case, "meddiffusion", truth=case, settings=settings)
+    held = outcome.metrics["coverage_90"]
+    assert held is not None
+    assert 0.75 < held <= 1
+    path = tmp_path / "case.nii.gz"
+    write_volume(path, case)
+    save(tmp_path / "out", outcome)
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["metrics"]["coverage_90"] == held
+    assert "intervals of nominal size hold the truth" in (tmp_path / "out" / "report.html").read_text()
+
+
+def _two_steps(options: HeadOptions, *given: object) -> object:
+    from recon.diffusion.controlnet_head import load_head
+
+    return load_head(replace(options, steps=2), *given)  # type: ignore[arg-type]
+
+
+def three_cases() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Errors and spreads; the third case errs twice as much as the others."""
+    random = np.random.default_rng(0)
+    spreads = random.uniform(0.5, 1.5, (3, 20_000)).astype(np.float32)
+    return [
+        (scale * own * random.standard_normal(own.shape).astype(np.float32), own)
+        for scale, own in zip((1, 1, 2), spreads, strict=True)
+    ]
+
+
+def test_left_out_cases_are_judged_by_the_others() -> None:
+    cases = three_cases()
+    as_they_are = {"noisy": 1.0, "noise-free": 1.0}
+    assert _unseen({"noisy": cases[:1]}, as_they_are) == {}
+    assert _unseen({"noisy": cases[:2]}, as_they_are)[0.9] == pytest.approx(0.9, abs=0.02)
+    # 0.9 of a normal distribution lies within 1.645 standard deviations, 0.59 within half as many
+    assert _unseen({"noisy": cases, "noise-free": cases[:2]}, as_they_are)[0.9] == pytest.approx(0.59, abs=0.02)
+
+
+def test_deviations_are_widened_until_no_case_left_out_falls_far_short() -> None:
+    cases = three_cases()
+    assert _widening(cases[:1]) == 1, "no other case to learn it from"
+    assert _widening(cases[:2]) == 1, "each holds what the other says"
+    factor = _widening(cases)
+    assert factor == pytest.approx(2 * 1.44 / 1.645, rel=0.03), "0.85 lies within 1.44"
+    assert _unseen({"noisy": cases}, {"noisy": factor})[0.9] == pytest.approx(0.85, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [({"modality": "MR", "class": "MRT1Brain"}, "'phantom' is CT, not MR"), ({"path": "no"}, "does not exist")],
+)
+def test_data_that_do_not_fit_are_one_line(head: Path, tmp_path: Path, change: dict[str, str], line: str) -> None:
+    listed = tmp_path / "data.yaml"
+    listed.write_text(yaml.safe_dump([DATA | change]))
+    result = CliRunner().invoke(main, ["calibrate", str(head), "--data", str(listed), "-o", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert line in result.output
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,129 @@
+"""Protocol files: presets, a user's own YAML, and one clear line for everything that is wrong."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from test_geometry import geometries
+
+from physics.ct.geometry import FanBeam, Geometry, ParallelBeam, circular_angles, golden_angles
+from physics.ct.protocol import dump_protocol, load_protocol, parse_protocol, preset_names
+
+FAN = {
+    "type": "fan",
+    "source_isocentre_mm": 500,
+    "source_detector_mm": 900.0,
+    "pitch_mm": 1.5,
+    "angles": {"views": 12},
+}
+PARALLEL = {"type": "parallel", "pitch_mm": 0.7, "angles": [0, 45.0, 90]}
+
+
+@pytest.mark.parametrize(("name", "views", "arc"), [("paper40", 40, 360), ("sparse20", 20, 360), ("limited90", 90, 90)])
+def test_presets(name: str, views: int, arc: float) -> None:
+    expected = FanBeam(circular_angles(views, 0.0, math.radians(arc)), 1.2858)
+    assert load_protocol(name) == expected
+    assert (expected.source_isocentre, expected.source_detector) == (595.0, 1086.5)
+
+
+def test_every_preset_is_listed_and_loads() -> None:
+    assert preset_names() == ["limited90", "paper40", "sparse20"]
+    for name in preset_names():
+        assert load_protocol(name).cells is None
+
+
+def test_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "scanner.yaml"
+    path.write_text(
+        "type: parallel\npitch_mm: 0.7\ncells: 300\noffset_mm: -1\n"
+        "angles: {views: 6, start_deg: 30, arc_deg: 180, order: uniform}\n"
+    )
+    expected = ParallelBeam(circular_angles(6, math.radians(30), math.pi), 0.7, 300, -1.0)
+    assert load_protocol(str(path)) == expected
+
+
+def test_angles() -> None:
+    np.testing.assert_allclose(np.degrees(parse_protocol(PARALLEL).angles), [0, 45, 90])
+    golden = parse_protocol(FAN | {"angles": {"views": 9, "start_deg": 90, "order": "golden"}})
+    assert golden.angles == golden_angles(9, math.pi / 2)
+
+
+@settings(deadline=None, max_examples=60)
+@given(geometries())
+def test_yaml_and_back(geometry: Geometry) -> None:
+    import yaml
+
+    back = parse_protocol(yaml.safe_load(dump_protocol(geometry)))
+    np.testing.assert_allclose(back.angles, geometry.angles, rtol=1e-12, atol=1e-15)
+    assert back == type(geometry)(**(geometry.__dict__ | {"angles": back.angles}))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (None, "needs 'type: fan' or 'type: parallel'"),
+        ([1, 2], "needs 'type: fan'"),
+        ({"pitch_mm": 1}, "needs 'type: fan'"),
+        (FAN | {"type": "cone"}, "needs 'type: fan'"),
+        (FAN | {"type": ["fan"]}, "needs 'type: fan'"),
+        (FAN | {"pich_mm": 1}, "unknown entry 'pich_mm'; did you mean 'pitch_mm'"),
+        (PARALLEL | {"source_isocentre_mm": 1}, "unknown entry 'source_isocentre_mm'"),
+        (FAN | {3: 1}, "unknown entry '3'"),
+        ({"type": "parallel", "angles": [0]}, "'pitch_mm' is missing"),
+        ({"type": "parallel", "pitch_mm": 1}, "'angles' is missing"),
+        (
+            {k: v for k, v in FAN.items() if k != "source_detector_mm"},
+            "'source_detector_mm' must be a number, not None",
+        ),
+        (FAN | {"pitch_mm": "wide"}, "'pitch_mm' must be a number, not 'wide'"),
+        (FAN | {"pitch_mm": True}, "'pitch_mm' must be a number, not True"),
+        (FAN | {"pitch_mm": 0}, "pitch must be positive"),
+        (FAN | {"cells": 0}, "at least 1 cell"),
+        (FAN | {"cells": 2.5}, "cells.*whole"),
+        (FAN | {"cells": math.inf}, "cells.*whole"),
+        (FAN | {"cells": "many"}, "'cells' must be a number"),
+        (FAN | {"source_isocentre_mm": 1000}, "nearer to the isocentre"),
+        (FAN | {"angles": 40}, "'angles' must be a list of degrees or hold 'views'"),
+        (FAN | {"angles": {}}, "'angles' must be a list"),
+        (FAN | {"angles": []}, "at least one view"),
+        (FAN | {"angles": ["x"]}, "'angles' must list degrees"),
+        (FAN | {"angles": [None]}, "'angles' must list degrees"),
+        (FAN | {"angles": {"views": 0}}, "views must be at least 1"),
+        (FAN | {"angles": {"views": 7.5}}, "views.*whole"),
+        (FAN | {"angles": {"views": math.nan}}, "views.*whole"),
+        (FAN | {"angles": {"views": 4, "step": 3}}, "unknown entry 'step'"),
+        (FAN | {"angles": {"views": 4, "order": "random"}}, "'order' must be uniform or golden, not 'random'"),
+        (FAN | {"angles": {"views": 4, "arc_deg": 400}}, "at most 360 degrees, not 400"),
+        (FAN | {"angles": {"views": 4, "order": "golden", "arc_deg": 90}}, "arc_deg"),
+    ],
+)
+def test_what_is_wrong_is_named(values: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as raised:
+        parse_protocol(values)
+    assert "\n" not in str(raised.value)
+
+
+def test_neither_preset_nor_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"neither a preset \(limited90, paper40, sparse20\) nor a file"):
+        load_protocol(str(tmp_path / "none.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"type: [fan", "not valid YAML"),
+        (b"\x00\xff\xfe", "not valid YAML"),
+        (b"", "needs 'type: fan'"),
+        (b"!!python/object/apply:os.system ['true']", "not valid YAML"),
+    ],
+)
+def test_files_that_are_no_protocol(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "scanner.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as raised:
+        load_protocol(str(path))
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,211 @@
+"""Masks: parity with the packages they come from, exact accelerations, seeds, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from physics.mr.masks import MASK_KINDS, calibration_width, load_mask, make_mask, seed_of
+from physics.mr.poisson_disc import poisson_disc
+
+
+def fixture(shared: Path, name: str) -> dict[str, np.ndarray]:
+    with np.load(shared / "fixtures" / "baselines" / f"{name}.npz") as file:
+        return dict(file)
+
+
+def test_gauss1d_legacy_is_bit_exact(shared: Path) -> None:
+    compared = 0
+    for key, value in fixture(shared, "dds_masks").items():
+        kind, accel, fraction, fixed, seed = key.split("__")
+        if kind != "gaussian1d" or fixed != "fix1":
+            continue
+        calib = int(320 * float(fraction[2:]))
+        mask = make_mask("gauss1d-legacy", (320, 320), int(accel[3:]), calib, int(seed[4:])).array.numpy()
+        assert (mask == value[0].astype(bool)).all(), key
+        compared += 1
+    assert compared == 8
+
+
+@pytest.mark.parametrize("kind", ["random", "equispaced"])
+def test_fastmri_masks(shared: Path, kind: str) -> None:
+    compared = 0
+    for key, value in fixture(shared, "fastmri_masks").items():
+        parts = key.split("__")
+        if parts[0] != kind or parts[-1] == "fname":
+            continue
+        columns = int(parts[3][1:])
+        calib = round(columns * float(parts[1][2:]))
+        mask = make_mask(kind, (4, columns), int(parts[2][3:]), calib, int(parts[4][1:])).array.numpy()
+        assert (mask == value.astype(bool)).all(), key
+        compared += 1
+    assert compared == 12
+
+
+def test_poisson_is_sigpys(shared: Path) -> None:
+    compared = 0
+    for key, value in fixture(shared, "sigpy_poisson").items():
+        _, size, accel, calib, crop, seed = key.split("_")
+        if crop != "crop1":
+            continue
+        rows, columns = map(int, size.split("x"))
+        expected = np.unpackbits(value)[: rows * columns].reshape(rows, columns).astype(bool)
+        mask = poisson_disc((rows, columns), int(accel[3:]), int(calib[3:]), int(seed[4:]))
+        assert (mask == expected).all(), key
+        compared += 1
+    assert compared == 15
+
+
+@pytest.mark.parametrize(("shape", "accel", "calib", "seed"), [((96, 80), 5, 16, 3), ((61, 90), 4, 12, 1)])
+def test_poisson_equals_the_installed_sigpy(shape: tuple[int, int], accel: float, calib: int, seed: int) -> None:
+    from sigpy.mri import poisson
+
+    expected = poisson(shape, accel, calib=(calib, calib), seed=seed) != 0
+    assert (make_mask("poisson", shape, accel, calib, seed).array.numpy() == expected).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(columns=st.integers(16, 400), rows=st.integers(1, 6), accel=st.floats(1, 12), seed=st.integers(0, 2**32 - 1))
+def test_gauss1d_has_exactly_the_acceleration(columns: int, rows: int, accel: float, seed: int) -> None:
+    mask = make_mask("gauss1d", (rows, columns), accel, seed=seed)
+    assert int(mask.array[0].sum()) == round(columns / accel)
+    assert (mask.array == mask.array[:1]).all()
+    first = columns // 2 - mask.calib // 2
+    assert mask.array[0, first : first + mask.calib].all()
+    assert mask.true_acceleration == pytest.approx(columns / round(columns / accel))
+
+
+def test_gauss1d_columns_follow_the_density() -> None:
+    columns = 256
+    masks = [make_mask("gauss1d", (1, columns), 8, 8, seed).array[0] for seed in range(400)]
+    counts = torch.stack(masks).double().sum(0)
+    distance = (torch.arange(columns) - columns // 2).abs()
+    near, far = counts[(distance > 8) & (distance < 30)].mean(), counts[(distance > 60) & (distance < 90)].mean()
+    assert 6 < float(near / far) < 18
+    assert abs(float((counts * (torch.arange(columns) - columns // 2)).sum() / counts.sum())) < 1
+
+
+@pytest.mark.parametrize("kind", sorted(MASK_KINDS))
+def test_seeds(kind: str) -> None:
+    first, same, other = (make_mask(kind, (64, 72), 4, 8, seed).array for seed in (5, 5, 9))
+    assert first.dtype == torch.bool
+    assert first.shape == (64, 72)
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("kind", sorted(MASK_KINDS))
+def test_the_global_generators_are_left_alone(kind: str) -> None:
+    np.random.seed(3)
+    expected = np.random.random()
+    np.random.seed(3)
+    make_mask(kind, (64, 64), 4)
+    assert np.random.random() == expected
+
+
+@pytest.mark.parametrize("kind", sorted(MASK_KINDS))
+def test_acceleration_one_samples_everything(kind: str) -> None:
+    assert make_mask(kind, (30, 20), 1).true_acceleration == 1
+
+
+def test_poisson_at_the_default_calibration() -> None:
+    mask = make_mask("poisson", (128, 128), 6, seed=seed_of("volume-1"))
+    assert mask.calib == 24
+    assert mask.true_acceleration == pytest.approx(6, abs=0.1)
+    assert calibration_width(mask.array) >= 24
+    assert not mask.array[0, 0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "accel", "calib", "message"),
+    [
+        ("spiral", (64, 64), 4, None, "there is no mask"),
+        ("gauss1d", (64, 64), 0.5, None, "at least 1"),
+        ("gauss1d", (64, 64), float("nan"), None, "at least 1"),
+        ("gauss1d", (64, 64), 8, 20, "at most 3.2 times"),
+        ("poisson", (64, 64), 12, 24, "at most 7.11 times"),
+        ("poisson", (64, 96), 10.65, 24, "nearest that works"),
+        ("poisson", (64, 64), 1.1, 4, "corners"),
+        ("random", (64, 64), 8, 20, "at most"),
+        ("equispaced", (64, 64), 2.5, None, "whole"),
+        ("gauss1d", (64, 64), 4, 65, "calibration region must be"),
+        ("poisson", (20, 64), 4, 24, "calibration region must be"),
+        ("gauss1d", (64, 64), 500, 0, "samples nothing"),
+    ],
+)
+def test_refused(kind: str, shape: tuple[int, int], accel: float, calib: int | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_mask(kind, shape, accel, calib)
+
+
+def test_a_seed_out_of_range_is_refused() -> None:
+    with pytest.raises(ValueError, match="seed"):
+        make_mask("gauss1d", (8, 8), 2, seed=-1)
+
+
+def test_seed_of_is_stable() -> None:
+    assert seed_of("file1000033") == seed_of("file1000033") != seed_of("file1000034")
+    assert seed_of("") == 0xE3B0C442  # the head of SHA-256 of nothing
+
+
+def test_calibration_width() -> None:
+    array = torch.zeros(9, 12, dtype=torch.bool)
+    assert calibration_width(array) == 0
+    array[2:7, 4:9] = True
+    assert calibration_width(array) == 5
+    assert calibration_width(torch.ones(9, 12, dtype=torch.bool)) == 9
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz", "h5"])
+@pytest.mark.parametrize("columns_only", [False, True])
+def test_a_mask_from_a_file(tmp_path: Path, suffix: str, columns_only: bool) -> None:
+    path = tmp_path / f"mask.{suffix}"
+    array = make_mask("gauss1d", (10, 24), 3, 4).array.numpy().astype(np.float32)
+    stored = array[0] if columns_only else array
+    if suffix == "npy":
+        np.save(path, stored)
+    elif suffix == "npz":
+        np.savez(path, mask=stored)
+    else:
+        with h5py.File(path, "w") as file:
+            file["mask"] = stored
+    mask = load_mask(path, (10, 24))
+    assert (mask.array.numpy() == array.astype(bool)).all()
+    assert mask.kind == "file"
+    assert mask.true_acceleration == mask.accel == 3
+    assert mask.calib >= 4
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.ones((4, 5)), "but k-space is"),
+        (np.zeros((6, 8)), "empty"),
+        (np.full((6, 8), 2), "zeros and ones"),
+        (np.full((6, 8), np.nan), "zeros and ones"),
+        (np.array([None]), "not a readable"),
+    ],
+)
+def test_bad_mask_files(tmp_path: Path, array: np.ndarray, message: str) -> None:
+    path = tmp_path / "mask.npy"
+    np.save(path, array, allow_pickle=True)
+    with pytest.raises(ValueError, match=message):
+        load_mask(path, (6, 8))
+
+
+def test_files_that_are_no_masks(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no such file"):
+        load_mask(tmp_path / "missing.npy", (6, 8))
+    text = tmp_path / "text.h5"
+    text.write_text("mask")
+    with pytest.raises(ValueError, match="not a readable"):
+        load_mask(text, (6, 8))
+    np.savez(tmp_path / "two.npz", a=np.ones(3), b=np.ones(3))
+    with pytest.raises(ValueError, match="no array called"):
+        load_mask(tmp_path / "two.npz", (6, 8))

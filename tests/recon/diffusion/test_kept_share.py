@@ -1,0 +1,90 @@
+"""Rounds of refiner and data step end where the data take back what a refiner changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from test_meddiffusion import GEOMETRY, body  # the phantom and its scanner
+
+from physics.noise import TransmissionNoise
+from priors.networks.unet2d import UNet2D, UNetConfig
+from recon.acquisition.ct import simulate_ct
+from recon.acquisition.tasks import CTTask, condition_image
+from recon.diffusion.controlnet_head import HeadOptions
+from recon.diffusion.head_reconstruction import Reference, _estimated, kept_share
+from recon.learned.refiner import Refiner
+from recon.solvers.data_consistency import agreeing
+
+TASK = CTTask(GEOMETRY, conditions=("tv",))
+
+
+class Fixed(Refiner):
+    """Refines to a given image, and counts how often it is asked."""
+
+    def __new__(cls, image: torch.Tensor) -> Fixed:
+        return super().__new__(cls)
+
+    def __init__(self, image: torch.Tensor) -> None:
+        super().__init__(UNet2D(UNetConfig(in_channels=2, chans=2, pool_layers=1, residual=True)), "0" * 64)
+        object.__setattr__(self, "image", image)
+        object.__setattr__(self, "asked", [])
+
+    def refined(self, images: torch.Tensor, turn: int = 0) -> torch.Tensor:
+        self.asked.append(turn)  # type: ignore[attr-defined]
+        image: torch.Tensor = self.image  # type: ignore[attr-defined]
+        return image
+
+
+def reference_of(photons: float | None) -> tuple[Reference, torch.Tensor]:
+    """A scan's TV image, and the truth in the network range (Z, X, Y)."""
+    truth = body()
+    noise = TransmissionNoise(photons) if photons else None
+    measurement = simulate_ct(truth, GEOMETRY, None, noise, 0)
+    image = condition_image("CT", "tv", measurement)
+    seen = TASK.network(image, measurement).transpose(1, 2)
+    window = (slice(0, seen.shape[1]), slice(0, seen.shape[2]))
+    wanted = TASK.pair(measurement, truth).target.transpose(1, 2)
+    return Reference(image, torch.zeros(1), window, seen, seen, TASK, measurement), wanted
+
+
+@pytest.mark.parametrize("photons", [None, 1e5])
+def test_a_right_change_is_kept_and_every_round_made(photons: float | None) -> None:
+    reference, truth = reference_of(photons)
+    refiner = Fixed(truth)
+    found, _ = _estimated(replace(reference, refiner=refiner), truth, HeadOptions(rounds=3))
+    asked = refiner.asked  # type: ignore[attr-defined]
+    assert len(asked) >= 2
+    assert asked == [0, 1, 2][: len(asked)]
+    before = TASK.network(reference.image, reference.measurement).transpose(1, 2)
+    after = TASK.network(found, reference.measurement).transpose(1, 2)
+    assert float((after - truth).norm()) < 0.5 * float((before - truth).norm())
+
+
+def test_a_change_that_the_data_contradict_is_dropped_with_its_round() -> None:
+    reference, truth = reference_of(None)
+    wrong = reference.seen + 0.2 * (truth > -0.5)  # the data see that a whole body is brighter
+    refiner = Fixed(wrong)
+    found, advised = _estimated(replace(reference, refiner=refiner), truth, HeadOptions(rounds=3))
+    assert len(refiner.asked) == 1  # type: ignore[attr-defined]
+    torch.testing.assert_close(found, agreeing(reference.measurement, reference.image))
+    torch.testing.assert_close(TASK.network(advised, reference.measurement).transpose(1, 2), wrong.clamp(-1, 1))
+
+
+def test_without_a_data_step_the_change_stays_as_it_is() -> None:
+    reference, truth = reference_of(None)
+    refiner = Fixed(truth)
+    found, advised = _estimated(replace(reference, refiner=refiner), truth, HeadOptions(rounds=3, agree=False))
+    assert torch.equal(found, advised)
+    after = TASK.network(found, reference.measurement).transpose(1, 2)
+    torch.testing.assert_close(after, truth, atol=1e-3, rtol=0)
+
+
+def test_the_share_is_that_of_the_change_itself() -> None:
+    before = torch.zeros(2, 4, 4, dtype=torch.complex64)
+    change = torch.randn(2, 4, 4, dtype=torch.complex64)
+    assert kept_share(before, change, change) == pytest.approx(1)
+    assert kept_share(before, change, 0.3 * change) == pytest.approx(0.3)
+    assert kept_share(before, change, before) == 0
+    assert kept_share(before, before, before) == 1

@@ -1,0 +1,243 @@
+"""Refiners: trained by the command on a head's samples, found with their head, refused for another."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cli_helpers import run_recon, train, write_ct
+
+from priors.networks.unet2d import UNet2D, UNetConfig
+from priors.weights.card import Card, read_card, save_weights
+from recon.errors import InputError
+from recon.learned.refiner import FILE_NAME, KIND, Refiner, load_refiner, without_period_two
+from recon.training.build_refiner import with_inputs, with_upsampling
+
+DATA = "phantom:count=8,size=16x32x32,spacing=8x10x10"
+SIZES = UNetConfig(in_channels=2, chans=4, pool_layers=2, residual=True)
+
+
+def save_refiner(path: Path, head_hash: str, kind: str = KIND) -> Path:
+    torch.manual_seed(0)
+    card = Card(kind, SIZES.to_dict(), extra={"head": head_hash})
+    save_weights(path, UNet2D(SIZES).state_dict(), card)
+    return path
+
+
+def test_a_refiner_sees_every_slice_of_both_images() -> None:
+    torch.manual_seed(0)
+    refiner = Refiner(UNet2D(SIZES).eval(), "")
+    images = torch.rand(2, 3, 20, 24) - 0.5
+    better = refiner.refined(images)
+    assert better.shape == images.shape[1:]
+    alone = refiner.refined(images[:, 1:2])
+    assert torch.allclose(better[1:2], alone, atol=1e-5)
+    other_sample = torch.stack([images[0], -images[1]])
+    assert not torch.allclose(better, refiner.refined(other_sample), atol=1e-4)
+    assert torch.equal(better, refiner.refined(torch.cat([images, images[:1]]))), "no third input"
+    mirrored, moved = refiner.refined(images, turn=1), refiner.refined(images, turn=2)
+    assert torch.allclose(mirrored, refiner.refined(images.flip(2)).flip(1), atol=1e-5)
+    assert torch.allclose(moved, refiner.refined(images.roll(1, 2)).roll(-1, 1), atol=1e-5)
+    assert not torch.allclose(mirrored, better, atol=1e-4)
+    assert not torch.allclose(moved, better, atol=1e-4)
+    assert torch.equal(refiner.refined(images, turn=4), better)
+
+
+class Striped(UNet2D):
+    """Adds stripes of period two along X, and a checkerboard, as up-sampling does."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        columns, rows = torch.arange(x.shape[2])[:, None], torch.arange(x.shape[3])
+        return x[:, :1] + 0.1 * (-1.0) ** columns + 0.1 * (-1.0) ** (columns + rows)
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2, 3])
+def test_what_up_sampling_leaves_is_taken_out(turn: int) -> None:
+    image = torch.rand(2, 20, 24) - 0.5
+    refined = Refiner(Striped(SIZES).eval(), "").refined(torch.stack([image, image]), turn)
+    torch.testing.assert_close(refined, image, atol=2e-3, rtol=0)
+
+
+def test_what_an_anti_aliased_network_says_stays() -> None:
+    image = torch.rand(2, 20, 24) - 0.5
+    network = Striped(replace(SIZES, anti_aliased=True)).eval()
+    change = Refiner(network, "").refined(torch.stack([image, image])) - image
+    torch.testing.assert_close(change.abs().amax(), torch.tensor(0.2))
+
+
+@pytest.mark.parametrize("anti_aliased", [False, True])
+def test_upsampling_changes_and_tensors_do_not(anti_aliased: bool) -> None:
+    plain = UNet2D(SIZES)
+    changed = with_upsampling(plain, anti_aliased)
+    assert changed.config == replace(SIZES, anti_aliased=anti_aliased)
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(changed.state_dict()[name], tensor)
+
+
+def test_a_change_without_a_pattern_of_period_two_stays() -> None:
+    x = torch.arange(32)[:, None].expand(32, 24)
+    change = torch.cos(2 * torch.pi * x / 8)[None].contiguous()
+    torch.testing.assert_close(without_period_two(change), change, atol=5e-3, rtol=0)
+
+
+@pytest.mark.parametrize("inputs", [2, 3])
+def test_a_network_of_fewer_images_goes_on_as_it_was_with_more(inputs: int) -> None:
+    torch.manual_seed(0)
+    plain = UNet2D(UNetConfig(chans=4, pool_layers=2, residual=True)).eval()
+    grown = with_inputs(plain, inputs).eval()
+    image, others = torch.rand(2, 1, 16, 20), torch.rand(2, inputs - 1, 16, 20)
+    with torch.no_grad():
+        assert torch.allclose(grown(torch.cat([image, others], 1)), plain(image), atol=1e-6)
+    assert with_inputs(grown, inputs) is grown
+
+
+@pytest.mark.parametrize("change", [{"residual": False}, {"in_channels": 3}, {"out_channels": 2}])
+def test_a_network_of_another_kind_is_no_start(change: dict[str, object]) -> None:
+    config = UNetConfig(**{"chans": 4, "pool_layers": 2, "residual": True, "in_channels": 1} | change)  # type: ignore
+    with pytest.raises(ValueError, match="from the reference to a change of it"):
+        with_inputs(UNet2D(config), 2)
+
+
+def test_the_refiner_beside_a_head_or_installed_is_found_by_the_heads_hash(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("RECON_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setattr("priors.weights.store.shipped_folder", lambda: tmp_path / "nothing")
+    head = tmp_path / "run" / "head.safetensors"
+    head.parent.mkdir()
+    assert load_refiner("", head, "abc") is None
+    installed = tmp_path / "weights" / "mine" / "heads"
+    installed.mkdir(parents=True)
+    save_refiner(installed / "ct-refiner.safetensors", "abc")
+    assert load_refiner("", head, "abc") is not None
+    assert load_refiner("", head, "other") is None
+    save_refiner(head.parent / FILE_NAME, "other")
+    assert load_refiner("", head, "other") is not None
+    assert load_refiner("none", head, "abc") is None
+
+
+def test_a_refiner_of_another_head_or_another_kind_is_refused_in_one_line(tmp_path) -> None:
+    other = save_refiner(tmp_path / "other.safetensors", "other")
+    with pytest.raises(InputError, match="not made for the head abc; another file, or 'none'"):
+        load_refiner(str(other), tmp_path / "head.safetensors", "abc")
+    unet = save_refiner(tmp_path / "unet.safetensors", "abc", kind="unet")
+    with pytest.raises(InputError, match="weights of kind unet, where refiner is wanted"):
+        load_refiner(str(unet), tmp_path / "head.safetensors", "abc")
+    with pytest.raises(InputError, match="--set refiner"):
+        load_refiner(str(tmp_path / "none.safetensors"), tmp_path / "head.safetensors", "abc")
+
+
+# By the command
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a prior, a head on it, and a refiner of the head beside it."""
+    folder = tmp_path_factory.mktemp("chain")
+    common = ["--dataset", DATA, "--recipe", "tiny", "--cache", folder / "cache", "-q"]
+    train("autoencoder", *common, "--set", "steps=4", "--out", folder / "prior0")
+    small = ["--set", "task.crop=[8,8,8]", "--set", "task.sampling_steps=0", "--set", "steps=4"]
+    train("biflownet", *common, *small, "--base", folder / "prior0", "--out", folder / "prior")
+    task = ["--task", "svct", "--views", "10-30", "--condition", "fbp", "--condition", "sirt"]
+    train("controlnet", *common, *small, *task, "--base", folder / "prior", "--out", folder / "head")
+    train("refiner", *common, *refiner_arguments(folder), "--set", "steps=6", "--out", folder / "refiner")
+    (folder / "refiner" / FILE_NAME).rename(folder / "head" / FILE_NAME)
+    return folder
+
+
+def refiner_arguments(folder: Path) -> list[object]:
+    return ["--base", folder / "prior", "--head", folder / "head" / "head.safetensors"]
+
+
+def test_its_card_names_head_task_and_sampling(chain) -> None:
+    head, refiner = read_card(chain / "head" / "head.safetensors"), read_card(chain / "head" / FILE_NAME)
+    assert refiner.extra["head"] == head.sha256
+    assert refiner.extra["task"] == head.config["task"]
+    assert refiner.extra["sampling"]["steps"] > 0
+    assert refiner.config["in_channels"] == 2
+    with (chain / "refiner" / "validation.csv").open() as file:
+        assert {"psnr", "ssim"} <= set(next(csv.DictReader(file)))
+
+
+def test_reconstruction_goes_through_it_unless_told_otherwise(chain, tmp_path) -> None:
+    case = write_ct(tmp_path / "case.nii.gz", affine=np.diag([10.0, 10.0, 8.0, 1.0]))
+    weights = ["--weights", chain / "head" / "head.safetensors", "--prior", chain / "prior", "--set", "steps=2"]
+    scan = ["svct", "--views", "24", *weights, "--input", case, "-q"]
+    results = {}
+    kinds = {"with": [], "bare": ["--set", "agree=no"], "without": ["--set", "refiner=none"]}
+    for name, more in kinds.items():
+        run = run_recon(*scan, *more, "--output", tmp_path / name)
+        assert run.code == 0, run.err
+        results[name] = json.loads((tmp_path / name / "result.json").read_text())
+    assert results["with"]["weights_sha256"]["refiner"] == read_card(chain / "head" / FILE_NAME).sha256
+    assert "refiner" not in results["without"]["weights_sha256"]
+    assert len({results[name]["metrics"]["psnr"] for name in kinds}) == 3
+
+
+def test_later_rounds_learn_from_what_the_first_network_and_the_data_make(chain, tmp_path) -> None:
+    common = ["--dataset", DATA, "--recipe", "tiny", "--cache", chain / "cache", "-q", *refiner_arguments(chain)]
+    rounds = ["--set", "task.rounds=2", "--set", "steps=4", "--out", tmp_path / "out"]
+    refused = run_recon("train", "refiner", *common, *rounds)
+    assert refused.code == 2
+    assert "--warm-start: later rounds start from what a trained network makes" in refused.err
+    assert not (tmp_path / "out").exists()
+    before = set(chain.glob("cache/*/*.npy"))
+    train("refiner", *common, *rounds, "--warm-start", chain / "head" / FILE_NAME)
+    new = [np.load(path) for path in set(chain.glob("cache/*/*.npy")) - before]
+    assert len(new) > 1
+    assert all(images.shape == (3, 16, 32, 32) for images in new), "reference, sample, truth"
+
+
+def test_a_head_whose_samples_change_the_mean_of_two_methods(chain, tmp_path) -> None:
+    common = ["--dataset", DATA, "--recipe", "tiny", "--cache", tmp_path / "cache", "-q", "--base", chain / "prior"]
+    small = ["--set", "task.crop=[8,8,8]", "--set", "task.sampling_steps=0", "--set", "steps=2"]
+    task = ["--task", "svct", "--views", "24", "--condition", "fbp", "--reference", "sirt", "--reference", "fbp"]
+    train("controlnet", *common, *small, *task, "--out", tmp_path / "head")
+    head = tmp_path / "head" / "head.safetensors"
+    assert read_card(head).config["task"]["reference"] == ["sirt", "fbp"]
+    train("refiner", *common, "--head", head, "--set", "steps=2", "--out", tmp_path / "refiner")
+    stored = [np.load(path) for path in tmp_path.glob("cache/*/*.npy")]
+    conditions = [images[0] for images in stored if images.shape == (2, 16, 32, 32)]
+    references = [images[0] for images in stored if images.shape == (4, 16, 32, 32)]
+    assert len(conditions) == len(references) > 1
+    distances = [min(float(np.abs(own - each).mean()) for each in conditions) for own in references]
+    assert all(0.001 < distance < 0.3 for distance in distances)
+    assert read_card(tmp_path / "refiner" / FILE_NAME).config["in_channels"] == 3, "the image shown is one of them"
+    (tmp_path / "refiner" / FILE_NAME).rename(tmp_path / "head" / FILE_NAME)
+    case = write_ct(tmp_path / "case.nii.gz", affine=np.diag([10.0, 10.0, 8.0, 1.0]))
+    weights = ["--weights", head, "--prior", chain / "prior", "--set", "steps=2"]
+    run = run_recon("svct", "--views", "24", *weights, "--input", case, "-q", "--output", tmp_path / "out")
+    assert run.code == 0, run.err
+
+
+@pytest.mark.parametrize("option", ["--condition", "--reference"])
+def test_an_image_of_no_method_is_one_line(chain, tmp_path, option) -> None:
+    task = ["--task", "mri", option, "zero-fild"]
+    common = ["--dataset", DATA, "--recipe", "tiny", "--base", chain / "prior", "--out", tmp_path / "out"]
+    run = run_recon("train", "controlnet", *common, *task)
+    assert run.code == 2
+    assert f"{option} zero-fild: no such MR method; did you mean zero-filled?" in run.err
+    assert len(run.err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ([], "--head: name the head"),
+        (["--head", "{folder}/prior/biflownet.safetensors"], "kind biflownet, where a ControlNet head is wanted"),
+        (["--head", "{folder}/none.safetensors"], "--head"),
+        (["--head", "{folder}/head/head.safetensors", "--task", "svct"], "the head says what it is for"),
+        (["--head", "{folder}/head/head.safetensors"], "no installed prior is the one"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(chain, tmp_path, more, line) -> None:
+    common = ["--dataset", DATA, "--recipe", "tiny", "-q"]
+    spelled = [text.format(folder=chain) for text in more]
+    run = run_recon("train", "refiner", *common, "--cache", chain / "cache", *spelled, "--out", tmp_path / "out")
+    assert run.code == 2
+    assert line in run.err
+    assert not (tmp_path / "out").exists()

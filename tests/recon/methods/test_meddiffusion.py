@@ -1,0 +1,250 @@
+"""Reconstruction by a ControlNet head: it runs, is repeatable, and refuses what it was not trained for."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cli_helpers import run_recon
+from click.testing import CliRunner
+
+from physics.ct.geometry import FanBeam, circular_angles
+from physics.ct.protocol import load_protocol
+from priors.networks.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
+from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
+from priors.networks.controlnet import ControlNet
+from priors.weights.card import Card, read_card, read_tensors, save_weights
+from priors.weights.networks import load_biflownet
+from recon.acquisition.ct import simulate_ct
+from recon.acquisition.mr import simulate_mr
+from recon.acquisition.tasks import CTTask, MRTask, Task
+from recon.cli import cli
+from recon.diffusion.controlnet_head import HeadOptions, load_head
+from recon.errors import InputError
+from recon.io.nifti import write_volume
+from recon.methods import get_method
+from recon.scan.measurement import RunContext
+from recon.scan.volume import Volume
+
+GEOMETRY = FanBeam(circular_angles(24), pitch=2.0)
+BASE = BiFlowNetConfig(
+    width=12,
+    multipliers=(1, 1, 2),
+    attention=(False, False, True),
+    channels=4,
+    token_patch=2,
+    attention_heads=2,
+    norm_groups=4,
+    dit_heads=2,
+)
+
+
+@pytest.fixture(scope="module")
+def prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prior of random weights in a folder."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("prior")
+    config = AutoencoderConfig(width=8, latent_channels=4, codes=32, norm_groups=4, patch=16)
+    autoencoder, biflownet = PatchVolumeAutoencoder(config), BiFlowNet(BASE)
+    save_weights(folder / "autoencoder.safetensors", autoencoder.state_dict(), Card("autoencoder", config.to_dict()))
+    save_weights(folder / "biflownet.safetensors", biflownet.state_dict(), Card("biflownet", BASE.to_dict()))
+    return folder
+
+
+def make_head(prior: Path, folder: Path, task: Task) -> Path:
+    """A head whose joints are not zero, so that it does something."""
+    torch.manual_seed(1)
+    base = load_biflownet(prior / "biflownet.safetensors")
+    head = ControlNet.from_base(base, 4 * len(task.conditions), task.to_dict())
+    for parameter in head.parameters():
+        if parameter.requires_grad and not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.05)
+    path = folder / "head.safetensors"
+    card = Card("controlnet", head.config.to_dict(), extra={"base_sha256": head.base_hash})
+    save_weights(path, head.state_dict(), card)
+    return path
+
+
+def body(modality: str = "CT") -> Volume:
+    """An ellipsoid of an odd size, so that padding has something to do."""
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in (11, 40, 36)), indexing="ij")
+    inside = (x / 0.8) ** 2 + (y / 0.7) ** 2 + 0.5 * z**2 < 1
+    values = np.where(inside, 40.0, -1000.0) if modality == "CT" else np.where(inside, 800.0 + 100 * x, 3.0)
+    return Volume(torch.from_numpy(values).float(), np.diag([4.0, 4.0, 5.0, 1.0]), modality)  # type: ignore[arg-type]
+
+
+def test_ct_runs_on_the_grid_of_the_scan_and_is_repeatable(prior, tmp_path):
+    head = make_head(prior, tmp_path, CTTask(GEOMETRY, conditions=("fbp", "sirt")))
+    measurement = simulate_ct(body(), GEOMETRY)
+    options = HeadOptions(weights=str(head), prior=str(prior), steps=2, samples=2, mode="paper")
+    run = get_method("CT", "meddiffusion").run
+    first, again = (run(measurement, options, RunContext(torch.Generator().manual_seed(3))) for _ in range(2))
+    assert first.mean.shape == (11, 40, 36)
+    assert torch.equal(first.mean, again.mean)
+    assert first.std is not None
+    assert 0 < float(first.std.mean()) < 0.02, "1/mm"
+    assert float(first.mean.min()) >= 0
+    other = run(measurement, options, RunContext(torch.Generator().manual_seed(4)))
+    assert not torch.equal(first.mean, other.mean)
+
+
+def test_the_head_steers_and_its_strength_counts(prior, tmp_path):
+    head = make_head(prior, tmp_path, CTTask(GEOMETRY))
+    measurement = simulate_ct(body(), GEOMETRY)
+    run = get_method("CT", "meddiffusion").run
+    means = [
+        run(
+            measurement,
+            HeadOptions(weights=str(head), prior=str(prior), steps=2, strength=strength, mode="paper"),
+            RunContext(torch.Generator().manual_seed(3)),
+        ).mean
+        for strength in (0.0, 0.5, 1.0)
+    ]
+    assert not torch.equal(means[0], means[1])
+    assert not torch.equal(means[1], means[2])
+
+
+def test_mr_comes_out_in_the_units_of_the_measurement(prior, tmp_path):
+    """Ten times the signal gives ten times the image: the scale follows from the data."""
+    head = make_head(prior, tmp_path, MRTask(("equispaced",), (2.0, 4.0)))
+    run = get_method("MR", "meddiffusion").run
+    options = HeadOptions(weights=str(head), prior=str(prior), steps=2, mode="paper")
+    one = body("MR")
+    images = [
+        run(simulate_mr(volume, "equispaced", 2.0), options, RunContext(torch.Generator().manual_seed(3))).mean
+        for volume in (one, one.like(one.data * 10))
+    ]
+    assert images[0].shape == one.data.shape
+    assert torch.allclose(images[1], images[0] * 10, rtol=0.05, atol=float(images[1].max()) * 0.02)
+
+
+@pytest.mark.parametrize(
+    ("scan", "reason"),
+    [
+        (replace(GEOMETRY, angles=circular_angles(40)), "it was trained for 24 views, the scan has 40"),
+        (replace(GEOMETRY, angles=circular_angles(24, arc=math.pi / 2)), "an arc of 360 degrees, the scan has 90"),
+        (replace(GEOMETRY, source_isocentre=400.0), "source to isocentre"),
+    ],
+)
+def test_another_geometry_is_refused_in_one_line_with_a_way_out(prior, tmp_path, scan, reason):
+    head = make_head(prior, tmp_path, CTTask(GEOMETRY))
+    options = HeadOptions(weights=str(head), prior=str(prior))
+    with pytest.raises(InputError, match="--method tv") as error:
+        load_head(options, scan.to_dict(), "CT")
+    assert reason in str(error.value)
+    assert "\n" not in str(error.value)
+    assert load_head(replace(options, allow_other=True), scan.to_dict(), "CT").task.modality == "CT"
+
+
+def test_another_mask_modality_or_prior_is_refused(prior, tmp_path):
+    head = make_head(prior, tmp_path, MRTask(("poisson",), (4.0, 8.0)))
+    options = HeadOptions(weights=str(head), prior=str(prior))
+    with pytest.raises(InputError, match="trained for the masks poisson, the scan has gauss1d"):
+        load_head(options, {"kind": "gauss1d", "accel": 8}, "MR")
+    with pytest.raises(InputError, match="trained for acceleration 4 to 8, the scan has 12"):
+        load_head(options, {"kind": "poisson", "accel": 12}, "MR")
+    with pytest.raises(InputError, match="trained for MR, the scan is CT"):
+        load_head(options, GEOMETRY.to_dict(), "CT")
+    with pytest.raises(InputError, match="no installed prior is the one"):
+        load_head(replace(options, prior=""), {"kind": "poisson", "accel": 8}, "MR")
+
+
+def test_a_head_on_another_prior_is_refused(prior, tmp_path):
+    head = make_head(prior, tmp_path, CTTask(GEOMETRY))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "autoencoder.safetensors").write_bytes((prior / "autoencoder.safetensors").read_bytes())
+    torch.manual_seed(9)
+    save_weights(other / "biflownet.safetensors", BiFlowNet(BASE).state_dict(), Card("biflownet", BASE.to_dict()))
+    options = HeadOptions(weights=str(head), prior=str(other), steps=1)
+    with pytest.raises(InputError, match="made for the base"):
+        get_method("CT", "meddiffusion").run(simulate_ct(body(), GEOMETRY), options, RunContext())
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float16])
+def test_the_prior_is_found_by_its_hash_among_those_installed(prior, tmp_path, monkeypatch, dtype):
+    """Also where its file holds 16 bits: a head is trained on what they are in use."""
+    monkeypatch.setenv("RECON_WEIGHTS", str(tmp_path / "weights"))
+    installed = tmp_path / "weights" / "mine"
+    installed.mkdir(parents=True)
+    for name in ("autoencoder.safetensors", "biflownet.safetensors"):
+        save_weights(installed / name, read_tensors(prior / name), read_card(prior / name), dtype)
+    head = make_head(installed, tmp_path, CTTask(GEOMETRY))
+    assert load_head(HeadOptions(weights=str(head)), GEOMETRY.to_dict(), "CT").prior.name == "mine"
+
+
+def test_an_installed_head_is_chosen_by_the_scan(prior, tmp_path, monkeypatch):
+    monkeypatch.setenv("RECON_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr("priors.weights.store.shipped_folder", lambda: tmp_path / "nothing")
+    heads = tmp_path / "mine" / "heads"
+    heads.mkdir(parents=True)
+    for name in ("autoencoder.safetensors", "biflownet.safetensors"):
+        (heads.parent / name).write_bytes((prior / name).read_bytes())
+    tasks = {"few": CTTask(GEOMETRY, (10, 20)), "many": CTTask(GEOMETRY, (21, 40)), "mr": MRTask()}
+    for name, task in tasks.items():
+        make_head(prior, tmp_path, task).rename(heads / f"{name}.safetensors")
+    (heads / "damaged.safetensors").write_bytes(b"none")
+    chosen = load_head(HeadOptions(), GEOMETRY.to_dict(), "CT")
+    assert chosen.task == tasks["many"]
+    with pytest.raises(InputError, match=r"few: it was trained for 10 to 20 views.*many: .*the scan has 50.*tv") as no:
+        load_head(HeadOptions(), replace(GEOMETRY, angles=circular_angles(50)).to_dict(), "CT")
+    assert "\n" not in str(no.value)
+    assert "mr" not in str(no.value).split(";")[0]
+
+
+def test_auto_takes_a_head_that_fits_the_scan_and_says_why_it_does_not(prior, tmp_path, monkeypatch):
+    monkeypatch.setenv("RECON_WEIGHTS", str(tmp_path))
+    heads = tmp_path / "mine" / "heads"
+    heads.mkdir(parents=True)
+    for name in ("autoencoder.safetensors", "biflownet.safetensors"):
+        (heads.parent / name).write_bytes((prior / name).read_bytes())
+    task = CTTask(load_protocol("paper40"), (20, 30))
+    make_head(prior, tmp_path, task).rename(heads / "few.safetensors")
+    case = tmp_path / "case.nii.gz"
+    write_volume(case, body())
+    fitting = run_recon("svct", "--views", 24, "--input", case, "--set", "steps=1", "-o", tmp_path / "fits")
+    assert fitting.code == 0, fitting.err
+    assert json.loads((tmp_path / "fits" / "result.json").read_text())["method"] == "meddiffusion"
+    other = run_recon("svct", "--views", 40, "--input", case, "-o", tmp_path / "other")
+    assert other.code == 0, other.err
+    why = "note: --method tv, for meddiffusion: mine/heads/few: it was trained for 20 to 30 views, the scan has 40"
+    assert why in other.err
+    assert json.loads((tmp_path / "other" / "result.json").read_text())["method"] == "tv"
+    named = run_recon("svct", "--views", 40, "--method", "meddiffusion", "--input", case, "-o", tmp_path / "no")
+    assert named.code == 2
+    assert "take --method tv" in named.err
+    assert not (tmp_path / "no").exists()
+    magnitude = tmp_path / "mr.nii.gz"
+    write_volume(magnitude, body("MR"))
+    mr = run_recon("mri", "--mask", "equispaced", "--accel", 2, "--input", magnitude, "-o", tmp_path / "mr")
+    assert mr.code == 0, mr.err
+    assert "note: --method tv, for meddiffusion: no ControlNet head for MR is installed" in mr.err
+
+
+def test_the_command_takes_weights_and_says_what_is_missing(prior, tmp_path, monkeypatch):
+    head = make_head(prior, tmp_path, CTTask(GEOMETRY))
+    case, scanner = tmp_path / "case.nii.gz", tmp_path / "scan.yaml"
+    write_volume(case, body())
+    scanner.write_text(
+        "type: fan\nsource_isocentre_mm: 595\nsource_detector_mm: 1086.5\npitch_mm: 2\nangles: {views: 24}\n"
+    )
+    arguments = ["svct", "--input", str(case), "--geometry", str(scanner), "-o", str(tmp_path / "out"), "-q"]
+    with_head = [*arguments, "--weights", str(head), "--prior", str(prior), "--set", "steps=1"]
+    assert CliRunner().invoke(cli, with_head, catch_exceptions=False).exit_code == 0
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["method"] == "meddiffusion"
+    assert result["weights_sha256"] == {
+        "head": read_card(head).sha256,
+        "autoencoder.safetensors": read_card(prior / "autoencoder.safetensors").sha256,
+        "biflownet.safetensors": read_card(prior / "biflownet.safetensors").sha256,
+    }
+    monkeypatch.setattr("priors.weights.store.shipped_folder", lambda: tmp_path / "nothing")
+    with pytest.raises(InputError, match="no ControlNet head for CT is installed; take --method tv"):
+        CliRunner().invoke(
+            cli, [*arguments, "--overwrite", "--method", "meddiffusion"], catch_exceptions=False, standalone_mode=False
+        )

@@ -1,0 +1,84 @@
+"""The heads that come with the package: small, sound, found by the scan, and no worse than what they start from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_helpers import run_recon
+
+from datasets import sample
+from physics.ct.protocol import load_protocol
+from priors.weights.card import read_card
+from priors.weights.networks import verify
+from priors.weights.store import shipped_folder
+from recon.diffusion.controlnet_head import HeadOptions, find_head, load_head
+from recon.io.detect import read_any
+from recon.io.nifti import write_volume
+from recon.scan.volume import Volume
+
+pytestmark = pytest.mark.shipped_heads
+
+HEADS = shipped_folder() / "starter" / "heads"
+
+
+def middle(kind: str, edge: int, slices: int) -> Volume:
+    """A cube from the middle of a shipped sample."""
+    volume = read_any(sample.path(kind), "CT" if kind == "ct" else "MR")
+    assert isinstance(volume, Volume)
+    first = [(size - want) // 2 for size, want in zip(volume.data.shape, (slices, edge, edge), strict=True)]
+    z, y, x = (slice(f, f + want) for f, want in zip(first, (slices, edge, edge), strict=True))
+    shift = np.eye(4)
+    shift[:3, 3] = first[::-1]
+    return replace(volume, data=volume.data[z, y, x].contiguous(), affine=volume.affine @ shift)
+
+
+@pytest.mark.parametrize("name", ["svct", "mri"])
+def test_they_are_small_sound_and_learned_from_no_held_out_case(name: str) -> None:
+    for path in (HEADS / f"{name}.safetensors", HEADS / f"{name}-refiner.safetensors"):
+        assert path.stat().st_size <= 12e6
+        card = verify(path)
+        assert card.licence == "Apache-2.0"
+        assert all(case.startswith("train/") for case in card.extra["cases"])
+        assert "LIDC-IDRI-0001" not in card.extra["subjects"]
+    assert (
+        read_card(HEADS / f"{name}-refiner.safetensors").extra["head"] == verify(HEADS / f"{name}.safetensors").sha256
+    )
+
+
+@pytest.mark.parametrize("views", [20, 40, 80])
+def test_one_head_serves_a_range_of_views(views: int) -> None:
+    from recon.acquisition.ct import choose_geometry
+
+    head = load_head(HeadOptions(), choose_geometry("paper40", views).to_dict(), "CT")
+    assert head.prior.name == "starter"
+    assert head.refiner is not None
+    path, reason = find_head(load_protocol("limited90").to_dict(), "CT")
+    assert path is None
+    assert "it was trained for an arc of 360 degrees, the scan has 90" in reason or "views" in reason
+
+
+@pytest.mark.parametrize("kind", ["poisson", "gauss1d"])
+@pytest.mark.parametrize("accel", [4, 8])
+def test_one_head_serves_both_masks(kind: str, accel: float) -> None:
+    head = load_head(HeadOptions(), {"kind": kind, "accel": accel}, "MR")
+    assert head.refiner is not None
+    assert find_head({"kind": "equispaced", "accel": accel}, "MR")[0] is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"), [("ct", ["svct", "--views", 20]), ("mr", ["mri", "--mask", "poisson", "--accel", 4])]
+)
+def test_the_commands_take_them_and_are_better_for_it(kind: str, command: list[object], tmp_path: Path) -> None:
+    case = tmp_path / "case.nii.gz"
+    write_volume(case, middle(kind, 128, 8))
+    psnr = {}
+    for method in ("auto", "tv" if kind == "ct" else "modl"):
+        run = run_recon(*command, "--method", method, "--input", case, "-o", tmp_path / method, "-q")
+        assert run.code == 0, run.err
+        result = json.loads((tmp_path / method / "result.json").read_text())
+        psnr[result["method"]] = result["metrics"]["psnr"]
+    assert psnr.pop("meddiffusion") > next(iter(psnr.values()))

@@ -1,0 +1,93 @@
+"""The script that trains the shipped heads, from data to files that are found, with toy networks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+import yaml
+from cli_helpers import ROOT, write_mr
+
+from priors.diffusion.prior import load_prior
+from priors.networks.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
+from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
+from priors.weights.card import Card, read_card, save_weights
+from recon.learned.refiner import load_refiner
+
+
+def write_prior(folder: Path) -> Path:
+    """Of random weights and small sizes."""
+    torch.manual_seed(0)
+    folder.mkdir()
+    autoencoder = AutoencoderConfig(width=8, latent_channels=4, codes=32, norm_groups=4, patch=16)
+    sizes = {"width": 12, "multipliers": (1, 1, 2), "attention": (False, False, True), "channels": 4}
+    biflownet = BiFlowNetConfig(**sizes, token_patch=2, attention_heads=2, norm_groups=4, dit_heads=2)
+    for kind, network in (
+        ("autoencoder", PatchVolumeAutoencoder(autoencoder)),
+        ("biflownet", BiFlowNet(biflownet)),
+    ):
+        card = Card(kind, network.config.to_dict())
+        save_weights(folder / f"{kind}.safetensors", network.state_dict(), card)
+    return folder
+
+
+def run_script(name: str, *given: object, **variables: object) -> subprocess.CompletedProcess[str]:
+    """A script of the documentation, with two steps of every training on the CPU."""
+    commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return subprocess.run(
+        ["sh", ROOT / "docs" / name, *map(str, given), "--set", "steps=2", "--device", "cpu"],
+        env=os.environ
+        | {"PATH": commands, "OMP_NUM_THREADS": "1"}
+        | {name: str(value) for name, value in variables.items()},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+        start_new_session=True,  # a script that fails ends its own group of processes
+    )
+
+
+def write_brains(folder: Path) -> None:
+    for split in ("train", "val"):
+        (folder / split).mkdir(parents=True)
+        write_mr(folder / split / f"{split}.nii.gz")
+
+
+def check_heads(folder: Path) -> None:
+    for name in ("svct", "mri"):
+        head = folder / f"{name}.safetensors"
+        card = read_card(head)
+        assert card.config["task"]["task"] == name
+        assert load_refiner(str(folder / f"{name}-refiner.safetensors"), head, card.sha256) is not None
+
+
+def test_the_whole_way_to_heads_and_refiners(tmp_path: Path) -> None:
+    phantoms = [{"dataset": "phantom:count=8,size=16x32x32,spacing=6x10x10", "modality": "CT"}]
+    (tmp_path / "ct.yaml").write_text(yaml.safe_dump(phantoms))
+    write_brains(tmp_path / "brains")
+    (tmp_path / "mr.yaml").write_text(yaml.safe_dump([{"path": "brains", "modality": "MR"}]))
+    prior, out = write_prior(tmp_path / "prior"), tmp_path / "out"
+    done = run_script("train-heads.sh", tmp_path / "ct.yaml", tmp_path / "mr.yaml", out, "tiny", prior)
+    assert done.returncode == 0, done.stderr
+    check_heads(out / "heads")
+
+
+def test_the_quick_way_to_a_prior_goes_on_from_another(tmp_path: Path) -> None:
+    phantoms = {"dataset": "phantom:count=8,size=16x32x32,spacing=6x10x10", "modality": "CT", "class": "CTChestAbdomen"}
+    write_brains(tmp_path / "brains")
+    brains = {"path": "brains", "modality": "MR", "class": "MRT1Brain"}
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump([phantoms, brains]))
+    out = tmp_path / "out"
+    done = run_script("train-quick.sh", tmp_path / "data.yaml", out, "tiny")
+    assert done.returncode == 0, done.stderr
+    first = load_prior(out / "prior")
+    assert set(first.classes) == {"CTChestAbdomen", "MRT1Brain"}
+    again = run_script("train-quick.sh", tmp_path / "data.yaml", tmp_path / "again", "tiny", START=out / "prior")
+    assert again.returncode == 0, again.stderr
+    assert load_prior(tmp_path / "again" / "prior").sha256 != first.sha256
+    failed = run_script("train-quick.sh", tmp_path / "none.yaml", tmp_path / "other", "tiny")
+    assert failed.returncode != 0
+    assert not (tmp_path / "other" / "prior" / "autoencoder.safetensors").exists()
