@@ -16,7 +16,8 @@ from benchmarks.table.published import published
 from benchmarks.table.runner import check_leak
 from datasets.cache import Cache
 from datasets.whole_file import whole_file
-from priors.diffusion.prior import generate, load_prior
+from priors.diffusion.latent_sampling import generate
+from priors.diffusion.load import load_prior
 from priors.networks.autoencoder import PatchVolumeAutoencoder
 from priors.training.batches import derived_seed
 from priors.training.recipe import load_recipe
@@ -176,8 +177,7 @@ def _distances(
 ) -> dict[str, tuple[float, float]]:
     """Of new volumes, as large as the crops that the network learned from, from as many crops of held-out volumes."""
     prior = load_prior(folder)
-    factor = prior.autoencoder.compression
-    size = (crop[0] * factor, crop[1] * factor, crop[2] * factor)
+    size = prior.image_size((crop[0], crop[1], crop[2]))
     kinds = sorted({each.class_index for each in volumes})
     made = [
         generate(prior, kinds[number % len(kinds)], size, steps=20, seeds=[derived_seed("ablation", number)])[0, 0]

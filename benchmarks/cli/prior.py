@@ -49,7 +49,7 @@ def prior(
 
     from benchmarks.quality.prior_report import Wanted, look_at
     from benchmarks.quality.round_trip import as_dicts, table
-    from priors.diffusion.prior import load_prior
+    from priors.diffusion.load import load_prior
     from priors.networks.inference import computes_in_bfloat16
     from priors.weights.store import find_prior
     from recon.training.sources import parse_data

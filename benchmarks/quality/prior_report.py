@@ -16,9 +16,11 @@ from benchmarks.quality.round_trip import RoundTrip, as_dicts, measure, table
 from datasets.cache import Cache
 from datasets.whole_file import whole_file
 from priors.diffusion.anatomy import find_class
-from priors.diffusion.prior import Prior
+from priors.diffusion.prior import LatentPrior
 from priors.networks.inference import Acceleration
-from recon.generation.generate import Request, generate_volumes, preview
+from recon.generation.preview import preview
+from recon.generation.request import Request
+from recon.generation.volumes import generate_volumes
 from recon.training.sources import DataPart, load_split
 from recon.training.validation import side_by_side
 
@@ -50,7 +52,7 @@ class Wanted:
     bfloat16: bool = False
 
 
-def look_at(prior: Prior, wanted: Wanted, report: Report) -> list[RoundTrip]:
+def look_at(prior: LatentPrior, wanted: Wanted, report: Report) -> list[RoundTrip]:
     """Measure, and write ``round-trips.json``, ``round-trips.png`` and ``samples.png``.
 
     Raises:
@@ -60,7 +62,7 @@ def look_at(prior: Prior, wanted: Wanted, report: Report) -> list[RoundTrip]:
     rows, pictures = [], []
     unique = {each.volume.case.id: each for each in volumes}.values()
     for each in unique:
-        row, joint, patches = measure(prior.autoencoder, each)
+        row, joint, patches = measure(prior, each)
         report(table([row])[1])
         rows.append(row)
         pictures.append((f"{row.case}: as it was, joint, by patches", _slices(each.volume.network(), joint, patches)))
@@ -81,12 +83,12 @@ def _slices(*images: Tensor) -> np.ndarray:
     return np.round(255 * side_by_side(*(image[middle] for image in images))).astype(np.uint8)
 
 
-def _samples(prior: Prior, wanted: Wanted, report: Report) -> list[tuple[str, np.ndarray]]:
+def _samples(prior: LatentPrior, wanted: Wanted, report: Report) -> list[tuple[str, np.ndarray]]:
     """New volumes of the learned classes with the seeds 0, 1, ...: three planes each, none left out."""
     rows = []
     acceleration = Acceleration(torch.bfloat16 if wanted.bfloat16 else torch.float32)
     for name, spacing in prior.classes.items():
-        anatomy = find_class(name)
+        anatomy = find_class(name, prior.anatomies)
         request = Request(
             anatomy, prior.usual_sizes(anatomy)[0], spacing, steps=wanted.steps, seeds=tuple(range(wanted.samples))
         )

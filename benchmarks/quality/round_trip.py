@@ -12,10 +12,10 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from priors.networks.autoencoder import PatchVolumeAutoencoder
+from priors.diffusion.prior import LatentPrior
 from recon.scan.padding import centre, pad_to_multiple
 from recon.training.sources import TrainingVolume
-from recon.training.validation import evaluate_network, patchwise_round_trip, round_trip
+from recon.training.validation import evaluate_network
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,38 @@ class RoundTrip:
     linear_psnr: float
 
 
-def measure(network: PatchVolumeAutoencoder, each: TrainingVolume) -> tuple[RoundTrip, Tensor, Tensor]:
-    """The figures of one volume, and its (Z, X, Y) image after joint and after patch-wise decoding."""
-    image = each.volume.network()
-    joint, patches = round_trip(network, image), patchwise_round_trip(network, image)
-    linear = linear_codes(image, network.compression, network.config.latent_channels)
+def measure(prior: LatentPrior, each: TrainingVolume) -> tuple[RoundTrip, Tensor, Tensor]:
+    """The figures of one volume, and its (Z, X, Y) image after joint and after patch-wise decoding.
+
+    For a prior that encodes images whole, cubes of the smallest edge that it can encode stand for the patches.
+    """
+    image, patch = each.volume.network(), prior.patch or prior.encoding_multiple
+    joint, patches = through(prior, image), through_cubes(prior, image, patch)
+    linear = linear_codes(image, prior.image_size((1, 1, 1))[0], prior.channels)
     figures = [evaluate_network(image, output, each.volume.modality) for output in (joint, patches, linear)]
     (psnr, ssim), (patch_psnr, patch_ssim), (linear_psnr, _) = (
         (float(f["psnr"] or 0), float(f["ssim"] or 0)) for f in figures
     )
-    seam, patch_seam = (seam_ratio(image, output, network.config.patch) for output in (joint, patches))
+    seam, patch_seam = (seam_ratio(image, output, patch) for output in (joint, patches))
     case = each.volume.case
     found = RoundTrip(case.id, case.modality, psnr, ssim, patch_psnr, patch_ssim, seam, patch_seam, linear_psnr)
     return found, joint, patches
+
+
+def through(prior: LatentPrior, image: Tensor) -> Tensor:
+    """A (Z, X, Y) image, encoded and decoded jointly, in its own size."""
+    padded = pad_to_multiple(image, prior.encoding_multiple)
+    return centre(prior.decode(prior.encode(padded[None, None]))[0, 0].cpu(), image.shape)
+
+
+def through_cubes(prior: LatentPrior, image: Tensor, edge: int) -> Tensor:
+    """A (Z, X, Y) image, encoded and decoded by cubes of ``edge`` voxels, each on its own, seams and all."""
+    padded = pad_to_multiple(image, edge)
+    grid = dict(zip("zxy", (size // edge for size in padded.shape), strict=True))
+    cubes = rearrange(padded, "(z p) (x q) (y r) -> (z x y) 1 p q r", **grid, p=edge, q=edge, r=edge)
+    decoded = torch.cat([prior.decode(prior.encode(cube)).cpu() for cube in cubes.split(1)])
+    whole = rearrange(decoded, "(z x y) 1 p q r -> (z p) (x q) (y r)", **grid, p=edge, q=edge, r=edge)
+    return centre(whole, image.shape)
 
 
 def linear_codes(image: Tensor, edge: int, kept: int) -> Tensor:

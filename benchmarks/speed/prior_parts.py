@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from priors.diffusion.anatomy import CLASSES
-from priors.diffusion.prior import Prior, generate
+from priors.diffusion.latent_sampling import generate
+from priors.diffusion.patch_volume import PatchVolumePrior
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
 from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
@@ -143,7 +144,7 @@ def estimate_flop(network: BiFlowNet, latent: Tensor) -> int:
 @torch.no_grad()
 def _generate(job: Job) -> dict[str, float]:
     network, _, _ = _estimator(job, Acceleration())
-    prior = Prior(_autoencoder(job), network, GaussianDiffusion())
+    prior = PatchVolumePrior(_autoencoder(job), network, GaussianDiffusion())
     options = {"class_index": CLASSES[1].index, "size": job.size, "steps": job.steps, "seeds": [1]}
 
     def run() -> Tensor:

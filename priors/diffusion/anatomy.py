@@ -6,6 +6,7 @@ Sizes and spacings are in the order (z, x, y) of the networks' tensors.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,13 +69,17 @@ CLASSES: tuple[Anatomy, ...] = (
 )
 
 
-def find_class(name: str) -> Anatomy:
+def find_class(name: str, anatomies: Sequence[Anatomy] = CLASSES) -> Anatomy:
     """The class of that name, in any case.
+
+    Args:
+        name: the name of the class.
+        anatomies: the classes of a prior.
 
     Raises:
         ValueError: no such class; the message lists the names.
     """
-    for anatomy in CLASSES:
+    for anatomy in anatomies:
         if anatomy.name.lower() == name.lower():
             return anatomy
-    raise ValueError(f"no class {name!r}; one of {', '.join(anatomy.name for anatomy in CLASSES)}")
+    raise ValueError(f"no class {name!r}; one of {', '.join(anatomy.name for anatomy in anatomies)}")

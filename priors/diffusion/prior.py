@@ -1,164 +1,27 @@
-"""A latent diffusion prior: autoencoder, noise estimator and schedule together, and sampling from it.
+"""What a latent diffusion prior offers: the one interface that sampling, generation, heads and benchmarks use.
 
-3D MedDiffusion, section III-B: noise becomes latents by the reverse diffusion, latents are brought from [-1, 1] to the
-codebook's range, each becomes its nearest code, and all are decoded together.
+A prior is an autoencoder of volumes and a noise estimator of its latents. Which networks these are, how their latents
+are scaled and what else they are told stays inside the prior; another latent model is another class with these members
+and an entry in :mod:`priors.diffusion.load`. Images are (B, 1, Z, X, Y) in the network range, about [-1, 1], and sizes
+and voxel sizes are in the order (z, x, y).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from priors.diffusion.anatomy import Anatomy, Size, find_class
-from priors.diffusion.average import START, AverageLatent
-from priors.diffusion.samplers import Correct, OnStep, Spacing, corrected, sample, seeded_noise, spaced_timesteps
+from priors.diffusion.anatomy import Anatomy, Size
+from priors.diffusion.samplers import NoiseEstimator
 from priors.diffusion.schedule import GaussianDiffusion
-from priors.networks.autoencoder import PatchVolumeAutoencoder
-from priors.networks.biflownet import BiFlowNet
-from priors.networks.controlnet import AttachedHead
 from priors.networks.inference import Acceleration
-from priors.networks.sizes import check_size
-from priors.weights.card import read_card
-from priors.weights.networks import load_autoencoder, load_biflownet
-from priors.weights.store import AUTOENCODER, BIFLOWNET
 
-N = TypeVar("N", int, float)
-
-RESOLUTION_UNIT = 64
-"""Latent size that the noise estimator's resolution input calls 1."""
-
-
-@dataclass(frozen=True)
-class Prior:
-    """Networks that belong together.
-
-    Attributes:
-        autoencoder: between volumes and latents.
-        biflownet: estimates the noise of latents.
-        diffusion: the schedule it was trained with.
-        name: what it is called, empty if it came from no folder.
-        sha256: hash of each network's tensors by file name, likewise.
-        classes: those that were learned, each with the usual (z, x, y) mm of its volumes; empty where the weights do
-            not say.
-        size: (z, x, y) voxels of what the noise estimator learned from, likewise.
-        averages: latents of classes, from which samples of them may start, likewise.
-
-    Raises:
-        ValueError: the autoencoder's latents do not have the channels that the noise estimator takes.
-    """
-
-    autoencoder: PatchVolumeAutoencoder
-    biflownet: BiFlowNet
-    diffusion: GaussianDiffusion
-    name: str = ""
-    sha256: Mapping[str, str] = field(default_factory=dict)
-    classes: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
-    size: Size | None = None
-    averages: Mapping[str, AverageLatent] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        latents, taken = self.autoencoder.config.latent_channels, self.biflownet.config.channels
-        if latents != taken:
-            raise ValueError(
-                f"the autoencoder's latents have {latents} channels and the noise estimator takes {taken}: "
-                "the two were not trained together"
-            )
-
-    @property
-    def device(self) -> torch.device:
-        """Where the networks lie."""
-        return next(self.biflownet.parameters()).device
-
-    @property
-    def size_multiple(self) -> int:
-        """Every axis of a generated volume is a multiple of this many voxels: what both networks can have."""
-        return self.autoencoder.compression * math.lcm(self.biflownet.size_multiple, self.autoencoder.size_multiple)
-
-    def to(self, device: torch.device | str) -> Prior:
-        """Move the networks; returns itself."""
-        for network in (self.autoencoder, self.biflownet, self.diffusion):
-            network.to(device)
-        return self
-
-    def usual_sizes(self, anatomy: Anatomy) -> list[Size]:
-        """(z, x, y) voxels of volumes that a class was learned at; the first is the default."""
-        average = self.averages.get(anatomy.name)
-        learned = [*([average.size] if average else []), *([self.size] if self.size else [])]
-        return learned or [grid.size for grid in anatomy.grids]
-
-    def average_start(self, anatomy: Anatomy, size: Size) -> WarmStart | None:
-        """Where samples of a class and size (z, x, y) start, or None where these networks know no average of it."""
-        average = self.averages.get(anatomy.name)
-        if average is None:
-            return None
-        return WarmStart(average.latent(self.latent_size(size)), round(START * self.diffusion.timesteps))
-
-    def latent_size(self, size: Size) -> Size:
-        """(z, x, y) of the latents of a volume of ``size`` (z, x, y) voxels.
-
-        Raises:
-            ValueError: a size that the networks cannot have; the message names the nearest that would do.
-        """
-        check_size(size, self.size_multiple)
-        z, x, y = size
-        factor = self.autoencoder.compression
-        return z // factor, x // factor, y // factor
-
-
-def load_prior(folder: Path | str) -> Prior:
-    """The prior in a folder with ``autoencoder.safetensors`` and ``biflownet.safetensors``, on the CPU, for inference.
-
-    Raises:
-        ValueError: a file is missing or damaged, or the two do not belong together.
-    """
-    folder = Path(folder)
-    for name in (AUTOENCODER, BIFLOWNET):
-        if not (folder / name).is_file():
-            raise ValueError(f"{folder}: no prior: there is no {name} in it")
-    card = read_card(folder / BIFLOWNET)
-    hashes = {AUTOENCODER: read_card(folder / AUTOENCODER).sha256, BIFLOWNET: card.sha256}
-    autoencoder = load_autoencoder(folder / AUTOENCODER).eval()
-    biflownet = load_biflownet(folder / BIFLOWNET).eval()
-    timesteps = card.extra.get("timesteps", 1000)
-    if not isinstance(timesteps, int):
-        raise ValueError(f"{folder / BIFLOWNET}: its header is damaged: timesteps is {timesteps!r}")
-    classes, size = _learned(folder / BIFLOWNET, card.extra)
-    averages = _averages(folder / BIFLOWNET, card.extra, biflownet.config.channels)
-    name = folder.resolve().name
-    try:
-        diffusion = GaussianDiffusion(timesteps)
-        return Prior(autoencoder, biflownet, diffusion, name, hashes, classes, size, averages)
-    except ValueError as error:
-        raise ValueError(f"{folder}: {error}") from error
-
-
-def _learned(path: Path, extra: Mapping[str, Any]) -> tuple[dict[str, tuple[float, float, float]], Size | None]:
-    """Classes and size that weights say they learned; the released ones say nothing."""
-    try:
-        classes = {str(name): _three(spacing, float) for name, spacing in extra.get("classes", {}).items()}
-        size = _three(extra["size"], int) if "size" in extra else None
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: its header is damaged: classes or size") from error
-    return classes, size
-
-
-def _averages(path: Path, extra: Mapping[str, Any], channels: int) -> dict[str, AverageLatent]:
-    try:
-        found = extra.get("averages", {})
-        return {find_class(name).name: AverageLatent.from_dict(each, channels) for name, each in found.items()}
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: its header is damaged: averages") from error
-
-
-def _three(values: Any, kind: Callable[[Any], N]) -> tuple[N, N, N]:
-    z, x, y = (kind(value) for value in values)
-    return z, x, y
+VoxelSize = tuple[float, float, float]
+"""Voxel size (z, x, y) in mm."""
 
 
 @dataclass(frozen=True)
@@ -166,136 +29,159 @@ class WarmStart:
     """Sampling that begins from a latent and not from noise.
 
     Attributes:
-        latent: (C, Z, X, Y) in about [-1, 1].
-        step: of the diffusion, to which it is noised first.
+        latent: the clean latent, (C, z, x, y).
+        step: the step of the diffusion to which the latent is noised first.
     """
 
     latent: Tensor
     step: int
 
 
-def sampling_steps(
-    prior: Prior, sampler: str, steps: int, spacing: Spacing | None = None, start: int | None = None
-) -> Tensor:
-    """The steps of the diffusion that a sampler visits, descending, from ``start`` or the noisiest.
+class LatentPrior(Protocol):
+    """A latent diffusion prior of CT or MR volumes.
 
-    Spacing None is the released networks' own for DDIM and DDPM (``linspace``), and for DPM-Solver++ ``logsnr``: its
-    second order is lost where the last steps are large in log signal-to-noise ratio.
-
-    Raises:
-        ValueError: more steps than the diffusion has, or none.
+    Attributes:
+        name: the name of the prior's folder; empty if it came from no folder.
+        sha256: the hash of each network's tensors, by file name; empty if the prior came from no folder.
+        diffusion: the noise schedule that the noise estimator was trained with.
+        channels: the number of channels of a latent.
+        latent_limit: the bound of the values of clean latents, within which samplers hold their estimates; None where
+            latents have no bound.
+        anatomies: the classes that the noise estimator can be asked for.
+        classes: the classes that the weights say they learned, each with the usual voxel size of its volumes; empty
+            where the weights do not say.
+        size_multiple: the number of voxels that every edge of a generated volume is a multiple of.
+        encoding_multiple: the number of voxels that every edge of an encoded image is a multiple of.
+        patch: the edge in voxels of the cubes that are encoded one by one; None where images are encoded whole.
+        device: the device of the networks.
     """
-    chosen = spacing or ("logsnr" if sampler == "dpm++" else "linspace")
-    return spaced_timesteps(prior.diffusion.timesteps, steps, chosen, start, prior.diffusion)
 
+    @property
+    def name(self) -> str: ...
+    @property
+    def sha256(self) -> Mapping[str, str]: ...
+    @property
+    def diffusion(self) -> GaussianDiffusion: ...
+    @property
+    def channels(self) -> int: ...
+    @property
+    def latent_limit(self) -> float | None: ...
+    @property
+    def anatomies(self) -> Sequence[Anatomy]: ...
+    @property
+    def classes(self) -> Mapping[str, VoxelSize]: ...
+    @property
+    def size_multiple(self) -> int: ...
+    @property
+    def encoding_multiple(self) -> int: ...
+    @property
+    def patch(self) -> int | None: ...
+    @property
+    def device(self) -> torch.device: ...
 
-@torch.no_grad()
-def sample_latents(
-    prior: Prior,
-    class_index: int,
-    size: Size,
-    *,
-    steps: int = 50,
-    sampler: str = "ddim",
-    seeds: Sequence[int] = (0,),
-    spacing: Spacing | None = None,
-    heads: Sequence[AttachedHead] = (),
-    start: WarmStart | None = None,
-    correct: Correct | None = None,
-    acceleration: Acceleration | None = None,
-    on_step: OnStep | None = None,
-) -> Tensor:
-    """Latents of new volumes, one for each seed, on the networks' device.
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> LatentPrior:
+        """Move the networks and return the prior itself.
 
-    A seed gives the same latents on every device and in every batch, to rounding; alone it gives exactly the same.
+        Args:
+            device: the device to move to.
+            dtype: the precision of the autoencoder's parameters from now on; None leaves it.
+        """
+        ...
 
-    Args:
-        prior: the networks.
-        class_index: the class, see ``priors.diffusion.anatomy``.
-        size: (z, x, y) voxels of the volumes (not of the latents).
-        steps: how many.
-        sampler: ``ddim``, ``ddpm`` or ``dpm++``.
-        seeds: one for each volume.
-        spacing: which steps, see :func:`sampling_steps`.
-        heads: ControlNet heads that steer the estimate.
-        start: where to begin; None is from noise.
-        correct: takes and gives estimates of the latents, see :func:`priors.diffusion.samplers.corrected`.
-        acceleration: precision and layout of the noise estimator; None is exact.
-        on_step: called after each step.
+    def latent_size(self, size: Size) -> Size:
+        """The size (z, x, y) of the latent of a volume of ``size`` voxels.
 
-    Returns:
-        (B, C, Z, X, Y) float32, about [-1, 1].
+        Raises:
+            ValueError: a size that the networks cannot have; the message names the nearest that would do.
+        """
+        ...
 
-    Raises:
-        ValueError: a size, class, sampler or number of steps that these networks do not have.
-    """
-    classes = prior.biflownet.config.classes
-    if not 0 <= class_index < classes:
-        raise ValueError(f"class {class_index}: this prior has the classes 0 to {classes - 1}")
-    latent = prior.latent_size(size)
-    times = sampling_steps(prior, sampler, steps, spacing, start.step if start else None)
-    options = acceleration or Acceleration()
-    options.prepare(prior.biflownet)
-    y = torch.full((len(seeds),), class_index, device=prior.device)
-    resolution = torch.tensor(latent, device=prior.device).expand(len(seeds), 3) / RESOLUTION_UNIT
-    estimate = options.wrap(prior.biflownet.bind(y, resolution, heads=heads), prior.device)
-    if correct is not None:
-        estimate = corrected(estimate, prior.diffusion, correct)
-    noise = seeded_noise(seeds)
-    z = noise(torch.empty(len(seeds), prior.biflownet.config.channels, *latent, device=prior.device))
-    if start is not None:
-        kept = prior.diffusion.alpha_bar(start.step)
-        z = math.sqrt(kept) * start.latent.to(z) + math.sqrt(1 - kept) * z
-    return sample(sampler, estimate, z, prior.diffusion, times, noise=noise, on_step=on_step)
+    def image_size(self, latent: Size) -> Size:
+        """The size (z, x, y) in voxels of the volume that a latent of size ``latent`` decodes to."""
+        ...
 
+    def encode(self, images: Tensor) -> Tensor:
+        """Images (B, 1, Z, X, Y), every edge a multiple of ``encoding_multiple``, to latents (B, C, z, x, y).
 
-@torch.no_grad()
-def decode_latents(
-    prior: Prior,
-    latents: Tensor,
-    on_progress: Callable[[float], None] | None = None,
-    most_keys: int | None = None,
-) -> Tensor:
-    """(B, C, Z, X, Y) latents in [-1, 1] to (B, 1, Z, X, Y) float32 volumes in about [-1, 1], decoded one by one.
+        Latents have the scale that the noise estimator was trained with; they lie on the prior's device.
+        """
+        ...
 
-    ``on_progress`` is called with the share, 0 to 1, that is done; ``most_keys`` as for the autoencoder's ``decode``.
-    """
-    volumes = []
-    for done, z in enumerate(latents.split(1)):
+    def decode(
+        self,
+        latents: Tensor,
+        on_progress: Callable[[float], None] | None = None,
+        most_keys: int | None = None,
+    ) -> Tensor:
+        """Latents (B, C, z, x, y) to images (B, 1, Z, X, Y) float32, about [-1, 1], decoded one by one.
 
-        def report(share: float, done: int = done) -> None:
-            if on_progress is not None:
-                on_progress((done + share) / len(latents))
+        Args:
+            latents: latents in the scale of :meth:`encode`.
+            on_progress: called with the share, 0 to 1, that is done.
+            most_keys: the most voxels of a latent that each of them attends to; None is all. A decoder without
+                attention over the whole latent has nothing to limit.
+        """
+        ...
 
-        latent = prior.autoencoder.denormalise(z)
-        volumes.append(prior.autoencoder.decode(latent, on_progress=report, most_keys=most_keys).float())
-    return torch.cat(volumes)
+    def estimator(
+        self,
+        class_index: int,
+        size: Size,
+        *,
+        batch: int = 1,
+        voxel_size: VoxelSize | None = None,
+        heads: Sequence[Any] = (),
+        acceleration: Acceleration | None = None,
+    ) -> NoiseEstimator:
+        """The noise estimator of latents of one class and size, for a sampler.
 
+        Args:
+            class_index: the index of the class among ``anatomies``.
+            size: the size (z, x, y) in voxels of the volumes (not of the latents).
+            batch: the number of latents that are sampled together.
+            voxel_size: the voxel size (z, x, y) in mm, for networks that are told it; None where it is not known.
+            heads: what :meth:`attach` gave, for heads that steer the estimate.
+            acceleration: the precision and layout of the noise estimator; None is exact.
 
-def generate(
-    prior: Prior,
-    class_index: int,
-    size: Size,
-    *,
-    steps: int = 50,
-    sampler: str = "ddim",
-    seeds: Sequence[int] = (0,),
-    spacing: Spacing | None = None,
-    heads: Sequence[AttachedHead] = (),
-    acceleration: Acceleration | None = None,
-    on_step: OnStep | None = None,
-) -> Tensor:
-    """New volumes, (B, 1, Z, X, Y) float32 in about [-1, 1]: :func:`sample_latents`, then :func:`decode_latents`."""
-    latents = sample_latents(
-        prior,
-        class_index,
-        size,
-        steps=steps,
-        sampler=sampler,
-        seeds=seeds,
-        spacing=spacing,
-        heads=heads,
-        acceleration=acceleration,
-        on_step=on_step,
-    )
-    return decode_latents(prior, latents)
+        Raises:
+            ValueError: a class, a size or a head that the networks do not have.
+        """
+        ...
+
+    def attach(self, head: nn.Module, hint: Tensor, strength: float = 1.0, *, allow_other_base: bool = False) -> Any:
+        """A head with its hint, for :meth:`estimator`, after a check that it belongs to this prior.
+
+        Args:
+            head: a head that was trained on this prior.
+            hint: the encoded images that steer, (1, n · C, z, x, y).
+            strength: the factor on everything that the head adds.
+            allow_other_base: also accept a head that was trained on other weights of the same sizes.
+
+        Raises:
+            ValueError: a head of another prior, or a hint that it cannot take.
+        """
+        ...
+
+    def check_class(self, anatomy: Anatomy) -> None:
+        """Refuse a class that the networks did not learn.
+
+        Raises:
+            ValueError: such a class; the message says which there are.
+        """
+        ...
+
+    def default_class(self, modality: Literal["CT", "MR"]) -> int:
+        """The index of the class that a volume of a modality is taken to be where nothing is said."""
+        ...
+
+    def usual_sizes(self, anatomy: Anatomy) -> list[Size]:
+        """The sizes (z, x, y) in voxels of volumes that a class was learned at; the first is the default."""
+        ...
+
+    def usual_spacing(self, anatomy: Anatomy, size: Size) -> VoxelSize:
+        """The voxel size of volumes of a class and a size."""
+        ...
+
+    def average_start(self, anatomy: Anatomy, size: Size) -> WarmStart | None:
+        """The start of samples of a class and size; None where the prior knows no average of the class."""
+        ...

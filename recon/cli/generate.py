@@ -14,7 +14,7 @@ from recon.errors import input_errors
 
 if TYPE_CHECKING:
     from priors.diffusion.anatomy import Anatomy, Size
-    from priors.diffusion.prior import Prior
+    from priors.diffusion.prior import LatentPrior
 
 
 def _class_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -142,13 +142,14 @@ def generate(
     """
     from priors.diffusion.anatomy import find_class
 
-    with input_errors("--class"):
-        anatomy = find_class(class_name)
     prior = _load(prior_name)
+    with input_errors("--class"):
+        anatomy = find_class(class_name, prior.anatomies)
     voxels = _voxels(size, anatomy, prior)
     spaced = _millimetres(spacing, anatomy, prior, voxels)
     seeds = tuple(range(seed, seed + count))
-    from recon.generation.generate import Request, check_request, output_files, save_volumes
+    from recon.generation.files import output_files, save_volumes
+    from recon.generation.request import Request, check_request
     from recon.io.atomic import check_output
 
     files = output_files(output or Path(f"{anatomy.name}.nii.gz"), seeds, preview)
@@ -163,8 +164,7 @@ def generate(
     _note_size(anatomy, prior, voxels, quiet)
     acceleration = Acceleration.from_name(dtype, place, compile=compiled)
     with memory_errors(), progress_bar(quiet) as progress:
-        prior = prior.to(place)
-        prior.autoencoder.to(acceleration.dtype)
+        prior = prior.to(place, acceleration.dtype)
         results = save_volumes(prior, request, files, acceleration, overwrite=overwrite, on_progress=progress)
     if as_json:
         click.echo(json.dumps(results[0] if count == 1 else results, indent=2))
@@ -173,15 +173,15 @@ def generate(
         click.echo(click.format_filename(each.volume))
 
 
-def _load(name: str) -> Prior:
-    from priors.diffusion.prior import load_prior
+def _load(name: str) -> LatentPrior:
+    from priors.diffusion.load import load_prior
     from priors.weights.store import find_prior
 
     with input_errors(f"--prior {name}"):
         return load_prior(find_prior(name))
 
 
-def _voxels(text: str | None, anatomy: Anatomy, prior: Prior) -> Size:
+def _voxels(text: str | None, anatomy: Anatomy, prior: LatentPrior) -> Size:
     """``--size`` (X,Y,Z) in the order (z, x, y)."""
     if text is None:
         return prior.usual_sizes(anatomy)[0]
@@ -192,10 +192,10 @@ def _voxels(text: str | None, anatomy: Anatomy, prior: Prior) -> Size:
     return z, x, y
 
 
-def _millimetres(text: str | None, anatomy: Anatomy, prior: Prior, size: Size) -> tuple[float, float, float]:
+def _millimetres(text: str | None, anatomy: Anatomy, prior: LatentPrior, size: Size) -> tuple[float, float, float]:
     """``--spacing`` (X,Y,Z) in the order (z, x, y)."""
     if text is None:
-        return prior.classes.get(anatomy.name) or anatomy.grid_near(size).spacing
+        return prior.usual_spacing(anatomy, size)
     try:
         x, y, z = (float(part) for part in text.split(","))
     except ValueError:
@@ -205,7 +205,7 @@ def _millimetres(text: str | None, anatomy: Anatomy, prior: Prior, size: Size) -
     return z, x, y
 
 
-def _note_size(anatomy: Anatomy, prior: Prior, size: Size, quiet: bool) -> None:
+def _note_size(anatomy: Anatomy, prior: LatentPrior, size: Size, quiet: bool) -> None:
     """Say so where a size is none that the networks learned from."""
     known = prior.usual_sizes(anatomy)
     if size not in known:

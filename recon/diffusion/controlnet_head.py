@@ -14,14 +14,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from priors.diffusion.prior import Prior, decode_latents, load_prior, sample_latents
+from priors.diffusion.latent_sampling import sample_latents
+from priors.diffusion.load import load_prior, prior_with_base
+from priors.diffusion.prior import LatentPrior
 from priors.diffusion.samplers import OnStep
-from priors.networks.controlnet import AttachedHead, ControlNet, attach
-from priors.networks.fingerprint import tensors_sha256
+from priors.networks.controlnet import AttachedHead, ControlNet
 from priors.networks.inference import AUTO
 from priors.weights.card import read_card
-from priors.weights.networks import load_biflownet, load_controlnet
-from priors.weights.store import BIFLOWNET, entries, find_prior, prior_names
+from priors.weights.networks import load_controlnet
+from priors.weights.store import entries, find_prior
 from recon.acquisition.tasks import MRTask, Task, task_from_dict
 from recon.diffusion.calibration import Calibrations
 from recon.errors import InputError, input_errors
@@ -30,9 +31,6 @@ from recon.learned.trained import check_task
 from recon.scan.measurement import Measurement, RunContext
 from recon.scan.padding import centre, pad_to_multiple
 from recon.scan.volume import Modality
-
-_CLASSES = {"CT": 1, "MR": 3}
-"""Class where nothing is said: chest and abdomen, brain."""
 
 ROUNDS: dict[Modality, int] = {"CT": 5, "MR": 4}
 """Turns of refiner and data step, chosen on validation cases; a sixth still gains on CT, and takes its time."""
@@ -127,7 +125,7 @@ class Head:
     """
 
     network: ControlNet
-    prior: Prior
+    prior: LatentPrior
     task: Task
     sha256: str
     calibrations: Calibrations | None = None
@@ -201,31 +199,13 @@ def find_head(protocol: Mapping[str, object], modality: Modality) -> tuple[Path 
     return None, "; ".join(reasons) or f"no ControlNet head for {modality} is installed"
 
 
-def prior_of(network: ControlNet, given: str | Path | None) -> Prior:
+def prior_of(network: ControlNet, given: str | Path | None) -> LatentPrior:
     """The prior of a name or folder or, where none is given, the installed one that the head was trained on.
 
     Raises:
         ValueError: there is none, or it is damaged.
     """
-    return load_prior(find_prior(given) if given else _prior_with(network))
-
-
-def _prior_with(network: ControlNet) -> Path:
-    for name in prior_names():
-        folder = find_prior(name)
-        path = folder / BIFLOWNET
-        if not path.is_file():
-            continue
-        if network.base_hash == read_card(path).sha256 or network.base_hash == _hash_in_use(path):
-            return folder
-    raise ValueError(
-        f"no installed prior is the one that the head was trained on (hash {network.base_hash[:12]}); name its folder"
-    )
-
-
-def _hash_in_use(path: Path) -> str:
-    """Of the tensors in the precision that networks run in, which a head was trained on; a file may hold 16 bits."""
-    return tensors_sha256(load_biflownet(path).state_dict())
+    return load_prior(find_prior(given) if given else prior_with_base(network.base_hash))
 
 
 @torch.no_grad()
@@ -241,8 +221,7 @@ def sample_with_head(
     prior = head.prior.to(context.device)
     index = network_class(prior, options, head.task.modality)
     with input_errors("`weights`"):
-        attached = attach(
-            prior.biflownet,
+        attached = prior.attach(
             head.network.to(context.device),
             encode_conditions(prior, images),
             options.strength,
@@ -262,17 +241,17 @@ def sample_with_head(
 
 
 @torch.no_grad()
-def encode_conditions(prior: Prior, images: Tensor) -> Tensor:
+def encode_conditions(prior: LatentPrior, images: Tensor) -> Tensor:
     """(n, Z, X, Y) images in the network range, grown to whole patches, to a head's hint (1, n · C, z, x, y)."""
     latents = []
     for image in images:
         padded = pad_to_multiple(image, grid(prior))[None, None].to(prior.device)
-        latents.append(prior.autoencoder.normalise(prior.autoencoder.patch_encode(padded)))
+        latents.append(prior.encode(padded))
     return torch.cat(latents, dim=1)
 
 
 def sample_volume(
-    prior: Prior,
+    prior: LatentPrior,
     head: AttachedHead,
     size: Sequence[int],
     class_index: int,
@@ -293,18 +272,17 @@ def sample_volume(
         heads=[head],
         on_step=on_step,
     )
-    return centre(decode_latents(prior, latent)[0, 0].cpu(), size).clamp(-1, 1)
+    return centre(prior.decode(latent)[0, 0].cpu(), size).clamp(-1, 1)
 
 
-def network_class(prior: Prior, options: HeadOptions, modality: Modality) -> int:
+def network_class(prior: LatentPrior, options: HeadOptions, modality: Modality) -> int:
     """Index of the anatomy that the noise estimator is told."""
-    index = options.anatomy if options.anatomy >= 0 else _CLASSES[modality]
-    return min(index, prior.biflownet.config.classes - 1)
+    return options.anatomy if options.anatomy >= 0 else prior.default_class(modality)
 
 
-def grid(prior: Prior) -> int:
+def grid(prior: LatentPrior) -> int:
     """Edges that both networks can take are multiples of this many voxels."""
-    return math.lcm(prior.size_multiple, prior.autoencoder.config.patch)
+    return math.lcm(prior.size_multiple, prior.encoding_multiple)
 
 
 def _counting(context: RunContext, before: int, total: int) -> Callable[[int, int, Tensor, Tensor], None]:

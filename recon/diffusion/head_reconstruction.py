@@ -24,9 +24,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from priors.diffusion.prior import Prior, WarmStart, decode_latents, sample_latents
+from priors.diffusion.latent_sampling import sample_latents
+from priors.diffusion.prior import LatentPrior, WarmStart
 from priors.diffusion.samplers import OnStep
-from priors.networks.controlnet import AttachedHead, attach
+from priors.networks.controlnet import AttachedHead
 from priors.networks.inference import Acceleration
 from recon.acquisition.tasks import Task, reference_image, reference_images
 from recon.diffusion.controlnet_head import ROUNDS, Head, HeadOptions, encode_conditions, grid, network_class
@@ -113,14 +114,13 @@ def reconstruct(
     acceleration = Acceleration.from_name(options.precision, prior.device)
     hint = encode(prior, images[:-1], acceleration)
     with input_errors("`weights`"):
-        attached = attach(
-            prior.biflownet,
+        attached = prior.attach(
             head.network.to(context.device),
             hint,
             options.strength,
             allow_other_base=options.allow_other,
         )
-    latent = hint[:, -prior.autoencoder.config.latent_channels :]
+    latent = hint[:, -prior.channels :]
     seen = images[-1]
     if options.detail and head.refiner is None:
         seen = decode(prior, latent, images.shape[1:], acceleration)
@@ -168,19 +168,19 @@ def uncertainty(samples: Tensor, advised: Tensor, shown: Tensor, references: Ten
     return (samples.var(0) + around + grain**2).sqrt()
 
 
-def encode(prior: Prior, images: Tensor, acceleration: Acceleration) -> Tensor:
+def encode(prior: LatentPrior, images: Tensor, acceleration: Acceleration) -> Tensor:
     """As :func:`recon.diffusion.controlnet_head.encode_conditions`, in some precision."""
     return acceleration.wrap(lambda x: encode_conditions(prior, x), prior.device)(images)
 
 
-def decode(prior: Prior, latent: Tensor, size: torch.Size, acceleration: Acceleration) -> Tensor:
+def decode(prior: LatentPrior, latent: Tensor, size: torch.Size, acceleration: Acceleration) -> Tensor:
     """A (1, C, z, x, y) latent as a (Z, X, Y) image of ``size`` on the CPU."""
-    volume = acceleration.wrap(partial(decode_latents, prior, most_keys=MOST_KEYS), prior.device)(latent)
+    volume = acceleration.wrap(partial(prior.decode, most_keys=MOST_KEYS), prior.device)(latent)
     return centre(volume[0, 0].cpu(), size)
 
 
 def _sample(
-    prior: Prior,
+    prior: LatentPrior,
     attached: AttachedHead,
     reference: Reference,
     options: HeadOptions,
@@ -251,7 +251,7 @@ def kept_share(before: Tensor, changed: Tensor, agreed: Tensor) -> float:
 
 
 def draw(
-    prior: Prior,
+    prior: LatentPrior,
     attached: AttachedHead,
     latent: Tensor,
     class_index: int,
@@ -274,13 +274,13 @@ def draw(
         correct: changes the sampler's estimates, see :func:`priors.diffusion.prior.sample_latents`.
         on_step: likewise.
     """
-    z, x, y = (edge * prior.autoencoder.compression for edge in latent.shape[2:])
+    z, x, y = latent.shape[2:]
     last = prior.diffusion.timesteps - 1
     first = max(round(options.start * last), options.full_steps - 1)
     return sample_latents(
         prior,
         class_index,
-        (z, x, y),
+        prior.image_size((z, x, y)),
         steps=options.full_steps,
         sampler=options.sampler,
         seeds=[seed],
@@ -292,7 +292,7 @@ def draw(
     )
 
 
-def _correction(prior: Prior, reference: Reference, options: HeadOptions) -> Callable[[Tensor, int], Tensor]:
+def _correction(prior: LatentPrior, reference: Reference, options: HeadOptions) -> Callable[[Tensor, int], Tensor]:
     """Every ``within``-th estimate of the latent is decoded, brought to agree with the data and encoded again."""
     count = 0
 

@@ -13,7 +13,7 @@ import torch
 
 from priors.diffusion.anatomy import CLASSES
 from priors.diffusion.average import average_latent
-from priors.diffusion.prior import Prior
+from priors.diffusion.patch_volume import PatchVolumePrior
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
 from priors.networks.controlnet import ControlNet
@@ -166,7 +166,7 @@ def _validate_head(
     source, pairs = _encoded_scans(given, volumes, settings, encoding, settings.held_out, 1)
     if not settings.sampling_steps:
         return noise_validation(learner, source)
-    prior = Prior(encoding.autoencoder, learner.base, learner.diffusion)
+    prior = PatchVolumePrior(encoding.autoencoder, learner.base, learner.diffusion)
     reconstruct = head_reconstruction(prior, volumes[0].class_index, settings.sampling_steps)
     return together(noise_validation(learner, source), reconstruction_validation(pairs, reconstruct))
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from datasets.cache import Cache
-from priors.networks.controlnet import attach
 from priors.networks.fingerprint import tensors_sha256
 from priors.networks.inference import Acceleration
 from priors.networks.unet2d import UNet2D, UNetConfig
@@ -168,8 +167,8 @@ class Samples:
         window = body_window(conditions[-1], self.head.task.modality, grid(prior))
         seen = conditions[:, :, window[0], window[1]]
         hint = encode(prior, seen, acceleration)
-        attached = attach(prior.biflownet, network, hint, self.options.strength)
-        reference = hint[:, -prior.autoencoder.config.latent_channels :]
+        attached = prior.attach(network, hint, self.options.strength)
+        reference = hint[:, -prior.channels :]
         latent = draw(prior, attached, reference, class_index, self.options, seed, acceleration)
         decoded = conditions[-1].clone()
         decoded[:, window[0], window[1]] = decode(prior, latent, seen.shape[1:], acceleration)

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from priors.diffusion.anatomy import Size
 from priors.diffusion.image_prior import EpsilonModel
-from priors.diffusion.prior import Prior, generate
+from priors.diffusion.latent_sampling import generate
+from priors.diffusion.patch_volume import PatchVolumePrior
+from priors.diffusion.prior import LatentPrior
 from priors.diffusion.samplers import ddim, seeded_noise, spaced_timesteps
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.adm_unet import ADMUNet
 from priors.networks.autoencoder import PatchVolumeAutoencoder
 from priors.networks.biflownet import BiFlowNet
-from priors.networks.controlnet import ControlNet, attach
 from priors.training.batches import derived_seed
 from priors.training.loop import Validated
 from recon.diffusion.controlnet_head import encode_conditions, sample_volume
@@ -50,13 +51,12 @@ def reconstruction_validation(pairs: Sequence[StoredPair], reconstruct: Reconstr
     return validate
 
 
-def head_reconstruction(prior: Prior, class_index: int, steps: int) -> Reconstruct:
+def head_reconstruction(prior: LatentPrior, class_index: int, steps: int) -> Reconstruct:
     """How a ControlNet head reconstructs: one volume, always from the same noise."""
 
     def reconstruct(head: nn.Module, conditions: Tensor) -> Tensor:
-        assert isinstance(head, ControlNet)
         prior.to(next(head.parameters()).device)
-        attached = attach(prior.biflownet, head, encode_conditions(prior, conditions))
+        attached = prior.attach(head, encode_conditions(prior, conditions))
         return sample_volume(prior, attached, conditions.shape[1:], class_index, steps, _SEED)
 
     return reconstruct
@@ -69,7 +69,7 @@ def generation_pictures(
 
     def validate(network: nn.Module) -> Validated:
         assert isinstance(network, BiFlowNet)
-        prior = Prior(autoencoder, network, diffusion).to(next(network.parameters()).device)
+        prior = PatchVolumePrior(autoencoder, network, diffusion).to(next(network.parameters()).device)
         slices = []
         for index in classes:
             volume = generate(prior, index, size, steps=steps, seeds=[_SEED])[0, 0].cpu()

@@ -13,7 +13,9 @@ from benchmarks.quality.round_trip import measure
 from datasets import open_dataset
 from datasets.cache import Cache
 from priors.diffusion.anatomy import CLASSES
-from priors.diffusion.prior import Prior, generate, load_prior
+from priors.diffusion.latent_sampling import generate
+from priors.diffusion.load import load_prior
+from priors.diffusion.patch_volume import PatchVolumePrior
 from priors.weights.card import read_card
 from priors.weights.networks import verify
 from priors.weights.store import find_entries, find_prior, shipped_folder
@@ -26,7 +28,7 @@ SLICES = slice(20, 52)
 
 
 @pytest.fixture(scope="module")
-def starter() -> Prior:
+def starter() -> PatchVolumePrior:
     return load_prior(shipped_folder() / "starter")
 
 
@@ -41,7 +43,7 @@ def test_it_is_small_sound_and_learned_from_no_held_out_case() -> None:
         assert "LIDC-IDRI-0001" not in card.extra["subjects"]
 
 
-def test_its_sizes_are_the_papers_kind(starter: Prior) -> None:
+def test_its_sizes_are_the_papers_kind(starter: PatchVolumePrior) -> None:
     config = starter.autoencoder.config
     assert (config.downsample, config.latent_channels, config.codes) == ((4, 4, 4), 8, 8192)
     assert 24 <= config.width <= 32
@@ -50,18 +52,18 @@ def test_its_sizes_are_the_papers_kind(starter: Prior) -> None:
     assert set(starter.classes) <= {anatomy.name for anatomy in CLASSES}
 
 
-def test_volumes_pass_with_fewer_seams_than_by_patches(starter: Prior, tmp_path: Path) -> None:
+def test_volumes_pass_with_fewer_seams_than_by_patches(starter: PatchVolumePrior, tmp_path: Path) -> None:
     case = next(case for case in open_dataset("sample", None).cases() if case.modality == "CT")
     whole = prepare([case], Cache(tmp_path))[0]
     middle = Prepared(case, whole.data[SLICES, 64:192, 64:192], whole.spacing)
-    found, joint, _ = measure(starter.autoencoder, TrainingVolume(middle, 1))
+    found, joint, _ = measure(starter, TrainingVolume(middle, 1))
     assert joint.shape == (32, 128, 128)
     assert found.psnr > 25
     assert found.psnr > found.patch_psnr - 0.5
     assert found.seam < 1.3 < found.patch_seam
 
 
-def test_it_generates_the_classes_that_it_learned(starter: Prior) -> None:
+def test_it_generates_the_classes_that_it_learned(starter: PatchVolumePrior) -> None:
     for name in starter.classes:
         index = next(anatomy.index for anatomy in CLASSES if anatomy.name == name)
         volume = generate(starter, index, (32, 64, 64), steps=2)

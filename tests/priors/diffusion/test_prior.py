@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor
 
-from priors.diffusion.prior import Prior, decode_latents, generate, load_prior, sample_latents, sampling_steps
+from priors.diffusion.latent_sampling import generate, sample_latents, sampling_steps
+from priors.diffusion.load import load_prior
+from priors.diffusion.patch_volume import PatchVolumePrior
 from priors.diffusion.samplers import ddim, ddpm, spaced_timesteps
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
@@ -36,7 +38,7 @@ class Released:
         config = json.loads((folder / "autoencoder_tiny4x.json").read_text())["config"]
         self.autoencoder = PatchVolumeAutoencoder.from_official_config(config).eval()
         self.autoencoder.load_state_dict(load_file(folder / "autoencoder_tiny4x_weights.safetensors"))
-        self.prior = Prior(self.autoencoder, self.biflownet, GaussianDiffusion())
+        self.prior = PatchVolumePrior(self.autoencoder, self.biflownet, GaussianDiffusion())
         self.estimate = self.biflownet.bind(self.known["y"], self.known["res"])
 
 
@@ -70,7 +72,7 @@ def test_the_recorded_chains_step_by_step(released: Released, run: str, options:
 
 
 def test_the_recorded_latents_decode_to_the_recorded_volume(released: Released) -> None:
-    volume = decode_latents(released.prior, released.known["ddpm20.final"])
+    volume = released.prior.decode(released.known["ddpm20.final"])
     torch.testing.assert_close(volume, released.known["decoded.volume_zxy"], rtol=0, atol=TOLERANCE)
     latent = released.autoencoder.denormalise(released.known["ddpm20.final"])
     torch.testing.assert_close(latent, released.known["decoded.latent"], rtol=0, atol=1e-5)
@@ -78,7 +80,7 @@ def test_the_recorded_latents_decode_to_the_recorded_volume(released: Released) 
 
 
 @pytest.fixture(scope="module")
-def tiny() -> Prior:
+def tiny() -> PatchVolumePrior:
     """A prior of random weights; 4x, so that volumes are multiples of 32 voxels."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -97,11 +99,11 @@ def tiny() -> Prior:
                 dit_heads=4,
             )
         )
-    return Prior(autoencoder.eval(), biflownet.eval(), GaussianDiffusion())
+    return PatchVolumePrior(autoencoder.eval(), biflownet.eval(), GaussianDiffusion())
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpm++"])
-def test_a_seed_gives_the_same_volume_alone_and_in_a_batch(tiny: Prior, sampler: str) -> None:
+def test_a_seed_gives_the_same_volume_alone_and_in_a_batch(tiny: PatchVolumePrior, sampler: str) -> None:
     options: dict[str, Any] = {"steps": 3, "sampler": sampler}
     together = generate(tiny, 1, (32, 64, 32), seeds=[5, 6], **options)
     assert together.shape == (2, 1, 32, 64, 32)
@@ -114,7 +116,7 @@ def test_a_seed_gives_the_same_volume_alone_and_in_a_batch(tiny: Prior, sampler:
     assert not torch.allclose(latents[0], latents[1], atol=0.1)
 
 
-def test_class_and_resolution_reach_the_network(tiny: Prior, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_class_and_resolution_reach_the_network(tiny: PatchVolumePrior, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[list[int], list[list[float]]]] = []
     bind = tiny.biflownet.bind
 
@@ -127,28 +129,28 @@ def test_class_and_resolution_reach_the_network(tiny: Prior, monkeypatch: pytest
     assert seen == [([3, 3], [[8 / 64, 16 / 64, 24 / 64]] * 2)]
 
 
-def test_progress_of_steps_and_of_decoding(tiny: Prior) -> None:
+def test_progress_of_steps_and_of_decoding(tiny: PatchVolumePrior) -> None:
     steps: list[tuple[int, int]] = []
     latents = sample_latents(
         tiny, 0, (32, 32, 32), steps=4, seeds=[1, 2], on_step=lambda done, total, z, x0: steps.append((done, total))
     )
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
     shares: list[float] = []
-    decode_latents(tiny, latents, shares.append)
+    tiny.decode(latents, shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1)
 
 
-def test_sizes_are_whole_patches_where_the_decoder_s_middle_is_a_patch_s(tiny: Prior) -> None:
+def test_sizes_are_whole_patches_where_the_decoder_s_middle_is_a_patch_s(tiny: PatchVolumePrior) -> None:
     small = {"width": 4, "latent_channels": 4, "codes": 16, "norm_groups": 2, "patch": 48}
     for by_patches, multiple in ((False, 32), (True, 96)):
         autoencoder = PatchVolumeAutoencoder(AutoencoderConfig(**small, patch_middle=by_patches))
-        assert Prior(autoencoder, tiny.biflownet, tiny.diffusion).size_multiple == multiple
+        assert PatchVolumePrior(autoencoder, tiny.biflownet, tiny.diffusion).size_multiple == multiple
 
 
 @settings(deadline=None, max_examples=60)
 @given(size=st.tuples(*[st.integers(-3, 200)] * 3))
-def test_wrong_sizes_name_the_nearest_right_ones(tiny: Prior, size: tuple[int, int, int]) -> None:
+def test_wrong_sizes_name_the_nearest_right_ones(tiny: PatchVolumePrior, size: tuple[int, int, int]) -> None:
     assert tiny.size_multiple == 32
     if all(n > 0 and n % 32 == 0 for n in size):
         assert tiny.latent_size(size) == tuple(n // 4 for n in size)
@@ -163,7 +165,7 @@ def test_wrong_sizes_name_the_nearest_right_ones(tiny: Prior, size: tuple[int, i
             assert f"{n // 32 * 32} or {n // 32 * 32 + 32} would do" in message
 
 
-def test_what_a_prior_refuses(tiny: Prior) -> None:
+def test_what_a_prior_refuses(tiny: PatchVolumePrior) -> None:
     with pytest.raises(ValueError, match="7: this prior has the classes 0 to 6"):
         sample_latents(tiny, 7, (32, 32, 32))
     with pytest.raises(ValueError, match="1 to 1000 are possible"):
@@ -172,16 +174,16 @@ def test_what_a_prior_refuses(tiny: Prior) -> None:
         sample_latents(tiny, 0, (32, 32, 32), steps=1, sampler="euler")
     other = PatchVolumeAutoencoder(AutoencoderConfig(width=8, latent_channels=2, codes=8, norm_groups=4, patch=16))
     with pytest.raises(ValueError, match="2 channels and the noise estimator takes 4"):
-        Prior(other, tiny.biflownet, GaussianDiffusion())
+        PatchVolumePrior(other, tiny.biflownet, GaussianDiffusion())
 
 
-def test_the_usual_steps_of_each_sampler(tiny: Prior) -> None:
+def test_the_usual_steps_of_each_sampler(tiny: PatchVolumePrior) -> None:
     assert torch.equal(sampling_steps(tiny, "ddim", 10), spaced_timesteps(1000, 10))
     assert torch.equal(sampling_steps(tiny, "dpm++", 10), spaced_timesteps(1000, 10, "logsnr"))
     assert torch.equal(sampling_steps(tiny, "dpm++", 10, "trailing"), spaced_timesteps(1000, 10, "trailing"))
 
 
-def _save(folder: Path, prior: Prior, **extra: Any) -> None:
+def _save(folder: Path, prior: PatchVolumePrior, **extra: Any) -> None:
     save_weights(
         folder / AUTOENCODER, prior.autoencoder.state_dict(), Card("autoencoder", prior.autoencoder.config.to_dict())
     )
@@ -189,7 +191,7 @@ def _save(folder: Path, prior: Prior, **extra: Any) -> None:
     save_weights(folder / BIFLOWNET, prior.biflownet.state_dict(), card)
 
 
-def test_a_prior_from_its_folder_makes_the_same_volumes(tiny: Prior, tmp_path: Path) -> None:
+def test_a_prior_from_its_folder_makes_the_same_volumes(tiny: PatchVolumePrior, tmp_path: Path) -> None:
     _save(tmp_path / "mine", tiny)
     loaded = load_prior(tmp_path / "mine")
     assert loaded.name == "mine"
@@ -200,7 +202,7 @@ def test_a_prior_from_its_folder_makes_the_same_volumes(tiny: Prior, tmp_path: P
     assert torch.equal(generate(loaded, 2, (32, 32, 32), steps=2, seeds=[9]), expected)
 
 
-def test_a_prior_of_fewer_diffusion_steps(tiny: Prior, tmp_path: Path) -> None:
+def test_a_prior_of_fewer_diffusion_steps(tiny: PatchVolumePrior, tmp_path: Path) -> None:
     _save(tmp_path, tiny, timesteps=20)
     assert load_prior(tmp_path).diffusion.timesteps == 20
     for wrong in (0, "many", None):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from priors.diffusion.prior import load_prior
+from priors.diffusion.load import load_prior
 from priors.networks.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
 from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
 from priors.networks.controlnet import ControlNet

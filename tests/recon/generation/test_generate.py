@@ -20,7 +20,8 @@ from PIL import Image
 
 from priors.diffusion.anatomy import find_class
 from priors.diffusion.average import average_latent
-from priors.diffusion.prior import Prior, load_prior
+from priors.diffusion.load import load_prior
+from priors.diffusion.patch_volume import PatchVolumePrior
 from priors.diffusion.samplers import SAMPLERS, SPACINGS
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
@@ -29,7 +30,10 @@ from priors.networks.inference import Acceleration
 from priors.weights.card import Card, save_weights
 from recon.cli.generate import generate
 from recon.errors import InputError, RunError
-from recon.generation.generate import Request, generate_volumes, output_files, preview, to_volume
+from recon.generation.files import output_files
+from recon.generation.preview import preview
+from recon.generation.request import Request
+from recon.generation.volumes import generate_volumes, to_volume
 from recon.scan.volume import Volume
 
 SMALL = ("--size", "32,64,32", "--steps", 2, "--prior", "tiny", "--device", "cpu")
@@ -103,7 +107,7 @@ def test_a_ct_volume_with_its_json_and_its_picture(folder: Path) -> None:
 
 def test_the_file_is_the_network_image_with_its_axes_named(folder: Path) -> None:
     assert make("--seed", 3, "-o", "vol.nii.gz", "-q").code == 0
-    from priors.diffusion.prior import generate as network_images
+    from priors.diffusion.latent_sampling import generate as network_images
 
     image = network_images(load_prior(folder / "tiny"), 1, (32, 32, 64), steps=2, seeds=[3])[0, 0]
     expected = image.clamp(-1, 1).permute(1, 2, 0).numpy() * 1000
@@ -259,12 +263,12 @@ def test_the_bar_counts_the_steps_on_a_terminal(folder: Path) -> None:
 
 
 def test_a_class_that_the_prior_does_not_have(prior_folder: Path) -> None:
-    from recon.generation.generate import check_request
+    from recon.generation.request import check_request
 
     prior = load_prior(prior_folder)
     few = BiFlowNet(BiFlowNetConfig(**{**vars(prior.biflownet.config), "classes": 2}))
     with pytest.raises(InputError, match=r"--class MRKnee: .* first 2 "):
-        check_request(Prior(prior.autoencoder, few, GaussianDiffusion()), request(KNEE, (32, 32, 32)))
+        check_request(PatchVolumePrior(prior.autoencoder, few, GaussianDiffusion()), request(KNEE, (32, 32, 32)))
 
 
 def request(anatomy: Any, size: tuple[int, int, int], **options: Any) -> Request:

@@ -16,7 +16,7 @@ from cli_helpers import run_recon, start, train, write_ct, write_mr
 
 from datasets.cache import Cache
 from priors.diffusion.anatomy import find_class
-from priors.diffusion.prior import load_prior
+from priors.diffusion.load import load_prior
 from priors.networks.fingerprint import tensors_sha256
 from priors.training.batches import StepBatches
 from priors.training.checkpoints import read_checkpoint

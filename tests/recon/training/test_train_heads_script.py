@@ -11,7 +11,7 @@ import torch
 import yaml
 from cli_helpers import ROOT, write_mr
 
-from priors.diffusion.prior import load_prior
+from priors.diffusion.load import load_prior
 from priors.networks.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
 from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
 from priors.weights.card import Card, read_card, save_weights

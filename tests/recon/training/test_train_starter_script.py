@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from cli_helpers import ROOT
 
-from priors.diffusion.prior import load_prior
+from priors.diffusion.load import load_prior
 from priors.weights.card import read_card
 
 

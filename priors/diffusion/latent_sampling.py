@@ -1,0 +1,122 @@
+"""New latents and volumes from any latent prior (:class:`priors.diffusion.prior.LatentPrior`).
+
+3D MedDiffusion, section III-B: noise becomes latents by the reverse diffusion, and these are decoded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from priors.diffusion.anatomy import Size
+from priors.diffusion.prior import LatentPrior, VoxelSize, WarmStart
+from priors.diffusion.samplers import Correct, OnStep, Spacing, corrected, sample, seeded_noise, spaced_timesteps
+from priors.networks.inference import Acceleration
+
+
+def sampling_steps(
+    prior: LatentPrior, sampler: str, steps: int, spacing: Spacing | None = None, start: int | None = None
+) -> Tensor:
+    """The steps of the diffusion that a sampler visits, descending, from ``start`` or the noisiest.
+
+    Spacing None is the released networks' own for DDIM and DDPM (``linspace``), and for DPM-Solver++ ``logsnr``: its
+    second order is lost where the last steps are large in log signal-to-noise ratio.
+
+    Raises:
+        ValueError: more steps than the diffusion has, or none.
+    """
+    chosen = spacing or ("logsnr" if sampler == "dpm++" else "linspace")
+    return spaced_timesteps(prior.diffusion.timesteps, steps, chosen, start, prior.diffusion)
+
+
+@torch.no_grad()
+def sample_latents(
+    prior: LatentPrior,
+    class_index: int,
+    size: Size,
+    *,
+    steps: int = 50,
+    sampler: str = "ddim",
+    seeds: Sequence[int] = (0,),
+    spacing: Spacing | None = None,
+    voxel_size: VoxelSize | None = None,
+    heads: Sequence[Any] = (),
+    start: WarmStart | None = None,
+    correct: Correct | None = None,
+    acceleration: Acceleration | None = None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Latents of new volumes, one for each seed, on the networks' device.
+
+    A seed gives the same latents on every device and in every batch, to rounding; alone it gives exactly the same.
+
+    Args:
+        prior: the latent prior to sample.
+        class_index: the index of the class, see :mod:`priors.diffusion.anatomy`.
+        size: the size (z, x, y) in voxels of the volumes (not of the latents).
+        steps: the number of steps.
+        sampler: ``ddim``, ``ddpm`` or ``dpm++``.
+        seeds: one seed for each volume.
+        spacing: which steps of the diffusion are visited, see :func:`sampling_steps`.
+        voxel_size: the voxel size (z, x, y) in mm, for priors that are told it.
+        heads: heads that steer the estimate, as :meth:`LatentPrior.attach` gives them.
+        start: the latent to begin from; None is noise alone.
+        correct: a function that takes and gives estimates of the latents, see
+            :func:`priors.diffusion.samplers.corrected`.
+        acceleration: the precision and layout of the noise estimator; None is exact.
+        on_step: called after each step.
+
+    Returns:
+        (B, C, z, x, y) float32.
+
+    Raises:
+        ValueError: a size, class, sampler or number of steps that the prior does not have.
+    """
+    latent = prior.latent_size(size)
+    times = sampling_steps(prior, sampler, steps, spacing, start.step if start else None)
+    estimate = prior.estimator(
+        class_index, size, batch=len(seeds), voxel_size=voxel_size, heads=heads, acceleration=acceleration
+    )
+    if correct is not None:
+        estimate = corrected(estimate, prior.diffusion, correct)
+    noise = seeded_noise(seeds)
+    z = noise(torch.empty(len(seeds), prior.channels, *latent, device=prior.device))
+    if start is not None:
+        kept = prior.diffusion.alpha_bar(start.step)
+        z = math.sqrt(kept) * start.latent.to(z) + math.sqrt(1 - kept) * z
+    return sample(sampler, estimate, z, prior.diffusion, times, noise=noise, clip=prior.latent_limit, on_step=on_step)
+
+
+def generate(
+    prior: LatentPrior,
+    class_index: int,
+    size: Size,
+    *,
+    steps: int = 50,
+    sampler: str = "ddim",
+    seeds: Sequence[int] = (0,),
+    spacing: Spacing | None = None,
+    voxel_size: VoxelSize | None = None,
+    heads: Sequence[Any] = (),
+    acceleration: Acceleration | None = None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """New volumes, (B, 1, Z, X, Y) float32 in about [-1, 1]: :func:`sample_latents`, then the prior decodes."""
+    latents = sample_latents(
+        prior,
+        class_index,
+        size,
+        steps=steps,
+        sampler=sampler,
+        seeds=seeds,
+        spacing=spacing,
+        voxel_size=voxel_size,
+        heads=heads,
+        acceleration=acceleration,
+        on_step=on_step,
+    )
+    return prior.decode(latents)

@@ -1,0 +1,72 @@
+"""Priors by folder: which kind a folder holds is what the cards of its files say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from priors.diffusion.patch_volume import load_patch_volume
+from priors.diffusion.prior import LatentPrior
+from priors.networks.fingerprint import tensors_sha256
+from priors.weights.card import Card, read_card
+from priors.weights.networks import load_network
+from priors.weights.store import SUFFIX, find_prior, prior_names
+
+LOADERS: dict[str, Callable[[Path], LatentPrior]] = {"biflownet": load_patch_volume}
+"""The loader of each kind of prior, by the kind of its noise estimator's weights file."""
+
+
+def load_prior(folder: Path | str) -> LatentPrior:
+    """The prior in a folder, on the CPU, for inference.
+
+    Raises:
+        ValueError: no prior, or a file that is missing or damaged.
+    """
+    folder = Path(folder)
+    _, card = noise_estimator(folder)
+    return LOADERS[card.kind](folder)
+
+
+def noise_estimator(folder: Path) -> tuple[Path, Card]:
+    """The weights file of a folder's noise estimator, which tells what kind of prior the folder holds, and its card.
+
+    Raises:
+        ValueError: there is none, or a file is damaged.
+    """
+    damaged: ValueError | None = None
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        try:
+            card = read_card(path)
+        except ValueError as error:
+            damaged = damaged or error
+            continue
+        if card.kind in LOADERS:
+            return path, card
+    raise damaged or ValueError(f"{folder}: no prior: there is no noise estimator in it ({', '.join(LOADERS)}{SUFFIX})")
+
+
+def prior_with_base(sha256: str) -> Path:
+    """The folder of the installed prior on whose noise estimator a head was trained.
+
+    Args:
+        sha256: the hash of that noise estimator's tensors, as they are stored or as they are in use.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for name in prior_names():
+        folder = find_prior(name)
+        try:
+            path, card = noise_estimator(folder)
+        except ValueError:
+            continue  # a folder of other networks, such as the baselines'; 'recon weights list' shows damaged files
+        if sha256 in (card.sha256, _hash_in_use(path, card.kind)):
+            return folder
+    raise ValueError(
+        f"no installed prior is the one that the head was trained on (hash {sha256[:12]}); name its folder"
+    )
+
+
+def _hash_in_use(path: Path, kind: str) -> str:
+    """Of the tensors in the precision that networks run in, which a head was trained on; a file may hold 16 bits."""
+    return tensors_sha256(load_network(path, kind).state_dict())

@@ -1,0 +1,130 @@
+"""Generated volumes as files: NIfTI, JSON and, if wanted, a picture."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from priors.diffusion.prior import LatentPrior
+from priors.networks.inference import Acceleration
+from recon.errors import InputError
+from recon.generation.preview import preview
+from recon.generation.request import Request
+from recon.generation.volumes import generate_volumes
+from recon.run import provenance
+from recon.run.devices import describe_device
+from recon.scan.measurement import Progress, no_progress
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where one volume goes: beside ``volume.nii.gz`` lie ``volume.json`` and, if wanted, ``volume.png``."""
+
+    volume: Path
+    result: Path
+    preview: Path | None
+
+    def all(self) -> list[Path]:
+        """Every file."""
+        return [path for path in (self.volume, self.result, self.preview) if path]
+
+
+def output_files(path: Path, seeds: tuple[int, ...], preview: bool) -> list[Files]:
+    """The files of each seed; with several seeds, ``-seedN`` goes before the suffix.
+
+    Raises:
+        InputError: not a name of a NIfTI file.
+    """
+    suffix = next((end for end in (".nii.gz", ".nii") if path.name.endswith(end)), "")
+    stem = path.name.removesuffix(suffix)
+    if not suffix or not stem:
+        raise InputError(f"`output` {path}: the name of a NIfTI file must end in .nii.gz or .nii")
+    stems = [stem] if len(seeds) == 1 else [f"{stem}-seed{seed}" for seed in seeds]
+    return [
+        Files(
+            path.with_name(stem + suffix),
+            path.with_name(f"{stem}.json"),
+            path.with_name(f"{stem}.png") if preview else None,
+        )
+        for stem in stems
+    ]
+
+
+def save_volumes(
+    prior: LatentPrior,
+    request: Request,
+    files: list[Files],
+    acceleration: Acceleration,
+    *,
+    overwrite: bool = False,
+    on_progress: Progress = no_progress,
+) -> list[dict[str, Any]]:
+    """Generate and write every volume of a request; files appear when all are done, or not at all.
+
+    Returns:
+        The content of each volume's JSON file.
+
+    Raises:
+        InputError: an output exists.
+        RunError: NaN, or no space left.
+    """
+    from recon.io.atomic import output_file
+    from recon.io.nifti import write_volume
+
+    results = []
+    with ExitStack() as stack:
+        temporary = {path: stack.enter_context(output_file(path, overwrite)) for each in files for path in each.all()}
+        started = time.perf_counter()
+        volumes = generate_volumes(prior, request, acceleration, on_progress)
+        for each, seed, volume in zip(files, request.seeds, volumes, strict=True):
+            result = result_json(prior, request, acceleration, seed, each, time.perf_counter() - started)
+            write_volume(temporary[each.volume], volume)
+            temporary[each.result].write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+            if each.preview:
+                _write_png(temporary[each.preview], preview(volume))
+            results.append(result)
+            started = time.perf_counter()
+    return results
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> None:
+    from PIL import Image
+
+    Image.fromarray(pixels).save(path, format="PNG")
+
+
+def result_json(
+    prior: LatentPrior, request: Request, acceleration: Acceleration, seed: int, files: Files, seconds: float
+) -> dict[str, Any]:
+    """What a volume's JSON file says: how it was made, such that it can be made again. Sizes are (z, y, x)."""
+    (z, x, y), (dz, dx, dy) = request.size, request.spacing
+    return {
+        "task": "generate",
+        "class": request.anatomy.name,
+        "modality": request.anatomy.modality,
+        "unit": "HU" if request.anatomy.modality == "CT" else "magnitude, 0 to 1",
+        "output": str(files.volume),
+        "preview": str(files.preview) if files.preview else None,
+        "shape": [z, y, x],
+        "spacing_mm": [dz, dy, dx],
+        "sampler": request.sampler,
+        "steps": request.steps,
+        "timesteps": request.times(prior),
+        "start": "average" if request.begins(prior) else "noise",
+        "seed": seed,
+        "batch": request.batch,
+        "prior": prior.name or None,
+        "weights_sha256": dict(prior.sha256),
+        "dtype": str(acceleration.dtype).removeprefix("torch."),
+        "seconds": round(seconds, 3),
+        "peak_rss_mb": round(provenance.peak_rss_mb(), 1),
+        "device": describe_device(prior.device),
+        "versions": provenance.versions(),
+        "commit": provenance.commit(),
+    }

@@ -1,0 +1,64 @@
+"""From a prior to volumes in patient space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from priors.diffusion.latent_sampling import sample_latents
+from priors.diffusion.prior import LatentPrior
+from priors.networks.inference import Acceleration
+from recon.errors import RunError
+from recon.generation.request import Request
+from recon.scan.measurement import Progress, ProgressEvent, no_progress
+from recon.scan.units import network_to_hu, network_to_magnitude
+from recon.scan.volume import Volume
+
+
+def generate_volumes(
+    prior: LatentPrior, request: Request, acceleration: Acceleration, on_progress: Progress = no_progress
+) -> Iterator[Volume]:
+    """The volumes of a request in the order of its seeds, each made when it is asked for."""
+    for first in range(0, len(request.seeds), request.batch):
+        seeds = request.seeds[first : first + request.batch]
+        title = f"seed {', '.join(map(str, seeds))}: steps"
+        latents = sample_latents(
+            prior,
+            request.anatomy.index,
+            request.size,
+            steps=request.steps,
+            sampler=request.sampler,
+            seeds=seeds,
+            spacing=request.timesteps,
+            voxel_size=request.spacing,
+            start=request.begins(prior),
+            acceleration=acceleration,
+            on_step=lambda done, total, z, x0, title=title: on_progress(ProgressEvent(title, done, total)),  # type: ignore[misc]
+        )
+        for seed, z in zip(seeds, latents, strict=True):
+            image = prior.decode(z[None], _percent(f"seed {seed}: decoding, %", on_progress))
+            yield to_volume(image[0, 0].cpu(), request)
+
+
+def _percent(title: str, on_progress: Progress) -> Callable[[float], None]:
+    return lambda share: on_progress(ProgressEvent(title, round(100 * share), 100))
+
+
+def to_volume(image: Tensor, request: Request) -> Volume:
+    """A (Z, X, Y) network image in about [-1, 1] as a volume: HU, or magnitude from 0 to 1.
+
+    What overshoots [-1, 1] is clipped: no training image lay there. The networks' X runs to the right, Y to the
+    anterior, Z to the superior; voxel 0 is the origin.
+
+    Raises:
+        RunError: NaN or infinity in it.
+    """
+    if not torch.isfinite(image).all():
+        raise RunError("generation ended in NaN or infinity; another `dtype`, or more `steps`, may help")
+    image = image.clamp(-1, 1).transpose(1, 2)
+    data = network_to_hu(image) if request.anatomy.modality == "CT" else network_to_magnitude(image)
+    dz, dx, dy = request.spacing
+    return Volume(data.contiguous(), np.diag([dx, dy, dz, 1.0]), request.anatomy.modality)
