@@ -42,7 +42,8 @@ def item_key(source: Case | Path | str, preprocessing: str, settings: Settings) 
     """The name of an item: a hash of the source's identity, the preprocessing's name and its settings.
 
     Args:
-        source: as :func:`datasets.identity.quick_identity`; a file that is replaced gets another key.
+        source: the identity of the file, as :func:`datasets.identity.quick_identity` tells it; a file that is replaced
+            gets another key.
         preprocessing: what was done, with its version; change it when the code's result changes.
         settings: all that the result depends on, as JSON values.
 
@@ -69,7 +70,7 @@ class Cache:
         """The array and details that ``make`` returns for these facts, made now if they are not there.
 
         Args:
-            source, preprocessing, settings: as :func:`item_key`.
+            source, preprocessing, settings: the arguments of :func:`item_key`.
             make: returns the array (not of objects) and its details as JSON values. What it raises is passed on,
                 and nothing is kept.
 

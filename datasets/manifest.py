@@ -21,10 +21,11 @@ class Row:
     """One case.
 
     Attributes:
-        id, subject, modality, kind, split: as in :class:`datasets.case.Case`.
+        id, subject, modality, kind, split: the fields of :class:`datasets.case.Case`.
         path: relative to the data set's folder, with forward slashes; "" for a generated case.
-        sha256: of the file, of a folder's files, or of a generated case's voxels.
-        voxels_sha256: of the values in canonical orientation, which another compression or header leaves alone.
+        sha256: the hash of the file, of a folder's files, or of a generated case's voxels.
+        voxels_sha256: the hash of the values in canonical orientation, which another compression or header leaves
+            alone.
         shape: (z, y, x) of the image; of k-space (z, coils, y, x).
         spacing: (z, y, x) in mm; None where the file does not say.
         orientation: directions in which the stored axes grow, such as ``"LPS"``; None where the file does not say.

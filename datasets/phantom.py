@@ -28,7 +28,7 @@ class PhantomSet:
 
     Attributes:
         count: number of cases.
-        seed: of all of them.
+        seed: the seed of all cases.
         size: (z, y, x) voxels.
         spacing: (z, y, x) mm.
         anatomy: ``torso``, ``head``, ``limbs``, or ``mixed``: of every ten, about six, two and two.

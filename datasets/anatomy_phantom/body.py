@@ -16,11 +16,11 @@ class Body:
     """A trunk on its canvas. The origin of z is the dome of the diaphragm.
 
     Attributes:
-        canvas: where it is painted.
+        canvas: the canvas on which the trunk is painted.
         rng: draws everything in it.
         a, b: half widths from left to right and from back to front, mm.
         wall: distance to the skin in mm on the whole canvas, negative inside.
-        depth: of fat and muscle together with the skin, mm: what lies deeper is the cavity.
+        depth: the depth of fat and muscle together with the skin, mm: what lies deeper is the cavity.
         blood: HU of vessels; above 100 there is contrast agent in them.
     """
 
@@ -55,9 +55,9 @@ def paint_body(canvas: Canvas, rng: np.random.Generator, *, half_width: float) -
     """Skin, subcutaneous fat, muscle, and a cavity filled with fat.
 
     Args:
-        canvas: in the trunk's coordinates.
+        canvas: the canvas in the trunk's coordinates.
         rng: draws shape and thicknesses.
-        half_width: from left to right, mm.
+        half_width: half of the width from left to right, mm.
     """
     b = half_width * rng.uniform(0.6, 0.76)
     fat, muscle = rng.uniform(5, 0.2 * half_width), rng.uniform(9, 15)

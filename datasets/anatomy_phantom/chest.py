@@ -16,7 +16,7 @@ def paint_chest(body: Body, noise: np.random.Generator) -> None:
     """Everything between the lungs and in them.
 
     Args:
-        body: with wall and bones painted.
+        body: the trunk, its wall and bones painted.
         noise: draws the lungs' texture; how much it draws depends on the grid.
     """
     for side in (-1.0, 1.0):

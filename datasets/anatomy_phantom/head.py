@@ -11,7 +11,7 @@ def paint_head(canvas: Canvas, rng: np.random.Generator, noise: np.random.Genera
     """Scalp, skull, brain with ventricles, eyes, sinuses, jaw, teeth, throat, neck. The origin is the brain's middle.
 
     Args:
-        canvas: at least 200 mm wide.
+        canvas: a canvas at least 200 mm wide.
         rng: draws the anatomy.
         noise: draws the brain's texture; how much it draws depends on the grid.
     """

@@ -30,7 +30,7 @@ def render(
 
     Args:
         anatomy: one of ``ANATOMIES``; which part of it is seen is drawn.
-        seed, index: of a set, and of the case in it.
+        seed, index: the seed of a set, and the index of the case in it.
         shape: (z, y, x) voxels.
         spacing: (z, y, x) mm.
     """

@@ -35,8 +35,8 @@ def grow(
     """A tree that forks at every generation, each branch shorter and thinner by Murray's law.
 
     Args:
-        root, direction: where it begins (z, y, x) mm, and where to.
-        length, radius: of the first branch in mm.
+        root, direction: the point (z, y, x) mm where the first branch begins, and its direction.
+        length, radius: the length and the radius of the first branch in mm.
         generations: forks in a row.
         inside: whether a point belongs to the organ; no branch but the first leaves it.
         rng: draws angles and lengths.

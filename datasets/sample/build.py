@@ -53,7 +53,7 @@ def average_in_plane(image: nib.Nifti1Image, slices: slice, floor: float) -> nib
 
     Args:
         image: (i, j, k) volume with even i and j.
-        slices: which k to keep; its start must be given.
+        slices: the slices k to keep; the start must be given.
         floor: smaller values are raised to it before averaging, in the volume's unit.
     """
     data = np.maximum(np.asarray(image.dataobj)[:, :, slices], floor)

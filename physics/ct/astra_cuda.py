@@ -29,7 +29,7 @@ class AstraCudaProjector(Projector):
     """Each slice as a one-slice volume of ASTRA's 3D projectors, whose arrays are linked without copies (DLPack).
 
     Args:
-        geometry: with or without its number of cells (then enough to cover the grid).
+        geometry: the scanner's geometry; without a number of cells, as many are taken as cover the grid.
         grid: the slices' pixels.
         device: a CUDA device.
 

@@ -32,7 +32,7 @@ def fbp(sinogram: Tensor, geometry: Geometry, grid: ImageGrid, window: Window = 
 
     Args:
         sinogram: (..., views, cells) line integrals, dimensionless.
-        geometry: with its number of cells decided.
+        geometry: the scanner's geometry, its number of cells decided.
         grid: pixels of the image.
         window: apodisation of the ramp filter.
 

@@ -53,10 +53,10 @@ def build_matrix(
     """The rows of the system matrix for some views.
 
     Args:
-        geometry: with its number of cells decided.
+        geometry: the scanner's geometry, its number of cells decided.
         grid: the image's pixels.
-        views: which views, as a slice of ``geometry.angles``.
-        builder: which implementation; None takes :func:`default_builder`.
+        views: the views to build, a slice of ``geometry.angles``.
+        builder: the implementation; None takes :func:`default_builder`.
 
     Returns:
         (views · cells, ny · nx) CSR, float64 values in mm, int32 indices.
@@ -150,7 +150,7 @@ def _siddon(kind: str, vectors: Tensor, cells: int, grid: ImageGrid) -> CSR:
     Args:
         kind: ``"parallel"`` or ``"fan"``.
         vectors: (views, 6) float64, see :meth:`~physics.ct.geometry.Detector.vectors`.
-        cells: of the detector.
+        cells: the number of detector cells.
         grid: the image's pixels.
     """
     start, direction = _rays(kind, vectors, cells)

@@ -57,7 +57,7 @@ def make_mask(kind: str, shape: Shape2D, accel: float, calib: int | None = None,
         accel: nominal acceleration, at least 1; 1 samples everything.
         calib: fully sampled centre, in columns or, for ``poisson``, samples a side; None: the kind's default
             (:func:`default_calibration`).
-        seed: of the mask's own generator; see :func:`seed_of`.
+        seed: the seed of the mask's own generator; see :func:`seed_of`.
 
     Raises:
         ValueError: an unknown kind, an acceleration below 1 or beyond what the centre leaves room for, a

@@ -21,7 +21,7 @@ def smooth_phase(shape: tuple[int, int, int], largest: float, generator: torch.G
     Args:
         shape: (z, y, x).
         largest: radians that its absolute value reaches.
-        generator: on the CPU.
+        generator: the random generator, on the CPU.
 
     Returns:
         (z, y, x) float32.

@@ -37,9 +37,9 @@ class Anatomy:
 
     Attributes:
         index: what the noise estimator takes as ``y``.
-        name: of the class.
+        name: the name of the class.
         modality: CT or MR.
-        grids: of the volumes it was trained on; the first is the default.
+        grids: the grids of the volumes that the release was trained on; the first is the default.
     """
 
     index: int

@@ -13,10 +13,10 @@ class EpsilonModel:
     """Estimates noise without gradients.
 
     Args:
-        net: in eval mode on its device.
+        net: the noise estimator, in eval mode on its device.
         diffusion: the schedule that it was trained with.
         batch: most images that the network is given at once.
-        precision: of its convolutions and products; None is that of its parameters.
+        precision: the precision of convolutions and matrix products; None is that of the parameters.
 
     Raises:
         ValueError: no image at once.

@@ -60,7 +60,7 @@ class ResBlock(nn.Module):
         inputs: channels.
         outputs: channels; the shortcut is a 1 x 1 convolution where they differ from ``inputs``.
         embedding: width E of the step's embedding.
-        dropout: before the last convolution.
+        dropout: the dropout rate before the last convolution.
         resample: what becomes of the size, in the block and in its shortcut; None keeps it.
     """
 
@@ -99,8 +99,8 @@ class AttentionBlock(nn.Module):
     """Softmax attention among all pixels of a map, added to the map.
 
     Args:
-        channels: of the map.
-        heads: which share the channels evenly.
+        channels: the channels of the feature map.
+        heads: the number of attention heads, which share the channels evenly.
         embedding: width E of the step's embedding, which is then added to what the pixels gather; None is untold.
     """
 

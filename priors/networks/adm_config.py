@@ -25,15 +25,16 @@ class ADMConfig:
     """The defaults are those of the CT prior that DDS was released with.
 
     Attributes:
-        channels: of an image: 1, or 2 for the real and the imaginary part.
-        in_channels: of the network's input: ``channels``, and after them the condition, as often as it fits.
+        channels: the channels of an image: 1, or 2 for the real and the imaginary part.
+        in_channels: the channels of the network's input: ``channels``, and after them the condition, as often as it
+            fits.
         width: base width; the step's embedding is four times as wide.
         multipliers: channels at each resolution over ``width``; each resolution is half of the one before.
         blocks: residual blocks of a level of the encoder; the decoder has one more.
         extra_blocks: more after each of these, from the fourth level on (DOLCE).
         attention: downsampling factors of the levels with attention; the middle has it always.
         head_width: channels of an attention head, where ``heads`` is 0.
-        heads: of every attention, however many channels it has (DOLCE); 0 for as many as ``head_width`` gives.
+        heads: the attention heads, however many channels there are (DOLCE); 0 for as many as ``head_width`` gives.
         timed_middle: whether the middle's attention is told the step too (DOLCE).
         learn_sigma: whether the output has a variance fraction for each channel, after the noise.
         dropout: share of activations dropped in training.

@@ -55,7 +55,7 @@ class PatchVolumeAutoencoder(nn.Module):
 
         Args:
             config: sections ``model`` and ``dataset``; settings of the training are not looked at.
-            perceptual: with an (untrained) LPIPS network at the key where released checkpoints hold theirs.
+            perceptual: whether there is an (untrained) LPIPS network at the key where released checkpoints hold theirs.
 
         Raises:
             ValueError: a setting is missing, or asks for a network that there is no code for.
@@ -146,7 +146,8 @@ class PatchVolumeAutoencoder(nn.Module):
                 type, indices of codes (B, Z, X, Y).
             slab: planes at a time; None chooses from the memory at hand.
             on_progress: called with the share, 0 to 1, that is done.
-            most_keys: of the attention, see :meth:`~priors.networks.autoencoder_blocks.AttentionBlock.forward`.
+            most_keys: the most keys of an attention, see
+                :meth:`~priors.networks.autoencoder_blocks.AttentionBlock.forward`.
 
         Returns:
             (B, image channels, Z, X, Y), about [-1, 1], not clamped.

@@ -63,7 +63,7 @@ class ResidualBlock(nn.Module):
 
     Args:
         inputs, outputs: channels; where they differ, the input passes through the 1 x 1 x 1 convolution ``resConv``.
-        groups: of the norms.
+        groups: the groups of the group norms.
     """
 
     def __init__(self, inputs: int, outputs: int, groups: int) -> None:
@@ -86,7 +86,7 @@ class AttentionBlock(nn.Module):
 
     Args:
         width: channels.
-        groups: of the norm.
+        groups: the groups of the group norm.
     """
 
     def __init__(self, width: int, groups: int) -> None:
@@ -186,10 +186,10 @@ class Encoder(nn.Module):
     """Volume to latent.
 
     Args:
-        image_channels: of the volume.
-        latent_channels: of the latent.
+        image_channels: the channels of the volume.
+        latent_channels: the channels of the latent.
         widths: channels at each resolution, finest first, see :func:`level_widths`.
-        groups: of the norms.
+        groups: the groups of the group norms.
     """
 
     def __init__(self, image_channels: int, latent_channels: int, widths: Sequence[int], groups: int) -> None:
@@ -217,10 +217,10 @@ class Decoder(nn.Module):
     resolution that it starts from.
 
     Args:
-        image_channels: of the volume.
-        latent_channels: of the latent.
+        image_channels: the channels of the volume.
+        latent_channels: the channels of the latent.
         widths: channels at each resolution, coarsest first.
-        groups: of the norms.
+        groups: the groups of the group norms.
         middle_edge: latent voxels along the cubes in each of which the middle is computed on its own; None takes the
             whole latent, as the released network does. Codes of one patch belong together: encoder and decoder learn
             them with norms and attention over that patch.

@@ -30,10 +30,10 @@ class AutoencoderConfig:
     Attributes:
         width: channels at the finest resolution; they double with each of the coarser ones but the last.
         latent_channels: channels of a latent, and of a code.
-        codes: in the codebook.
-        downsample: by how much each axis shrinks; one power of two for all three.
-        norm_groups: of the group norms.
-        image_channels: of the volumes.
+        codes: the number of codes in the codebook.
+        downsample: the factor by which each axis shrinks; one power of two for all three.
+        norm_groups: the groups of the group norms.
+        image_channels: the channels of the volumes.
         patch: edge in voxels of the cubes that are encoded on their own.
         discriminator: its size; None builds none.
         patch_middle: the decoder computes its middle in each patch on its own, and only what is finer in whole volumes.

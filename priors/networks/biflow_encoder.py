@@ -23,10 +23,10 @@ class Features:
     """What the encoder of both flows hands to the decoder.
 
     Attributes:
-        skips: of the U-Net, two for each level, in the order in which the encoder makes them.
-        middle: of the U-Net at its lowest resolution.
-        tokens: of the DiT, one for each stage, in the order in which the encoder makes them.
-        middle_tokens: of the DiT's last middle block.
+        skips: the skip features of the U-Net, two for each level, in the order in which the encoder makes them.
+        middle: the features of the U-Net at its lowest resolution.
+        tokens: the tokens of the DiT, one for each stage, in the order in which the encoder makes them.
+        middle_tokens: the tokens of the DiT's last middle block.
     """
 
     skips: list[Tensor]

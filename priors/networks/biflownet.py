@@ -85,7 +85,7 @@ class BiFlowNet(BiFlowEncoder):
             t: (B,) time steps.
             y: (B,) class indices.
             res: (B, 3) or (3,), latent size (z, x, y) over 64.
-            control: of one ControlNet, or the sum of several.
+            control: the control of one ControlNet, or the sum of several.
             static: :meth:`static_condition` of ``y`` and ``res``, when it is kept over the steps.
 
         Returns:

@@ -42,19 +42,19 @@ class BiFlowNetConfig:
 
     Attributes:
         width: channels at full resolution and of the tokens; a multiple of 6 and of ``norm_groups`` and ``dit_heads``.
-        multipliers: of ``width``, one for each level of the U-Net. The first two are 1 (full resolution, joined with
-            the DiT); after that no two neighbours are equal.
-        attention: for each level, whether its blocks have attention.
-        channels: of the latent.
-        classes: of the class embedding.
+        multipliers: the multipliers of ``width``, one for each level of the U-Net. The first two are 1 (full
+            resolution, joined with the DiT); after that no two neighbours are equal.
+        attention: whether the blocks of each level have attention.
+        channels: the channels of the latent.
+        classes: the number of classes of the class embedding.
         token_patch: edge of a DiT token in latent voxels: 1 for latents of 8x, 2 of 4x compression.
         sub_volume: edge of a DiT cube in latent voxels.
         middle_dit: DiT blocks between the two halves.
-        attention_heads: of the U-Net's attention.
-        norm_groups: of the group norms.
-        dit_heads: of the DiT's attention.
+        attention_heads: the heads of the U-Net's attention.
+        norm_groups: the groups of the group norms.
+        dit_heads: the heads of the DiT's attention.
         mlp_ratio: widening inside the DiT's perceptrons.
-        init_kernel: of the first convolution; odd.
+        init_kernel: the kernel size of the first convolution; odd.
         intra_patch: what sees the cubes: ``dit`` as published; ``unet``, residual convolutions in its place, or
             ``none``, for the paper's ablation (Table VII).
 

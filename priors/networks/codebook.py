@@ -35,15 +35,16 @@ class Codebook(nn.Module):
 
     Args:
         codes: how many.
-        channels: of each.
+        channels: the channels of each code.
 
     Attributes:
         embeddings: (codes, channels).
         N: how many vectors chose each code, running average (codes,).
         z_avg: sum of those vectors, running average (codes, channels).
         frozen: training leaves the codes alone.
-        decay: of the running averages in a step; batches with few vectors for each code need a slower one.
-        restart_below: see ``RESTART_BELOW``; likewise, a smaller one.
+        decay: the decay of the running averages in a step; batches with few vectors for each code need a slower one.
+        restart_below: the usage below which a code is restarted, see ``RESTART_BELOW``; small batches need a smaller
+            one.
     """
 
     embeddings: Tensor

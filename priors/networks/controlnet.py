@@ -33,7 +33,7 @@ class ControlNetConfig:
 
     Attributes:
         base: sizes of the noise estimator that it steers.
-        hint_channels: of the hint; several latents side by side, or a mask, are as good as one latent.
+        hint_channels: the channels of the hint; several latents side by side, or a mask, are as good as one latent.
         task: free and JSON-able, such as the measurement's geometry and which images the hint holds.
         middle: also clone the U-Net's middle, a third of a small head's weights; without it the head joins the skips,
             which carry what a condition of the latent's resolution has to say.
@@ -131,8 +131,8 @@ class ControlNet(BiFlowEncoder):
 
         Args:
             base: the noise estimator; its weights are copied and hashed, not changed or frozen.
-            hint_channels: of the hint.
-            task, middle: see :class:`ControlNetConfig`.
+            hint_channels: the channels of the hint.
+            task, middle: the fields of :class:`ControlNetConfig`.
 
         Raises:
             ValueError: a hint without channels.

@@ -42,8 +42,8 @@ class PatchEmbedding(nn.Module):
     """Tokens from a latent: one for each ``patch``³ voxels, gathered by cubes of ``cube``³ voxels.
 
     Args:
-        channels: of the latent.
-        width: of the tokens.
+        channels: the channels of the latent.
+        width: the width of the tokens.
         patch: edge of what becomes one token, in latent voxels.
         cube: edge of a cube, in latent voxels; a multiple of ``patch``.
     """
@@ -99,7 +99,7 @@ class Modulation(nn.Sequential):
 
     Args:
         condition: width of the condition.
-        width: of the tokens.
+        width: the width of the tokens.
         parts: how many vectors.
     """
 
@@ -151,9 +151,9 @@ class DiTBlock(nn.Module):
     """Attention and a perceptron, both shifted, scaled and gated by the condition.
 
     Args:
-        width: of the tokens.
+        width: the width of the tokens.
         condition: width of the condition.
-        heads: of the attention; divides ``width``.
+        heads: the heads of the attention; their number divides ``width``.
         mlp_ratio: widening of the perceptron.
         skip: also takes the tokens of an earlier block.
     """
@@ -180,10 +180,10 @@ class ConvBlock(nn.Module):
     """Residual convolutions inside each cube, in the place of a :class:`DiTBlock` (3D MedDiffusion, Table VII).
 
     Args:
-        width: of the tokens.
+        width: the width of the tokens.
         condition: width of the condition.
-        groups: of the norms.
-        edge: of a cube in tokens.
+        groups: the groups of the group norms.
+        edge: the edge of a cube in tokens.
         skip: also takes the tokens of an earlier block.
     """
 

@@ -32,7 +32,8 @@ class Acceleration:
     """How a network runs.
 
     Attributes:
-        dtype: of matrix products and convolutions, by autocast; norms and the result stay float32. float32 is exact.
+        dtype: the precision of matrix products and convolutions, by autocast; norms and the result stay float32.
+            float32 is exact.
         channels_last: weights in the layout that GPUs' bf16 convolutions want.
         compile: ``torch.compile``; the first call takes a minute or more, and each new size again.
     """

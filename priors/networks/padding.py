@@ -17,7 +17,7 @@ def pad_to_multiple(image: Tensor, multiple: int) -> tuple[Tensor, Inside]:
 
     Args:
         image: (B, C, H, W).
-        multiple: of both edges.
+        multiple: the number of pixels that divides both edges.
 
     Returns:
         The padded image, and where the given one lies in it: ``network(padded)[..., *inside]``.

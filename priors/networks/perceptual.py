@@ -143,7 +143,7 @@ def tri_plane_distance(lpips: LPIPS, x: Tensor, reconstruction: Tensor, indices:
     Args:
         lpips: the distance of two images.
         x, reconstruction: (B, 1, Z, X, Y), about [-1, 1].
-        indices: for each of the axes Z, X, Y which slices; 0 … B n - 1, all of the first volume before the second's.
+        indices: the slices for each of the axes Z, X, Y; 0 … B n - 1, all of the first volume before the second's.
 
     Returns:
         A scalar.

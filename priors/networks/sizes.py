@@ -12,7 +12,7 @@ def check_size(size: Sequence[int], multiple: int, axes: Sequence[str] = AXES) -
 
     Args:
         size: (z, x, y), or what ``axes`` names.
-        multiple: of voxels or pixels.
+        multiple: the number of voxels or pixels that every edge is a multiple of.
         axes: their names, for the message.
 
     Raises:

@@ -37,7 +37,7 @@ class SlabStore:
     Args:
         parts: each (B, some of the channels, Z, X, Y).
         slab: planes of a slab.
-        groups: of the group norms.
+        groups: the groups of the group norms.
     """
 
     def __init__(self, parts: list[Tensor], slab: int, groups: int) -> None:
@@ -74,7 +74,7 @@ class Moments:
 
     Args:
         slabs: how many will come.
-        groups: of channels, as in GroupNorm.
+        groups: the groups of channels, as in GroupNorm.
     """
 
     def __init__(self, slabs: int, groups: int) -> None:

@@ -70,11 +70,12 @@ def stream_decode(
     """What ``decoder(latent)`` gives, by slabs; no gradient is recorded.
 
     Args:
-        decoder: of the autoencoder.
+        decoder: the decoder of the autoencoder.
         latent: (B, C, Z, X, Y), the decoder's input.
         slab: planes at a time, at every resolution; None chooses from the memory at hand.
         on_progress: called with the share of the work, 0 to 1, that is done.
-        most_keys: of the attention, see :meth:`~priors.networks.autoencoder_blocks.AttentionBlock.forward`.
+        most_keys: the most keys of an attention, see
+            :meth:`~priors.networks.autoencoder_blocks.AttentionBlock.forward`.
 
     Returns:
         (B, image channels, Z, X, Y).

@@ -27,7 +27,7 @@ class UNetConfig:
     """Sizes of the U-Net; the defaults are those of fastMRI's baseline, 7,756,097 parameters.
 
     Attributes:
-        in_channels, out_channels: of the images.
+        in_channels, out_channels: the channels of the input and of the output images.
         chans: channels at full resolution; they double with every pooling.
         pool_layers: how often the resolution is halved.
         drop: share of channels dropped in training.

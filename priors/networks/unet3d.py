@@ -37,7 +37,7 @@ class ResnetBlock(nn.Module):
     Args:
         inputs: channels.
         outputs: channels; the shortcut is a 1x1x1 convolution where they differ from ``inputs``.
-        groups: of the norms.
+        groups: the groups of the group norms.
         condition: width of the condition; None for a block without.
     """
 
@@ -123,9 +123,9 @@ class EncoderLevel(nn.ModuleList):
     Args:
         inputs: channels.
         outputs: channels.
-        groups: of the norms.
+        groups: the groups of the group norms.
         condition: width of the condition.
-        heads: of the attention; None for none.
+        heads: the heads of the attention; None for no attention.
         down: halve the resolution.
     """
 
@@ -156,9 +156,9 @@ class DecoderLevel(nn.ModuleList):
     Args:
         inputs: channels; those of both skips as well.
         outputs: channels.
-        groups: of the norms.
+        groups: the groups of the group norms.
         condition: width of the condition.
-        heads: of the attention; None for none.
+        heads: the heads of the attention; None for no attention.
         up: double the resolution.
     """
 

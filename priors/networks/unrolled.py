@@ -27,7 +27,7 @@ class PrimalDualConfig:
     """Sizes of learned primal-dual; the defaults are the published ones.
 
     Attributes:
-        iterations: of the unrolled algorithm.
+        iterations: the iterations of the unrolled algorithm.
         primal_memory, dual_memory: images and sinograms that are carried along.
         width: channels inside the small networks.
 
@@ -111,7 +111,7 @@ class MoDLConfig:
         iterations: pairs of denoiser and data step.
         width, depth: channels and convolutions of the denoiser.
         shared: one denoiser for all iterations, as published.
-        channels: of an image, 2 for real and imaginary part.
+        channels: the channels of an image, 2 for real and imaginary part.
 
     Raises:
         ValueError: one of them below 1, or a depth below 2.

@@ -26,7 +26,7 @@ class ADMLearner(Learner):
     """Noise estimation on images: samples ``target`` (channels, X, Y) and, with conditions, ``input`` of these.
 
     Args:
-        net: to be trained.
+        net: the network to train.
         diffusion: its noise schedule.
         conditions: channels of ``input`` (DOLCE); 0 is a prior without it.
 

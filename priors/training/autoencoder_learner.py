@@ -23,7 +23,7 @@ class AutoencoderLearner(Learner):
     of its patch-wise encoding; encoder, ``pre_vq_conv`` and codebook are frozen and stay in eval mode.
 
     Args:
-        net: with a discriminator inside where ``loss`` has adversarial terms.
+        net: the autoencoder, with a discriminator inside where ``loss`` has adversarial terms.
         loss: refers to that discriminator.
         quantise_after: steps that stage 1 learns without the codebook, which is filled meanwhile. Small batches need
             them: a codebook that starts with few vectors of an untrained encoder collapses.

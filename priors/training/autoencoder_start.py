@@ -152,7 +152,7 @@ def _carry(
     Args:
         convolution: changed.
         kernels: source, target, kernel.
-        places: of the targets where a norm follows; their groups hold nothing else.
+        places: the places of the targets where a norm follows; their groups hold nothing else.
     """
     weight, bias = convolution.weight, convolution.bias
     assert bias is not None

@@ -43,8 +43,8 @@ class StepBatches(Dataset[Sample]):
         source: the training set.
         batch: samples of a step over all processes.
         accumulate: micro-batches of a step.
-        seed: of the run.
-        rank: of this process.
+        seed: the seed of the run.
+        rank: the rank of this process.
         world: number of processes.
 
     Raises:
@@ -104,6 +104,6 @@ def generators(seeds: Tensor, device: torch.device) -> list[torch.Generator]:
 
     Args:
         seeds: (B,) int64, the batch's ``seed``.
-        device: where the numbers are drawn.
+        device: the device on which the numbers are drawn.
     """
     return [torch.Generator(device).manual_seed(int(seed)) for seed in seeds]

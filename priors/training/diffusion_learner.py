@@ -33,7 +33,7 @@ class BiFlowNetLearner(Learner):
     """Noise estimation on latents (paper, equation 9): samples ``latent`` (C, Z, X, Y) in [-1, 1], ``class`` ().
 
     Args:
-        net: to be trained.
+        net: the noise estimator to train.
         diffusion: its noise schedule.
         loss: ``l1`` as released, ``l2`` as printed in the paper.
     """
@@ -66,7 +66,7 @@ class ControlNetLearner(Learner):
     Samples: ``latent``, ``class`` as for BiFlowNet, and ``hint`` (hint channels, Z, X, Y).
 
     Args:
-        head: to be trained.
+        head: the ControlNet head to train.
         base: frozen here.
         diffusion: the base's noise schedule.
         loss: ``l1`` or ``l2``.

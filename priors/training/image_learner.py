@@ -21,9 +21,9 @@ class ImageLearner(Learner):
     """Samples ``input`` (channels, X, Y) and ``target`` (1, X, Y), network range.
 
     Args:
-        net: from input to an image of the target's shape.
-        kind: of its weights file.
-        config: of the network, as plain values.
+        net: the network from an input to an image of the target's shape.
+        kind: the kind of its weights file.
+        config: the configuration of the network, as plain values.
         loss: mean absolute error, mean square, their sum, that with a term for SSIM, or the sum of squares of a sample
             (FBPConvNet as released).
     """

@@ -15,7 +15,7 @@ class RunLog:
     """Writes ``<name>.csv`` files and TensorBoard events into a run's folder.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
         start_step: rows of this step and later, left by a run that was killed after its last checkpoint, are dropped.
     """
 

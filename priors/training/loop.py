@@ -43,9 +43,9 @@ class Progress:
 
     Attributes:
         step: steps done.
-        steps: of the whole run.
-        losses: by name.
-        samples_per_s: over the last step, all processes.
+        steps: the steps of the whole run.
+        losses: the losses by name.
+        samples_per_s: the samples per second over the last step, of all processes.
         memory_gb: most that torch held on the GPU, or what the process holds on the CPU.
     """
 
@@ -68,10 +68,10 @@ class Training:
     """One run: a learner, its optimisers and where it stands.
 
     Args:
-        learner: on the CPU; moved by Fabric.
-        recipe: see there.
+        learner: the learner, on the CPU; Fabric moves it.
+        recipe: the recipe of the run.
         source: the training set.
-        folder: for checkpoints and logs.
+        folder: the folder for checkpoints and logs.
         fabric: launched; its precision is the recipe's.
         validate: takes the (averaged) network in eval mode; called on the first process only.
         identity: what a checkpoint must agree on to be resumed (kind, base, data); compared as it is.

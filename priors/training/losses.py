@@ -21,14 +21,14 @@ class LossWeights:
     """Factors of the terms (3D MedDiffusion, equation 2); the defaults are those of the released code.
 
     Attributes:
-        reconstruction: of the mean absolute error.
-        commitment: of the codebook's commitment loss, which holds a factor 0.25 of its own.
-        adversarial: of the generator's adversarial term.
-        feature_matching: of the distance of the discriminator's features.
-        perceptual: of the tri-plane (or MedicalNet) distance.
-        discriminator: of the discriminator's own loss.
-        square: of the mean square error, which the paper does not have; PSNR is made of it.
-        structure: of 1 - SSIM of axial slices, likewise.
+        reconstruction: the weight of the mean absolute error.
+        commitment: the weight of the codebook's commitment loss, which holds a factor 0.25 of its own.
+        adversarial: the weight of the generator's adversarial term.
+        feature_matching: the weight of the distance of the discriminator's features.
+        perceptual: the weight of the tri-plane (or MedicalNet) distance.
+        discriminator: the weight of the discriminator's own loss.
+        square: the weight of the mean square error, which the paper does not have; PSNR is made of it.
+        structure: the weight of 1 - SSIM of axial slices, which the paper does not have either.
     """
 
     reconstruction: float = 4.0
@@ -91,7 +91,7 @@ class AutoencoderLoss:
         discriminator: returns logits and features, such as ``VolumeDiscriminator``; None trains without one.
         perceptual: a frozen distance, called with volumes, reconstructions and a generator of random numbers, such as
             ``TriPlanePerceptual``; None trains without one.
-        weights: of the terms.
+        weights: the weights of the terms.
         stage: 1 trains everything on patches; 2 trains the decoder, and so has no commitment term.
         adversarial_start: the adversarial terms join after this step (3D MedDiffusion, section III-D.4: 20000).
         gan: kind of the discriminator's loss.
@@ -187,7 +187,7 @@ def structural_dissimilarity(image: Tensor, truth: Tensor, data_range: float) ->
 
     Args:
         image, truth: (n, 1, X, Y), edges of 7 or more.
-        data_range: of their values.
+        data_range: the range of the images' values.
     """
     first, second = image.float(), truth.float()
     mean_1, mean_2 = (avg_pool2d(each, _WINDOW, 1) for each in (first, second))

@@ -15,8 +15,8 @@ def learning_rate(step: int, steps: int, peak: float, settings: ScheduleSettings
     """The rate of one step.
 
     Args:
-        step: from 0.
-        steps: of the whole run.
+        step: the step, counted from 0.
+        steps: the steps of the whole run.
         peak: rate after the warm-up.
         settings: form of the decay.
         elapsed: share of the run's time that has passed, where it ends by time; the greater progress counts.
@@ -57,7 +57,7 @@ class Ema:
 
     Args:
         network: followed from here on.
-        settings: see there.
+        settings: the settings of the schedule.
     """
 
     def __init__(self, network: nn.Module, settings: EmaSettings):

@@ -33,12 +33,12 @@ class Card:
     """What a weights file says of itself.
 
     Attributes:
-        kind: of network, such as ``autoencoder``.
-        config: of the network, plain values.
-        source: where the weights come from.
-        licence: under which they may be used.
+        kind: the kind of network, such as ``autoencoder``.
+        config: the configuration of the network, plain values.
+        source: the origin of the weights.
+        licence: the licence under which the weights may be used.
         extra: what else belongs to this kind (a head's base, an import's original file, training figures).
-        sha256: of the tensors, see :func:`tensors_sha256`; filled in when the file is written.
+        sha256: the hash of the tensors, see :func:`tensors_sha256`; filled in when the file is written.
     """
 
     kind: str

@@ -44,10 +44,10 @@ def fetch(
     """Download official files and import them; what is there already is left as it is.
 
     Args:
-        name: of a file, or of a prior: both of its files.
+        name: the name of a file, or of a prior: both of its files.
         overwrite: fetch and replace what is there, too.
-        endpoint: of the host; None is Hugging Face's, or ``$HF_ENDPOINT``.
-        settings: see :func:`priors.weights.official.load_biflownet`.
+        endpoint: the address of the host; None is Hugging Face's, or ``$HF_ENDPOINT``.
+        settings: the sizes that the checkpoint does not state, see :func:`priors.weights.official.load_biflownet`.
         on_bytes: is told about the progress.
 
     Returns:

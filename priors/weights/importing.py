@@ -77,7 +77,7 @@ def import_file(
             :func:`priors.weights.official_baselines.load_baseline`), or a weights file of this suite.
         prior: its name; None is known for the official files by their names.
         overwrite: replace what is there, and what is remembered of an official file.
-        settings: see :func:`priors.weights.official.load_biflownet`.
+        settings: the sizes that the checkpoint does not state, see :func:`priors.weights.official.load_biflownet`.
 
     Returns:
         The files written, with their cards.

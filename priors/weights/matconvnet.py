@@ -30,7 +30,7 @@ def load_matconvnet(path: Path | str) -> FBPConvNet:
     """The network in a MATLAB file, on the CPU; its normalisation takes the batch's statistics, as the authors' does.
 
     Args:
-        path: with a variable ``net`` whose ``layers`` are in the order of computation.
+        path: the MATLAB file, with a variable ``net`` whose ``layers`` are in the order of computation.
 
     Raises:
         ValueError: the file is missing, damaged or of another layout.

@@ -52,9 +52,9 @@ class Checkpoint:
     """An official checkpoint, read but not yet made a network.
 
     Attributes:
-        path: where it lies; errors name it.
-        kind: of network.
-        content: as it was saved.
+        path: the path of the checkpoint; errors name it.
+        kind: the kind of network.
+        content: the checkpoint's content as it was saved.
     """
 
     path: Path

@@ -32,10 +32,10 @@ class Baseline:
     """A released network.
 
     Attributes:
-        kind: of weights file.
-        network: on the CPU.
-        source: where it comes from.
-        licence: of the weights.
+        kind: the kind of weights file.
+        network: the network, on the CPU.
+        source: the origin of the weights.
+        licence: the licence of the weights.
         extra: what sampling or inference must know beside the network's configuration.
     """
 
@@ -51,10 +51,10 @@ class ReleasedADM:
     """What is known of a released ADM network beside its tensors.
 
     Attributes:
-        kind: of weights file.
+        kind: the kind of weights file.
         config: its sizes.
         source: whose it is.
-        licence: of the weights.
+        licence: the licence of the weights.
         extra: diffusion and image range.
     """
 

@@ -110,7 +110,7 @@ def plain_tensors(held: Any, path: Path | str, where: str) -> dict[str, Tensor]:
 
     Args:
         held: what should be a state dict.
-        path: of the file, for messages.
+        path: the path of the file, for messages.
         where: place of it in the file, for messages.
 
     Raises:

@@ -31,7 +31,7 @@ class Entry:
 
     Attributes:
         name: such as ``official-8x/biflownet``.
-        path: of the file.
+        path: the path of the file.
         shipped: whether it came with the package.
     """
 
@@ -47,7 +47,7 @@ class Facts:
     Attributes:
         card: its own.
         numbers: how many numbers it holds.
-        size: of the file in bytes.
+        size: the size of the file in bytes.
     """
 
     card: Card
