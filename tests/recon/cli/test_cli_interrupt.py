@@ -90,7 +90,7 @@ for number in range(int(sys.argv[2])):
 
 def test_a_killed_overwrite_leaves_one_whole_output(folder: Path) -> None:
     moments = 12
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'recon'}", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-c", KILLER, "1", str(moments)], cwd=folder, env=environment, check=True)
     truth = np.clip(body(), -1000, 1000)
     seeds = set()
