@@ -40,7 +40,7 @@ def test_an_interrupt_leaves_the_old_state(folder: Path, number: int, arguments:
     time.sleep(0.4)
     assert process.poll() is None
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert err.strip() == "recon: interrupted; nothing was written"
     assert out == ""
@@ -148,7 +148,7 @@ def test_a_reader_that_goes_away_costs_nothing_but_the_text(folder: Path) -> Non
     process.stdout.close()
     assert process.stderr is not None
     assert "Traceback" not in process.stderr.read()
-    process.wait(timeout=20)
+    process.wait(timeout=120)
     assert json.loads((folder / "out" / "result.json").read_text(encoding="utf-8"))["method"] == "fbp"
 
 
@@ -183,6 +183,6 @@ def test_the_progress_bar_shows_the_residual_on_a_terminal(folder: Path) -> None
         pass
     finally:
         os.close(leader)
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=120) == 0
     assert b"residual" in shown
     assert b"/200" in shown
