@@ -50,15 +50,19 @@ def methods(name: str | None, as_json: bool) -> None:
 
 def _describe(modality: Any, name: str) -> dict[str, Any]:
     from recon.methods import get_method
+    from recon.options import described
 
     method = get_method(modality, name)
     options = {
-        field.name.replace("_", "-"): {
-            "type": str(field.type),
-            "default": field.default,
-            "help": field.metadata.get("help", ""),
+        option.key: {
+            "type": option.type.__name__ + (" | None" if option.optional else ""),
+            "default": option.default,
+            "allowed": option.requirement,
+            "unit": option.unit,
+            "needs": option.needs and "=".join(option.needs),
+            "help": option.description,
         }
-        for field in dataclasses.fields(method.options)
+        for option in described(method.options)
     }
     return {"summary": method.summary, "reference": method.reference, "options": options}
 
@@ -67,7 +71,13 @@ def _print_details(facts: dict[str, Any]) -> None:
     click.echo(f"    {facts['reference']}")
     for key, option in facts["options"].items():
         default = "auto" if option["default"] is None else option["default"]
-        click.echo(f"    --set {key}={default}   {option['help']}")
+        needs = f"; only with {option['needs']}" if option["needs"] else ""
+        click.echo(f"    --set {key}={_shown(default)}   {option['help']} ({option['allowed']}{needs})")
+
+
+def _shown(value: Any) -> str:
+    """A value as the command line takes it."""
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 @click.command()

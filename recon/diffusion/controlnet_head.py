@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -27,6 +28,7 @@ from recon.diffusion.calibration import Calibrations
 from recon.errors import InputError, input_errors
 from recon.learned.refiner import Refiner, load_refiner
 from recon.learned.trained import check_task
+from recon.options import Options, setting
 from recon.scan.measurement import Measurement, RunContext
 from recon.scan.padding import centre, pad_to_multiple
 from recon.scan.volume import Modality
@@ -38,74 +40,61 @@ ROUNDS: dict[Modality, int] = {"CT": 5, "MR": 4}
 """Turns of refiner and data step, chosen on validation cases; a sixth still gains on CT, and takes its time."""
 
 
-@dataclass(frozen=True)
-class HeadOptions:
+class HeadOptions(Options):
     """Options of ``meddiffusion``."""
 
-    weights: str = field(
-        default="",
-        metadata={
-            "help": "ControlNet head, a .safetensors file; also as `weights`; empty: an installed one for this scan"
-        },
+    weights: str = setting(
+        "", "weights file (.safetensors) of a ControlNet head; empty: an installed one for this scan"
     )
-    prior: str = field(
-        default="",
-        metadata={"help": "prior that the head was trained on, a name or folder; empty: the one with its hash"},
+    prior: str = setting("", "prior that the head was trained on, a name or folder; empty: the one with its hash")
+    refiner: str = setting(
+        "", "refiner of the samples, a file, or none; empty: the one made for the head", needs=("mode", "full")
     )
-    refiner: str = field(
-        default="", metadata={"help": "full: refiner of the samples, a file, or none; empty: the one made for the head"}
+    mode: Literal["full", "paper"] = setting(
+        "full", "full: samples change the best image shown, and agree with the data; paper: samples are the result"
     )
-    mode: str = field(
-        default="full", metadata={"help": "full: changes of the best image shown, agreeing with the data; paper"}
+    steps: int = setting(20, "steps of the sampler over the whole diffusion; a warm start runs its share", ge=1)
+    sampler: Literal["ddim", "ddpm", "dpm++"] = setting("ddim", "sampler of the reverse diffusion")
+    samples: int = setting(
+        1, "number of volumes that are sampled and averaged; several also give a standard deviation", ge=1
     )
-    steps: int = field(
-        default=20, metadata={"help": "steps of the sampler over the whole diffusion; a warm start runs its share"}
+    strength: float = setting(1.0, "factor on what the head adds; 1 as trained")
+    start: float = setting(
+        0.2,
+        "share of the diffusion that is run, from the best image shown; 1: from noise",
+        gt=0,
+        le=1,
+        needs=("mode", "full"),
     )
-    sampler: str = field(default="ddim", metadata={"help": "ddim, ddpm or dpm++"})
-    samples: int = field(default=1, metadata={"help": "volumes sampled and averaged; more than one also give a std"})
-    strength: float = field(default=1.0, metadata={"help": "factor on what the head adds; 1 as trained"})
-    start: float = field(
-        default=0.2,
-        metadata={"help": "full: share of the diffusion that is run, from the best image shown; 1: from noise"},
+    detail: bool = setting(
+        True,
+        "whether to keep what the autoencoder loses of the best image shown, where there is no refiner",
+        needs=("mode", "full"),
     )
-    detail: bool = field(
-        default=True,
-        metadata={"help": "full, without refiner: keep what the autoencoder loses of the best image shown"},
+    gain: float = setting(1.0, "factor on what a sample changes", needs=("mode", "full"))
+    rounds: int | None = setting(
+        None,
+        "largest number of turns of refiner and data step; they end where the data take back a change; "
+        f"auto: {ROUNDS['CT']} for CT, {ROUNDS['MR']} for MR",
+        ge=1,
+        needs=("mode", "full"),
     )
-    gain: float = field(default=1.0, metadata={"help": "full: factor on what a sample changes"})
-    rounds: int | None = field(
-        default=None,
-        metadata={
-            "help": "full: most turns of refiner and data step; they end where the data take back a change; "
-            f"auto: {ROUNDS['CT']} for CT, {ROUNDS['MR']} for MR"
-        },
+    agree: bool = setting(True, "whether the result shall agree with the data", needs=("mode", "full"))
+    within: int = setting(
+        0,
+        "number of sampler steps after which a sample shall agree with the data too; 0: at the end alone",
+        ge=0,
+        needs=("mode", "full"),
     )
-    agree: bool = field(default=True, metadata={"help": "full: the result agrees with the data"})
-    within: int = field(
-        default=0,
-        metadata={"help": "full: agree with the data in every such step of the sampler too; 0: at the end alone"},
+    precision: Literal["auto", "float32", "bfloat16"] = setting(
+        AUTO,
+        "floating-point precision of the networks; auto: bfloat16 where the processor computes in it",
+        needs=("mode", "full"),
     )
-    precision: str = field(
-        default=AUTO,
-        metadata={
-            "help": "full: of the networks: float32, bfloat16, or auto: bfloat16 where the processor computes in it"
-        },
+    anatomy: int = setting(-1, "class index as in recon generate; -1: by modality", ge=-1)
+    allow_other: bool = setting(
+        False, "whether to use the head for a geometry, mask or prior that it was not trained for"
     )
-    anatomy: int = field(default=-1, metadata={"help": "class index as in recon generate; -1: by modality"})
-    allow_other: bool = field(
-        default=False, metadata={"help": "use the head for a geometry, mask or prior that it was not trained for"}
-    )
-
-    def __post_init__(self) -> None:
-        rounds = 1 if self.rounds is None else self.rounds
-        if min(self.steps, self.samples, rounds) < 1:
-            raise ValueError("steps, samples and rounds must be 1 or more")
-        if self.mode not in ("full", "paper"):
-            raise ValueError(f"mode must be full or paper, not {self.mode}")
-        if self.precision not in (AUTO, "float32", "bfloat16"):
-            raise ValueError(f"precision must be auto, float32 or bfloat16, not {self.precision}")
-        if not 0 < self.start <= 1 or self.within < 0:
-            raise ValueError("start must be above 0, at most 1, within 0 or more")
 
     @property
     def full_steps(self) -> int:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from priors.networks.padding import pad_to_multiple
 from recon.errors import InputError
 from recon.learned.slice_networks import batch_of
 from recon.learned.trained import NetworkOptions, Trained, load_trained
+from recon.options import setting
 from recon.scan.measurement import Measurement, RunContext
 from recon.scan.units import ATTENUATION_UNIT, magnitude_scale
 from recon.scan.volume import Modality
@@ -32,17 +34,12 @@ from recon.solvers.mr_slices import encoding_of, noise_level, zero_filled
 Map = Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True)
 class PriorOptions(NetworkOptions):
     """Options of every method with a diffusion prior of slices."""
 
-    precision: str = field(
-        default="float32", metadata={"help": "of the network: float32, or bfloat16, which newer processors do faster"}
+    precision: Literal["float32", "bfloat16"] = setting(
+        "float32", "floating-point precision of the network; newer processors compute faster in bfloat16"
     )
-
-    def __post_init__(self) -> None:
-        if self.precision not in ("float32", "bfloat16"):
-            raise ValueError(f"precision must be float32 or bfloat16, not {self.precision}")
 
 
 @dataclass(frozen=True)

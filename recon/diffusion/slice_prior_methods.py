@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -22,40 +22,38 @@ from recon.diffusion.slice_prior import (
     told_progress,
 )
 from recon.errors import InputError, input_errors
+from recon.options import setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.scan.volume import Modality
 from recon.solvers.krylov import cg
 
+_STEPS = "number of evaluations of the network"
+_ETA = "share of the noise that is drawn anew at each step"
 
-@dataclass(frozen=True)
+
 class DDSOptions(PriorOptions):
     """Options of ``dds``. Weights of the data are relative to ‖A*A‖; the defaults are the released code's."""
 
-    steps: int = field(default=50, metadata={"help": "evaluations of the network"})
-    eta: float = field(default=0.85, metadata={"help": "share of the noise that is fresh at each step, 0 to 1"})
-    iterations: int = field(default=5, metadata={"help": "conjugate gradient iterations at each step"})
-    mode: str = field(default="3d", metadata={"help": "3d: total variation along z; 2d: slice by slice"})
-    rho: float = field(default=0.0257, metadata={"help": "3d: weight of the splitting over ‖A*A‖"})
-    lam: float = field(default=1.0e-4, metadata={"help": "3d: weight of the total variation along z over ‖A*A‖"})
-    circular: bool = field(default=False, metadata={"help": "3d: the last slice borders the first, as released"})
-    gamma: float | None = field(
-        default=None, metadata={"help": "2d, noisy data: weight of the data over ‖A*A‖; auto: 389 for CT, 1 for MR"}
+    steps: int = setting(50, _STEPS, ge=1)
+    eta: float = setting(0.85, _ETA, ge=0, le=1)
+    iterations: int = setting(5, "conjugate gradient iterations at each step", ge=1)
+    mode: Literal["3d", "2d"] = setting("3d", "3d: with total variation along z; 2d: each slice by itself")
+    rho: float = setting(0.0257, "weight of the splitting over ‖A*A‖", gt=0, needs=("mode", "3d"))
+    lam: float = setting(1.0e-4, "weight of the total variation along z over ‖A*A‖", gt=0, needs=("mode", "3d"))
+    circular: bool = setting(
+        False, "whether the last slice borders the first, as in the released code", needs=("mode", "3d")
     )
-    legacy: bool = field(
-        default=False,
-        metadata={"help": "2d, MR with a complex prior: the released code's step, its defects included"},
+    gamma: float | None = setting(
+        None,
+        "weight of the data over ‖A*A‖ where the data are noisy; auto: 389 for CT, 1 for MR",
+        gt=0,
+        needs=("mode", "2d"),
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.mode not in ("2d", "3d"):
-            raise ValueError(f"mode must be 2d or 3d, not {self.mode}")
-        if not 0 <= self.eta <= 1 or self.steps < 1 or self.iterations < 1:
-            raise ValueError("eta must be 0 to 1, steps and iterations 1 or more")
-        if min(self.rho, self.lam, self.gamma or 1.0) <= 0:
-            raise ValueError("rho, lam and gamma must be positive")
-        if self.legacy and self.mode != "2d":
-            raise ValueError("legacy is of mode 2d")
+    legacy: bool = setting(
+        False,
+        "whether to take the released code's data step, its defects included; for MR with a prior of complex images",
+        needs=("mode", "2d"),
+    )
 
 
 _RELEASED_GAMMA: dict[Modality, float] = {"CT": 389.0, "MR": 1.0}
@@ -78,6 +76,8 @@ def run_dds(measurement: Measurement, options: DDSOptions, context: RunContext, 
     elif problem.sigma > 0:
         gamma = options.gamma or _RELEASED_GAMMA[modality]
         step = dds.proximal_step(problem.normal, problem.adjoint_data, gamma, options.iterations, axes=3)
+    elif options.gamma is not None:
+        raise InputError("`gamma`: has an effect only on noisy data, and these are noise-free; leave it out")
     else:
         step = dds.least_squares_step(problem.normal, problem.adjoint_data, options.iterations, axes=3)
     return _decomposed(prior, problem, step, options.steps, options.eta, context)
@@ -93,18 +93,12 @@ def _released_step(problem: ImageProblem, gamma: float, iterations: int) -> dds.
     return lambda x: as_channels(step(as_complex(x)))
 
 
-@dataclass(frozen=True)
 class DDNMOptions(PriorOptions):
     """Options of ``ddnm``."""
 
-    steps: int = field(default=50, metadata={"help": "evaluations of the network"})
-    eta: float = field(default=0.85, metadata={"help": "share of the noise that is fresh at each step, 0 to 1"})
-    iterations: int = field(default=20, metadata={"help": "conjugate gradient iterations for the pseudo-inverse"})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.eta <= 1 or self.steps < 1 or self.iterations < 1:
-            raise ValueError("eta must be 0 to 1, steps and iterations 1 or more")
+    steps: int = setting(50, _STEPS, ge=1)
+    eta: float = setting(0.85, _ETA, ge=0, le=1)
+    iterations: int = setting(20, "conjugate gradient iterations for the pseudo-inverse", ge=1)
 
 
 def run_ddnm(measurement: Measurement, options: DDNMOptions, context: RunContext, modality: Modality) -> Reconstruction:
@@ -150,24 +144,16 @@ def _answer(prior: SlicePrior, problem: ImageProblem, x: Tensor) -> Reconstructi
     return Reconstruction(problem.finish(prior.to_unit(x)), weights={"network": prior.trained.sha256})
 
 
-@dataclass(frozen=True)
 class DiffPIROptions(PriorOptions):
     """Options of ``diffpir``."""
 
-    steps: int = field(default=50, metadata={"help": "evaluations of the network"})
-    lam: float = field(default=7.0, metadata={"help": "weight of the prior"})
-    zeta: float = field(default=0.3, metadata={"help": "share of the noise's variance that is fresh, 0 to 1"})
-    iterations: int = field(default=10, metadata={"help": "conjugate gradient iterations of the data step"})
-    least_sigma: float = field(
-        default=1.0e-3, metadata={"help": "noise that is assumed at least, over the data's scale (‖A‖ = 1)"}
+    steps: int = setting(50, _STEPS, ge=1)
+    lam: float = setting(7.0, "weight of the prior", gt=0)
+    zeta: float = setting(0.3, "share of the noise's variance that is drawn anew at each step", ge=0, le=1)
+    iterations: int = setting(10, "conjugate gradient iterations of the data step", ge=1)
+    least_sigma: float = setting(
+        1.0e-3, "smallest standard deviation of the noise that is assumed, over the data's scale (‖A‖ = 1)", gt=0
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.zeta <= 1 or self.steps < 1 or self.iterations < 1:
-            raise ValueError("zeta must be 0 to 1, steps and iterations 1 or more")
-        if min(self.lam, self.least_sigma) <= 0:
-            raise ValueError("lam and least-sigma must be positive")
 
 
 def run_diffpir(
@@ -202,27 +188,21 @@ def run_diffpir(
     return _answer(prior, problem, x)
 
 
-@dataclass(frozen=True)
 class DOLCEOptions(PriorOptions):
     """Options of ``dolce``."""
 
-    steps: int = field(default=40, metadata={"help": "evaluations of the network; a divisor of its steps"})
-    samples: int = field(default=1, metadata={"help": "volumes sampled and averaged; more than one also give a std"})
-    lam: float = field(default=2.5, metadata={"help": "pull of the diffusion in the data step, over ‖A*A‖"})
-    iterations: int = field(default=30, metadata={"help": "iterations of the data step"})
-    data_step: str = field(
-        default="cg", metadata={"help": "cg: as the released scripts; apgm: accelerated gradients on noised data"}
+    steps: int = setting(40, f"{_STEPS}; a divisor of the number of steps of its diffusion", ge=1)
+    samples: int = setting(
+        1, "number of volumes that are sampled and averaged; several also give a standard deviation", ge=1
     )
-    rate: float = field(default=0.5, metadata={"help": "apgm: step of the gradients, times ‖A*A‖"})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.data_step not in ("cg", "apgm"):
-            raise ValueError(f"data-step must be cg or apgm, not {self.data_step}")
-        if not 0 < self.rate <= 1:
-            raise ValueError("rate must be above 0, at most 1")
-        if self.steps < 1 or self.samples < 1 or self.iterations < 1 or self.lam <= 0:
-            raise ValueError("steps, samples and iterations must be 1 or more, lam positive")
+    lam: float = setting(2.5, "pull of the diffusion in the data step, over ‖A*A‖", gt=0)
+    iterations: int = setting(30, "iterations of the data step", ge=1)
+    data_step: Literal["cg", "apgm"] = setting(
+        "cg", "cg: conjugate gradients, as in the released scripts; apgm: accelerated gradients on noised data"
+    )
+    rate: float = setting(
+        0.5, "step size of the accelerated gradients, times ‖A*A‖", gt=0, le=1, needs=("data_step", "apgm")
+    )
 
 
 def run_dolce(

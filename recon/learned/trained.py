@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from priors.weights.store import find_entries
 from recon.acquisition.tasks import CTTask, MRTask, Task, task_from_dict
 from recon.errors import InputError, input_errors
 from recon.learned.slice_networks import run_slices
+from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.scan.units import hu_to_attenuation, network_to_hu, network_to_magnitude
 from recon.scan.volume import Modality
@@ -25,15 +26,12 @@ SHIPPED = "baselines"
 """Folder of the weights store with the methods' own weights, ``KIND-ct`` and ``KIND-mr``."""
 
 
-@dataclass(frozen=True)
-class NetworkOptions:
+class NetworkOptions(Options):
     """Options of every method with a network of its own."""
 
-    weights: str = field(
-        default="", metadata={"help": "a .safetensors file; also as `weights`; empty: those that are installed"}
-    )
-    allow_other: bool = field(
-        default=False, metadata={"help": "use the weights for a geometry or mask that they were not trained for"}
+    weights: str = setting("", "weights file (.safetensors); empty: the installed weights of this method")
+    allow_other: bool = setting(
+        False, "whether to use the weights for a geometry or mask that they were not trained for"
     )
 
 

@@ -8,10 +8,8 @@ nothing; a method's own imports happen when it is asked for.
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import importlib
-import math
 import pkgutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -35,8 +33,8 @@ def get_method(modality: Modality, name: str, option: str = "method") -> Method:
 
     Args:
         modality: CT or MR.
-        name: of it.
-        option: that gave the name.
+        name: name of the method.
+        option: name of the parameter that gave the name, for the error message.
 
     Raises:
         InputError: there is none; the line has the nearest name.
@@ -55,34 +53,16 @@ def get_method(modality: Modality, name: str, option: str = "method") -> Method:
     return method
 
 
-def parse_options(method: Method, settings: Mapping[str, str]) -> Any:
-    """The method's options with ``settings`` (key to text) applied; :class:`InputError` on an unknown key or
-    a text that is not a value of the field's type."""
-    fields = {field.name.replace("_", "-"): field for field in dataclasses.fields(method.options)}
-    values: dict[str, Any] = {}
-    for key, text in settings.items():
-        if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1)
-            hint = f"did you mean {near[0]}?" if near else "it has " + (", ".join(fields) or "none")
-            raise InputError(f"`{key}`={text}: the method has no such option; {hint}")
-        values[fields[key].name] = _parse(key, text, str(fields[key].type))
-    try:
-        return method.options(**values)
-    except ValueError as error:
-        raise InputError(f"{error}") from error
+def parse_options(method: Method, settings: Mapping[str, Any]) -> Any:
+    """The method's options with ``settings`` applied.
 
+    Args:
+        method: the method whose options they are.
+        settings: key to value: Python values, or text as on the command line.
 
-def _parse(key: str, text: str, type_name: str) -> Any:
-    """``text`` as the type a dataclass field was annotated with: bool, int, float, str, or one of them or None."""
-    base = type_name.removesuffix(" | None")
-    if type_name != base and text.lower() in ("none", "auto"):
-        return None
-    try:
-        if base == "bool":
-            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
-        value = {"int": int, "float": float, "str": str}[base](text)
-    except (KeyError, ValueError):
-        raise InputError(f"`{key}`={text}: not a value of type {base}") from None
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"`{key}`={text}: must be a finite number")
-    return value
+    Raises:
+        InputError: unknown keys, and values or combinations that cannot be; the line names the option in backticks.
+    """
+    from recon.options import options_from
+
+    return options_from(method.options, settings)

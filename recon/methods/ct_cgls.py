@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from torch import Tensor
 
 from physics.ct.projector import Projector
 from recon.methods.method import Method
+from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.solvers.ct_slices import Report, solve_slabs
 from recon.solvers.krylov import cgls
 
 
-@dataclass(frozen=True)
-class CGLSOptions:
+class CGLSOptions(Options):
     """Options of ``cgls``."""
 
-    iterations: int = field(
-        default=40, metadata={"help": "most iterations; noisy data stop earlier, when the residual reaches the noise"}
+    iterations: int = setting(
+        40, "largest number of iterations; noisy data stop earlier, when the residual reaches the noise", ge=1
     )
-    damping: float = field(default=0.0, metadata={"help": "Tikhonov weight, mm² (0: none)"})
-
-    def __post_init__(self) -> None:
-        if self.iterations < 1:
-            raise ValueError(f"iterations must be at least 1, not {self.iterations}")
-        if self.damping < 0:
-            raise ValueError(f"damping must be at least 0, not {self.damping:g}")
+    damping: float = setting(0.0, "weight of the Tikhonov term; 0: no such term", unit="mm²", ge=0)
 
 
 def run(measurement: Measurement, options: CGLSOptions, context: RunContext) -> Reconstruction:

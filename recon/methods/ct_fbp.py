@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from physics.ct.fbp import WINDOWS, fbp
+from physics.ct.fbp import Window, fbp
 from recon.methods.method import Method
+from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.solvers.ct_slices import projector_of
 
 
-@dataclass(frozen=True)
-class FBPOptions:
+class FBPOptions(Options):
     """Options of ``fbp``."""
 
-    window: str = field(
-        default="hann",
-        metadata={"help": f"apodisation of the ramp: {', '.join(WINDOWS)}; hann is best from few views"},
-    )
-
-    def __post_init__(self) -> None:
-        if self.window not in WINDOWS:
-            raise ValueError(f"window must be one of {', '.join(WINDOWS)}, not {self.window}")
+    window: Window = setting("hann", "apodisation of the ramp filter; hann is best with few views")
 
 
 def run(measurement: Measurement, options: FBPOptions, context: RunContext) -> Reconstruction:
     """Reconstruct all slices."""
     projector = projector_of(measurement)
-    return Reconstruction(fbp(measurement.y, projector.geometry, projector.grid, options.window))  # type: ignore[arg-type]
+    return Reconstruction(fbp(measurement.y, projector.geometry, projector.grid, options.window))
 
 
 METHOD = Method(

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from torch import Tensor
 
 from physics.ct.projector import Projector
 from recon.methods.method import Method
+from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.solvers.ct_slices import Report, solve_slabs
 from recon.solvers.krylov import sirt
 
 
-@dataclass(frozen=True)
-class SIRTOptions:
+class SIRTOptions(Options):
     """Options of ``sirt``."""
 
-    iterations: int = field(
-        default=200, metadata={"help": "most iterations; noisy data stop earlier, when the residual reaches the noise"}
+    iterations: int = setting(
+        200, "largest number of iterations; noisy data stop earlier, when the residual reaches the noise", ge=1
     )
-
-    def __post_init__(self) -> None:
-        if self.iterations < 1:
-            raise ValueError(f"iterations must be at least 1, not {self.iterations}")
 
 
 def run(measurement: Measurement, options: SIRTOptions, context: RunContext) -> Reconstruction:

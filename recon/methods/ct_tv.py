@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor
 
 from recon.methods.method import Method
+from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext, TracePoint
 from recon.solvers.ct_slices import projector_of
 from recon.solvers.krylov import cgls
@@ -26,25 +25,18 @@ _BALANCE = 5e-3
 _WARM_UP = 20  # the duals start at zero, so the first steps are small whatever is left to do
 
 
-@dataclass(frozen=True)
-class TVOptions:
+class TVOptions(Options):
     """Options of ``tv``."""
 
-    weight: float | None = field(
-        default=None,
-        metadata={
-            "help": f"λ in mm; auto: {WEIGHT:g} × pixel size in mm. Data count by 1/σ², so it does not depend on "
-            f"the noise; noise-free data are given σ = {NOISE_FREE_SIGMA:g}"
-        },
+    weight: float | None = setting(
+        None,
+        f"weight λ of the total variation; auto: {WEIGHT:g} × pixel size. Data count by 1/σ², so λ does not depend on "
+        f"the noise; noise-free data are given σ = {NOISE_FREE_SIGMA:g}",
+        unit="mm",
+        gt=0,
     )
-    iterations: int = field(default=300, metadata={"help": "most iterations"})
-    tolerance: float = field(default=2e-4, metadata={"help": "stop when the image changes by less, relative"})
-
-    def __post_init__(self) -> None:
-        if self.weight is not None and self.weight <= 0:
-            raise ValueError(f"weight must be above 0, not {self.weight:g}")
-        if self.iterations < 1:
-            raise ValueError(f"iterations must be at least 1, not {self.iterations}")
+    iterations: int = setting(300, "largest number of iterations", ge=1)
+    tolerance: float = setting(2e-4, "iterations stop when the relative change of the image is below this", ge=0)
 
 
 def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Reconstruction:
@@ -55,7 +47,7 @@ def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Re
 
     def report(iteration: int, residual: float, change: float) -> bool:
         trace.append(TracePoint(iteration, residual))
-        context.report("iterations", iteration, options.iterations, residual)
+        context.report("TV: iterations", iteration, options.iterations, residual)
         return iteration > _WARM_UP and change < options.tolerance
 
     image = tv_reconstruct(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from recon.options import Options
     from recon.scan.measurement import Measurement, Reconstruction, RunContext
 
 DATA_STEP = "+dc"
@@ -18,20 +19,15 @@ class Method:
     """A reconstruction method.
 
     Attributes:
-        summary: one line for ``recon methods``.
-        reference: the paper or the equation it implements.
-        options: a frozen dataclass; every field has a default and ``metadata={"help": ...}`` with its unit.
+        summary: the method in one line, for ``recon methods``.
+        reference: paper or equation that the method implements.
+        options: model of its options, see :mod:`recon.options`.
         run: ``run(measurement, options, context) -> Reconstruction``.
-        weights: kind of the network that it needs, such as ``fbpconv``; None for methods without.
+        weights: kind of the trained network that the method needs, such as ``fbpconv``; None for methods without one.
     """
 
     summary: str
     reference: str
-    options: type
+    options: type[Options]
     run: Callable[[Measurement, Any, RunContext], Reconstruction]
     weights: str | None = None
-
-
-@dataclass(frozen=True)
-class NoOptions:
-    """For methods that have nothing to set."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from recon.methods.method import Method
+from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.solvers.krylov import cg
 from recon.solvers.mr_slices import Report, SliceProblem, noise_level, norm, solve_slicewise, zero_filled
@@ -17,25 +17,19 @@ NOISE_FREE_WEIGHT = 1e-3
 """λ for noise-free data with Σ|S|² = 1."""
 
 
-@dataclass(frozen=True)
-class CGSenseOptions:
+class CGSenseOptions(Options):
     """Options of ``cg-sense``."""
 
-    weight: float | None = field(
-        default=None,
-        metadata={
-            "help": "Tikhonov weight λ, relative to Σ|S|² = 1; auto: noise variance over the image's mean "
-            f"square, at least {NOISE_FREE_WEIGHT:g}"
-        },
+    weight: float | None = setting(
+        None,
+        "Tikhonov weight λ, relative to Σ|S|² = 1; auto: noise variance over the image's mean square, at least "
+        f"{NOISE_FREE_WEIGHT:g}",
+        ge=0,
     )
-    iterations: int = field(default=50, metadata={"help": "most iterations"})
-    tolerance: float = field(default=1e-4, metadata={"help": "stop at this residual of the normal equations, relative"})
-
-    def __post_init__(self) -> None:
-        if self.weight is not None and self.weight < 0:
-            raise ValueError(f"weight must be at least 0, not {self.weight:g}")
-        if self.iterations < 1:
-            raise ValueError(f"iterations must be at least 1, not {self.iterations}")
+    iterations: int = setting(50, "largest number of iterations", ge=1)
+    tolerance: float = setting(
+        1e-4, "iterations stop when the relative residual of the normal equations is below this", ge=0
+    )
 
 
 def run(measurement: Measurement, options: CGSenseOptions, context: RunContext) -> Reconstruction:

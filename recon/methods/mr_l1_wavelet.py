@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import partial
 
 import torch
+from pydantic import field_validator
 from torch import Tensor
 
 from recon.methods.method import Method
+from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.solvers.mr_slices import Report, SliceProblem, norm, relative_to_peak, solve_slicewise
 from recon.solvers.wavelets import WaveletTransform, orthogonal_wavelets
@@ -22,28 +23,25 @@ NOISE_FACTOR = 0.5
 _GROUP = 2  # slices transformed at once: more no longer fit a core's cache
 
 
-@dataclass(frozen=True)
-class L1WaveletOptions:
+class L1WaveletOptions(Options):
     """Options of ``l1-wavelet``."""
 
-    weight: float | None = field(
-        default=None,
-        metadata={
-            "help": f"λ relative to the largest |Aᴴy|; auto: {NOISE_FACTOR:g} standard deviations of the noise, "
-            f"at least {NOISE_FREE_WEIGHT:g}"
-        },
+    weight: float | None = setting(
+        None,
+        f"weight λ relative to the largest |Aᴴy|; auto: {NOISE_FACTOR:g} standard deviations of the noise, at least "
+        f"{NOISE_FREE_WEIGHT:g}",
+        ge=0,
     )
-    iterations: int = field(default=150, metadata={"help": "most iterations"})
-    tolerance: float = field(default=1e-3, metadata={"help": "stop when no slice changes by more, relative"})
-    wavelet: str = field(default="db4", metadata={"help": "orthogonal wavelet, as PyWavelets names it"})
+    iterations: int = setting(150, "largest number of iterations", ge=1)
+    tolerance: float = setting(1e-3, "iterations stop when no slice's relative change is above this", ge=0)
+    wavelet: str = setting("db4", "orthogonal wavelet, as PyWavelets names it")
 
-    def __post_init__(self) -> None:
-        if self.weight is not None and self.weight < 0:
-            raise ValueError(f"weight must be at least 0, not {self.weight:g}")
-        if self.iterations < 1:
-            raise ValueError(f"iterations must be at least 1, not {self.iterations}")
-        if self.wavelet not in orthogonal_wavelets():
-            raise ValueError(f"wavelet {self.wavelet} is not an orthogonal one; {', '.join(orthogonal_wavelets())} are")
+    @field_validator("wavelet")
+    @classmethod
+    def _is_orthogonal(cls, name: str) -> str:
+        if name not in orthogonal_wavelets():
+            raise ValueError(f"must be an orthogonal wavelet, one of {', '.join(orthogonal_wavelets())}")
+        return name
 
 
 def run(measurement: Measurement, options: L1WaveletOptions, context: RunContext) -> Reconstruction:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from recon.methods.method import Method
+from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.solvers.mr_slices import Report, SliceProblem, norm, relative_to_peak, solve_slicewise
 
@@ -22,28 +23,18 @@ _STEP_RATIO = 0.01
 # The primal step in units of image over dual variable, which are of the size of max|Aᴴy| and of λ.
 
 
-@dataclass(frozen=True)
-class TVOptions:
+class TVOptions(Options):
     """Options of ``tv``."""
 
-    weight: float | None = field(
-        default=None,
-        metadata={
-            "help": f"λ relative to the largest |Aᴴy|; auto: {NOISE_FACTOR:g} standard deviations of the noise, "
-            f"at least {NOISE_FREE_WEIGHT:g}"
-        },
+    weight: float | None = setting(
+        None,
+        f"weight λ relative to the largest |Aᴴy|; auto: {NOISE_FACTOR:g} standard deviations of the noise, at least "
+        f"{NOISE_FREE_WEIGHT:g}",
+        gt=0,
     )
-    iterations: int = field(default=300, metadata={"help": "most iterations"})
-    tolerance: float = field(default=3e-4, metadata={"help": "stop when the image changes by less, relative"})
-    dimensions: int = field(default=2, metadata={"help": "2: slice by slice; 3: across slices, for isotropic voxels"})
-
-    def __post_init__(self) -> None:
-        if self.weight is not None and self.weight <= 0:
-            raise ValueError(f"weight must be above 0, not {self.weight:g}")
-        if self.iterations < 1:
-            raise ValueError(f"iterations must be at least 1, not {self.iterations}")
-        if self.dimensions not in (2, 3):
-            raise ValueError(f"dimensions must be 2 or 3, not {self.dimensions}")
+    iterations: int = setting(300, "largest number of iterations", ge=1)
+    tolerance: float = setting(3e-4, "iterations stop when the relative change of the image is below this", ge=0)
+    dimensions: Literal[2, 3] = setting(2, "2: each slice by itself; 3: also across slices, for isotropic voxels")
 
 
 def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Reconstruction:

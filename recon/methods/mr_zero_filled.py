@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from recon.methods.method import Method, NoOptions
+from recon.methods.method import Method
+from recon.options import NoOptions
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.solvers.mr_slices import zero_filled
 

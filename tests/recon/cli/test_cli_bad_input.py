@@ -13,7 +13,8 @@ import pytest
 import torch
 from cli_helpers import LPS, Run, body, kspace, listing, run_recon, write_ct, write_mr
 
-from recon.methods.method import Method, NoOptions
+from recon.methods.method import Method
+from recon.options import NoOptions
 from recon.run import memory
 from recon.scan.measurement import Measurement, Reconstruction
 

@@ -226,12 +226,12 @@ def test_tv_couples_thin_slices_more(tiny: Measurement) -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("cgls", {"iterations": "0"}, "iterations must be at least 1, not 0"),
-        ("cgls", {"damping": "-1"}, "damping must be at least 0, not -1"),
-        ("sirt", {"iterations": "-3"}, "iterations must be at least 1"),
-        ("tv", {"iterations": "0"}, "iterations must be at least 1"),
-        ("tv", {"weight": "0"}, "weight must be above 0, not 0"),
-        ("fbp", {"window": "box"}, "window must be one of ram-lak, shepp-logan, cosine, hann, not box"),
+        ("cgls", {"iterations": "0"}, "`iterations`=0: must be an integer of 1 or more"),
+        ("cgls", {"damping": "-1"}, "`damping`=-1: must be a number of 0 or more in mm²"),
+        ("sirt", {"iterations": "-3"}, "`iterations`=-3: must be"),
+        ("tv", {"iterations": "0"}, "`iterations`=0: must be"),
+        ("tv", {"weight": "0"}, "`weight`=0: must be a number above 0 in mm, or auto"),
+        ("fbp", {"window": "box"}, "`window`=box: must be one of ram-lak, shepp-logan, cosine, hann"),
     ],
 )
 def test_impossible_options_are_refused(name: str, settings: dict[str, str], message: str) -> None:
