@@ -192,7 +192,7 @@ METRICS: dict[str, Metric] = {
     ),
     "nmse": Metric("NMSE", "", "lower", None, lambda s: nmse(s.truth, s.prediction, s.window)),
     # The data residual has no better direction: below the noise level it means that noise was fitted.
-    "residual": Metric("Data residual", "", None, None, None, on_screen=True),
+    "residual": Metric("data residual", "", None, None, None, on_screen=True),
 }
 """Every figure of merit by its key, in the order in which it is reported."""
 

@@ -55,10 +55,9 @@ def metrics_table(metrics: Metrics, drop_unknown: bool) -> Table:
 
 def heading(name: str) -> str:
     """A metric's key as a heading: ``psnr_soft_tissue`` becomes ``PSNR soft tissue (dB)``; other text stays."""
-    if name in METRICS:
-        return METRICS[name].heading
     words = name.replace("_", " ") if name == name.lower() else name
-    return words[:1].upper() + words[1:]
+    text = METRICS[name].heading if name in METRICS else words
+    return text[:1].upper() + text[1:]
 
 
 def _known(value: float | None) -> float | None:
