@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from datasets.cache import Cache, item_key
 from datasets.case import Case
-from datasets.phantom import PhantomSet
+from datasets.sets.phantom import PhantomSet
 
 ROOT = Path(__file__).parents[2]
 
