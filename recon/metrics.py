@@ -8,7 +8,9 @@ reference volume as the range (the convention of fastMRI).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import ndimage
@@ -87,6 +89,114 @@ def body_masks(truth: np.ndarray, modality: Modality) -> Iterator[np.ndarray]:
         yield ndimage.binary_fill_holes(plane > threshold)
 
 
+@dataclass(frozen=True)
+class Scored:
+    """A truth and a prediction as metrics see them.
+
+    Attributes:
+        truth: (z, y, x) float32, HU or magnitude.
+        prediction: the same shape and unit.
+        modality: CT or MR.
+        data_range: the range of the modality's convention, in the volumes' unit.
+        window: the values that both are clipped to; None for MR.
+    """
+
+    truth: np.ndarray
+    prediction: np.ndarray
+    modality: Modality
+    data_range: float
+    window: Window | None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """All that the suite says of a figure of merit; ``result.json``, reports, tables and the terminal follow from it.
+
+    Attributes:
+        title: the name that people read.
+        unit: the unit, such as ``dB``; "" for a ratio.
+        better: the direction of the better figure; None for a figure without one.
+        digits: decimals; None prints three significant digits.
+        compute: computes it; None for what is measured elsewhere, such as the data residual.
+        modalities: the modalities that it is defined for.
+        in_tables: whether the tables of the benchmarks have a column of it.
+        on_screen: whether a run prints it.
+    """
+
+    title: str
+    unit: str
+    better: Literal["higher", "lower"] | None
+    digits: int | None
+    compute: Callable[[Scored], float] | None
+    modalities: tuple[Modality, ...] = ("CT", "MR")
+    in_tables: bool = False
+    on_screen: bool = False
+
+    @property
+    def heading(self) -> str:
+        """The title with the unit."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    @property
+    def decimals(self) -> int:
+        """Decimals of means, deviations and differences, which are printed one below the other."""
+        return 4 if self.digits is None else self.digits
+
+    def text(self, value: float, sign: str = "") -> str:
+        """A figure as people read it; ``sign`` "+" marks positive ones."""
+        return f"{value:{sign}.3g}" if self.digits is None else f"{value:{sign}.{self.digits}f}"
+
+
+_SOFT_RANGE = SOFT_TISSUE_WINDOW[1] - SOFT_TISSUE_WINDOW[0]
+
+METRICS: dict[str, Metric] = {
+    "psnr": Metric(
+        "PSNR",
+        "dB",
+        "higher",
+        2,
+        lambda s: psnr(s.truth, s.prediction, s.data_range, s.window),
+        in_tables=True,
+        on_screen=True,
+    ),
+    "ssim": Metric(
+        "SSIM",
+        "",
+        "higher",
+        4,
+        lambda s: ssim_slices(s.truth, s.prediction, s.data_range, s.window),
+        in_tables=True,
+        on_screen=True,
+    ),
+    "ssim_3d": Metric(
+        "SSIM 3D", "", "higher", 4, lambda s: ssim_volume(s.truth, s.prediction, s.data_range, s.window)
+    ),
+    "psnr_body": Metric(
+        "PSNR body", "dB", "higher", 2, lambda s: psnr_body(s.truth, s.prediction, s.data_range, s.modality, s.window)
+    ),
+    "psnr_soft_tissue": Metric(
+        "PSNR soft tissue",
+        "dB",
+        "higher",
+        2,
+        lambda s: psnr(s.truth, s.prediction, _SOFT_RANGE, SOFT_TISSUE_WINDOW),
+        ("CT",),
+    ),
+    "ssim_soft_tissue": Metric(
+        "SSIM soft tissue",
+        "",
+        "higher",
+        4,
+        lambda s: ssim_slices(s.truth, s.prediction, _SOFT_RANGE, SOFT_TISSUE_WINDOW),
+        ("CT",),
+    ),
+    "nmse": Metric("NMSE", "", "lower", None, lambda s: nmse(s.truth, s.prediction, s.window)),
+    # The data residual has no better direction: below the noise level it means that noise was fitted.
+    "residual": Metric("data residual", "", None, None, None, on_screen=True),
+}
+"""Every figure of merit by its key, in the order in which it is reported."""
+
+
 def evaluate(truth: np.ndarray, prediction: np.ndarray, modality: Modality) -> dict[str, float | None]:
     """All metrics of one volume.
 
@@ -96,28 +206,23 @@ def evaluate(truth: np.ndarray, prediction: np.ndarray, modality: Modality) -> d
         modality: decides window and range.
 
     Returns:
-        ``psnr`` and ``ssim`` (primary), ``ssim_3d``, ``psnr_body``, ``nmse``; for CT also
-        ``psnr_soft_tissue`` and ``ssim_soft_tissue``. None where a metric is undefined.
+        Every metric of ``METRICS`` that is computed for the modality; None where it is undefined.
 
     Raises:
         ValueError: the shapes differ.
     """
     if truth.shape != prediction.shape:
         raise ValueError(f"the truth is {truth.shape}, the prediction {prediction.shape}")
-    pair = np.asarray(truth, np.float32), np.asarray(prediction, np.float32)
     window = CT_WINDOW if modality == "CT" else None
     data_range = window[1] - window[0] if window else float(truth.max())
+    scored = Scored(
+        np.asarray(truth, np.float32), np.asarray(prediction, np.float32), modality, data_range, window
+    )
     values = {
-        "psnr": psnr(*pair, data_range, window),
-        "ssim": ssim_slices(*pair, data_range, window),
-        "ssim_3d": ssim_volume(*pair, data_range, window),
-        "psnr_body": psnr_body(*pair, data_range, modality, window),
+        key: metric.compute(scored)
+        for key, metric in METRICS.items()
+        if metric.compute is not None and modality in metric.modalities
     }
-    if modality == "CT":
-        soft_range = SOFT_TISSUE_WINDOW[1] - SOFT_TISSUE_WINDOW[0]
-        values["psnr_soft_tissue"] = psnr(*pair, soft_range, SOFT_TISSUE_WINDOW)
-        values["ssim_soft_tissue"] = ssim_slices(*pair, soft_range, SOFT_TISSUE_WINDOW)
-    values["nmse"] = nmse(*pair, window)
     return {key: value if math.isfinite(value) else None for key, value in values.items()}
 
 

@@ -15,3 +15,11 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the folder ../shared with real scans and parity fixtures is not here")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small prior of random weights; it is shared, so a test that changes it takes a copy."""
+    from tiny_prior import write_prior
+
+    return write_prior(tmp_path_factory.mktemp("prior"))

@@ -36,7 +36,7 @@ def data() -> None:
 
     \b
     kits19        KiTS19, abdominal CT
-    fastmri-knee  fastMRI knee, single-coil k-space
+    fastmri       fastMRI knee, single-coil k-space
     folder        your own NIfTI and DICOM volumes
     sample        the two shipped cases
     phantom       generated anatomies: phantom:count=8,seed=0,size=64x256x256,anatomy=mixed
@@ -47,10 +47,10 @@ def data() -> None:
 @click.argument("name")
 def how(name: str) -> None:
     """How to get the data set NAME, how it is laid out and split, and its terms."""
-    from datasets.terms import how_to_get
+    from datasets import how_to_get
 
     with _one_line():
-        click.echo(how_to_get(name), nl=False)
+        click.echo(with_flags(how_to_get(name), check), nl=False)
 
 
 @data.command()
@@ -105,7 +105,7 @@ def check(
 def write(name: str, folder: Path) -> None:
     """Write the phantoms NAME, such as phantom:count=8, as NIfTI files in FOLDER/train, val and test."""
     from datasets import open_dataset
-    from datasets.phantom import PhantomSet, write_nifti
+    from datasets.sets.phantom import PhantomSet, write_nifti
 
     with _one_line():
         dataset = open_dataset(name)

@@ -196,7 +196,7 @@ def _method_table(
     click.echo(f"written: {', '.join(click.format_filename(path) for path in written)}", err=True)
 
 
-_ALIASES = {"fastmri": "fastmri-knee"}
+_ALIASES = {"fastmri": "fastmri"}
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -102,7 +102,7 @@ def _states_no_orientation(volume: Volume) -> bool:
 
 def _official_orientation(case: Case, volume: Volume) -> list[str]:
     """KiTS19's files state one orientation; another one shows that they were converted."""
-    from datasets.kits19 import ORIENTATION, is_official
+    from datasets.sets.kits19 import ORIENTATION, is_official
 
     stored = axis_codes(volume.source.affine) if volume.source else ""
     if not is_official(case) or stored == ORIENTATION:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.render.grid import NAMES
+from benchmarks.render.grid import COLUMNS
 from benchmarks.table.results import TableResult, methods_with_results
 
 _LEAST_FOR_BOX = 5
@@ -32,8 +32,8 @@ class BoxPlot:
 
 
 def box_plots(result: TableResult) -> list[BoxPlot]:
-    """PSNR and SSIM in the primary convention, all operators together."""
-    return [plot for metric in NAMES if (plot := _plot(result, metric)) is not None]
+    """Every metric of the tables in the primary convention, all operators together."""
+    return [plot for metric in COLUMNS if (plot := _plot(result, metric)) is not None]
 
 
 def _plot(result: TableResult, metric: str) -> BoxPlot | None:
@@ -54,6 +54,6 @@ def _plot(result: TableResult, metric: str) -> BoxPlot | None:
             first, middle, third = (share(float(value)) for value in np.percentile(values, [25, 50, 75]))
             quartiles = (first, middle, third)
         boxes.append(Box(label, tuple(share(value) for value in values), quartiles))
-    digits = 1 if metric == "psnr" else 3
+    digits = COLUMNS[metric].decimals - 1
     ticks = tuple((share(value), f"{value:.{digits}f}") for value in np.linspace(low + margin, high - margin, 5))
-    return BoxPlot(NAMES[metric], ticks, tuple(boxes))
+    return BoxPlot(COLUMNS[metric].heading, ticks, tuple(boxes))

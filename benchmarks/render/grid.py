@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from benchmarks.table.results import TableResult, methods_with_results
 from benchmarks.table.statistics import Summary, summary
+from recon.metrics import METRICS, Metric
 
-DIGITS = {"psnr": 2, "ssim": 4}
-NAMES = {"psnr": "PSNR (dB)", "ssim": "SSIM"}
+COLUMNS = {key: metric for key, metric in METRICS.items() if metric.in_tables}
+"""The metrics that tables have a column of."""
+
 CONVENTIONS = {
     "primary": "whole volume; CT in [-1000, 1000] HU, MR at the reference's maximum",
     "paper": "as the paper seems to score: min-max per volume, range 2"
@@ -52,10 +54,11 @@ def grids(result: TableResult) -> list[Grid]:
 def _rows(result: TableResult, methods: Sequence[tuple[str, str]], convention: str) -> list[GridRow]:
     rows = []
     for heading, operator, group in _parts(result):
-        for metric in DIGITS:
-            label = f"{heading}, {NAMES[metric]}" if heading else NAMES[metric]
-            values = [_values(result, method, metric, convention, operator, group) for method, _ in methods]
-            rows.append(GridRow(label, _entries(values, DIGITS[metric])))
+        for key, metric in COLUMNS.items():
+            values = [_values(result, method, key, convention, operator, group) for method, _ in methods]
+            if any(values):  # the paper's convention lacks some metrics
+                label = f"{heading}, {metric.heading}" if heading else metric.heading
+                rows.append(GridRow(label, _entries(values, metric)))
     return rows
 
 
@@ -90,16 +93,21 @@ def _values(
     ]
 
 
-def _entries(values: Sequence[list[float]], digits: int) -> tuple[Entry, ...]:
+def _entries(values: Sequence[list[float]], metric: Metric) -> tuple[Entry, ...]:
     summaries = [summary(each) for each in values]
     most = max((each.count for each in summaries), default=0)
     # a method that lacks cases is not compared with those that have them all
     complete = [each.mean for each in summaries if each.count == most and most]
-    best = f"{max(complete):.{digits}f}" if complete else None
+    best = metric.text(best_of(metric, complete)) if complete and metric.better else None
     return tuple(
-        Entry(each, each.text(digits), bool(most) and each.count == most and f"{each.mean:.{digits}f}" == best)
+        Entry(each, each.text(metric.decimals), each.count == most > 0 and metric.text(each.mean) == best)
         for each in summaries
     )
+
+
+def best_of(metric: Metric, values: Sequence[float]) -> float:
+    """The best of some figures, in the metric's own direction."""
+    return min(values) if metric.better == "lower" else max(values)
 
 
 def reasons(result: TableResult) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.render.boxes import box_plots
-from benchmarks.render.grid import CONVENTIONS, DIGITS, NAMES, grids, reasons
+from benchmarks.render.grid import COLUMNS, CONVENTIONS, grids, reasons
 from benchmarks.render.pictures import montages
 from benchmarks.table.published import published
 from benchmarks.table.results import Store, TableResult, methods_with_results
@@ -52,7 +52,7 @@ def page(result: TableResult, store: Store) -> str:
         cases=len({cell.case for cell in result.cells}),
         grids=grids(result),
         conventions=CONVENTIONS,
-        metric_names=list(NAMES.values()),
+        metric_names=[metric.heading for metric in COLUMNS.values()],
         montages=montages(result, store),
         error_legend=figures.legend(figures.ERRORS),
         number=figures.number,
@@ -86,6 +86,8 @@ def _differences(result: TableResult) -> tuple[str, list[Difference]]:
     rows = []
     for method, label in present:
         if method != best:
-            texts = [compare(result.paired(best, method, metric)).text(digits) for metric, digits in DIGITS.items()]
+            texts = [
+                compare(result.paired(best, method, key)).text(metric.decimals) for key, metric in COLUMNS.items()
+            ]
             rows.append(Difference(label, tuple(texts)))
     return dict(present)[best], rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.render.grid import CONVENTIONS, DIGITS, NAMES, Grid, grids, reasons
+from benchmarks.render.grid import COLUMNS, CONVENTIONS, Grid, grids, reasons
 from benchmarks.table.published import published
 from benchmarks.table.results import TableResult
 from benchmarks.table.statistics import compare
@@ -86,7 +86,8 @@ def comparison(result: TableResult, one: str, other: str) -> str:
             raise ValueError(f"{name}: no result in {result.table}; there are {', '.join(sorted(present))}")
     lines = [f"{one} less {other}; {result.title}"]
     for convention in CONVENTIONS:
-        for metric, digits in DIGITS.items():
-            found = compare(result.paired(one, other, metric, convention))
-            lines.append(f"  {convention:<8} {NAMES[metric]:<10} {found.text(digits)}")
+        for key, metric in COLUMNS.items():
+            pairs = result.paired(one, other, key, convention)
+            if pairs or convention == "primary":
+                lines.append(f"  {convention:<8} {metric.heading:<10} {compare(pairs).text(metric.decimals)}")
     return "\n".join(lines)

@@ -23,7 +23,7 @@ from recon.methods.method import DATA_STEP
 Execute = Callable[[Sequence[Job], OnDone], None]
 Report = Callable[[str], None]
 
-PAPER_DATASETS = {"kits19": "KiTS19", "fastmri-knee": "fastMRI knee"}
+PAPER_DATASETS = {"kits19": "KiTS19", "fastmri": "fastMRI knee"}
 
 
 @dataclass(frozen=True)

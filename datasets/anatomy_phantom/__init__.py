@@ -1,1 +1,1 @@
-"""Random anatomies in Hounsfield units, drawn from simple bodies; see :mod:`datasets.phantom`."""
+"""Random anatomies in Hounsfield units, drawn from simple bodies; see :mod:`datasets.sets.phantom`."""

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from priors.networks.registry import KINDS
 from priors.weights.card import Card, save_weights
 from priors.weights.networks import verify
 from priors.weights.official import Checkpoint, training_steps
 from priors.weights.official_baselines import MATLAB, Baseline, baseline_of, is_baseline, load_baseline
 from priors.weights.restricted import read_pickled
-from priors.weights.store import AUTOENCODER, BIFLOWNET, HEADS, SUFFIX, prior_folder, user_folder
+from priors.weights.store import HEADS, SUFFIX, prior_folder, user_folder
 
 REPOSITORY = "MMorss/3D-MedDiffusion"
 """Where the official files are published on Hugging Face."""
@@ -50,16 +51,10 @@ BASELINES = {
 }
 """The released files of the methods to compare with, by name."""
 
-LPIPS = "lpips.safetensors"
 ORIGINALS = "originals.json"
 """In the user's folder: sha256 of each official file when it was first imported."""
 
-IMAGE_NETWORKS = ("fbpconv", "unet", "adm", "dolce", "primal-dual", "modl")
-"""Kinds of networks that work on slices."""
-
-FILES = {"autoencoder": AUTOENCODER, "biflownet": BIFLOWNET, "lpips": LPIPS} | {
-    kind: f"{kind}{SUFFIX}" for kind in IMAGE_NETWORKS
-}
+FILES = {kind: f"{kind}{SUFFIX}" for kind, facts in KINDS.items() if facts.place == "prior"}
 """File of each kind of network in a prior's folder."""
 
 

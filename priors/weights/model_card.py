@@ -9,22 +9,11 @@ from typing import Any
 
 import torch
 
+from priors.networks.registry import KINDS
 from priors.weights.card import Card, count_numbers, read_card, read_tensors, save_weights
 
 _FULL_PRECISION = "codebook."
 """Codes lie closer together than half precision resolves."""
-
-_USE = {
-    "autoencoder": "compresses volumes to latents and decodes them, for the latent diffusion prior beside it",
-    "biflownet": "estimates the noise in latents; with the autoencoder beside it a prior of volumes",
-    "controlnet": "steers a latent diffusion prior by images of a scan; works on the base that it was trained on alone",
-    "adm": "estimates the noise in axial slices; a prior for any measurement (dds, diffpir, ddnm)",
-    "dolce": "estimates the noise in axial slices shown a first reconstruction, for the task below (dolce)",
-    "fbpconv": "improves axial slices of a first reconstruction, for the task below (fbpconv)",
-    "unet": "improves axial slices of a first reconstruction, for the task below (unet)",
-    "primal-dual": "reconstructs axial slices from a measurement, for the task below (primal-dual)",
-    "modl": "reconstructs axial slices from a measurement, for the task below (modl)",
-}
 
 
 def export(path: Path, to: Path, *, half: bool = False, note: str = "", licence: str = "") -> Card:
@@ -72,7 +61,7 @@ def model_card(path: Path, title: str = "") -> str:
     lines = [
         f"# {title or path.stem}",
         "",
-        f"Network of kind `{card.kind}`: {_USE.get(card.kind, 'see the kind')}.",
+        f"Network of kind `{card.kind}`: {KINDS[card.kind].use if card.kind in KINDS else 'see the kind'}.",
         "",
     ]
     rows: dict[str, Any] = {"Size": size, "SHA-256 of the tensors": f"`{card.sha256}`"}

@@ -9,17 +9,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from priors.networks.adm_config import ADMConfig
-from priors.networks.adm_unet import ADMUNet
 from priors.networks.autoencoder import PatchVolumeAutoencoder
-from priors.networks.autoencoder_config import AutoencoderConfig
 from priors.networks.biflownet import BiFlowNet
-from priors.networks.biflownet_config import BiFlowNetConfig
-from priors.networks.controlnet import ControlNet, ControlNetConfig
-from priors.networks.fbpconvnet import FBPConvNet, FBPConvNetConfig
+from priors.networks.controlnet import ControlNet
 from priors.networks.fingerprint import tensors_sha256
 from priors.networks.perceptual import LPIPS
-from priors.networks.unrolled import LearnedPrimalDual, MoDL, MoDLConfig, PrimalDualConfig
+from priors.networks.registry import KINDS
 from priors.weights.card import Card, one_line, read_card, read_tensors
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -53,38 +48,6 @@ def load_lpips(path: Path | str, dtype: torch.dtype | None = None) -> LPIPS:
     return load_network(path, "lpips", dtype)
 
 
-def _controlnet(card: Card) -> ControlNet:
-    return ControlNet(ControlNetConfig.from_dict(card.config), str(card.extra.get("base_sha256", "")))
-
-
-def _adm(card: Card) -> ADMUNet:
-    return ADMUNet(ADMConfig.from_dict(card.config))
-
-
-def _unet(card: Card) -> nn.Module:
-    from priors.networks.unet2d import (  # fastmri takes a second to import, and only this kind needs it
-        UNet2D,
-        UNetConfig,
-    )
-
-    return UNet2D(UNetConfig.from_dict(card.config))
-
-
-_BUILDERS: dict[str, Callable[[Card], nn.Module]] = {
-    "autoencoder": lambda card: PatchVolumeAutoencoder(AutoencoderConfig.from_dict(card.config)),
-    "biflownet": lambda card: BiFlowNet(BiFlowNetConfig.from_dict(card.config)),
-    "controlnet": _controlnet,
-    "lpips": lambda card: LPIPS(),
-    "fbpconv": lambda card: FBPConvNet(FBPConvNetConfig.from_dict(card.config)),
-    "unet": _unet,
-    "refiner": _unet,
-    "adm": _adm,
-    "dolce": _adm,
-    "primal-dual": lambda card: LearnedPrimalDual(PrimalDualConfig.from_dict(card.config)),
-    "modl": lambda card: MoDL(MoDLConfig.from_dict(card.config)),
-}
-
-
 def verify(path: Path | str) -> Card:
     """Recompute a file's hash and load its network strictly.
 
@@ -102,14 +65,14 @@ def verify(path: Path | str) -> Card:
 
 
 def load_network(path: Path | str, kind: str, dtype: torch.dtype | None = None) -> Any:
-    """A network of a kind, a key of ``_BUILDERS``, from its weights file; as :func:`load_autoencoder`."""
+    """A network of a kind, a key of ``KINDS``, from its weights file; as :func:`load_autoencoder`."""
     card = read_card(path)
     if card.kind != kind:
         raise ValueError(f"{path}: weights of kind {card.kind}, where {kind} is wanted")
-    if kind not in _BUILDERS:
-        raise ValueError(f"{path}: weights of an unknown kind {kind!r}; one of {', '.join(_BUILDERS)}")
+    if kind not in KINDS:
+        raise ValueError(f"{path}: weights of an unknown kind {kind!r}; one of {', '.join(KINDS)}")
     tensors = {name: _in_precision(tensor, dtype or torch.float32) for name, tensor in read_tensors(path).items()}
-    network = unfilled(lambda: _BUILDERS[kind](card), path)
+    network = unfilled(lambda: KINDS[kind].build(card.config, card.extra), path)
     fill(network, tensors, path)
     return network
 

@@ -18,9 +18,8 @@ from recon.errors import InputError, RunError
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+    from recon.metrics import Metric
     from recon.scan.measurement import Progress, ProgressEvent
-
-_COLUMNS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "residual": "data residual"}
 
 
 @contextmanager
@@ -73,21 +72,22 @@ def show_result(result: dict[str, Any], folder: Path, as_json: bool, quiet: bool
     if quiet:
         click.echo(click.format_filename(folder))
         return
+    from recon.metrics import METRICS
+
+    columns = {key: metric for key, metric in METRICS.items() if metric.on_screen}
     rows = {result["baseline"]["method"]: result["baseline"], result["method"]: result["metrics"]}
-    shown = [key for key in _COLUMNS if any(row.get(key) is not None for row in rows.values())]
-    click.echo(f"{'':16}" + "".join(f"{_COLUMNS[key]:>16}" for key in shown))
+    shown = [key for key in columns if any(row.get(key) is not None for row in rows.values())]
+    click.echo(f"{'':16}" + "".join(f"{columns[key].heading:>16}" for key in shown))
     for name, row in rows.items():
-        click.echo(f"{name:16}" + "".join(f"{_figure(key, row.get(key)):>16}" for key in shown))
+        click.echo(f"{name:16}" + "".join(f"{_figure(columns[key], row.get(key)):>16}" for key in shown))
     if result["true_acceleration"]:
         click.echo(f"true acceleration {result['true_acceleration']:.3f}")
     click.echo(f"{result['seconds']:.1f} s on {result['device']}, at most {result['peak_rss_mb']:.0f} MB of memory")
     click.echo(f"report: {click.format_filename(folder / 'report.html')}")
 
 
-def _figure(key: str, value: float | None) -> str:
-    if value is None:
-        return "-"
-    return {"psnr": f"{value:.2f}", "ssim": f"{value:.4f}"}.get(key, f"{value:.3g}")
+def _figure(metric: Metric, value: float | None) -> str:
+    return "-" if value is None else metric.text(value)
 
 
 @contextmanager

@@ -9,7 +9,10 @@ from typing import Any, cast
 
 import click
 
+from recon.cli.flags import with_flags
+from recon.cli.mri import mri
 from recon.cli.options import PATH
+from recon.cli.svct import svct
 from recon.errors import InputError
 
 
@@ -85,6 +88,7 @@ def info(path: Path, as_json: bool) -> None:
     from recon.io.detect import describe
 
     facts = describe(path)
+    facts = dataclasses.replace(facts, would=with_flags(facts.would, mri if "recon mri" in facts.would else svct))
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(facts), indent=2, default=str))
     else:

@@ -45,7 +45,7 @@ data_options = all_of(
         group="Data",
         default="folder",
         metavar="NAME",
-        help="What the folder holds: folder, kits19, fastmri-knee; sample and phantom[:count=8,size=...] need none.",
+        help="What the folder holds: folder, kits19, fastmri; sample and phantom[:count=8,size=...] need none.",
     ),
     option("--modality", group="Data", type=click.Choice(["CT", "MR"], case_sensitive=False), help="Of NIfTI files."),
     option(

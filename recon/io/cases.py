@@ -34,7 +34,7 @@ def read_case(case: Case) -> Volume | KSpace:
 def _generated(case: Case) -> Volume:
     import torch
 
-    from datasets.phantom import voxels
+    from datasets.sets.phantom import voxels
     from recon.scan.volume import Volume
 
     try:

@@ -6,13 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from recon.metrics import METRICS
+
 Metrics = Mapping[str, Mapping[str, float | None]]
-
-ABBREVIATIONS = frozenset({"psnr", "ssim", "nmse", "mse", "rmse", "mae", "hu", "3d"})
-LOWER_IS_BETTER = frozenset({"nmse", "mse", "rmse", "mae"})
-# The data residual has no better direction: below the noise level it means that noise was fitted.
-HIGHER_IS_BETTER = frozenset({"psnr", "ssim"})
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -59,11 +55,9 @@ def metrics_table(metrics: Metrics, drop_unknown: bool) -> Table:
 
 def heading(name: str) -> str:
     """A metric's key as a heading: ``psnr_soft_tissue`` becomes ``PSNR soft tissue (dB)``; other text stays."""
-    if name != name.lower():
-        return name
-    words = [word.upper() if word in ABBREVIATIONS else word for word in name.split("_")]
-    text = " ".join(words)
-    return text[:1].upper() + text[1:] + (" (dB)" if "PSNR" in words else "")
+    words = name.replace("_", " ") if name == name.lower() else name
+    text = METRICS[name].heading if name in METRICS else words
+    return text[:1].upper() + text[1:]
 
 
 def _known(value: float | None) -> float | None:
@@ -85,22 +79,17 @@ def _column(name: str, values: list[float | None]) -> list[Cell]:
 
 def _best(name: str, known: list[float]) -> float | None:
     """The best of at least two different figures of a metric that has a better direction."""
-    words = _words(name)
-    if len(set(known)) < 2 or not words & (HIGHER_IS_BETTER | LOWER_IS_BETTER):
+    better = METRICS[name].better if name in METRICS else None
+    if len(set(known)) < 2 or better is None:
         return None
-    return min(known) if words & LOWER_IS_BETTER else max(known)
-
-
-def _words(name: str) -> set[str]:
-    return set(name.lower().replace("_", " ").split())
+    return min(known) if better == "lower" else max(known)
 
 
 def _figure(name: str, value: float, sign: str = "") -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    style = {"psnr": ".2f", "ssim": ".3f"}
-    digits = next((style[word] for word in style if word in _words(name)), ".3g")
-    return f"{value:{sign}{digits}}".replace("-", "−")
+    text = METRICS[name].text(value, sign) if name in METRICS else f"{value:{sign}.3g}"
+    return text.replace("-", "−")
 
 
 def _difference(name: str, value: float | None, baseline: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from datasets.cache import Cache, item_key
 from datasets.case import Case
-from datasets.phantom import PhantomSet
+from datasets.sets.phantom import PhantomSet
 
 ROOT = Path(__file__).parents[2]
 
@@ -152,7 +153,7 @@ def test_workers_wait_for_the_one_that_makes_an_item(tmp_path: Path, source: Pat
         assert worker.stdin is not None
         worker.stdin.write("go\n")
         worker.stdin.flush()
-    assert {worker.communicate(timeout=60)[0] for worker in workers} == {f"{5 * 64 * 64}\n"}
+    assert {worker.communicate(timeout=120)[0] for worker in workers} == {f"{5 * 64 * 64}\n"}
     assert Path(f"{source}-made").read_text() == "made\n"
 
 
@@ -199,13 +200,9 @@ def test_a_full_disk_is_passed_on_and_leaves_nothing(tmp_path: Path, monkeypatch
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.suffix in (".npy", ".partial")]
 
 
-def test_a_random_patch_costs_far_less_than_a_training_step(tmp_path: Path) -> None:
-    made = Cache(tmp_path).array("abc", lambda: np.zeros((96, 128, 128), np.int16))
-    rng, best = np.random.default_rng(0), 1.0
-    for _ in range(20):
-        z, y, x = (int(rng.integers(size - 63)) for size in made.shape)
-        begin = time.perf_counter()
-        patch = np.ascontiguousarray(made[z : z + 64, y : y + 64, x : x + 64])
-        best = min(best, time.perf_counter() - begin)
-        assert patch.shape == (64, 64, 64)
-    assert best < 0.05
+def test_a_patch_is_read_without_the_rest_of_its_volume(tmp_path: Path) -> None:
+    for made in (Cache(tmp_path).array("abc", lambda: np.zeros((96, 128, 128), np.int16)) for _ in range(2)):
+        assert isinstance(made.base, mmap.mmap), "pages come from the file as they are touched"
+        patch = made[10:74, 20:84, 30:94]
+        assert np.shares_memory(patch, made)
+        assert not np.ascontiguousarray(patch).any()

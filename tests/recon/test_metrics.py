@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from recon.metrics import body_masks, evaluate, nmse, psnr, psnr_body, ssim_slices, ssim_volume
+from recon.metrics import METRICS, body_masks, evaluate, nmse, psnr, psnr_body, ssim_slices, ssim_volume
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -216,3 +216,16 @@ def test_integers_are_scored_as_numbers() -> None:
 def test_other_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"the truth is \(2, 8, 8\), the prediction \(2, 8, 7\)"):
         evaluate(np.zeros((2, 8, 8)), np.zeros((2, 8, 7)), "MR")
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+def test_every_metric_is_told_from_its_declaration(modality):
+    truth = np.zeros((8, 8, 8), np.float32)
+    truth[2:6, 2:6, 2:6] = 100
+    found = evaluate(truth, truth + 1, modality)
+    declared = [key for key, each in METRICS.items() if each.compute and modality in each.modalities]
+    assert list(found) == declared
+    for key, metric in METRICS.items():
+        assert metric.heading.startswith(metric.title)
+        assert key == "residual" or metric.better is not None
+        assert metric.digits is not None or not metric.in_tables

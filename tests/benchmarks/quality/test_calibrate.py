@@ -8,19 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from click.testing import CliRunner
+from tiny_prior import make_head, write_prior
 
 from benchmarks.cli import main
 from benchmarks.quality.calibrate import _unseen, _widening
 from datasets.cache import Cache
 from physics.ct.geometry import FanBeam, circular_angles
-from priors.networks.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
-from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
-from priors.networks.controlnet import ControlNet
-from priors.weights.card import Card, read_card, save_weights
-from priors.weights.networks import load_biflownet
+from priors.weights.card import read_card
 from recon.acquisition.ct import simulate_ct
 from recon.acquisition.tasks import CTTask
 from recon.diffusion.controlnet_head import HeadOptions
@@ -35,27 +31,9 @@ DATA = {"dataset": "phantom:count=12,size=16x24x20,spacing=6x10x12", "modality":
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A head of random weights, its prior in the same folder."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("prior")
-    config = AutoencoderConfig(width=8, latent_channels=4, codes=32, norm_groups=4, patch=16)
-    sizes = BiFlowNetConfig(
-        width=12, multipliers=(1, 1, 2), attention=(False,) * 3, channels=4, token_patch=2, norm_groups=4, dit_heads=2
-    )
-    for kind, network, own in (
-        ("autoencoder", PatchVolumeAutoencoder(config), config),
-        ("biflownet", BiFlowNet(sizes), sizes),
-    ):
-        save_weights(folder / f"{kind}.safetensors", network.state_dict(), Card(kind, own.to_dict()))  # type: ignore[attr-defined]
-    base = load_biflownet(folder / "biflownet.safetensors")
-    network = ControlNet.from_base(base, 4, CTTask(GEOMETRY, photons=(1e5, 1e6), conditions=("sirt",)).to_dict())
-    path = folder / "head.safetensors"
-    save_weights(
-        path,
-        network.state_dict(),
-        Card("controlnet", network.config.to_dict(), extra={"base_sha256": network.base_hash}),
-    )
-    return path
+    """A head that changes nothing yet, its prior in the same folder."""
+    folder = write_prior(tmp_path_factory.mktemp("prior"))
+    return make_head(folder, folder, CTTask(GEOMETRY, photons=(1e5, 1e6), conditions=("sirt",)), joints=0.0)
 
 
 def test_a_calibrated_head_holds_what_it_claims(head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,38 +10,18 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from tiny_prior import write_prior
 
 from benchmarks.cli import main
 from benchmarks.quality.prior_report import montage
 from benchmarks.quality.round_trip import RoundTrip, linear_codes, seam_ratio, table
-from priors.networks.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
-from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
-from priors.weights.card import Card, save_weights
-
-BASE = BiFlowNetConfig(
-    width=12,
-    multipliers=(1, 1, 2),
-    attention=(False, False, True),
-    channels=4,
-    token_patch=2,
-    attention_heads=2,
-    norm_groups=4,
-    dit_heads=2,
-)
 
 
 @pytest.fixture(scope="module")
 def prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prior of random weights that learned two classes."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("prior")
-    config = AutoencoderConfig(width=8, latent_channels=4, codes=32, norm_groups=4, patch=16)
-    autoencoder, biflownet = PatchVolumeAutoencoder(config), BiFlowNet(BASE)
-    save_weights(folder / "autoencoder.safetensors", autoencoder.state_dict(), Card("autoencoder", config.to_dict()))
-    extra = {"classes": {"CTChestAbdomen": [5, 2, 2], "MRKnee": [3, 1, 1]}, "size": [32, 32, 32]}
-    card = Card("biflownet", BASE.to_dict(), extra=extra)
-    save_weights(folder / "biflownet.safetensors", biflownet.state_dict(), card)
-    return folder
+    classes = {"CTChestAbdomen": [5, 2, 2], "MRKnee": [3, 1, 1]}
+    return write_prior(tmp_path_factory.mktemp("prior"), classes=classes, size=[32, 32, 32])
 
 
 @pytest.mark.parametrize("size", [16, 20])

@@ -298,7 +298,7 @@ def test_readers_outlive_an_interrupt(tmp_path):
         if line.strip() == "11":
             os.killpg(process.pid, signal.SIGINT)
             break
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     assert "Stopped" in errors
     assert "exited unexpectedly" not in errors
     assert Checkpoints(tmp_path / "checkpoints", keep=2).load_latest() is not None

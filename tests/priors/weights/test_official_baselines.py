@@ -21,8 +21,9 @@ from priors.networks.fingerprint import tensors_sha256
 from priors.networks.unet2d import UNet2D, UNetConfig
 from priors.networks.unrolled import LearnedPrimalDual, MoDL, MoDLConfig, PrimalDualConfig
 from priors.weights import official_baselines, store
+from priors.networks.registry import KINDS
 from priors.weights.card import Card, save_weights
-from priors.weights.importing import BASELINES, IMAGE_NETWORKS, file_sha256, import_file, originals
+from priors.weights.importing import BASELINES, file_sha256, import_file, originals
 from priors.weights.networks import load_network, verify
 from priors.weights.official_baselines import RELEASED_ADM, ReleasedADM, is_baseline, load_baseline
 
@@ -299,7 +300,10 @@ def test_they_become_priors(user: Path, tmp_path: Path, small_adm: None) -> None
     assert load_network(written, "fbpconv").config.matconvnet
 
 
-@pytest.mark.parametrize("kind", IMAGE_NETWORKS)
+SLICE_NETWORKS = [kind for kind, facts in KINDS.items() if facts.on_slices and facts.place == "prior"]
+
+
+@pytest.mark.parametrize("kind", SLICE_NETWORKS)
 def test_every_kind_comes_back_from_a_weights_file(user: Path, tmp_path: Path, kind: str) -> None:
     networks: dict[str, Any] = {
         "fbpconv": fbpconvnet,
@@ -320,7 +324,7 @@ def test_every_kind_comes_back_from_a_weights_file(user: Path, tmp_path: Path, k
 
 
 def test_every_released_file_has_its_place() -> None:
-    assert {released.kind for released in BASELINES.values()} <= set(IMAGE_NETWORKS)
+    assert {released.kind for released in BASELINES.values()} <= set(SLICE_NETWORKS)
     assert len(set(BASELINES.values())) == len(BASELINES)
 
 

@@ -211,7 +211,7 @@ def test_fully_sampled_kspace_is_learned_from_as_its_image(tmp_path):
     for split in ("train", "val", "test"):
         (folder / f"singlecoil_{split}").mkdir(parents=True)
     write_fastmri(folder / "singlecoil_train" / "file1.h5")
-    parts = parse_data(str(folder), "fastmri-knee", None, None)
+    parts = parse_data(str(folder), "fastmri", None, None)
     found = load_split(parts, "train", Cache(tmp_path / "cache"), lambda line: None)
     assert found[0].volume.modality == "MR"
     assert found[0].volume.data.shape == (3, 48, 40)

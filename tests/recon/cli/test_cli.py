@@ -79,13 +79,23 @@ def test_result_json_has_the_designed_keys_and_numbers() -> None:
 
 def test_a_better_method_beats_the_baseline_and_the_files_agree_with_the_figures() -> None:
     write_ct(Path("ct.nii.gz"))
-    done("svct", "-i", "ct.nii.gz", "-o", "out")
+    done("svct", "-i", "ct.nii.gz", "--method", "tv", "-o", "out")
     result = read_json(Path("out/result.json"))
     assert result["method"] == "tv"
     assert result["metrics"]["psnr"] > result["baseline"]["psnr"] + 3
     found = np.clip(load("out/recon.nii.gz").get_fdata(), -1000, 1000)
     error = np.mean((found - np.clip(body(), -1000, 1000)) ** 2)
     assert result["metrics"]["psnr"] == pytest.approx(10 * np.log10(2000**2 / error), abs=0.01)
+
+
+def test_the_default_is_the_shipped_head_and_beats_the_baseline() -> None:
+    write_ct(Path("ct.nii.gz"))
+    printed = done("svct", "-i", "ct.nii.gz", "-o", "out")
+    result = read_json(Path("out/result.json"))
+    assert result["method"] == "meddiffusion"
+    assert {"head", "refiner", "autoencoder.safetensors", "biflownet.safetensors"} <= set(result["weights_sha256"])
+    assert result["metrics"]["psnr"] > result["baseline"]["psnr"] + 3
+    assert "note: " not in printed.err
 
 
 def test_the_default_output_is_named_after_the_case() -> None:
@@ -128,7 +138,7 @@ def test_the_result_lies_on_the_inputs_grid(codes: str) -> None:
     plain = nibabel.Nifti1Image(body(), np.diag([2.0, 2.0, 3.0, 1.0]))
     turned = plain.as_reoriented(nibabel.orientations.ornt_transform(orientation, [[0, 1], [1, 1], [2, 1]]))
     nibabel.save(turned, "ct.nii.gz")
-    done("svct", "-i", "ct.nii.gz", "-q", "-o", "out")
+    done("svct", "-i", "ct.nii.gz", "--method", "tv", "-q", "-o", "out")
     result = load("out/recon.nii.gz")
     np.testing.assert_array_equal(result.affine, turned.affine)
     assert result.shape == turned.shape

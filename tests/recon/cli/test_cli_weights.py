@@ -248,7 +248,7 @@ def test_fetch_without_a_network(folder: Path, monkeypatch: pytest.MonkeyPatch) 
         endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"
         monkeypatch.setenv("HF_ENDPOINT", endpoint)  # read once in a process
         process = start(folder, "weights", "fetch", "official-8x")
-        out, message = process.communicate(timeout=60)
+        out, message = process.communicate(timeout=120)
     assert (process.returncode, out, message.count("\n")) == (1, "", 1)
     assert f"recon: {endpoint}/MMorss/3D-MedDiffusion" in message
     assert "PatchVolume_8x_s2.ckpt could not be fetched" in message

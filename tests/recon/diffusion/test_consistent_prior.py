@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_meddiffusion import GEOMETRY, body, make_head, prior  # noqa: F401  (a fixture)
+from tiny_prior import GEOMETRY, body, make_head
 
 from priors.diffusion.samplers import corrected, ddim, spaced_timesteps
 from priors.diffusion.schedule import GaussianDiffusion
@@ -32,7 +32,7 @@ def run(measurement: Measurement, options: HeadOptions, modality: str = "CT", se
 
 
 @pytest.fixture
-def ct(prior: Path, tmp_path: Path) -> tuple[Measurement, HeadOptions]:  # noqa: F811
+def ct(prior: Path, tmp_path: Path) -> tuple[Measurement, HeadOptions]:
     head = make_head(prior, tmp_path, CTTask(GEOMETRY, conditions=("fbp", "sirt")))
     return simulate_ct(body(), GEOMETRY), HeadOptions(weights=str(head), prior=str(prior), steps=2)
 
@@ -81,7 +81,7 @@ def test_what_the_autoencoder_loses_is_kept_on_request(ct):
     assert float((kept - reference).norm()) < float((lost - reference).norm())
 
 
-def test_mr_keeps_the_phase_and_the_unit(prior, tmp_path):  # noqa: F811
+def test_mr_keeps_the_phase_and_the_unit(prior, tmp_path):
     head = make_head(prior, tmp_path, MRTask(("equispaced",), (2.0, 4.0)))
     options = HeadOptions(weights=str(head), prior=str(prior), steps=2)
     one = body("MR")

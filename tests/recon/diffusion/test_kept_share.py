@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_meddiffusion import GEOMETRY, body  # the phantom and its scanner
+from tiny_prior import GEOMETRY, body
 
 from physics.noise import TransmissionNoise
 from priors.networks.unet2d import UNet2D, UNetConfig

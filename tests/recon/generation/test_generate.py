@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 import torch
 from cli_helpers import ROOT, Run, listing, load, run_recon, start
 from PIL import Image
+from tiny_prior import BASE, write_prior
 
 from priors.diffusion.anatomy import find_class
 from priors.diffusion.average import average_latent
@@ -44,28 +46,7 @@ CHEST, KNEE = find_class("CTChestAbdomen"), find_class("MRKnee")
 @pytest.fixture(scope="module")
 def prior_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prior of random weights; 4x, so that volumes are multiples of 32 voxels."""
-    folder = tmp_path_factory.mktemp("weights") / "tiny"
-    folder.mkdir()
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        autoencoder = PatchVolumeAutoencoder(
-            AutoencoderConfig(width=8, latent_channels=4, codes=32, norm_groups=4, patch=16)
-        )
-        torch.nn.init.normal_(autoencoder.codebook.embeddings)
-        biflownet = BiFlowNet(
-            BiFlowNetConfig(
-                width=24,
-                multipliers=(1, 1, 2),
-                attention=(False, False, True),
-                channels=4,
-                attention_heads=2,
-                norm_groups=6,
-                dit_heads=4,
-            )
-        )
-    for name, network in (("autoencoder", autoencoder), ("biflownet", biflownet)):
-        save_weights(folder / f"{name}.safetensors", network.state_dict(), Card(name, network.config.to_dict()))
-    return folder
+    return write_prior(tmp_path_factory.mktemp("weights") / "tiny", replace(BASE, token_patch=1))
 
 
 @pytest.fixture
@@ -225,13 +206,13 @@ def test_an_interrupt_leaves_nothing(folder: Path) -> None:
     process = start(folder, *ENDLESS, "--count", 2, "-o", "new/vol.nii.gz", "--preview")
     assert process.stderr is not None
     assert process.stderr.readline().startswith("note: these networks")  # from now on it works
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not list(folder.glob("new")) and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.3)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert err.strip() == "recon: interrupted; nothing was written"
     assert out == ""
@@ -256,7 +237,7 @@ def test_the_bar_counts_the_steps_on_a_terminal(folder: Path) -> None:
         pass
     finally:
         os.close(leader)
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=120) == 0
     assert b"seed 0: steps" in shown
     assert b"/10" in shown
     assert b"decoding" in shown

@@ -5,77 +5,26 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from cli_helpers import run_recon
 from click.testing import CliRunner
+from tiny_prior import BASE, GEOMETRY, body, make_head
 
-from physics.ct.geometry import FanBeam, circular_angles
+from physics.ct.geometry import circular_angles
 from physics.ct.protocol import load_protocol
-from priors.networks.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
-from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
-from priors.networks.controlnet import ControlNet
+from priors.networks.biflownet import BiFlowNet
 from priors.weights.card import Card, read_card, read_tensors, save_weights
-from priors.weights.networks import load_biflownet
 from recon.acquisition.ct import simulate_ct
 from recon.acquisition.mr import simulate_mr
-from recon.acquisition.tasks import CTTask, MRTask, Task
+from recon.acquisition.tasks import CTTask, MRTask
 from recon.cli import cli
 from recon.diffusion.controlnet_head import HeadOptions, load_head
 from recon.errors import InputError
 from recon.io.nifti import write_volume
 from recon.methods import get_method
 from recon.scan.measurement import RunContext
-from recon.scan.volume import Volume
-
-GEOMETRY = FanBeam(circular_angles(24), pitch=2.0)
-BASE = BiFlowNetConfig(
-    width=12,
-    multipliers=(1, 1, 2),
-    attention=(False, False, True),
-    channels=4,
-    token_patch=2,
-    attention_heads=2,
-    norm_groups=4,
-    dit_heads=2,
-)
-
-
-@pytest.fixture(scope="module")
-def prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prior of random weights in a folder."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("prior")
-    config = AutoencoderConfig(width=8, latent_channels=4, codes=32, norm_groups=4, patch=16)
-    autoencoder, biflownet = PatchVolumeAutoencoder(config), BiFlowNet(BASE)
-    save_weights(folder / "autoencoder.safetensors", autoencoder.state_dict(), Card("autoencoder", config.to_dict()))
-    save_weights(folder / "biflownet.safetensors", biflownet.state_dict(), Card("biflownet", BASE.to_dict()))
-    return folder
-
-
-def make_head(prior: Path, folder: Path, task: Task) -> Path:
-    """A head whose joints are not zero, so that it does something."""
-    torch.manual_seed(1)
-    base = load_biflownet(prior / "biflownet.safetensors")
-    head = ControlNet.from_base(base, 4 * len(task.conditions), task.to_dict())
-    for parameter in head.parameters():
-        if parameter.requires_grad and not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.05)
-    path = folder / "head.safetensors"
-    card = Card("controlnet", head.config.to_dict(), extra={"base_sha256": head.base_hash})
-    save_weights(path, head.state_dict(), card)
-    return path
-
-
-def body(modality: str = "CT") -> Volume:
-    """An ellipsoid of an odd size, so that padding has something to do."""
-    z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in (11, 40, 36)), indexing="ij")
-    inside = (x / 0.8) ** 2 + (y / 0.7) ** 2 + 0.5 * z**2 < 1
-    values = np.where(inside, 40.0, -1000.0) if modality == "CT" else np.where(inside, 800.0 + 100 * x, 3.0)
-    return Volume(torch.from_numpy(values).float(), np.diag([4.0, 4.0, 5.0, 1.0]), modality)  # type: ignore[arg-type]
 
 
 def test_ct_runs_on_the_grid_of_the_scan_and_is_repeatable(prior, tmp_path):
@@ -134,7 +83,7 @@ def test_mr_comes_out_in_the_units_of_the_measurement(prior, tmp_path):
 def test_another_geometry_is_refused_in_one_line_with_a_way_out(prior, tmp_path, scan, reason):
     head = make_head(prior, tmp_path, CTTask(GEOMETRY))
     options = HeadOptions(weights=str(head), prior=str(prior))
-    with pytest.raises(InputError, match="--method tv") as error:
+    with pytest.raises(InputError, match="take `method` tv") as error:
         load_head(options, scan.to_dict(), "CT")
     assert reason in str(error.value)
     assert "\n" not in str(error.value)
@@ -199,6 +148,7 @@ def test_an_installed_head_is_chosen_by_the_scan(prior, tmp_path, monkeypatch):
 
 def test_auto_takes_a_head_that_fits_the_scan_and_says_why_it_does_not(prior, tmp_path, monkeypatch):
     monkeypatch.setenv("RECON_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr("priors.weights.store.shipped_folder", lambda: tmp_path / "nothing")
     heads = tmp_path / "mine" / "heads"
     heads.mkdir(parents=True)
     for name in ("autoencoder.safetensors", "biflownet.safetensors"):

@@ -20,8 +20,6 @@ from recon.io.detect import read_any
 from recon.io.nifti import write_volume
 from recon.scan.volume import Volume
 
-pytestmark = pytest.mark.shipped_heads
-
 HEADS = shipped_folder() / "starter" / "heads"
 
 

@@ -186,7 +186,7 @@ def test_without_truth_there_is_the_residual_alone() -> None:
         )
     )
     assert page.captions() == ["FBP", "TV"]
-    assert "Residual" in page.text
+    assert "Data residual" in page.text
     assert "PSNR" not in page.text
     assert "SSIM" not in page.text
     assert "Error" not in page.text

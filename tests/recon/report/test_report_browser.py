@@ -41,7 +41,7 @@ class Browser:
     def command(self, verb: str, path: str, body: dict[str, Any] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.address + path, data, {"Content-Type": "application/json"}, method=verb)
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=120) as response:
             return json.load(response)["value"]
 
     def script(self, body: str, *arguments: Any) -> Any:
@@ -103,7 +103,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         session.command("DELETE", "")
     finally:
         driver.terminate()
-        driver.wait(timeout=20)
+        driver.wait(timeout=120)
 
 
 Z, Y, X = 12, 20, 24

@@ -148,7 +148,7 @@ def test_sigterm_writes_a_checkpoint_and_the_same_command_goes_on_to_the_same_lo
     while process.poll() is None and (not log.exists() or log.read_text().count("\n") < 12):
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert "the same command goes on from there" in err
     train("autoencoder", *common, "--out", broken, "-q")

@@ -7,31 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import torch
 import yaml
 from cli_helpers import ROOT, write_mr
+from tiny_prior import write_prior
 
 from priors.diffusion.load import load_prior
-from priors.networks.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
-from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
-from priors.weights.card import Card, read_card, save_weights
+from priors.weights.card import read_card
 from recon.learned.refiner import load_refiner
-
-
-def write_prior(folder: Path) -> Path:
-    """Of random weights and small sizes."""
-    torch.manual_seed(0)
-    folder.mkdir()
-    autoencoder = AutoencoderConfig(width=8, latent_channels=4, codes=32, norm_groups=4, patch=16)
-    sizes = {"width": 12, "multipliers": (1, 1, 2), "attention": (False, False, True), "channels": 4}
-    biflownet = BiFlowNetConfig(**sizes, token_patch=2, attention_heads=2, norm_groups=4, dit_heads=2)
-    for kind, network in (
-        ("autoencoder", PatchVolumeAutoencoder(autoencoder)),
-        ("biflownet", BiFlowNet(biflownet)),
-    ):
-        card = Card(kind, network.config.to_dict())
-        save_weights(folder / f"{kind}.safetensors", network.state_dict(), card)
-    return folder
 
 
 def run_script(name: str, *given: object, **variables: object) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from datasets import open_dataset
-from datasets.kits19 import KiTS19
+from datasets.sets.kits19 import KiTS19
 from recon.io.cases import read_case
 from recon.scan.volume import Volume
 

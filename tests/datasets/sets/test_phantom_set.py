@@ -14,7 +14,7 @@ from datasets import open_dataset
 from datasets.anatomy_phantom.canvas import Canvas
 from datasets.anatomy_phantom.render import render
 from datasets.case import Case
-from datasets.phantom import PhantomSet, voxels, write_nifti
+from datasets.sets.phantom import PhantomSet, voxels, write_nifti
 from recon.errors import InputError
 from recon.io.cases import read_case
 from recon.scan.volume import Volume

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from datasets.case import Case, of_split
+from datasets.entry import Entry
 from datasets.splits import split_by_hash
 
 RELEASED = 210
@@ -83,3 +84,25 @@ def _case(folder: Path) -> Case:
 def is_official(case: Case) -> bool:
     """Whether a case carries an official name and file name."""
     return case.path.name == "imaging.nii.gz" and case.id in map(case_name, range(RELEASED))
+
+
+ENTRY = Entry(
+    title="KiTS19",
+    open=lambda given: KiTS19(given.folder),
+    modality="CT",
+    about="KiTS19: contrast-enhanced abdominal CT of 210 patients before kidney surgery, with segmentations; tens of GB.",
+    get="""\
+git clone https://github.com/neheller/kits19
+cd kits19 && pip install -r requirements.txt && python -m starter_code.get_imaging""",
+    layout="""\
+kits19/data/case_00000/imaging.nii.gz, segmentation.nii.gz … case_00209; give kits19/data (or kits19).""",
+    terms="""\
+CC BY-NC-SA 4.0: not for commercial use, what is derived from it is shared alike, and it is cited:
+N. Heller et al., "The KiTS19 challenge data", arXiv:1904.00445, and "The state of the art in kidney and kidney
+tumor segmentation in contrast-enhanced CT imaging", Medical Image Analysis 67 (2021).
+Take weights trained on it to be under the same terms unless you know better.""",
+    splits="""\
+By a hash of the case's name: about 70 % train, 10 % val, 20 % test; the same everywhere. The 3D MedDiffusion paper
+names none for reconstruction.""",
+    check="kits19/data",
+)

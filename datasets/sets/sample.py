@@ -7,6 +7,7 @@ from pathlib import Path
 
 from datasets import sample
 from datasets.case import Case, Modality, of_split
+from datasets.entry import Entry
 
 _MODALITIES: dict[str, Modality] = {"ct": "CT", "mr": "MR"}
 
@@ -40,3 +41,19 @@ class SampleSet:
     def remarks(self) -> list[str]:
         """Nothing."""
         return []
+
+
+ENTRY = Entry(
+    title="shipped sample",
+    open=lambda given: SampleSet(given.modality),
+    modality=None,
+    about="sample: the CT and the MR case that ship with this package.",
+    get="Nothing to get.",
+    layout="Two NIfTI files in datasets/sample/.",
+    terms="""\
+CT: LIDC-IDRI-0001, The Cancer Imaging Archive, CC BY 3.0. MR: the ICBM152 2009a template, (C) McConnell Brain
+Imaging Centre, free to use with its notice. datasets/sample/NOTICE holds the attributions to keep.""",
+    splits="Both are test. They are for tests and demonstrations: never train on them what is then measured on them.",
+    check="",
+    needs_folder=False,
+)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from datasets import open_dataset
-from datasets.fastmri_knee import FastMRIKnee
+from datasets.sets.fastmri import FastMRIKnee
 from recon.io.cases import read_case
 from recon.scan.kspace import KSpace
 
@@ -43,7 +43,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_official_folders_are_the_splits_and_patients_the_subjects(root: Path) -> None:
-    dataset = open_dataset("fastmri-knee", root)
+    dataset = open_dataset("fastmri", root)
     train = dataset.cases("train")
     assert [case.id for case in train] == ["singlecoil_train/file1000001", "singlecoil_train/file1000002"]
     assert {case.subject for case in train} == {"anne"}

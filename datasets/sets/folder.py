@@ -10,6 +10,7 @@ from pathlib import Path
 
 from datasets.case import SERIES, SPLITS, Case, Modality, Split, of_split
 from datasets.dicom_series import DicomSeries, find_series
+from datasets.entry import Entry
 from datasets.splits import StatedSplits, check_no_leak, read_splits, split_by_hash
 from datasets.walk import FolderListing, is_nifti_name, list_folder, without_suffix
 
@@ -182,3 +183,29 @@ def _passed_over(files: list[Path]) -> list[str]:
     others = [path.name for path in files if not is_nifti_name(path.name) and path.name != SPLITS_FILE]
     shown = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
     return [f"files passed over, neither NIfTI nor DICOM: {len(others)} ({shown})"] if others else []
+
+
+ENTRY = Entry(
+    title="your own volumes",
+    open=lambda given: VolumeFolder(given.folder, given.modality, given.splits, given.subject),
+    modality=None,
+    about="folder: your own CT or MR volumes, NIfTI (.nii, .nii.gz) and DICOM series, in any folders below one.",
+    get="You have it.",
+    layout="""\
+Every NIfTI file is a case, and so is every CT or MR series of a folder of DICOM files. Label maps do not belong here.""",
+    terms="Yours to know.",
+    splits="""\
+1. `splits` FILE, or splits.json in the folder: {"train": [...], "val": [...], "test": [...]}, each a list of
+   relative paths or of subjects; what is not listed is left out.
+2. Else by the first folder, where there are folders named train, val or test; what lies elsewhere is left out.
+3. Else by a hash of the subject: about 70 % train, 10 % val, 20 % test.
+A subject in two splits is an error.""",
+    check="DIR `modality` CT",
+    more={
+        "Modality": "`modality` CT or MR; DICOM says it itself. One folder holds one modality.",
+        "Subjects": """\
+A NIfTI file's subject is its name without .nii.gz, a DICOM series' its PatientID. Where a person has several
+files, `subject` REGEX finds the subject in the relative path, as in `subject` '(sub-[0-9]+)'.""",
+    },
+    takes_splits=True,
+)

@@ -17,7 +17,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from datasets import open_dataset
 from datasets.case import Case
-from datasets.folder import VolumeFolder
+from datasets.sets.folder import VolumeFolder
 from recon.io.cases import read_case
 from recon.scan.volume import Volume
 
@@ -165,7 +165,7 @@ def test_other_dicom_objects_are_passed_over_and_named(tmp_path: Path) -> None:
 
 def test_mixed_modality_is_refused(tmp_path: Path) -> None:
     write_series(tmp_path / "ct", "a", patient="P1")
-    with pytest.raises(ValueError, match=r"mixed modality: it holds CT .*--modality MR was given"):
+    with pytest.raises(ValueError, match=r"mixed modality: it holds CT .*`modality` MR was given"):
         open_dataset("folder", tmp_path, modality="MR").cases()
     write_series(tmp_path / "mr", "b", patient="P2", Modality="MR")
     with pytest.raises(ValueError, match=r"mixed modality: it holds CT \(.*\), MR \("):
@@ -176,7 +176,7 @@ def test_nifti_files_need_a_stated_modality_and_an_empty_folder_is_refused(tmp_p
     with pytest.raises(ValueError, match="no NIfTI file"):
         open_dataset("folder", tmp_path, modality="CT").cases()
     write_nifti(tmp_path / "a.nii")
-    with pytest.raises(ValueError, match="give --modality CT or --modality MR"):
+    with pytest.raises(ValueError, match="give `modality` CT or `modality` MR"):
         open_dataset("folder", tmp_path).cases()
     with pytest.raises(ValueError, match="a file; give a folder"):
         open_dataset("folder", tmp_path / "a.nii").cases()
@@ -206,7 +206,7 @@ def test_one_subject_in_all_names_is_remarked_on(tmp_path: Path) -> None:
 
 
 def test_names_and_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"did you mean 'kits19'\? there are kits19, fastmri-knee"):
+    with pytest.raises(ValueError, match=r"did you mean 'kits19'\? there are fastmri, folder, kits19"):
         open_dataset("kits", tmp_path)
     with pytest.raises(ValueError, match="'sample' needs no folder"):
         open_dataset("sample", tmp_path)

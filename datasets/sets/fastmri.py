@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.case import Case, Split, of_split
+from datasets.entry import Entry
 
 FOLDERS: Mapping[str, tuple[str, ...]] = {
     "train": ("singlecoil_train",),
@@ -35,7 +36,7 @@ class FastMRIKnee:
     """The volumes of the official folders; the subject is the file's ``patient_id``."""
 
     root: Path
-    name: str = "fastmri-knee"
+    name: str = "fastmri"
     title: str = "fastMRI knee, single-coil"
 
     def cases(self, split: str | None = None) -> list[Case]:
@@ -104,3 +105,24 @@ def _header(path: Path) -> tuple[str, dict[str, str]]:
 
 def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+ENTRY = Entry(
+    title="fastMRI knee",
+    open=lambda given: FastMRIKnee(given.folder),
+    modality="MR",
+    about="fastMRI knee, single-coil: raw k-space of 973 + 199 volumes with references, and 108 test volumes without; "
+    "about 90 GB.",
+    get="""\
+Apply at https://fastmri.med.nyu.edu; NYU Langone sends links to knee_singlecoil_train, _val and _test. Unpack them
+side by side.""",
+    layout="""\
+singlecoil_train/*.h5, singlecoil_val/*.h5, singlecoil_test/*.h5 (or singlecoil_test_v2); give the folder above.""",
+    terms="""\
+NYU's data sharing agreement, accepted by each person who applies: internal research or education, no
+redistribution, no attempt to identify anyone, and the acknowledgement and citations it asks for:
+F. Knoll et al., Radiology: Artificial Intelligence 2(1) e190007 (2020); J. Zbontar et al., arXiv:1811.08839.
+Read the agreement you accept: it decides, not this text.""",
+    splits="The official folders. PD (CORPD_FBK) and PDFS (CORPDFS_FBK) are reported separately.",
+    check="DIR",
+)

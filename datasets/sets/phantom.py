@@ -12,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 
 from datasets.case import GENERATED, Case, of_split
+from datasets.entry import Entry
 from datasets.splits import split_by_hash
 from datasets.whole_file import whole_file
 
@@ -172,3 +173,22 @@ _PARSERS: Mapping[str, Callable[[str], object]] = MappingProxyType(
     {"count": int, "seed": int, "size": _sizes, "spacing": _lengths, "anatomy": str}
 )
 _EXAMPLE = "count=8,seed=0,size=64x256x256,spacing=2.5x1.5x1.5,anatomy=torso"
+
+
+ENTRY = Entry(
+    title="generated phantoms",
+    open=lambda given: parse_phantom(given.settings),
+    modality="CT",
+    about="phantom: random anatomies in HU, computed when they are read; no one's scan is in it.",
+    get="Nothing to get, nothing to ask.",
+    layout="None; 'benchmarks data write phantom:count=4 DIR' writes them as NIfTI files.",
+    terms="None: use as you like. Figures on phantoms say how a method behaves, not how it does on patients.",
+    splits="By a hash of the case's name, which holds seed and index.",
+    check="phantom:count=4",
+    more={
+        "Settings": "phantom:count=64,seed=0,size=64x256x256,spacing=2.5x1.5x1.5,anatomy=torso"
+        "    (z, y, x; mm; torso, head, limbs, mixed)"
+    },
+    needs_folder=False,
+    takes_settings=True,
+)

@@ -1,0 +1,43 @@
+"""Means over the pixels of a coarser grid that covers the same area."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from physics.operator import LinearOperator
+
+
+class AreaAverage(LinearOperator):
+    """The mean of an image over each pixel of a coarser grid, whatever the ratio of the two.
+
+    Both grids cover the same rectangle. A fine pixel that an edge of the coarse grid cuts counts by its share.
+
+    Args:
+        fine: (y, x) pixels of the images.
+        coarse: (y, x) pixels of their means, along each axis at most as many.
+
+    Raises:
+        ValueError: the coarse grid is empty or finer than the fine one.
+    """
+
+    def __init__(self, fine: tuple[int, int], coarse: tuple[int, int]) -> None:
+        if not all(1 <= few <= many for few, many in zip(coarse, fine, strict=True)):
+            raise ValueError(f"the means must be on a grid of 1 to {fine} pixels, not {coarse}")
+        self.domain, self.range = tuple(fine), tuple(coarse)
+        self._rows, self._columns = (overlaps(many, few) for many, few in zip(fine, coarse, strict=True))
+
+    def _forward(self, x: Tensor) -> Tensor:
+        rows, columns = self._rows.to(x), self._columns.to(x)
+        return rows @ x @ columns.T
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        rows, columns = self._rows.to(y), self._columns.to(y)
+        return rows.T @ y @ columns
+
+
+def overlaps(many: int, few: int) -> Tensor:
+    """(few, many) share of each of ``few`` equal intervals that each of ``many`` equal ones takes; rows sum to 1."""
+    fine = torch.arange(many + 1, dtype=torch.float64) * (few / many)
+    coarse = torch.arange(few, dtype=torch.float64)[:, None]
+    return (torch.minimum(fine[1:], coarse + 1) - torch.maximum(fine[:-1], coarse)).clamp_min(0)

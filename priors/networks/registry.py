@@ -1,0 +1,129 @@
+"""Every kind of network of the suite, once: its configuration, its class, and what it is for.
+
+Classes are named and imported when they are asked for, so that the list itself costs nothing and a kind pays for its
+own imports alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Place = Literal["prior", "head"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of network.
+
+    Attributes:
+        network: module and class of the network, as ``module:Class``.
+        config: module and class of its configuration; "" for a network without one.
+        use: what the network does, for a model card.
+        on_slices: whether it works on axial slices; the others work on volumes or latents.
+        place: where its file lies in the store: in a prior's folder, or among that prior's heads.
+        told: values of a weights file's card, beside the configuration, that the class is made with.
+    """
+
+    network: str
+    config: str
+    use: str
+    on_slices: bool = False
+    place: Place = "prior"
+    told: tuple[str, ...] = ()
+
+    def network_class(self) -> type[nn.Module]:
+        """The network's class."""
+        found: type[nn.Module] = _named(self.network)
+        return found
+
+    def config_class(self) -> Any:
+        """The configuration's class, a frozen dataclass with ``to_dict`` and ``from_dict``; None without one."""
+        return _named(self.config) if self.config else None
+
+    def build(self, config: Mapping[str, Any], extra: Mapping[str, Any]) -> nn.Module:
+        """A network without its weights.
+
+        Args:
+            config: the configuration of a weights file, as plain values.
+            extra: the other values of its card.
+
+        Raises:
+            ValueError: a configuration that no network of the kind can have.
+        """
+        kind = self.config_class()
+        arguments = [] if kind is None else [kind.from_dict(config)]
+        return self.network_class()(*arguments, *(str(extra.get(name, "")) for name in self.told))
+
+
+_ADM = ("priors.networks.adm_unet:ADMUNet", "priors.networks.adm_config:ADMConfig")
+_UNET = ("priors.networks.unet2d:UNet2D", "priors.networks.unet2d:UNetConfig")
+
+KINDS: dict[str, Kind] = {
+    "autoencoder": Kind(
+        "priors.networks.autoencoder:PatchVolumeAutoencoder",
+        "priors.networks.autoencoder_config:AutoencoderConfig",
+        "compresses volumes to latents and decodes them, for the latent diffusion prior beside it",
+    ),
+    "biflownet": Kind(
+        "priors.networks.biflownet:BiFlowNet",
+        "priors.networks.biflownet_config:BiFlowNetConfig",
+        "estimates the noise in latents; with the autoencoder beside it a prior of volumes",
+    ),
+    "controlnet": Kind(
+        "priors.networks.controlnet:ControlNet",
+        "priors.networks.controlnet:ControlNetConfig",
+        "steers a latent diffusion prior by images of a scan; works on the base that it was trained on alone",
+        place="head",
+        told=("base_sha256",),
+    ),
+    "refiner": Kind(
+        *_UNET,
+        "makes one image of a reference and a head's sample, slice by slice; belongs to that head alone",
+        on_slices=True,
+        place="head",
+    ),
+    "fbpconv": Kind(
+        "priors.networks.fbpconvnet:FBPConvNet",
+        "priors.networks.fbpconvnet:FBPConvNetConfig",
+        "improves axial slices of a first reconstruction, for the task below (fbpconv)",
+        on_slices=True,
+    ),
+    "unet": Kind(*_UNET, "improves axial slices of a first reconstruction, for the task below (unet)", on_slices=True),
+    "dolce": Kind(
+        *_ADM,
+        "estimates the noise in axial slices shown a first reconstruction, for the task below (dolce)",
+        on_slices=True,
+    ),
+    "adm": Kind(
+        *_ADM,
+        "estimates the noise in axial slices; a prior for any measurement (dds, diffpir, ddnm)",
+        on_slices=True,
+    ),
+    "primal-dual": Kind(
+        "priors.networks.unrolled:LearnedPrimalDual",
+        "priors.networks.unrolled:PrimalDualConfig",
+        "reconstructs axial slices from a measurement, for the task below (primal-dual)",
+        on_slices=True,
+    ),
+    "modl": Kind(
+        "priors.networks.unrolled:MoDL",
+        "priors.networks.unrolled:MoDLConfig",
+        "reconstructs axial slices from a measurement, for the task below (modl)",
+        on_slices=True,
+    ),
+    "lpips": Kind(
+        "priors.networks.perceptual:LPIPS", "", "compares images by features of a trained network, in a training's loss"
+    ),
+}
+"""By the name that a weights file's card has."""
+
+
+def _named(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)

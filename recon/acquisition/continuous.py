@@ -1,0 +1,234 @@
+"""CT scans of a continuous object: data that the operator which reconstructs them did not make.
+
+A scanned body knows nothing of pixels, a detector cell is wide, and what is counted are photons. So the object lives on
+a grid finer than the one of the result, several rays cross each cell and the focal spot, their intensities are
+averaged (:mod:`physics.ct.finite_cells`), scatter is added, then noise, then the faults of single cells. The ground
+truth is the object's mean over each voxel. Data projected by the operator that reconstructs them instead are the
+"inverse crime" (Colton & Kress 1992; Kaipio & Somersalo 2007, J Comput Appl Math 198:493).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import conv1d, interpolate, pad
+
+from physics.averaging import AreaAverage
+from physics.ct.finite_cells import Aperture, readings
+from physics.ct.geometry import Geometry, ImageGrid
+from physics.noise import TransmissionNoise
+from recon.acquisition.ct import projector_for
+from recon.errors import InputError, input_errors
+from recon.scan.measurement import Measurement, Protocol
+from recon.scan.units import attenuation_to_hu, hu_to_attenuation
+from recon.scan.volume import Volume
+
+_REFINEMENT = 2
+"""Pixels of the object along each axis for one of the result, where the volume itself is no finer."""
+
+_MEAN_ROUNDS = 16
+_SLAB_SLICES = 16
+_SCATTER_WIDTH = 0.15
+"""Standard deviation of the scatter's smooth profile, as a share of the detector's width."""
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """What a simulated scanner does besides taking line integrals.
+
+    Attributes:
+        aperture: rays over a detector cell, and the width of the focal spot.
+        scatter: scattered intensity over the mean primary one of a view, spread smoothly over the detector.
+        gain_error: standard deviation of the relative error of a cell's gain, the same in all views (rings).
+        dead_cells: share of the cells that read nothing in any view.
+    """
+
+    aperture: Aperture = field(default_factory=Aperture)
+    scatter: float = 0.0
+    gain_error: float = 0.0
+    dead_cells: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, most in (("scatter", 10.0), ("gain_error", 0.5), ("dead_cells", 0.5)):
+            value = getattr(self, name)
+            if not 0 <= value <= most:
+                raise ValueError(f"{name} must be from 0 to {most:g}, not {value:g}")
+
+    def describe(self) -> str:
+        """The scanner in words."""
+        spot = f", a focal spot of {self.aperture.focal_spot:g} mm" if self.aperture.focal_spot else ""
+        parts = [f"{self.aperture.rays} rays a detector cell{spot}"]
+        parts += [f"scatter of {self.scatter:g} of the primary intensity"] if self.scatter else []
+        parts += [f"gain errors of {self.gain_error:g}"] if self.gain_error else []
+        parts += [f"{self.dead_cells:.3g} of the cells dead"] if self.dead_cells else []
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class ContinuousScan:
+    """A simulated scan and what it was made of.
+
+    Attributes:
+        measurement: the data, their operator on the grid of the result, and the standard deviation of their noise.
+        truth: the object's mean over each voxel of that grid, HU.
+        missing: (z, cells) bool, True for dead cells. Their data are interpolated from their neighbours.
+    """
+
+    measurement: Measurement
+    truth: Volume
+    missing: Tensor
+
+
+def scan_continuous(
+    volume: Volume,
+    geometry: Geometry,
+    shape: tuple[int, int] | None = None,
+    scanner: Scanner | None = None,
+    noise: TransmissionNoise | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> ContinuousScan:
+    """Scan a volume as a continuous object.
+
+    Args:
+        volume: CT in HU. Where it is at least twice as fine as the result, it is the object itself; else the object is
+            interpolated between its pixels.
+        geometry: of the scan.
+        shape: (y, x) pixels of the result, over the same area; None takes the volume's own.
+        scanner: what the scanner does besides line integrals; None takes its defaults.
+        noise: of the photons; None for noise-free data.
+        seed: of noise, gains and dead cells.
+        device: where the operator and the data shall live.
+
+    Raises:
+        InputError: a result finer than the volume, or a geometry that does not fit the volume.
+    """
+    scanner = scanner or Scanner()
+    fine = _fine_shape(volume, shape or (volume.data.shape[1], volume.data.shape[2]))
+    empty = averaged(volume, shape) if shape else volume
+    projector = projector_for(empty, geometry, device)
+    average = AreaAverage(fine, projector.domain)  # type: ignore[arg-type]
+    grid = ImageGrid(fine, _spacing(volume, fine))
+    truths, data = [], []
+    for slab in volume.data.cpu().split(_SLAB_SLICES):
+        body = refined(hu_to_attenuation(slab.clone()), fine)
+        truths.append(attenuation_to_hu(average(body)))
+        with input_errors("`scanner`"):
+            data.append(readings(body, projector.geometry, grid, scanner.aperture))
+    y, sigma, missing = _detected(torch.cat(data), scanner, noise, seed)
+    protocol = _protocol(projector.geometry, scanner, noise, grid)
+    moved = None if sigma is None else sigma.to(projector.device)
+    measurement = Measurement(y.to(projector.device), projector, moved, empty.spacing, protocol)
+    return ContinuousScan(measurement, empty.like(torch.cat(truths)), missing)
+
+
+def averaged(volume: Volume, shape: tuple[int, int]) -> Volume:
+    """The volume's mean over the pixels of a coarser grid (y, x) over the same area.
+
+    Raises:
+        InputError: the grid is finer than the volume.
+    """
+    own = (volume.data.shape[1], volume.data.shape[2])
+    with input_errors("`grid`"):
+        average = AreaAverage(own, shape)
+    ratio = np.array([own[1] / shape[1], own[0] / shape[0], 1.0])
+    affine = volume.affine.astype(float).copy()
+    affine[:3, 3] += affine[:3, :3] @ ((ratio - 1) / 2)
+    affine[:3, :3] *= ratio
+    return Volume(average(volume.data), affine, volume.modality, volume.source if own == shape else None)
+
+
+def refined(image: Tensor, shape: tuple[int, int]) -> Tensor:
+    """A smooth image on a finer grid whose mean over each pixel is the image (z, y, x), but not below 0.
+
+    Bicubic interpolation, with what its means lack added in the same way until nothing is left. Clipping at 0 leaves a
+    little besides, where an edge stands in air.
+    """
+    if tuple(image.shape[-2:]) == shape:
+        return image
+    average = AreaAverage(shape, (image.shape[-2], image.shape[-1]))
+    fine = torch.zeros((len(image), *shape), dtype=image.dtype, device=image.device)
+    for _ in range(_MEAN_ROUNDS):
+        lacking = image - average(fine)
+        fine += interpolate(lacking[:, None], shape, mode="bicubic", align_corners=False)[:, 0]
+    return fine.clamp_min_(0)
+
+
+def _fine_shape(volume: Volume, shape: tuple[int, int]) -> tuple[int, int]:
+    own = (volume.data.shape[1], volume.data.shape[2])
+    if any(result > have for result, have in zip(shape, own, strict=True)):
+        raise InputError(f"`grid` {shape[0]},{shape[1]}: finer than the volume, which has {own[0]} x {own[1]} pixels")
+    if all(_REFINEMENT * result <= have for result, have in zip(shape, own, strict=True)):
+        return own
+    return (_REFINEMENT * own[0], _REFINEMENT * own[1])
+
+
+def _spacing(volume: Volume, fine: tuple[int, int]) -> tuple[float, float]:
+    (_, rows, columns), (_, y, x) = volume.data.shape, volume.spacing
+    return y * rows / fine[0], x * columns / fine[1]
+
+
+def _detected(
+    ideal: Tensor, scanner: Scanner, noise: TransmissionNoise | None, seed: int
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Data with scatter, noise and the faults of cells; their noise's standard deviation; (z, cells) which are dead."""
+    drawn, gained, died = (
+        torch.Generator().manual_seed(int(part)) for part in np.random.SeedSequence(seed).generate_state(3)
+    )
+    y = _with_scatter(ideal, scanner.scatter)
+    sigma = None
+    if noise is not None:
+        y, sigma = noise.apply(y, drawn)
+    cells = (len(y), y.shape[-1])
+    if scanner.gain_error:
+        gain = (1 + scanner.gain_error * torch.randn(cells, generator=gained)).clamp_min(0.1)
+        y = y - gain.log()[:, None]
+    missing = torch.rand(cells, generator=died) < scanner.dead_cells
+    return _bridged(y, missing), sigma, missing
+
+
+def _with_scatter(line_integrals: Tensor, share: float) -> Tensor:
+    """Each view's intensity with ``share`` of its mean added, in the shape of the view smoothed far and wide."""
+    if not share:
+        return line_integrals
+    primary = torch.exp(-line_integrals)
+    half = primary.shape[-1]
+    distance = torch.arange(-half, half + 1, dtype=primary.dtype) / (_SCATTER_WIDTH * half)
+    kernel = torch.exp(-distance.square() / 2)
+    rows = pad(primary.reshape(-1, 1, half), (half, half), mode="replicate")
+    smooth = conv1d(rows, (kernel / kernel.sum())[None, None]).reshape(primary.shape)
+    level = primary.mean(-1, keepdim=True) / smooth.mean(-1, keepdim=True)
+    return -torch.log(primary + share * level * smooth)
+
+
+def _bridged(y: Tensor, missing: Tensor) -> Tensor:
+    """Data with those of dead cells interpolated along the detector; a row without a live cell stays as it is."""
+    out = y.clone()
+    for row, dead in zip(out, missing.numpy(), strict=True):
+        places = np.flatnonzero(dead)
+        live = np.flatnonzero(~dead)
+        if len(places) and len(live):
+            bridged = [np.interp(places, live, view[live]) for view in row.numpy()]
+            row[:, places] = torch.from_numpy(np.stack(bridged)).to(row)
+    return out
+
+
+def _protocol(geometry: Geometry, scanner: Scanner, noise: TransmissionNoise | None, grid: ImageGrid) -> Protocol:
+    described = geometry.describe()
+    pixels = f"{grid.shape[0]} x {grid.shape[1]} pixels of {math.prod(grid.spacing) ** 0.5:.3g} mm"
+    added = noise.describe() if noise else "no noise was added"
+    return Protocol(
+        sentences=(
+            f"{described[0].upper()}{described[1:]}.",
+            f"The scan was simulated of a continuous object: attenuation (water 0.0192/mm) on {pixels}, "
+            f"{scanner.describe()}, intensities averaged.",
+            f"{added[0].upper()}{added[1:]}.",
+            "The ground truth is the object's mean over each voxel.",
+        ),
+        geometry=geometry.to_dict() | {"description": described},
+        noise=None if noise is None else {"photons": noise.photons, "electronic": noise.electronic},
+    )
