@@ -1,20 +1,15 @@
-"""Priors by folder: which kind a folder holds is what the cards of its files say."""
+"""Priors by folder: which kind a folder holds is what the cards of its files say (:mod:`priors.networks.registry`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-from priors.diffusion.patch_volume import load_patch_volume
 from priors.diffusion.prior import LatentPrior
 from priors.networks.fingerprint import tensors_sha256
+from priors.networks.registry import KINDS
 from priors.weights.card import Card, read_card
 from priors.weights.networks import load_network
 from priors.weights.store import SUFFIX, find_prior, prior_names
-
-LOADERS: dict[str, Callable[[Path], LatentPrior]] = {"biflownet": load_patch_volume}
-"""The loader of each kind of prior, by the kind of its noise estimator's weights file."""
-
 
 def load_prior(folder: Path | str) -> LatentPrior:
     """The prior in a folder, on the CPU, for inference.
@@ -24,7 +19,8 @@ def load_prior(folder: Path | str) -> LatentPrior:
     """
     folder = Path(folder)
     _, card = noise_estimator(folder)
-    return LOADERS[card.kind](folder)
+    prior: LatentPrior = KINDS[card.kind].prior_loader()(folder)
+    return prior
 
 
 def noise_estimator(folder: Path) -> tuple[Path, Card]:
@@ -40,9 +36,10 @@ def noise_estimator(folder: Path) -> tuple[Path, Card]:
         except ValueError as error:
             damaged = damaged or error
             continue
-        if card.kind in LOADERS:
+        if card.kind in KINDS and KINDS[card.kind].prior:
             return path, card
-    raise damaged or ValueError(f"{folder}: no prior: there is no noise estimator in it ({', '.join(LOADERS)}{SUFFIX})")
+    wanted = ", ".join(f"{kind}{SUFFIX}" for kind, each in KINDS.items() if each.prior)
+    raise damaged or ValueError(f"{folder}: no prior: there is no noise estimator in it ({wanted})")
 
 
 def prior_with_base(sha256: str) -> Path:

@@ -28,6 +28,8 @@ class Kind:
         on_slices: whether it works on axial slices; the others work on volumes or latents.
         place: where its file lies in the store: in a prior's folder, or among that prior's heads.
         told: values of a weights file's card, beside the configuration, that the class is made with.
+        prior: for a noise estimator of latents, module and function that load the latent prior in its file's folder, as
+            ``module:function``; "" for every other kind.
     """
 
     network: str
@@ -36,6 +38,7 @@ class Kind:
     on_slices: bool = False
     place: Place = "prior"
     told: tuple[str, ...] = ()
+    prior: str = ""
 
     def network_class(self) -> type[nn.Module]:
         """The network's class."""
@@ -45,6 +48,10 @@ class Kind:
     def config_class(self) -> Any:
         """The configuration's class, a frozen dataclass with ``to_dict`` and ``from_dict``; None without one."""
         return _named(self.config) if self.config else None
+
+    def prior_loader(self) -> Any:
+        """The function from a folder to the latent prior in it; None for kinds that are no noise estimator of latents."""
+        return _named(self.prior) if self.prior else None
 
     def build(self, config: Mapping[str, Any], extra: Mapping[str, Any]) -> nn.Module:
         """A network without its weights.
@@ -74,6 +81,7 @@ KINDS: dict[str, Kind] = {
         "priors.networks.biflownet:BiFlowNet",
         "priors.networks.biflownet_config:BiFlowNetConfig",
         "estimates the noise in latents; with the autoencoder beside it a prior of volumes",
+        prior="priors.diffusion.patch_volume:load_patch_volume",
     ),
     "controlnet": Kind(
         "priors.networks.controlnet:ControlNet",
