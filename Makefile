@@ -23,8 +23,9 @@ demo: $(VENV)/.installed ## reconstruct the shipped CT case from 40 views; write
 	@$(BIN)/recon svct --views 40 --output demo --overwrite
 
 # One thread a worker: threads of several workers would fight over the cores. A worker holds torch, hence at most four.
+# worksteal gives each worker neighbouring tests, so that what a file trains for its tests is trained once.
 test: $(VENV)/.installed ## run the tests
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -r fEs -n auto --maxprocesses 4
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -r fEs -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/.installed ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -30,15 +30,20 @@ BASE = BiFlowNetConfig(
 )
 
 
+def networks(config: BiFlowNetConfig = BASE) -> tuple[PatchVolumeAutoencoder, BiFlowNet]:
+    """An autoencoder and a noise estimator of random weights, the same ones at every call."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return PatchVolumeAutoencoder(AUTOENCODER), BiFlowNet(config)
+
+
 def write_prior(folder: Path, config: BiFlowNetConfig = BASE, **facts: object) -> Path:
-    """An autoencoder and a noise estimator of random weights in ``folder``, the same ones at every call.
+    """The folder of a prior with the networks of :func:`networks`.
 
     Args:
         facts: entries of the noise estimator's card, such as the classes it learned.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        autoencoder, biflownet = PatchVolumeAutoencoder(AUTOENCODER), BiFlowNet(config)
+    autoencoder, biflownet = networks(config)
     folder.mkdir(parents=True, exist_ok=True)
     card = Card("autoencoder", AUTOENCODER.to_dict())
     save_weights(folder / "autoencoder.safetensors", autoencoder.state_dict(), card)

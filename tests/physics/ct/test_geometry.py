@@ -7,12 +7,11 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
+from geometries import geometries
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from physics.ct.geometry import (
     GOLDEN_ANGLE,
@@ -27,20 +26,6 @@ from physics.ct.geometry import (
 
 GRID = ImageGrid((30, 40), (2.0, 1.5))
 ANGLES = circular_angles(7)
-
-
-@st.composite
-def geometries(draw: st.DrawFn) -> Geometry:
-    lengths = st.floats(0.1, 5.0)
-    angles = tuple(draw(st.lists(st.floats(-10, 10), min_size=1, max_size=6)))
-    shared: dict[str, Any] = {"angles": angles, "pitch": draw(lengths), "offset": draw(st.floats(-30, 30))}
-    cells = draw(st.none() | st.integers(1, 900))
-    if draw(st.booleans()):
-        return ParallelBeam(**shared, cells=cells)
-    isocentre = draw(st.floats(100, 900))
-    return FanBeam(
-        **shared, cells=cells, source_isocentre=isocentre, source_detector=isocentre + draw(st.floats(1, 900))
-    )
 
 
 def test_circular_angles_leave_out_the_end() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from geometries import geometries
 from hypothesis import given, settings
-from test_geometry import geometries
 
 from physics.ct.geometry import FanBeam, Geometry, ParallelBeam, circular_angles, golden_angles
 from physics.ct.protocol import dump_protocol, load_protocol, parse_protocol, preset_names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import h5py
@@ -10,56 +11,24 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from parity import masks
 
 from physics.mr.masks import MASK_KINDS, calibration_width, load_mask, make_mask, seed_of
-from physics.mr.poisson_disc import poisson_disc
+
+RECORDED: dict[str, dict[str, str]] = json.loads((Path(masks.__file__).parent / "recorded" / "masks.json").read_text())
+COUNTS = {"dds_masks": 8, "fastmri_masks": 24, "sigpy_poisson": 15}
 
 
-def fixture(shared: Path, name: str) -> dict[str, np.ndarray]:
-    with np.load(shared / "fixtures" / "baselines" / f"{name}.npz") as file:
-        return dict(file)
+@pytest.mark.parametrize("recording", masks.RECORDINGS)
+def test_masks_are_bit_for_bit_those_of_the_packages_they_come_from(recording: str) -> None:
+    known = RECORDED[recording]
+    assert len(known) == COUNTS[recording]
+    assert {key: masks.digest(masks.ours(recording, key)) for key in known} == known
 
 
-def test_gauss1d_legacy_is_bit_exact(shared: Path) -> None:
-    compared = 0
-    for key, value in fixture(shared, "dds_masks").items():
-        kind, accel, fraction, fixed, seed = key.split("__")
-        if kind != "gaussian1d" or fixed != "fix1":
-            continue
-        calib = int(320 * float(fraction[2:]))
-        mask = make_mask("gauss1d-legacy", (320, 320), int(accel[3:]), calib, int(seed[4:])).array.numpy()
-        assert (mask == value[0].astype(bool)).all(), key
-        compared += 1
-    assert compared == 8
-
-
-@pytest.mark.parametrize("kind", ["random", "equispaced"])
-def test_fastmri_masks(shared: Path, kind: str) -> None:
-    compared = 0
-    for key, value in fixture(shared, "fastmri_masks").items():
-        parts = key.split("__")
-        if parts[0] != kind or parts[-1] == "fname":
-            continue
-        columns = int(parts[3][1:])
-        calib = round(columns * float(parts[1][2:]))
-        mask = make_mask(kind, (4, columns), int(parts[2][3:]), calib, int(parts[4][1:])).array.numpy()
-        assert (mask == value.astype(bool)).all(), key
-        compared += 1
-    assert compared == 12
-
-
-def test_poisson_is_sigpys(shared: Path) -> None:
-    compared = 0
-    for key, value in fixture(shared, "sigpy_poisson").items():
-        _, size, accel, calib, crop, seed = key.split("_")
-        if crop != "crop1":
-            continue
-        rows, columns = map(int, size.split("x"))
-        expected = np.unpackbits(value)[: rows * columns].reshape(rows, columns).astype(bool)
-        mask = poisson_disc((rows, columns), int(accel[3:]), int(calib[3:]), int(seed[4:]))
-        assert (mask == expected).all(), key
-        compared += 1
-    assert compared == 15
+@pytest.mark.parametrize("recording", masks.RECORDINGS)
+def test_the_hashes_are_those_of_the_recorded_masks(recording: str, shared: Path) -> None:
+    assert {key: masks.digest(mask) for key, mask in masks.official(recording, shared)} == RECORDED[recording]
 
 
 @pytest.mark.parametrize(("shape", "accel", "calib", "seed"), [((96, 80), 5, 16, 3), ((61, 90), 4, 12, 1)])

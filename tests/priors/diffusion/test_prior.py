@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from tiny_prior import BASE, networks
 from torch import Tensor
 
 from priors.diffusion.latent_sampling import generate, sample_latents, sampling_steps
@@ -19,7 +21,7 @@ from priors.diffusion.patch_volume import PatchVolumePrior
 from priors.diffusion.samplers import ddim, ddpm, spaced_timesteps
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
-from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
+from priors.networks.biflownet import BiFlowNet
 from priors.weights.card import Card, save_weights
 from priors.weights.store import AUTOENCODER, BIFLOWNET
 
@@ -82,23 +84,7 @@ def test_the_recorded_latents_decode_to_the_recorded_volume(released: Released) 
 @pytest.fixture(scope="module")
 def tiny() -> PatchVolumePrior:
     """A prior of random weights; 4x, so that volumes are multiples of 32 voxels."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        autoencoder = PatchVolumeAutoencoder(
-            AutoencoderConfig(width=8, latent_channels=4, codes=32, norm_groups=4, patch=16)
-        )
-        torch.nn.init.normal_(autoencoder.codebook.embeddings)
-        biflownet = BiFlowNet(
-            BiFlowNetConfig(
-                width=24,
-                multipliers=(1, 1, 2),
-                attention=(False, False, True),
-                channels=4,
-                attention_heads=2,
-                norm_groups=6,
-                dit_heads=4,
-            )
-        )
+    autoencoder, biflownet = networks(replace(BASE, token_patch=1))
     return PatchVolumePrior(autoencoder.eval(), biflownet.eval(), GaussianDiffusion())
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from parity.layouts import official_autoencoder
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
@@ -126,22 +127,12 @@ def test_losses_and_gradients_of_the_released_first_stage(released: Released) ->
         released.check(f"grad_{name}", gradient, GRADIENT)
 
 
-def official_config(factor: int) -> dict[str, Any]:
-    """The released configurations, as far as they describe the network."""
-    model = {"n_hiddens": 48, "embedding_dim": 8, "n_codes": 8192, "norm_type": "group", "num_groups": 24}
-    discriminator = {"disc_channels": 32, "disc_layers": 3}
-    return {
-        "model": model | discriminator | {"downsample": [factor] * 3},
-        "dataset": {"image_channels": 1, "patch_size": 64},
-    }
-
-
 @pytest.mark.parametrize("factor", [4, 8])
 def test_keys_and_parameters_of_the_released_networks(shared: Path, factor: int) -> None:
     known = json.loads((shared / "specs" / f"keys_autoencoder_{factor}x.json").read_text())
     counts = json.loads((shared / "specs" / "param_counts.json").read_text())[f"autoencoder_{factor}x"]
     with torch.device("meta"):
-        network = PatchVolumeAutoencoder.from_official_config(official_config(factor), perceptual=True)
+        network = PatchVolumeAutoencoder.from_official_config(official_autoencoder(factor), perceptual=True)
     state = {key: [list(v.shape), str(v.dtype).removeprefix("torch.")] for key, v in network.state_dict().items()}
     assert state == known
     assert len(state) == counts["n_keys"]
@@ -151,7 +142,7 @@ def test_keys_and_parameters_of_the_released_networks(shared: Path, factor: int)
 
 
 def test_the_perceptual_network_is_not_trained() -> None:
-    config = official_config(4)
+    config = official_autoencoder(4)
     config["model"] |= {"n_hiddens": 4, "num_groups": 2}
     with torch.device("meta"):
         network = PatchVolumeAutoencoder.from_official_config(config, perceptual=True)
@@ -355,7 +346,7 @@ def test_a_missing_setting_is_named() -> None:
 
 
 def test_official_configurations_that_are_not_known_are_refused() -> None:
-    config = official_config(4)
+    config = official_autoencoder(4)
     config["model"]["norm_type"] = "batch"
     with pytest.raises(ValueError, match="norm_type 'batch'; only 'group' is known"):
         PatchVolumeAutoencoder.from_official_config(config)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from parity.baselines import recorded_weights
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,24 +30,9 @@ def port(shared: Path) -> FBPConvNet:
     network = FBPConvNet(FBPConvNetConfig())
     state = network.state_dict()
     assert [[name, list(tensor.shape)] for name, tensor in state.items()] == description["state_dict_layout"]
-    filled = {name: formula(index, name, tensor) for index, (name, tensor) in enumerate(state.items())}
+    filled = {name: recorded_weights(index, name, tensor) for index, (name, tensor) in enumerate(state.items())}
     network.load_state_dict(filled)
     return network
-
-
-def formula(i: int, name: str, tensor: Tensor) -> Tensor:
-    j = torch.arange(tensor.numel(), dtype=torch.float64)
-    if name.endswith("num_batches_tracked"):
-        return torch.zeros_like(tensor)
-    if tensor.ndim == 4:
-        values = torch.sin(12.9898 * (j + 1) + 78.233 * i) * math.sqrt(2 / tensor[0].numel())
-    elif name.endswith("running_mean"):
-        values = 0.05 * torch.sin(0.7 * j + i)
-    elif name.endswith("running_var"):
-        values = 1 + 0.3 * torch.cos(0.9 * j + i)
-    else:
-        values = (1 if name.endswith("weight") else 0) + 0.1 * torch.sin(1.3 * j + i)
-    return values.reshape(tensor.shape).float()
 
 
 def test_the_published_network_has_its_size():

@@ -18,10 +18,10 @@ from priors.networks.adm_config import ADMConfig
 from priors.networks.adm_unet import ADMUNet
 from priors.networks.fbpconvnet import FBPConvNet, FBPConvNetConfig
 from priors.networks.fingerprint import tensors_sha256
+from priors.networks.registry import KINDS
 from priors.networks.unet2d import UNet2D, UNetConfig
 from priors.networks.unrolled import LearnedPrimalDual, MoDL, MoDLConfig, PrimalDualConfig
 from priors.weights import official_baselines, store
-from priors.networks.registry import KINDS
 from priors.weights.card import Card, save_weights
 from priors.weights.importing import BASELINES, file_sha256, import_file, originals
 from priors.weights.networks import load_network, verify
