@@ -30,15 +30,17 @@ class InputError(Exception):
 class RunError(Exception):
     """The run itself failed (no space left, a solver that diverged): one line, exit code 1."""
 
+    exit_code = 1
+
 
 @contextmanager
-def input_errors(subject: str) -> Iterator[None]:
+def input_errors(subject: str = "") -> Iterator[None]:
     """Turn a ``ValueError`` raised by the layers below into an :class:`InputError` about ``subject``.
 
     The layers below raise ``ValueError`` for wrong arguments, and only the caller knows whether these came from the
-    user (``subject`` is the parameter in backticks, or the file).
+    user (``subject`` is the parameter in backticks, or the file; "" where the message names it itself).
     """
     try:
         yield
     except ValueError as error:
-        raise InputError(f"{subject}: {error}") from error
+        raise InputError(f"{subject}: {error}" if subject else str(error)) from error

@@ -2,110 +2,113 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
+
+from priors.training.section import Section, first_problem, setting
 
 RECIPES = Path(__file__).with_name("recipes")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+def _refuse_unused(section: Section, chosen: str, users: Mapping[str, tuple[str, ...]]) -> None:
+    """``ValueError`` for a setting that is not at its default and that the chosen one has no use for."""
+    for key, names in users.items():
+        if chosen not in names and getattr(section, key) != type(section).model_fields[key].default:
+            raise ValueError(f"{key} has no effect with {chosen}; it belongs to {', '.join(names)}")
 
 
-class OptimizerSettings(_Section):
-    """``lr`` is the peak of the schedule; ``betas`` are Adam's, ``momentum`` that of SGD."""
+class OptimizerSettings(Section):
+    """The optimiser."""
 
-    name: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
-    lr: float = Field(gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0)
+    name: Literal["adam", "adamw", "rmsprop", "sgd"] = setting("adam", "optimiser")
+    lr: float = setting(..., "learning rate at the peak of the schedule", gt=0)
+    betas: tuple[float, float] = setting((0.9, 0.999), "decay rates of the moments of adam and adamw")
+    momentum: float = setting(0.9, "momentum of sgd", ge=0, lt=1)
+    weight_decay: float = setting(0.0, "weight decay", ge=0)
+
+    @model_validator(mode="after")
+    def _uses_what_it_is_given(self) -> OptimizerSettings:
+        _refuse_unused(self, self.name, {"betas": ("adam", "adamw"), "momentum": ("sgd",)})
+        return self
 
 
-class ScheduleSettings(_Section):
+class ScheduleSettings(Section):
     """Learning rate over the steps, after a linear warm-up.
 
     ``polynomial``: lr · (1 − progress)^power, and ``cosine``, a half wave, fall to ``end`` times the peak. ``step``
     drops to that at the share ``at`` of the steps, ``exponential`` has fallen to it there and stays.
     """
 
-    name: Literal["constant", "polynomial", "cosine", "step", "exponential"] = "constant"
-    warmup: int = Field(0, ge=0)
-    power: float = Field(0.9, gt=0)
-    end: float = Field(0.0, ge=0, le=1)
-    at: float = Field(0.8, gt=0, le=1)
+    name: Literal["constant", "polynomial", "cosine", "step", "exponential"] = setting("constant", "form of the decay")
+    warmup: int = setting(0, "linear warm-up", "steps", ge=0)
+    power: float = setting(0.9, "power of the polynomial decay", gt=0)
+    end: float = setting(0.0, "final learning rate", "shares of the peak", ge=0, le=1)
+    at: float = setting(0.8, "point at which step and exponential reach the end", "shares of the steps", gt=0, le=1)
 
     @model_validator(mode="after")
-    def _exponentials_never_reach_zero(self) -> ScheduleSettings:
+    def _uses_what_it_is_given(self) -> ScheduleSettings:
+        decaying = ("polynomial", "cosine", "step", "exponential")
+        _refuse_unused(self, self.name, {"power": ("polynomial",), "end": decaying, "at": ("step", "exponential")})
         if self.name == "exponential" and not self.end:
             raise ValueError("an exponential schedule needs an end above 0")
         return self
 
 
-class EmaSettings(_Section):
-    """Exponential moving average of the weights: every ``every`` steps; a plain copy before step ``start``."""
+class EmaSettings(Section):
+    """Exponential moving average of the weights; a plain copy before step ``start``."""
 
-    decay: float = Field(0.999, ge=0, lt=1)
-    every: int = Field(1, ge=1)
-    start: int = Field(0, ge=0)
-
-
-class CheckpointSettings(_Section):
-    """Write one every ``every`` steps, keep the last ``keep`` beside the best."""
-
-    every: int = Field(500, ge=1)
-    keep: int = Field(3, ge=1)
+    decay: float = setting(0.999, "decay of the moving average of the weights", ge=0, lt=1)
+    every: int = setting(1, "interval between updates of the average", "steps", ge=1)
+    start: int = setting(0, "step at which the average begins", "steps", ge=0)
 
 
-class ValidationSettings(_Section):
-    """Every ``every`` steps on at most ``cases`` whole volumes; ``metric`` chooses the best checkpoint."""
+class CheckpointSettings(Section):
+    """Checkpoints, the last ones and the best."""
 
-    every: int = Field(1000, ge=1)
-    cases: int = Field(3, ge=1)
-    metric: str = "loss"
-    higher_is_better: bool = False
+    every: int = setting(500, "interval between checkpoints", "steps", ge=1)
+    keep: int = setting(3, "number of checkpoints kept beside the best", ge=1)
 
 
-class Recipe(_Section):
-    """See the recipes folder for complete ones.
+class ValidationSettings(Section):
+    """Validation on whole volumes."""
 
-    Attributes:
-        network: settings of the network, as its configuration class takes them.
-        task: settings of what is learned (losses, patch sizes, conditions), as the learner takes them.
-        steps: optimiser steps of the whole run; the most of them, where ``minutes`` are given.
-        minutes: of training, validations included and data's preparation not; none where absent. The schedule then
-            runs over the time, so that a rented machine's hours are used to their end with a rate that has decayed.
-        batch: samples of one step over all processes.
-        accumulate: pieces that a process cuts its share of the batch into, to save memory.
-        precision: of Lightning Fabric.
-        clip: largest norm of the gradients; none where absent.
-        clip_value: largest value of each gradient; none where absent.
-        workers: processes that read data, per training process.
-        activation_checkpointing: compute activations twice to hold fewer.
-        channels_last: keep convolutions' weights in the layout in which their gradients take less time.
+    every: int = setting(1000, "interval between validations", "steps", ge=1)
+    cases: int = setting(3, "largest number of volumes of a validation", ge=1)
+    metric: str = setting("loss", "figure that chooses the best checkpoint, such as loss or psnr")
+    higher_is_better: bool = setting(False, "whether the better figure is the higher one")
+
+
+class Recipe(Section):
+    """Everything that a training depends on beside its data; see the recipes folder for complete ones.
+
+    With ``minutes`` the schedule runs over the time, so that a rented machine's hours are used to their end with a rate
+    that has decayed.
     """
 
-    network: dict[str, Any] = {}
-    task: dict[str, Any] = {}
-    steps: int = Field(ge=1)
-    minutes: float | None = Field(None, gt=0)
-    batch: int = Field(ge=1)
-    accumulate: int = Field(1, ge=1)
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    network: dict[str, Any] = setting({}, "settings of the network, as its configuration class takes them")
+    task: dict[str, Any] = setting({}, "settings of what is learned: losses, sizes of samples, simulated scans")
+    steps: int = setting(..., "optimiser steps of the whole run; the most of them where minutes are given", ge=1)
+    minutes: float | None = setting(
+        None, "length of the training, with validations and without the preparation of data", "minutes", gt=0
+    )
+    batch: int = setting(..., "samples of one step over all processes", ge=1)
+    accumulate: int = setting(1, "pieces that a process cuts its share of the batch into, to save memory", ge=1)
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = setting("32-true", "arithmetic, as Lightning names it")
     optimizer: OptimizerSettings
     schedule: ScheduleSettings = ScheduleSettings()
     ema: EmaSettings | None = None
-    clip: float | None = Field(None, gt=0)
-    clip_value: float | None = Field(None, gt=0)
-    seed: int = Field(0, ge=0)
-    workers: int = Field(0, ge=0)
-    activation_checkpointing: bool = False
-    channels_last: bool = False
+    clip: float | None = setting(None, "largest norm of the gradients", gt=0)
+    clip_value: float | None = setting(None, "largest value of each gradient", gt=0)
+    seed: int = setting(0, "seed of all randomness", ge=0)
+    workers: int = setting(0, "processes that read data, for each training process", ge=0)
+    activation_checkpointing: bool = setting(False, "whether activations are computed twice so that fewer are held")
+    channels_last: bool = setting(
+        False, "whether convolutions keep their weights in the layout in which gradients take less time"
+    )
     checkpoints: CheckpointSettings = CheckpointSettings()
     validation: ValidationSettings = ValidationSettings()
 
@@ -152,14 +155,7 @@ def parse_recipe(content: Mapping[str, Any], name: str) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise ValueError(f"recipe {name}: {_first_problem(error)}") from error
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """``"; did you mean lr?"`` or the list of what is known."""
-    known = list(known)
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; one of {', '.join(known)}"
+        raise ValueError(f"recipe {name}: {first_problem(error, Recipe)}") from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -195,22 +191,3 @@ def _scalar(value: Any) -> Any:
         except ValueError:
             return value
     return value
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key {where}{nearest(str(problem['loc'][-1]), _known_keys(problem['loc']))}"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    """The keys of the section in which an unknown one stands."""
-    section: type[BaseModel] = Recipe
-    for name in location[:-1]:
-        annotation = section.model_fields[str(name)].annotation
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        section = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return list(section.model_fields)

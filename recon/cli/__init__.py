@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from types import FrameType
 
 import click
@@ -13,14 +12,14 @@ from recon.cli.generate import generate
 from recon.cli.inspect import info, methods
 from recon.cli.mri import mri
 from recon.cli.options import SETTINGS, help_alone
+from recon.cli.program import Program
 from recon.cli.simulate import simulate
 from recon.cli.svct import svct
 from recon.cli.train import train
 from recon.cli.weights import weights
-from recon.errors import InputError, RunError
 
 
-@click.group(context_settings=SETTINGS, invoke_without_command=True)
+@click.group("recon", cls=Program, context_settings=SETTINGS, invoke_without_command=True)
 @click.version_option(package_name="meddiffusion-recon", prog_name="recon")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
@@ -52,25 +51,7 @@ def main() -> None:
     # machine that does other work too.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        cli.main(prog_name="recon", standalone_mode=False)
-    except InputError as error:
-        _fail(str(error), 2)
-    except RunError as error:
-        _fail(str(error), 1)
-    except click.ClickException as error:
-        hint = f" (see {error.ctx.command_path} --help)" if isinstance(error, click.UsageError) and error.ctx else ""
-        _fail(error.format_message() + hint, error.exit_code if isinstance(error, click.UsageError) else 2)
-    except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted; nothing was written", 130)
-    except OSError as error:  # a pipe that is closed early is click's business
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}", 1)
-
-
-def _fail(message: str, code: int) -> None:
-    click.echo(f"recon: {' '.join(message.split())}", err=True)
-    sys.exit(code)
+    cli.main(prog_name="recon")
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

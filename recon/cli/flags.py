@@ -50,8 +50,27 @@ def _flags(command: click.Command) -> dict[str, str]:
     return found
 
 
+def _owners(option: str, ctx: click.Context) -> list[str]:
+    """The names of the sister commands that have an option."""
+    if ctx.parent is None or not isinstance(ctx.parent.command, click.Group):
+        return []
+    sisters = ctx.parent.command.commands.items()
+    return [name for name, sister in sisters if any(option in parameter.opts for parameter in sister.params)]
+
+
 class FlaggedCommand(click.Command):
-    """A command whose errors name its flags."""
+    """A command whose errors name its flags, and which says whose an option is that it does not have."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; an option of a sister command is said to be that one's."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            owners = _owners(error.option_name, ctx)
+            if not owners or ctx.parent is None:
+                raise
+            whose = f"'{ctx.parent.command_path}' has it for {', '.join(owners)}"
+            raise click.UsageError(f"no option {error.option_name} of '{ctx.command_path}'; {whose}", ctx) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what the library says of parameters is said of flags."""

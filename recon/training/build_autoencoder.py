@@ -16,7 +16,8 @@ from priors.weights.perceptual_files import load_perceptual
 from recon.errors import InputError, input_errors
 from recon.training.latents import CodeSource, Encoding
 from recon.training.patches import PatchSource
-from recon.training.settings import AutoencoderTask, merged, parse_task
+from recon.training.settings.parse import merged, parse_task, tell_overruled
+from recon.training.settings.volumes import AutoencoderTask
 from recon.training.validation import round_trip_validation
 from recon.training.workshop import Ingredients, Workshop
 
@@ -64,6 +65,7 @@ def _autoencoder(given: Ingredients, adversarial: bool) -> PatchVolumeAutoencode
         return PatchVolumeAutoencoder(config)
     with input_errors("`warm_start`"):
         net = load_autoencoder(given.warm_start)
+    tell_overruled(net.config.to_dict(), given.recipe.network, given.report, free=("patch_middle", "discriminator"))
     net = with_middle(net, bool(given.recipe.network.get("patch_middle", net.config.patch_middle)))
     return with_discriminator(net, config.discriminator) if adversarial else net
 

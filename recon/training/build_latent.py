@@ -26,7 +26,8 @@ from recon.errors import InputError, input_errors
 from recon.training.excerpts import Excerpts
 from recon.training.latents import Encoding, LatentSource, Size, StoredLatent
 from recon.training.pairs import StoredPair, simulate_pairs
-from recon.training.settings import LatentTask, merged, parse_task
+from recon.training.settings.parse import merged, parse_task, tell_overruled
+from recon.training.settings.volumes import BiFlowNetTask, ControlNetTask, LatentTask
 from recon.training.sources import TrainingVolume
 from recon.training.validation import Validation, noise_validation
 from recon.training.validation_images import (
@@ -40,7 +41,7 @@ from recon.training.workshop import Ingredients, Workshop
 
 def build_biflownet(given: Ingredients) -> Workshop:
     """On the latents of a trained autoencoder."""
-    settings = parse_task(LatentTask, given.recipe.task)
+    settings = parse_task(BiFlowNetTask, given.recipe.task)
     encoding = _encoding(given, settings)
     flips = (False, True) if settings.mirror else (False,)
 
@@ -110,7 +111,9 @@ def _generated(
 def _biflownet(given: Ingredients, channels: int) -> BiFlowNet:
     if given.warm_start:
         with input_errors("`warm_start`"):
-            return load_biflownet(given.warm_start)
+            net = load_biflownet(given.warm_start)
+        tell_overruled(net.config.to_dict(), given.recipe.network, given.report)
+        return net
     with input_errors("recipe: network"):
         return BiFlowNet(
             BiFlowNetConfig.from_dict(merged(BiFlowNetConfig(channels=channels).to_dict(), given.recipe.network))
@@ -120,15 +123,14 @@ def _biflownet(given: Ingredients, channels: int) -> BiFlowNet:
 def build_controlnet(given: Ingredients) -> Workshop:
     """A head for one task on a trained prior."""
     if given.task is None:
-        raise InputError("`task`: say what the head is for, svct or mri")
-    settings = parse_task(LatentTask, given.recipe.task)
+        raise InputError("`task`: say what controlnet shall learn to undo, svct or mri")
+    settings = parse_task(ControlNetTask, given.recipe.task)
     encoding = _encoding(given, settings)
     base = load_biflownet(_in_folder(given.base, BIFLOWNET))
     _check_crop(settings, base)
     head = _head(given, base, base.config.channels * len(given.task.conditions))
-    # The base's own schedule, whatever the recipe says: the head has no other.
-    timesteps = int(read_card(_in_folder(given.base, BIFLOWNET)).extra.get("timesteps", settings.timesteps))
-    learner = ControlNetLearner(head, base, GaussianDiffusion(timesteps), settings.loss)
+    diffusion = GaussianDiffusion(_timesteps(_in_folder(given.base, BIFLOWNET), settings.timesteps))
+    learner = ControlNetLearner(head, base, diffusion, settings.loss)
     source, _ = _encoded_scans(given, given.train, settings, encoding, settings.excerpts, settings.variants)
     held_out = given.val[: given.recipe.validation.cases]
     validate = _validate_head(given, held_out, settings, encoding, learner) if held_out else None
@@ -136,10 +138,22 @@ def build_controlnet(given: Ingredients) -> Workshop:
     return Workshop(learner, source, validate, identity, {"autoencoder": encoding.sha256})
 
 
+def _timesteps(base: Path, wanted: int | None) -> int:
+    """Of the base's own diffusion: a head has no other.
+
+    Raises:
+        InputError: the recipe wants another number.
+    """
+    own = read_card(base).extra.get("timesteps")
+    if own is not None and wanted not in (None, int(own)):
+        raise InputError(f"recipe: task.timesteps {wanted}: the prior's diffusion has {own}, and a head has no other")
+    return int(own or wanted or 1000)
+
+
 def _encoded_scans(
     given: Ingredients,
     volumes: Sequence[TrainingVolume],
-    settings: LatentTask,
+    settings: ControlNetTask,
     encoding: Encoding,
     excerpts: Excerpts,
     variants: int,
@@ -158,7 +172,7 @@ def _encoded_scans(
 def _validate_head(
     given: Ingredients,
     volumes: Sequence[TrainingVolume],
-    settings: LatentTask,
+    settings: ControlNetTask,
     encoding: Encoding,
     learner: ControlNetLearner,
 ) -> Validation | None:

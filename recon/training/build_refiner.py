@@ -31,7 +31,8 @@ from recon.solvers.data_consistency import agreeing
 from recon.training.excerpts import Excerpts
 from recon.training.pairs import StoredPair, simulate_pairs
 from recon.training.prepared import Prepared
-from recon.training.settings import RefinerTask, merged, parse_task
+from recon.training.settings.parse import merged, parse_task, tell_overruled
+from recon.training.settings.slices import RefinerTask
 from recon.training.slices import SliceSource
 from recon.training.sources import TrainingVolume
 from recon.training.validation_images import reconstruction_validation
@@ -102,7 +103,7 @@ class Samples:
             excerpts: what parts of them the scans are of.
             variants: scans of one volume.
             refiner: makes the references of later rounds.
-            rounds: see :class:`recon.training.settings.RefinerTask`.
+            rounds: see :class:`recon.training.settings.slices.RefinerTask`.
         """
         found = []
         for each in volumes:
@@ -199,6 +200,8 @@ def _network(given: Ingredients, inputs: int) -> UNet2D:
         kind = read_card(given.warm_start).kind
         other = load_network(given.warm_start, kind if kind == KIND else "unet")
         grown = with_inputs(other, inputs)
+        free = ("anti_aliased", "in_channels")
+        tell_overruled(grown.config.to_dict(), given.recipe.network, given.report, free)
         return with_upsampling(grown, bool(given.recipe.network.get("anti_aliased", grown.config.anti_aliased)))
 
 

@@ -19,7 +19,9 @@ from recon.acquisition.tasks import Task
 from recon.errors import InputError, input_errors
 from recon.learned.slice_networks import run_slices, sample_slices
 from recon.training.pairs import StoredPair, simulate_pairs
-from recon.training.settings import Scans, SliceDiffusionTask, SliceTask, merged, parse_task
+from recon.training.settings.parse import merged, parse_task, tell_overruled
+from recon.training.settings.samples import Scans
+from recon.training.settings.slices import ADMTask, DolceTask, SliceTask
 from recon.training.slices import SliceSource
 from recon.training.validation import Validation, noise_validation
 from recon.training.validation_images import reconstruction_validation, slice_pictures, together
@@ -46,7 +48,7 @@ def build_unet(given: Ingredients) -> Workshop:
 
 def build_adm(given: Ingredients) -> Workshop:
     """A diffusion prior of slices, for DDS, DiffPIR and DDNM."""
-    settings = parse_task(SliceDiffusionTask, given.recipe.task)
+    settings = parse_task(ADMTask, given.recipe.task)
     net = _network(given, ADMUNet, ADMConfig(), "adm")
     diffusion = GaussianDiffusion(settings.timesteps, "linear")
     learner = ADMLearner(net, diffusion)
@@ -66,7 +68,7 @@ def build_adm(given: Ingredients) -> Workshop:
 def build_dolce(given: Ingredients) -> Workshop:
     """A diffusion model of slices under one condition or more."""
     task = needed_task(given)
-    settings = parse_task(SliceDiffusionTask, given.recipe.task)
+    settings = parse_task(DolceTask, given.recipe.task)
     count = len(task.conditions)
     net = _network(given, ADMUNet, ADMConfig(in_channels=1 + count), "dolce")
     diffusion = GaussianDiffusion(settings.timesteps, "linear")
@@ -125,7 +127,8 @@ def _network(given: Ingredients, kind: type[Network], defaults: Any, name: str) 
     if given.warm_start:
         with input_errors("`warm_start`"):
             loaded: Network = load_network(given.warm_start, name)
-            return loaded
+        tell_overruled(loaded.config.to_dict(), given.recipe.network, given.report)  # type: ignore[union-attr, operator]
+        return loaded
     with input_errors("recipe: network"):
         settings = merged(defaults.to_dict(), given.recipe.network)
         return kind(type(defaults).from_dict(settings))

@@ -10,7 +10,8 @@ from priors.weights.networks import load_network
 from recon.acquisition.tasks import CTTask, MRTask
 from recon.errors import InputError, input_errors
 from recon.training.build_slices import needed_task
-from recon.training.settings import UnrolledTask, merged, parse_task
+from recon.training.settings.parse import merged, parse_task, tell_overruled
+from recon.training.settings.slices import UnrolledTask
 from recon.training.slabs import SlabSource
 from recon.training.unrolled_learner import MoDLLearner, PrimalDualLearner, UnrolledLearner, unrolled_validation
 from recon.training.workshop import Ingredients, Workshop
@@ -25,6 +26,7 @@ def build_primal_dual(given: Ingredients) -> Workshop:
     if given.warm_start:
         with input_errors("`warm_start`"):
             net: LearnedPrimalDual = load_network(given.warm_start, "primal-dual")
+        tell_overruled(net.config.to_dict(), given.recipe.network, given.report)
     else:
         with input_errors("recipe: network"):
             net = LearnedPrimalDual(PrimalDualConfig.from_dict(_settings(given, PrimalDualConfig())))
@@ -40,6 +42,7 @@ def build_modl(given: Ingredients) -> Workshop:
     if given.warm_start:
         with input_errors("`warm_start`"):
             net: MoDL = load_network(given.warm_start, "modl")
+        tell_overruled(net.config.to_dict(), given.recipe.network, given.report)
     else:
         with input_errors("recipe: network"):
             net = MoDL(MoDLConfig.from_dict(_settings(given, MoDLConfig())))

@@ -25,7 +25,7 @@ from priors.weights.card import read_card, read_tensors
 from priors.weights.networks import load_autoencoder
 from recon.acquisition.tasks import CTTask
 from recon.errors import InputError
-from recon.training.builders import BUILDERS
+from recon.training.registry import TRAININGS
 from recon.training.sources import load_split, parse_data
 from recon.training.validation import evaluate_network, patchwise_round_trip, round_trip
 from recon.training.workshop import Ingredients, Workshop
@@ -168,7 +168,7 @@ def workshop(network: str, chain: Path, settings: list[str], **more: object) -> 
     parts = parse_data("", DATA, None, None)
     train, val = (load_split(parts, split, cache, lambda line: None) for split in ("train", "val"))
     given = Ingredients(load_recipe(network, "tiny", settings), train, val, cache, lambda line: None, **more)
-    return BUILDERS[network](given), given
+    return TRAININGS[network].build(given), given
 
 
 @pytest.mark.parametrize("network", ["autoencoder", "biflownet", "controlnet"])
@@ -260,7 +260,7 @@ BAD_BASE = "there is no biflownet.safetensors in it"
         (["autoencoder", "--stage", "2"], "--stage 2 goes on from stage 1"),
         (["biflownet"], "--base: name the prior"),
         (["controlnet", "--task", "svct", "--base", "{chain}/stage1"], BAD_BASE),
-        (["controlnet", "--base", "{chain}/prior"], "--task: say what the head is for, svct or mri"),
+        (["controlnet", "--base", "{chain}/prior"], "--task: say what controlnet shall learn to undo, svct or mri"),
         (["controlnet", *SVCT, "--geometry", "none.yaml"], "--geometry none.yaml"),
         (["controlnet", *SVCT, "--set", "task.crop=[4,8,8]"], "task.crop: Z is 4 voxels"),
         (["controlnet", "--task", "mri", "--mask", "spiral", "--base", "{chain}/prior"], "masks spiral; there are"),

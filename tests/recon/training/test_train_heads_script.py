@@ -20,7 +20,7 @@ def run_script(name: str, *given: object, **variables: object) -> subprocess.Com
     """A script of the documentation, with two steps of every training on the CPU."""
     commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     return subprocess.run(
-        ["sh", ROOT / "docs" / name, *map(str, given), "--set", "steps=2", "--device", "cpu"],
+        ["sh", ROOT / "docs" / "recipes" / name, *map(str, given), "--set", "steps=2", "--device", "cpu"],
         env=os.environ
         | {"PATH": commands, "OMP_NUM_THREADS": "1"}
         | {name: str(value) for name, value in variables.items()},

@@ -28,7 +28,7 @@ from recon.scan.measurement import Reconstruction, RunContext
 from recon.scan.units import attenuation_to_hu
 from recon.scan.volume import Volume
 from recon.training.build_autoencoder import with_discriminator
-from recon.training.builders import BUILDERS
+from recon.training.registry import TRAININGS
 from recon.training.sources import load_split, parse_data
 from recon.training.workshop import Ingredients, Workshop
 
@@ -100,13 +100,13 @@ def fit_one_batch(workshop: Workshop, recipe, steps: int) -> tuple[float, float]
 def test_the_loss_falls_on_a_batch_that_can_be_learned_by_heart(tmp_path, network, share):
     given = ingredients(tmp_path, network)
     torch.manual_seed(0)
-    first, last = fit_one_batch(BUILDERS[network](given), given.recipe, 40)
+    first, last = fit_one_batch(TRAININGS[network].build(given), given.recipe, 40)
     assert last < share * first
 
 
 @pytest.mark.parametrize("network", ["fbpconv", "primal-dual", "modl", "dolce"])
 def test_validation_has_the_metrics_of_the_benchmarks_and_a_picture(tmp_path, network):
-    workshop = BUILDERS[network](ingredients(tmp_path, network))
+    workshop = TRAININGS[network].build(ingredients(tmp_path, network))
     assert workshop.validate is not None
     result = workshop.validate(workshop.learner.network().eval())
     assert {"psnr", "ssim"} <= set(result.figures)
@@ -233,9 +233,9 @@ def test_a_run_that_is_stopped_and_gone_on_with_equals_an_unbroken_one(tmp_path,
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["fbpconv"], "--task: say what the network shall undo"),
+        (["fbpconv"], "--task: say what fbpconv shall learn to undo, svct or mri"),
         (["fbpconv", "--task", "mri"], "--task: for MR, and the data are CT"),
-        (["primal-dual", "--task", "mri"], "--task: for MR, and the data are CT"),
+        (["primal-dual", "--task", "mri"], "--task: primal-dual is for CT, this task for MR"),
         (["fbpconv", "--task", "svct", "--condition", "fbp", "--condition", "sirt"], "fbpconv takes one"),
         (["fbpconv", "--task", "svct", "--set", "network.wdth=3"], "unknown key network.wdth; did you mean width"),
         (["fbpconv", "--task", "svct", "--set", "task.crop=34"], "task.crop: 34 is no multiple of 4"),

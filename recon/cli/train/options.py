@@ -1,0 +1,284 @@
+"""The options of ``recon train``, each declared once; a network has those that its training has a use for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from recon.cli.options import PATH, option
+from recon.training.registry import TASKS, TrainingKind
+
+Decorator = Callable[[Any], Any]
+Range = tuple[float, float]
+
+SCANS = {"svct": ("geometry", "views", "photons"), "mri": ("masks", "accel", "noise", "phase")}
+"""The options that describe a scan, by the task that they belong to."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything that a training can be told; a network's own options fill theirs, the others keep their defaults."""
+
+    out: Path
+    recipe: str = "starter"
+    settings: tuple[str, ...] = ()
+    base: Path | None = None
+    head: Path | None = None
+    warm_start: Path | None = None
+    stage: int = 1
+    licence: str = ""
+    device: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    dry_run: bool = False
+    quiet: bool = False
+    data: str = ""
+    dataset: str = "folder"
+    modality: str | None = None
+    manifest: Path | None = None
+    class_name: str | None = None
+    cache: Path | None = None
+    task: str | None = None
+    geometry: str = "paper40"
+    views: Range | None = None
+    photons: Range | None = None
+    masks: tuple[str, ...] = ()
+    accel: Range = (8.0, 8.0)
+    noise: float = 0.0
+    phase: float = 0.0
+    conditions: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+
+
+class RangeType(click.ParamType):
+    """``20-80`` or ``40`` as lowest and highest."""
+
+    name = "range"
+
+    def __init__(self, whole: bool = False) -> None:
+        self._whole = whole
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Range:
+        """The two numbers, positive and in order."""
+        if isinstance(value, tuple):
+            return value
+        low, dash, high = str(value).partition("-")
+        try:
+            read = (int if self._whole else float)(low), (int if self._whole else float)(high if dash else low)
+        except ValueError:
+            kind = "whole number" if self._whole else "number"
+            self.fail(f"{value}: must be a {kind} or a range such as 20-80", param, ctx)
+        if not 0 < read[0] <= read[1]:
+            self.fail(f"{value}: must be positive, the lower number first", param, ctx)
+        return read
+
+
+def options_of(kind: TrainingKind) -> list[Decorator]:
+    """The options of a network, in the order in which its help lists them."""
+    return [*_run(kind), *_machine(), *_data(kind), *_task(kind)]
+
+
+def _run(kind: TrainingKind) -> list[Decorator]:
+    found = [
+        option(
+            "--out",
+            group="Run",
+            type=PATH,
+            required=True,
+            metavar="DIR",
+            help="Folder for checkpoints, logs and weights; a run that is there is gone on with.",
+        ),
+        option(
+            "--recipe",
+            group="Run",
+            default="starter",
+            metavar="NAME|FILE",
+            help="paper, starter, tiny, or a YAML file of your own.",
+        ),
+        option(
+            "--set",
+            "settings",
+            group="Run",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Replace a setting of the recipe, such as optimizer.lr=1e-4; --settings lists them. May be repeated.",
+        ),
+    ]
+    if "stage" in kind.takes:
+        text = "1: patches; 2: the joint decoder, from the weights of stage 1."
+        found.append(option("--stage", group="Run", type=click.IntRange(1, 2), default=1, help=text))
+    if "base" in kind.takes:
+        text = "Prior that the network builds upon."
+        found.append(option("--base", group="Run", type=PATH, default=None, metavar="DIR|NAME", help=text))
+    if "head" in kind.takes:
+        text = "Head whose samples the refiner learns from, for the head's task."
+        found.append(option("--head", group="Run", type=PATH, default=None, metavar="FILE", help=text))
+    return [
+        *found,
+        option("--warm-start", group="Run", type=PATH, default=None, metavar="FILE", help="File of initial weights."),
+        option(
+            "--licence", group="Run", default="", metavar="TEXT", help="Licence that is written into the weights file."
+        ),
+    ]
+
+
+def _machine() -> list[Decorator]:
+    return [
+        option(
+            "--device",
+            group="Machine",
+            default="auto",
+            metavar="DEVICE",
+            help="auto (GPUs where there are some), cpu or cuda.",
+        ),
+        option("--devices", group="Machine", type=click.IntRange(1), default=1, help="Processes here, one for a GPU."),
+        option(
+            "--nodes",
+            group="Machine",
+            type=click.IntRange(1),
+            default=1,
+            help="Nodes; start the command on each by torchrun.",
+        ),
+        option(
+            "--dry-run",
+            group="Machine",
+            is_flag=True,
+            help="Print parameters, memory and steps per epoch; train nothing.",
+        ),
+        option("-q", "--quiet", group="Machine", is_flag=True, help="No progress; print only the weights' path."),
+    ]
+
+
+def _data(kind: TrainingKind) -> list[Decorator]:
+    found = [
+        option(
+            "--data",
+            group="Data",
+            default="",
+            metavar="PATH",
+            help="Folder of volumes, or a YAML file that lists several data sets, each with its class.",
+        ),
+        option(
+            "--dataset",
+            group="Data",
+            default="folder",
+            metavar="NAME",
+            help="What the folder holds: folder, kits19, fastmri; sample and phantom[:count=8,size=...] need none.",
+        ),
+        option(
+            "--modality",
+            group="Data",
+            type=click.Choice(["CT", "MR"], case_sensitive=False),
+            help="Modality of NIfTI files.",
+        ),
+        option(
+            "--manifest",
+            group="Data",
+            type=PATH,
+            default=None,
+            metavar="FILE",
+            help="As 'benchmarks data check' wrote it: the data are compared with it, and the weights name its hash.",
+        ),
+        option(
+            "--cache",
+            group="Data",
+            type=PATH,
+            default=None,
+            metavar="DIR",
+            help="For what is computed once; several runs may share it.  [default: cache beside --out]",
+        ),
+    ]
+    if "class" in kind.takes:
+        text = "Anatomy of the volumes, as in recon generate."
+        found.append(option("--class", "class_name", group="Data", default=None, metavar="NAME", help=text))
+    return found
+
+
+def _task(kind: TrainingKind) -> list[Decorator]:
+    found: list[Decorator] = []
+    if kind.tasks:
+        only = kind.tasks[0] if len(kind.tasks) == 1 else None
+        text = "What the network learns to undo."
+        found.append(option("--task", group="Task", type=click.Choice(TASKS), default=only, help=text))
+    if "svct" in kind.tasks:
+        found += _svct()
+    if "mri" in kind.tasks:
+        found += _mri()
+    if "condition" in kind.takes:
+        text = "Method whose image the network is shown; may be repeated.  [default: fbp, zero-filled]"
+        found.append(
+            option("--condition", "conditions", group="Task", multiple=True, metavar="METHOD", help=text),
+        )
+    if "reference" in kind.takes:
+        text = "Method whose image the samples change; repeated: the mean of several.  [default: last condition]"
+        found.append(
+            option("--reference", "references", group="Task", multiple=True, metavar="METHOD", help=text),
+        )
+    return found
+
+
+def _svct() -> list[Decorator]:
+    return [
+        option(
+            "--geometry",
+            group="Task",
+            default="paper40",
+            metavar="NAME|FILE",
+            help="svct: preset or a YAML file; distances in mm, angles in degrees.",
+        ),
+        option(
+            "--views",
+            group="Task",
+            type=RangeType(whole=True),
+            default=None,
+            metavar="N|N-M",
+            help="svct: number of views, or a range of them.",
+        ),
+        option(
+            "--photons",
+            group="Task",
+            type=RangeType(),
+            default=None,
+            metavar="N-M",
+            help="svct: range of photons per detector cell; half of the scans stay noise-free.",
+        ),
+    ]
+
+
+def _mri() -> list[Decorator]:
+    return [
+        option(
+            "--mask",
+            "masks",
+            group="Task",
+            multiple=True,
+            metavar="KIND",
+            help="mri: kind of mask; may be repeated.  [default: poisson]",
+        ),
+        option(
+            "--accel",
+            group="Task",
+            type=RangeType(),
+            default="8",
+            metavar="R|R-S",
+            help="mri: nominal acceleration, or a range.",
+        ),
+        option(
+            "--noise",
+            group="Task",
+            type=click.FloatRange(0),
+            default=0.0,
+            help="mri: largest standard deviation of noise over the volume's maximum.",
+        ),
+        option(
+            "--phase",
+            group="Task",
+            type=click.FloatRange(0),
+            default=0.0,
+            help="mri: largest smooth random phase of an image, radians.",
+        ),
+    ]

@@ -1,0 +1,104 @@
+"""From the options of ``recon train`` to the library's request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from recon.cli.train.options import SCANS, Options
+from recon.errors import input_errors
+
+if TYPE_CHECKING:
+    from recon.acquisition.tasks import Task
+    from recon.training.request import Request
+
+
+def make_request(network: str, given: Options) -> Request:
+    """The options as one value, checked."""
+    from priors.training.recipe import load_recipe
+    from recon.training.request import Request
+    from recon.training.sources import parse_data
+
+    with input_errors("`recipe`"):
+        recipe = load_recipe(network, given.recipe, given.settings)
+    own = recipe.task.get("conditions")
+    if own and given.conditions:  # the option replaces the recipe's
+        recipe = recipe.model_copy(update={"task": recipe.task | {"conditions": list(given.conditions)}})
+    if not given.data and given.dataset.partition(":")[0] not in ("sample", "phantom"):
+        raise click.UsageError("--data: name a folder of volumes, or a YAML file that lists data sets")
+    return Request(
+        network,
+        recipe,
+        parse_data(given.data, given.dataset, given.modality, given.class_name, given.manifest),
+        given.out,
+        given.cache or given.out.parent / "cache",
+        base=_prior_folder(given.base),
+        warm_start=given.warm_start,
+        stage=given.stage,
+        task=_task(given, tuple(given.conditions or own or ())),
+        head=given.head,
+        licence=given.licence,
+        name=given.recipe,
+    )
+
+
+def check_scan_options(ctx: click.Context, task: str | None) -> None:
+    """Refuse options of another task than the one that is asked for.
+
+    Raises:
+        click.UsageError: names the first such option and the task that it is for.
+    """
+    for parameter in ctx.command.params:
+        owner = next((name for name, options in SCANS.items() if parameter.name in options), None)
+        source = ctx.get_parameter_source(parameter.name or "")
+        if owner in (None, task) or source in (None, click.core.ParameterSource.DEFAULT):
+            continue
+        asked = f"has no effect with --task {task}" if task else f"say --task {owner} with it"
+        raise click.UsageError(f"{parameter.opts[0]}: {asked}; it is for --task {owner}", ctx)
+
+
+def _prior_folder(base: Path | None) -> Path | None:
+    """A folder, or the name of a prior that is installed."""
+    if base is None or base.is_dir():
+        return base
+    from priors.weights.store import find_prior
+
+    with input_errors(f"`base` {base}"):
+        return Path(find_prior(str(base)))
+
+
+def _task(given: Options, shown: tuple[str, ...]) -> Task | None:
+    if given.task is None:
+        return None
+    from recon.methods import get_method
+
+    for option, names in (("`condition`", given.conditions), ("`reference`", given.references)):
+        for name in names:
+            get_method("MR" if given.task == "mri" else "CT", name, option)
+    return _mri(given, shown) if given.task == "mri" else _svct(given, shown)
+
+
+def _mri(given: Options, shown: tuple[str, ...]) -> Task:
+    from recon.acquisition.tasks import MRTask
+
+    with input_errors("`mask`"):
+        return MRTask(
+            given.masks or ("poisson",),
+            given.accel,
+            given.noise,
+            given.phase,
+            shown or ("zero-filled",),
+            given.references,
+        )
+
+
+def _svct(given: Options, shown: tuple[str, ...]) -> Task:
+    from physics.ct.protocol import load_protocol
+    from recon.acquisition.tasks import CTTask
+
+    with input_errors(f"`geometry` {given.geometry}"):
+        scanner = load_protocol(given.geometry)
+    views = (int(given.views[0]), int(given.views[1])) if given.views else None
+    return CTTask(scanner, views, given.photons, shown or ("fbp",), given.references)

@@ -1,0 +1,167 @@
+"""How each kind of network is trained, once: what it learns, what it builds upon, and who builds it.
+
+The kinds themselves are those of :mod:`priors.networks.registry`. Classes and functions are named here and imported when
+they are asked for, so that the command line can list the trainings without any of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from recon.errors import InputError
+
+if TYPE_CHECKING:
+    from priors.training.section import Section
+    from recon.training.workshop import Ingredients, Workshop
+
+TaskName = Literal["svct", "mri"]
+Extra = Literal["base", "class", "stage", "head", "condition", "reference"]
+
+TASKS: tuple[TaskName, ...] = get_args(TaskName)
+MODALITIES: dict[TaskName, Literal["CT", "MR"]] = {"svct": "CT", "mri": "MR"}
+
+
+@dataclass(frozen=True)
+class TrainingKind:
+    """How one kind of network is trained.
+
+    Attributes:
+        summary: what is trained, in one line.
+        example: what a training is told beside data and output, parameters in backticks.
+        builder: module and function from a recipe and data to a learner, as ``module:function``.
+        settings: module and class of the recipe's task section, as ``module:Class``.
+        tasks: the measurements that it can learn to undo; none for a network that is trained for no task.
+        takes: what it is told beside data, recipe and task.
+        derived: settings of the network that follow from something else than the recipe.
+        file: the name of its weights file; "" for the kind's own.
+    """
+
+    summary: str
+    example: str
+    builder: str
+    settings: str
+    tasks: tuple[TaskName, ...] = ()
+    takes: frozenset[Extra] = frozenset()
+    derived: tuple[str, ...] = ()
+    file: str = ""
+
+    def build(self, given: Ingredients) -> Workshop:
+        """A learner with its samples and its validation."""
+        function: Callable[[Ingredients], Workshop] = _named(self.builder)
+        return function(given)
+
+    def settings_class(self) -> type[Section]:
+        """The model of the recipe's task section."""
+        found: type[Section] = _named(self.settings)
+        return found
+
+
+_VOLUMES = "recon.training.settings.volumes"
+_SLICES = "recon.training.settings.slices"
+
+TRAININGS: dict[str, TrainingKind] = {
+    "autoencoder": TrainingKind(
+        "The Patch-Volume autoencoder, which compresses volumes to latents; stage 2 is its joint decoder.",
+        "",
+        "recon.training.build_autoencoder:build_autoencoder",
+        f"{_VOLUMES}:AutoencoderTask",
+        takes=frozenset({"stage"}),
+    ),
+    "biflownet": TrainingKind(
+        "BiFlowNet, the noise estimator of the latent diffusion prior, on a trained autoencoder.",
+        "`base` runs/autoencoder",
+        "recon.training.build_latent:build_biflownet",
+        f"{_VOLUMES}:BiFlowNetTask",
+        takes=frozenset({"base", "class"}),
+    ),
+    "controlnet": TrainingKind(
+        "A ControlNet head, which steers a trained prior by the images of one kind of scan.",
+        "`task` svct `geometry` my_scanner.yaml `base` runs/prior",
+        "recon.training.build_latent:build_controlnet",
+        f"{_VOLUMES}:ControlNetTask",
+        TASKS,
+        frozenset({"base", "class", "condition", "reference"}),
+        ("base", "hint_channels", "task"),
+        "head.safetensors",
+    ),
+    "refiner": TrainingKind(
+        "A refiner, which makes one image of a head's samples and the image that they change.",
+        "`head` runs/head/head.safetensors",
+        "recon.training.build_refiner:build_refiner",
+        f"{_SLICES}:RefinerTask",
+        takes=frozenset({"base", "class", "head"}),
+    ),
+    "fbpconv": TrainingKind(
+        "FBPConvNet, which improves the slices of one method's image.",
+        "`task` svct `views` 40",
+        "recon.training.build_slices:build_fbpconv",
+        f"{_SLICES}:SliceTask",
+        TASKS,
+        frozenset({"condition"}),
+    ),
+    "unet": TrainingKind(
+        "fastMRI's U-Net, which improves the slices of one method's image or of several.",
+        "`task` mri `mask` poisson `accel` 8",
+        "recon.training.build_slices:build_unet",
+        f"{_SLICES}:SliceTask",
+        TASKS,
+        frozenset({"condition"}),
+    ),
+    "dolce": TrainingKind(
+        "DOLCE, a diffusion model of slices under the images of a scan.",
+        "`task` svct `geometry` limited90",
+        "recon.training.build_slices:build_dolce",
+        f"{_SLICES}:DolceTask",
+        TASKS,
+        frozenset({"condition"}),
+    ),
+    "adm": TrainingKind(
+        "ADM, a diffusion prior of slices for dds, diffpir and ddnm; it learns no task.",
+        "",
+        "recon.training.build_slices:build_adm",
+        f"{_SLICES}:ADMTask",
+    ),
+    "primal-dual": TrainingKind(
+        "Learned primal-dual, unrolled iterations with the projector inside, for CT.",
+        "`task` svct `views` 40",
+        "recon.training.build_unrolled:build_primal_dual",
+        f"{_SLICES}:UnrolledTask",
+        ("svct",),
+        frozenset({"condition"}),
+    ),
+    "modl": TrainingKind(
+        "MoDL, a learned denoiser and exact data steps in turn, for MR.",
+        "`task` mri `mask` poisson `accel` 8",
+        "recon.training.build_unrolled:build_modl",
+        f"{_SLICES}:UnrolledTask",
+        ("mri",),
+        frozenset({"condition"}),
+    ),
+}
+"""By the kind of network, in the order in which they are listed."""
+
+
+def find_training(network: str) -> TrainingKind:
+    """How a kind of network is trained.
+
+    Raises:
+        InputError: no such kind, or one that is not trained here.
+    """
+    if network not in TRAININGS:
+        from priors.training.section import nearest
+
+        raise InputError(f"`network` {network}: no network that can be trained{nearest(network, TRAININGS)}")
+    return TRAININGS[network]
+
+
+def takers(extra: Extra) -> list[str]:
+    """The networks that take something beside data, recipe and task."""
+    return [name for name, kind in TRAININGS.items() if extra in kind.takes]
+
+
+def _named(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)

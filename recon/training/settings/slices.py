@@ -1,0 +1,57 @@
+"""Settings of networks on axial slices."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from priors.training.image_learner import ImageLoss
+from priors.training.section import Section, setting
+from recon.training.settings.samples import Scans, Shown, SliceAugmentation
+
+
+class SquareSamples(Section):
+    """Samples cut from slices."""
+
+    crop: int = setting(256, "edge of a sample", "pixels", ge=16)
+    augmentation: SliceAugmentation = SliceAugmentation()
+
+
+class SliceTask(SquareSamples, Scans, Shown):
+    """Networks that take axial slices of reconstructions to better ones: FBPConvNet and the U-Net."""
+
+    loss: ImageLoss = setting("l1", "loss; see priors.training.image_learner.ImageLearner")
+
+
+class RefinerTask(SquareSamples, Scans):
+    """Refiners of a head's samples; the head says which images are shown."""
+
+    loss: ImageLoss = setting("l1", "loss; see priors.training.image_learner.ImageLearner")
+    rounds: int = setting(
+        1,
+        "alternations of refiner and data step; from 2 on it also learns from what the network that it begins as, "
+        "followed by a data step, makes of the reference",
+        ge=1,
+        le=4,
+    )
+
+
+class ADMTask(SquareSamples):
+    """The diffusion prior of slices, which needs no scans."""
+
+    timesteps: int = setting(1000, "timesteps of the diffusion", ge=1)
+    sampling_steps: int = setting(
+        20, "sampling steps of what a validation samples; 0 validates the loss alone", "steps", ge=0
+    )
+
+
+class DolceTask(ADMTask, Scans, Shown):
+    """The diffusion model of slices under the images of a scan."""
+
+
+class UnrolledTask(Shown):
+    """Unrolled networks, which see the measurement itself: scans are simulated as the training goes."""
+
+    slices: int = setting(4, "slices of one volume in a sample", "slices", ge=1)
+    edge: int = setting(256, "edge of a slice, both ways; others are padded with air or cut", "pixels", ge=16)
+    loss: Literal["l1", "l2"] = setting("l2", "loss, in the network range")
+    augmentation: SliceAugmentation = SliceAugmentation()

@@ -1,0 +1,71 @@
+"""Settings of networks on volumes and latents: the autoencoder, BiFlowNet, ControlNet heads."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from priors.training.section import Section, setting
+from recon.training.settings.samples import CubeAugmentation, Scans, Shown
+
+
+class AutoencoderTask(Section):
+    """Both stages of the autoencoder.
+
+    Samples of stage 2 are wide, since norms are taken over all of a sample: a decoder that learned them on cubes is
+    worse on whole slices.
+    """
+
+    crop: tuple[int, int, int] | None = setting(
+        None, "(z, x, y) size of a sample; null is one patch in stage 1, and `patches` in stage 2", "voxels"
+    )
+    patches: tuple[int, int, int] = setting((1, 4, 4), "(z, x, y) size of a sample of stage 2", "patches")
+    per_volume: int = setting(64, "samples of one volume in an epoch", ge=1)
+    losses: Literal["official", "paper"] = setting(
+        "official", "weights of the losses, as in the released code or as printed in the paper"
+    )
+    square: float = setting(0.0, "weight of the squared error; see priors.training.losses.LossWeights", ge=0)
+    structure: float = setting(0.0, "weight of 1 - SSIM; see priors.training.losses.LossWeights", ge=0)
+    adversarial: bool = setting(True, "whether a discriminator is trained")
+    adversarial_start: int = setting(0, "step after which the discriminator counts", "steps", ge=0)
+    perceptual: str | None = setting(None, "file of the perceptual network; null trains without one")
+    code_decay: float = setting(
+        0.99, "decay of the codebook's running averages; slower than released where batches are small", gt=0, lt=1
+    )
+    restart_below: float = setting(
+        1.0, "mean number of a batch's vectors that choose a code, below which the code starts anew", ge=0
+    )
+    quantise_after: int = setting(0, "length of the training without the codebook, at its beginning", "steps", ge=0)
+    start: Literal["random", "averages"] = setting(
+        "random", "initial weights of a new network: random, or such that latents are block averages"
+    )
+    augmentation: CubeAugmentation = CubeAugmentation()
+
+
+class LatentTask(Section):
+    """What the networks on latents have in common."""
+
+    crop: tuple[int, int, int] = setting(..., "(z, x, y) size of a sample", "latent voxels")
+    per_volume: int = setting(8, "samples of one latent in an epoch", ge=1)
+    encoding: Literal["patch", "volume"] = setting(
+        "patch", "encoding of the latents: by patches as published, or of whole volumes"
+    )
+    loss: Literal["l1", "l2"] = setting("l1", "loss of the noise estimate")
+    sampling_steps: int = setting(
+        10, "sampling steps of what a validation samples; 0 validates the loss alone", "steps", ge=0
+    )
+
+
+class BiFlowNetTask(LatentTask):
+    """The noise estimator."""
+
+    timesteps: int = setting(1000, "timesteps of the diffusion", ge=1)
+    mirror: bool = setting(True, "whether mirror images of the volumes are learned from too")
+
+
+class ControlNetTask(LatentTask, Scans, Shown):
+    """Heads, which learn from simulated scans."""
+
+    variants: int = setting(2, "simulated scans of each volume", ge=1)
+    timesteps: int | None = setting(
+        None, "timesteps of the diffusion, of a base whose weights file does not say them", ge=1
+    )
