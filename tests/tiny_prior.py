@@ -13,7 +13,7 @@ from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
 from priors.networks.controlnet import ControlNet
 from priors.weights.card import Card, save_weights
 from priors.weights.networks import load_biflownet
-from recon.acquisition.tasks import Task
+from recon.learned.task import Task
 from recon.scan.volume import Volume
 
 GEOMETRY = FanBeam(circular_angles(24), pitch=2.0)

@@ -12,11 +12,13 @@ import torch
 
 from priors.training.batches import derived_seed
 from priors.weights.card import read_card, read_tensors, save_weights
-from recon.acquisition.tasks import CTTask, Task, task_from_dict
+from recon.acquisition.network_scale import network_scale, patient_axes
 from recon.diffusion.calibration import Calibration, Calibrations, coverage, fit, in_body
 from recon.diffusion.controlnet_head import HeadOptions, load_head
 from recon.diffusion.head_reconstruction import reconstruct
 from recon.errors import InputError
+from recon.learned.task import Task, task_from_dict
+from recon.methods.conditions import references, shown
 from recon.scan.measurement import Measurement, RunContext
 from recon.scan.volume import Volume
 from recon.training.prepared import Prepared
@@ -80,7 +82,7 @@ def calibrate(
     own = [each for each in volumes if each.volume.modality == task.modality]
     if not own:
         raise InputError(f"`data`: no validation case of {task.modality}, which the head was trained for")
-    kinds: dict[str, dict[str, list[Scan]]] = {kind: {} for kind in task.kinds}
+    kinds: dict[str, dict[str, list[Scan]]] = {kind: {} for kind in task.acquisition.kinds}
     for each in own:
         for kind, scan in _scans(options, task, each.volume, scans):
             kinds[kind].setdefault(each.volume.case.id, []).append(scan)
@@ -166,30 +168,31 @@ def _joined(scans: Sequence[Scan]) -> Scan:
 
 def _scans(options: HeadOptions, task: Task, case: Prepared, wanted: int) -> Iterator[tuple[str, Scan]]:
     """Scans of a case, ``wanted`` of each kind, drawn as in training until there are enough."""
-    volume, missing = case.volume(), Counter(dict.fromkeys(task.kinds, wanted))
+    volume, missing = case.volume(), Counter(dict.fromkeys(task.acquisition.kinds, wanted))
     for number in range(_DRAWS):
         seed = derived_seed("calibration", case.case.id, number)
-        measurement = task.measure(volume, seed)
-        kind = task.kind(measurement)
+        measurement = task.acquisition.simulate(volume, seed)
+        kind = task.acquisition.kind(measurement)
         if missing[kind] > 0:
             missing[kind] -= 1
-            yield kind, _errors_and_spreads(options, task, volume, measurement, seed)
+            yield kind, _errors_and_spreads(options, volume, measurement, seed)
         if not any(missing.values()):
             return
 
 
-def _errors_and_spreads(options: HeadOptions, task: Task, volume: Volume, measurement: Measurement, seed: int) -> Scan:
+def _errors_and_spreads(options: HeadOptions, volume: Volume, measurement: Measurement, seed: int) -> Scan:
     """Of voxels in the body."""
-    protocol = measurement.protocol.geometry if isinstance(task, CTTask) else measurement.protocol.mask
-    head = replace(load_head(options, protocol, volume.modality), calibrations=None)
+    head = replace(load_head(options, measurement, volume.modality), calibrations=None)
     context = RunContext(torch.Generator().manual_seed(seed % 2**31))
-    mean, spread = reconstruct(head, measurement, options, context)
+    images = shown(head.task, measurement)
+    others = references(head.task, measurement, images)
+    mean, spread = reconstruct(head, measurement, images, others, options, context)
     assert spread is not None
-    truth = task.pair(measurement, volume).target
-    error = (task.network(mean, measurement) - truth).cpu().numpy()
+    scale = network_scale(measurement)
+    error = patient_axes(scale.to_network(mean) - scale.truth(volume)).cpu().numpy()
     body = in_body(volume.data.numpy(), volume.modality)
     chosen = np.random.default_rng(0).permutation(int(body.sum()))[:_VOXELS]
-    relative = (spread / task.unit(measurement)).cpu().numpy()
+    relative = (spread / scale.unit).cpu().numpy()
     return error[body][chosen], relative[body][chosen]
 
 

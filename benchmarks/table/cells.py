@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
@@ -29,7 +28,7 @@ from physics.ct.protocol import load_protocol
 from physics.mr.masks import seed_of
 from physics.noise import TransmissionNoise
 from priors.weights.card import Card, read_card
-from recon.acquisition.ct import simulate_ct
+from recon.acquisition.ct import ct_protocol, simulate_ct
 from recon.acquisition.mr import MaskRequest, mr_case
 from recon.diffusion.controlnet_head import installed_head
 from recon.errors import InputError, RunError, input_errors
@@ -41,7 +40,7 @@ from recon.methods.method import DATA_STEP
 from recon.run import provenance
 from recon.run.devices import describe_device
 from recon.run.outcome import Outcome, reconstruct
-from recon.scan.measurement import Measurement, Reconstruction
+from recon.scan.measurement import Measurement, Protocol, Reconstruction
 from recon.scan.volume import Modality, Volume
 
 
@@ -149,11 +148,13 @@ def method_weights(modality: Modality, method: MethodSpec, operator: OperatorSpe
     return None if kind is None else weights_path(kind, given, modality)
 
 
-def _protocol(operator: OperatorSpec) -> dict[str, Any]:
-    """What a scan's protocol says of its geometry or mask."""
+def _protocol(operator: OperatorSpec) -> Protocol:
+    """What is known of a scan before it is measured."""
     if operator.geometry is not None:
-        return load_protocol(operator.geometry).to_dict()
-    return {"kind": operator.mask, "accel": operator.accel}
+        noise = TransmissionNoise(operator.photons) if operator.photons else None
+        return ct_protocol(load_protocol(operator.geometry), noise, simulated=True)
+    noise_level = {"std_of_maximum": operator.noise} if operator.noise else None
+    return Protocol(mask={"kind": operator.mask, "accel": operator.accel}, noise=noise_level)
 
 
 def run_job(job: Job) -> str:

@@ -102,7 +102,7 @@ def simulate_ct(
     sigma: Tensor | None = None
     if noise is not None:
         y, sigma = noise.apply(y, torch.Generator().manual_seed(seed))
-    return Measurement(y, projector, sigma, volume.spacing, _protocol(projector.geometry, noise, simulated=True))
+    return Measurement(y, projector, sigma, volume.spacing, ct_protocol(projector.geometry, noise, simulated=True))
 
 
 def measured_ct(
@@ -129,7 +129,7 @@ def measured_ct(
     y = sinogram.data.to(projector.device)
     sigma = None if noise is None else noise.standard_deviation(y)
     simulated = bool(sinogram.meta.get("simulated", False))
-    return Measurement(y, projector, sigma, grid.spacing, _protocol(projector.geometry, noise, simulated)), grid
+    return Measurement(y, projector, sigma, grid.spacing, ct_protocol(projector.geometry, noise, simulated)), grid
 
 
 def _stated_noise(known: Any) -> TransmissionNoise:
@@ -185,7 +185,8 @@ def _arc_of(geometry: Geometry) -> float:
     return min(float(steps[0] * geometry.views), 2 * math.pi)
 
 
-def _protocol(geometry: Geometry, noise: TransmissionNoise | None, simulated: bool) -> Protocol:
+def ct_protocol(geometry: Geometry, noise: TransmissionNoise | None, simulated: bool) -> Protocol:
+    """How CT data come to be, or will: what is known of a scan before it is measured, too."""
     described = geometry.describe()
     return Protocol(
         sentences=tuple(_sentences(described, noise, simulated)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,12 +25,6 @@ SIMULATED_FROM_MAGNITUDE = (
 )
 
 _MAP_CALIBRATION = 24
-
-_OUTER = 0.8
-"""Of the largest frequency along one axis; samples beyond it are mostly noise, of images with any noise to speak of."""
-
-_LOW = 0.1
-"""Quantile of their squares."""
 
 
 @dataclass(frozen=True)
@@ -164,30 +157,6 @@ def mr_case(
         return measured_mr(data, request, noise, seed, device)
     mask = choose_mask(request, (data.data.shape[1], data.data.shape[2]), volume_name(data))
     return MRCase(simulate_mr(data, mask, noise=noise, seed=seed, device=device), data, data)
-
-
-def noise_in_image(measurement: Measurement) -> float:
-    """Root mean square of the noise in a fully sampled image, as the outermost samples of k-space tell.
-
-    Squares of complex Gaussian noise are exponentially distributed, so that a low quantile tells their mean, which
-    strong samples do not move however many they are among those of few columns near the centre.
-    Fine detail counts as noise; so it is as much of what no sample tells. A magnitude simulated from has all of it, one
-    of complex k-space half of its square.
-
-    Args:
-        measurement: (z, coils, y, x) k-space, centred, zero where not sampled.
-
-    Returns:
-        In the unit of the image; 0 where no outer frequency was sampled.
-    """
-    mask: Tensor = measurement.operator.mask  # type: ignore[attr-defined]
-    rows, columns = (torch.linspace(-1, 1, size, device=mask.device).abs() for size in mask.shape)
-    outer = mask & (torch.maximum(rows[:, None], columns[None]) > _OUTER)
-    if not outer.any():
-        return 0.0
-    power = measurement.y[..., outer].abs().square().flatten()
-    low = float(power.kthvalue(max(1, round(_LOW * power.numel()))).values)
-    return math.sqrt(low / -math.log1p(-_LOW))
 
 
 def kspace_of(case: MRCase, data: Volume | KSpace) -> KSpace:

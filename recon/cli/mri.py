@@ -154,7 +154,7 @@ def mri(
 
     with memory_errors(mr_bytes(data.data.numel())):
         case = mr_case(data, request, noise, seed, place)
-        method, why = settled(method, "MR", case.measurement.protocol.mask or {})
+        method, why = settled(method, "MR", case.measurement.protocol)
         folder = folder_of(method)
         for notice in (*case.measurement.protocol.notices, *why):
             say(f"note: {notice}", quiet)

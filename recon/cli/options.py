@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +11,7 @@ import click
 from recon.cli.flags import FlaggedCommand
 
 if TYPE_CHECKING:
+    from recon.scan.measurement import Protocol
     from recon.scan.volume import Modality
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -147,13 +148,13 @@ def with_weights(
     return method, settings | {key: value for key, value in given.items() if value}
 
 
-def settled(method: str, modality: Modality, protocol: Mapping[str, object]) -> tuple[str, tuple[str, ...]]:
+def settled(method: str, modality: Modality, protocol: Protocol) -> tuple[str, tuple[str, ...]]:
     """The method itself, or for ``auto`` the one for a scan; and a notice why that is not the usual one, if so.
 
     Args:
         method: as given.
         modality: of the scan.
-        protocol: plain values of its geometry or mask.
+        protocol: what is known of the scan.
     """
     if method != AUTO:
         return method, ()

@@ -151,6 +151,7 @@ def svct(
         raise click.UsageError("--sinogram and --input exclude each other: give one of them")
     from datasets import sample
     from physics.ct.geometry import geometry_from_dict
+    from recon.acquisition.ct import ct_protocol
     from recon.io.atomic import check_output
     from recon.methods import get_method, parse_options
     from recon.run.devices import select_device
@@ -160,7 +161,7 @@ def svct(
 
     def settle(scan: Geometry) -> tuple[str, tuple[str, ...], Path]:
         """The method, why it, and the folder for a scan, checked before anything takes long."""
-        chosen, why = settled(method, "CT", scan.to_dict())
+        chosen, why = settled(method, "CT", ct_protocol(scan, noise, simulated=sinogram is None))
         parse_options(get_method("CT", chosen), parsed)
         folder = output or default_folder(sinogram or source or sample.path("ct"), "svct", chosen)
         check_output(folder, overwrite)

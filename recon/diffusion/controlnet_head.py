@@ -7,7 +7,7 @@ decoded. The measurement is not consulted again; :mod:`recon.diffusion.head_reco
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,13 +24,14 @@ from priors.networks.inference import AUTO
 from priors.weights.card import read_card
 from priors.weights.networks import load_controlnet
 from priors.weights.store import entries, find_prior
-from recon.acquisition.tasks import MRTask, Task, task_from_dict
+from recon.acquisition.network_scale import network_scale
 from recon.diffusion.calibration import Calibrations
 from recon.errors import InputError, input_errors
 from recon.learned.refiner import Refiner, load_refiner
+from recon.learned.task import Task, task_from_dict
 from recon.learned.trained import check_task
 from recon.options import Options, setting
-from recon.scan.measurement import Measurement, RunContext
+from recon.scan.measurement import Measurement, Protocol, Reconstruction, RunContext
 from recon.scan.padding import centre, pad_to_multiple
 from recon.scan.volume import Modality
 
@@ -107,7 +108,7 @@ class Head:
     Attributes:
         network: the head.
         prior: that it was trained on.
-        task: likewise.
+        task: the task that it was trained for.
         sha256: of its tensors.
         calibrations: what its samples' spread means, if known.
         refiner: made for its samples, if there is one and it is wanted.
@@ -127,23 +128,23 @@ class Head:
         return {"head": self.sha256, **refiner, **self.prior.sha256}
 
 
-def load_head(options: HeadOptions, protocol: Mapping[str, object] | None, modality: Modality) -> Head:
+def load_head(options: HeadOptions, scan: Measurement | Protocol, modality: Modality) -> Head:
     """Load a head and its prior, and check that the scan is of the kind that the head was trained for.
 
     Args:
         options: which head, on which prior.
-        protocol: plain values of the scan's geometry (CT) or mask (MR).
+        scan: the scan, or what is known of it before it is measured.
         modality: of the scan.
 
     Raises:
         InputError: no head, a damaged one, another prior, or a scan that it was not trained for; the line names a way
             out.
     """
-    path = Path(options.weights) if options.weights else installed_head(protocol or {}, modality)
+    path = Path(options.weights) if options.weights else installed_head(scan, modality)
     with input_errors("`weights`"):
         network = load_controlnet(path).eval()
     task = task_from_dict(network.config.task)
-    check_task(task, protocol or {}, modality, path, options.allow_other)
+    check_task(task, scan, modality, path, options.allow_other)
     with input_errors("`prior`"):
         prior = prior_of(network, options.prior)
         card = read_card(path)
@@ -153,13 +154,13 @@ def load_head(options: HeadOptions, protocol: Mapping[str, object] | None, modal
     return Head(network, prior, task, card.sha256, calibrations, refiner)
 
 
-def installed_head(protocol: Mapping[str, object], modality: Modality) -> Path:
+def installed_head(scan: Measurement | Protocol, modality: Modality) -> Path:
     """The first installed head that was trained for such a scan.
 
     Raises:
         InputError: there is none; the line says why each does not fit, and names a way out.
     """
-    path, reason = find_head(protocol, modality)
+    path, reason = find_head(scan, modality)
     if path is None:
         raise InputError(
             f"`method` meddiffusion: {reason}; take `method` tv, or train a head with 'recon train controlnet' and "
@@ -168,7 +169,7 @@ def installed_head(protocol: Mapping[str, object], modality: Modality) -> Path:
     return path
 
 
-def find_head(protocol: Mapping[str, object], modality: Modality) -> tuple[Path | None, str]:
+def find_head(scan: Measurement | Protocol, modality: Modality) -> tuple[Path | None, str]:
     """The first installed head that was trained for such a scan; else None, and why each does not fit."""
     reasons = []
     for entry in entries():
@@ -181,7 +182,7 @@ def find_head(protocol: Mapping[str, object], modality: Modality) -> tuple[Path 
         task = task_from_dict(card.config["task"])
         if task.modality != modality:
             continue
-        reason = task.refusal(protocol)
+        reason = task.why_unsuitable(scan)
         if reason is None:
             return entry.path, ""
         reasons.append(f"{entry.name}: {reason}")
@@ -199,14 +200,26 @@ def prior_of(network: ControlNet, given: str | Path | None) -> LatentPrior:
 
 @torch.no_grad()
 def sample_with_head(
-    head: Head, measurement: Measurement, options: HeadOptions, context: RunContext
+    head: Head,
+    measurement: Measurement,
+    shown: Sequence[Reconstruction],
+    options: HeadOptions,
+    context: RunContext,
 ) -> tuple[Tensor, Tensor | None]:
-    """Mean and standard deviation (None of one sample) in the network range, (z, y, x).
+    """Mean and standard deviation (None of one sample) in the network range, (Z, X, Y) on the CPU.
+
+    Args:
+        head: the head.
+        measurement: the scan.
+        shown: reconstructions by the methods of the head's conditions.
+        options: which sampler, and how many samples.
+        context: the run.
 
     Raises:
         InputError: the prior is not the one that the head was trained on.
     """
-    images = torch.stack([image.transpose(1, 2) for image in head.task.images(measurement)]).cpu()
+    scale = network_scale(measurement)
+    images = torch.stack([scale.to_network(each.mean) for each in shown]).cpu()
     prior = head.prior.to(context.device)
     index = network_class(prior, options, head.task.modality)
     with input_errors("`weights`"):
@@ -225,7 +238,7 @@ def sample_with_head(
             sample_volume(prior, attached, images.shape[1:], index, options.steps, seed, options.sampler, on_step)
         )
         context.report("sampling", (number + 1) * (options.steps + 1), total)
-    stack = torch.stack(outputs).transpose(2, 3)
+    stack = torch.stack(outputs)
     return stack.mean(0), stack.std(0) if len(stack) > 1 else None
 
 
@@ -276,9 +289,3 @@ def grid(prior: LatentPrior) -> int:
 
 def _counting(context: RunContext, before: int, total: int) -> Callable[[int, int, Tensor, Tensor], None]:
     return lambda done, steps, z, x0: context.report("sampling", before + done, total)
-
-
-def mr_task(head: Head) -> MRTask:
-    """The head's task, known to be MR's."""
-    assert isinstance(head.task, MRTask)
-    return head.task

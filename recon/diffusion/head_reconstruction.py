@@ -16,7 +16,7 @@ reach, and data that are never looked at again. Here
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -29,13 +29,14 @@ from priors.diffusion.prior import LatentPrior, WarmStart
 from priors.diffusion.samplers import OnStep
 from priors.networks.controlnet import AttachedHead
 from priors.networks.inference import Acceleration
-from recon.acquisition.tasks import Task, reference_image, reference_images
+from recon.acquisition.network_scale import network_scale
 from recon.diffusion.controlnet_head import ROUNDS, Head, HeadOptions, encode_conditions, grid, network_class
 from recon.errors import input_errors
 from recon.learned.refiner import Refiner
 from recon.scan.body_window import Window, body_window, placed
-from recon.scan.measurement import Measurement, RunContext
+from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.scan.padding import centre
+from recon.scan.volume import Modality
 from recon.solvers.data_consistency import agreeing
 
 LEAST_KEPT, LEAST_KEPT_OF_NOISY = 0.25, 0.6
@@ -58,9 +59,9 @@ class Reference:
         latent: (1, C, z, x, y) of the last image shown.
         window: of X and Y, where the networks look; the rest is air and stays.
         seen: (Z, X, Y) of that window in the network range, as samples are compared with it.
-        shown: (Z, X, Y) likewise, the last image shown.
-        task: converts between the two units.
-        measurement: likewise.
+        shown: (Z, X, Y) of that window in the network range, the last image shown.
+        modality: CT or MR.
+        measurement: the scan.
         refiner: makes an image of ``seen`` and a sample; None takes the sample itself.
         acceleration: precision of the networks.
     """
@@ -70,7 +71,7 @@ class Reference:
     window: Window
     seen: Tensor
     shown: Tensor
-    task: Task
+    modality: Modality
     measurement: Measurement
     refiner: Refiner | None = None
     acceleration: Acceleration = field(default_factory=Acceleration)
@@ -87,29 +88,40 @@ class Reference:
             better = self.acceleration.wrap(look, device)(torch.stack([self.seen, decoded, self.shown]))
         z, y, x = self.image.shape
         change = placed(gain * (better - self.seen), self.window, torch.Size((z, x, y)))
-        return self.task.changed(self.image, change.transpose(1, 2).to(self.image.device), self.measurement)
+        return network_scale(self.measurement).changed(self.image, change)
 
     def looked_at(self, image: Tensor) -> Tensor:
         """An image in the operator's unit as the networks see it: its window, (Z, X, Y), network range, on the CPU."""
-        whole = self.task.network(image, self.measurement).transpose(1, 2).cpu()
+        whole = network_scale(self.measurement).to_network(image).cpu()
         return whole[:, self.window[0], self.window[1]]
 
 
 @torch.no_grad()
 def reconstruct(
-    head: Head, measurement: Measurement, options: HeadOptions, context: RunContext
+    head: Head,
+    measurement: Measurement,
+    shown: Sequence[Reconstruction],
+    references: Sequence[Reconstruction],
+    options: HeadOptions,
+    context: RunContext,
 ) -> tuple[Tensor, Tensor | None]:
     """Mean and standard deviation (None of one sample), (z, y, x) in the operator's unit.
+
+    Args:
+        head: the head.
+        measurement: the scan.
+        shown: reconstructions by the methods of the head's conditions.
+        references: reconstructions by the methods the mean of which samples change.
+        options: how it is sampled.
+        context: the run.
 
     Raises:
         InputError: the prior is not the one that the head was trained on.
     """
-    prior, task = head.prior.to(context.device), head.task
-    shown = task.shown(measurement)
-    references = reference_images(task, measurement, shown)
+    prior, modality, scale = head.prior.to(context.device), head.task.modality, network_scale(measurement)
     best = reference_image(measurement, references)
-    images = torch.stack([task.network(image, measurement).transpose(1, 2) for image in (*shown, best)]).cpu()
-    window = body_window(images[-1], task.modality, grid(prior))
+    images = torch.stack([scale.to_network(image) for image in (*(each.mean for each in shown), best)]).cpu()
+    window = body_window(images[-1], modality, grid(prior))
     images = images[:, :, window[0], window[1]]
     acceleration = Acceleration.from_name(options.precision, prior.device)
     hint = encode(prior, images[:-1], acceleration)
@@ -125,23 +137,32 @@ def reconstruct(
     if options.detail and head.refiner is None:
         seen = decode(prior, latent, images.shape[1:], acceleration)
     refiner = head.refiner and head.refiner.to(context.device)
-    reference = Reference(best, latent, window, seen, images[-2], task, measurement, refiner, acceleration)
+    reference = Reference(best, latent, window, seen, images[-2], modality, measurement, refiner, acceleration)
     estimates = [_sample(prior, attached, reference, options, context, number) for number in range(options.samples)]
     images, advised = (
         torch.stack([each.to(measurement.y.device) for each in part]) for part in zip(*estimates, strict=True)
     )
     if options.samples < 2:
         return images.mean(0), None
-    grain = task.grain(measurement)
-    spread = uncertainty(images.abs(), advised.abs(), best.abs(), references.abs(), grain)
+    others = torch.stack([each.mean for each in references])
+    spread = uncertainty(images.abs(), advised.abs(), best.abs(), others.abs(), scale.grain)
     return images.mean(0), _deviation(spread, head, measurement)
+
+
+def reference_image(measurement: Measurement, references: Sequence[Reconstruction]) -> Tensor:
+    """The image that a head's samples change, (z, y, x): the only one, or the mean that agrees with the data.
+
+    Methods err differently, so their mean is often better than each.
+    """
+    images = torch.stack([each.mean for each in references])
+    return images[0] if len(images) == 1 else agreeing(measurement, images.mean(0))
 
 
 def _deviation(spread: Tensor, head: Head, measurement: Measurement) -> Tensor:
     """What a spread means, where the head's card knows."""
     if head.calibrations is None:
         return spread
-    return head.calibrations.of(head.task.kind(measurement)).apply(spread, head.task.unit(measurement))
+    return head.calibrations.of(head.task.acquisition.kind(measurement)).apply(spread, network_scale(measurement).unit)
 
 
 def uncertainty(samples: Tensor, advised: Tensor, shown: Tensor, references: Tensor, grain: float = 0.0) -> Tensor:
@@ -194,7 +215,7 @@ def _sample(
         prior,
         attached,
         reference.latent,
-        network_class(prior, options, reference.task.modality),
+        network_class(prior, options, reference.modality),
         options,
         seed=int(torch.randint(2**31, (), generator=context.generator)),
         acceleration=reference.acceleration,
@@ -221,7 +242,7 @@ def _agreed(reference: Reference, decoded: Tensor, changed: Tensor, options: Hea
     if reference.refiner is None:
         return agreeing(measurement, changed)
     least = LEAST_KEPT if measurement.sigma is None else LEAST_KEPT_OF_NOISY
-    rounds = options.rounds or ROUNDS[reference.task.modality]
+    rounds = options.rounds or ROUNDS[reference.modality]
     for done in range(rounds):
         image = agreeing(measurement, changed)
         if kept_share(reference.image, changed, image) < least:

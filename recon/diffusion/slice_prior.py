@@ -19,12 +19,13 @@ from priors.diffusion.image_prior import EpsilonModel
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.adm_unet import ADMUNet
 from priors.networks.padding import pad_to_multiple
+from recon.acquisition.network_scale import mr_scale, network_axes, patient_axes
 from recon.errors import InputError
 from recon.learned.slice_networks import batch_of
 from recon.learned.trained import NetworkOptions, Trained, load_trained
 from recon.options import setting
 from recon.scan.measurement import Measurement, RunContext
-from recon.scan.units import ATTENUATION_UNIT, magnitude_scale
+from recon.scan.units import ATTENUATION_UNIT
 from recon.scan.volume import Modality
 from recon.solvers.ct_slices import projector_of
 from recon.solvers.data_consistency import with_calibration_phase
@@ -62,11 +63,17 @@ class SlicePrior:
         return int(self.model.net.config.channels)
 
     def estimate(self, x: Tensor, t: int, condition: Tensor | None = None) -> Tensor:
-        """The noise in (z, C, y, x) images; networks see axes (X, Y), padded to what they can take."""
+        """The noise in (z, C, y, x) images; networks see axes (X, Y), padded to what they can take.
+
+        Args:
+            x: the noisy images.
+            t: time of the diffusion.
+            condition: (Z, conditions, X, Y) images that the network is shown; None where it is shown none.
+        """
         multiple = self.model.net.config.size_multiple
-        padded, inside = pad_to_multiple(x.transpose(2, 3), multiple)
-        shown = None if condition is None else pad_to_multiple(condition.transpose(2, 3), multiple)[0]
-        return self.model.eps(padded, t, shown)[..., *inside].transpose(2, 3)
+        padded, inside = pad_to_multiple(network_axes(x), multiple)
+        shown = None if condition is None else pad_to_multiple(condition, multiple)[0]
+        return patient_axes(self.model.eps(padded, t, shown)[..., *inside])
 
     def to_unit(self, x: Tensor) -> Tensor:
         """From the network's range to u."""
@@ -156,7 +163,7 @@ def _ct_problem(measurement: Measurement) -> ImageProblem:
 def _mr_problem(measurement: Measurement, channels: int) -> ImageProblem:
     encoding = encoding_of(measurement)
     direct = zero_filled(measurement)
-    scale, square = magnitude_scale(direct.abs()), encoding.norm_bound**2
+    scale, square = mr_scale(measurement).magnitude, encoding.norm_bound**2
     sigma = noise_level(measurement) / (scale * math.sqrt(square))
     if channels == 2:
         return ImageProblem(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from priors.diffusion.schedule import GaussianDiffusion
+from recon.acquisition.network_scale import network_scale
 from recon.diffusion import dds, diffpir, dolce
 from recon.diffusion.slice_prior import (
     ImageProblem,
@@ -206,12 +208,25 @@ class DOLCEOptions(PriorOptions):
 
 
 def run_dolce(
-    measurement: Measurement, options: DOLCEOptions, context: RunContext, modality: Modality
+    prior: SlicePrior,
+    measurement: Measurement,
+    shown: Sequence[Reconstruction],
+    options: DOLCEOptions,
+    context: RunContext,
+    modality: Modality,
 ) -> Reconstruction:
-    """Samples of the conditional diffusion model, averaged."""
-    prior = load_slice_prior("dolce", options, measurement, modality)
+    """Samples of the conditional diffusion model, averaged.
+
+    Args:
+        prior: the diffusion model.
+        measurement: the scan.
+        shown: reconstructions by the methods of the model's conditions.
+        options: how it is sampled.
+        context: the run.
+        modality: of the scan.
+    """
     problem = image_problem(measurement, modality, prior.channels)
-    condition = prior.from_unit(_condition(prior, measurement))
+    condition = prior.from_unit(_condition(measurement, shown))
     results = []
     for number in range(options.samples):
         sampled = _dolce_sample(prior, problem, condition, options, context, number)
@@ -221,12 +236,10 @@ def run_dolce(
     return Reconstruction(stack.mean(0), std, weights={"network": prior.trained.sha256})
 
 
-def _condition(prior: SlicePrior, measurement: Measurement) -> Tensor:
-    """(z, conditions, y, x) images that the network is shown, in u."""
-    task = prior.trained.task
-    if task is None:
-        raise InputError("`weights`: the file does not say what the network is to be shown")
-    images = torch.stack(task.images(measurement), dim=1)  # network range of the suite
+def _condition(measurement: Measurement, shown: Sequence[Reconstruction]) -> Tensor:
+    """(Z, conditions, X, Y) images that the network is shown, in u."""
+    scale = network_scale(measurement)
+    images = torch.stack([scale.to_network(each.mean) for each in shown], dim=1)  # network range of the suite
     return (images + 1) / 2
 
 

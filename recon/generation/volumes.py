@@ -11,6 +11,7 @@ from torch import Tensor
 from priors.diffusion.latent_sampling import sample_latents
 from priors.diffusion.prior import LatentPrior
 from priors.networks.inference import Acceleration
+from recon.acquisition.network_scale import patient_axes
 from recon.errors import RunError
 from recon.generation.request import Request
 from recon.scan.measurement import Progress, ProgressEvent, no_progress
@@ -58,7 +59,7 @@ def to_volume(image: Tensor, request: Request) -> Volume:
     """
     if not torch.isfinite(image).all():
         raise RunError("generation ended in NaN or infinity; another `dtype`, or more `steps`, may help")
-    image = image.clamp(-1, 1).transpose(1, 2)
+    image = patient_axes(image.clamp(-1, 1))
     data = network_to_hu(image) if request.anatomy.modality == "CT" else network_to_magnitude(image)
     dz, dx, dy = request.spacing
     return Volume(data.contiguous(), np.diag([dx, dy, dz, 1.0]), request.anatomy.modality)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from priors.weights.card import read_card
 from priors.weights.networks import load_network
 from priors.weights.store import find_entries
-from recon.acquisition.tasks import CTTask, MRTask, Task, task_from_dict
+from recon.acquisition.network_scale import network_scale
 from recon.errors import InputError, input_errors
 from recon.learned.slice_networks import run_slices
+from recon.learned.task import Task, task_from_dict
 from recon.options import Options, setting
-from recon.scan.measurement import Measurement, Reconstruction, RunContext
-from recon.scan.units import hu_to_attenuation, network_to_hu, network_to_magnitude
+from recon.scan.measurement import Measurement, Protocol, Reconstruction, RunContext
 from recon.scan.volume import Modality
 
 SHIPPED = "baselines"
@@ -41,7 +41,7 @@ class Trained:
 
     Attributes:
         network: in eval mode on the run's device.
-        task: what it was trained for; None for priors without.
+        task: what it was trained for; None where its file does not say it, as of priors.
         extra: of its card.
         sha256: of its tensors.
     """
@@ -50,6 +50,13 @@ class Trained:
     task: Task | None
     extra: Mapping[str, Any]
     sha256: str
+
+    @property
+    def known_task(self) -> Task:
+        """What it was trained for; :class:`InputError` where its file does not say it."""
+        if self.task is None:
+            raise InputError("`weights`: the file does not say what the network is to be shown")
+        return self.task
 
 
 def load_trained(kind: str, options: NetworkOptions, measurement: Measurement, modality: Modality) -> Trained:
@@ -69,9 +76,7 @@ def load_trained(kind: str, options: NetworkOptions, measurement: Measurement, m
         network, card = load_network(path, kind), read_card(path)
     task = task_from_dict(card.extra["task"]) if "task" in card.extra else None
     if task is not None:
-        protocol = measurement.protocol
-        scan = protocol.geometry if modality == "CT" else protocol.mask
-        check_task(task, scan or {}, modality, path, options.allow_other)
+        check_task(task, measurement, modality, path, options.allow_other)
     elif card.extra.get("modality", modality) != modality:
         raise InputError(f"`weights` {path}: trained on {card.extra['modality']}, the scan is {modality}")
     return Trained(network.to(measurement.y.device).eval(), task, card.extra, card.sha256)
@@ -91,31 +96,33 @@ def weights_path(kind: str, given: str, modality: Modality) -> Path:
         ) from None
 
 
-def check_task(task: Task, scan: Mapping[str, Any], modality: Modality, path: Path, allow_other: bool) -> None:
-    """Refuse a scan that weights were not trained for; ``scan`` has the plain values of its geometry or mask.
+def check_task(task: Task, scan: Measurement | Protocol, modality: Modality, path: Path, allow_other: bool) -> None:
+    """Refuse a scan that weights were not trained for.
 
     Raises:
         InputError: another modality, geometry or mask; the line names a way out.
     """
     if task.modality != modality:
         raise InputError(f"`weights` {path}: trained for {task.modality}, the scan is {modality}; take `method` tv")
-    reason = task.refusal(scan)
+    reason = task.why_unsuitable(scan)
     if reason and not allow_other:
         raise InputError(f"`weights` {path}: {reason}; take `method` tv, or `allow_other`=yes to try it all the same")
 
 
-def run_slice_network(trained: Trained, measurement: Measurement, context: RunContext, multiple: int) -> Reconstruction:
-    """A network from condition images to a better one, slice by slice."""
-    assert trained.task is not None
-    images = torch.stack([image.transpose(1, 2) for image in trained.task.images(measurement)])
+def run_slice_network(
+    trained: Trained, measurement: Measurement, shown: Sequence[Reconstruction], context: RunContext, multiple: int
+) -> Reconstruction:
+    """A network from condition images to a better one, slice by slice.
+
+    Args:
+        trained: the network.
+        measurement: the scan.
+        shown: reconstructions by the methods of the network's conditions.
+        context: the run.
+        multiple: edges that the network takes are multiples of this.
+    """
+    scale = network_scale(measurement)
+    images = torch.stack([scale.to_network(each.mean) for each in shown])
     output = run_slices(trained.network, images, multiple, on_progress=partial(context.report, "slices"))
-    image = to_physical(output.transpose(1, 2).to(measurement.y.device), trained.task, measurement)
+    image = scale.to_physical(output.to(measurement.y.device))
     return Reconstruction(image, weights={"network": trained.sha256})
-
-
-def to_physical(image: Tensor, task: Task, measurement: Measurement) -> Tensor:
-    """A (z, y, x) image in the network range as attenuation in 1/mm, or as magnitude in the measurement's unit."""
-    if isinstance(task, CTTask):
-        return hu_to_attenuation(network_to_hu(image))
-    assert isinstance(task, MRTask)
-    return network_to_magnitude(image) * task.scale(measurement)

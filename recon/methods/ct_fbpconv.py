@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from recon.learned.trained import NetworkOptions, load_trained, run_slice_network
+from recon.methods.conditions import shown
 from recon.methods.method import Method
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 
@@ -10,7 +11,8 @@ from recon.scan.measurement import Measurement, Reconstruction, RunContext
 def run(measurement: Measurement, options: NetworkOptions, context: RunContext) -> Reconstruction:
     """Remove what the network takes for artefacts."""
     trained = load_trained("fbpconv", options, measurement, "CT")
-    return run_slice_network(trained, measurement, context, trained.network.config.size_multiple)  # type: ignore[union-attr,arg-type]
+    images = shown(trained.known_task, measurement, context)
+    return run_slice_network(trained, measurement, images, context, trained.network.config.size_multiple)  # type: ignore[union-attr,arg-type]
 
 
 METHOD = Method(

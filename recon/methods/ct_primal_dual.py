@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from priors.networks.unrolled import LearnedPrimalDual
-from recon.acquisition.tasks import condition_image
 from recon.learned.trained import NetworkOptions, load_trained
 from recon.learned.unrolled import primal_dual_image
+from recon.methods.conditions import shown
 from recon.methods.method import Method
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.solvers.ct_slices import projector_of
@@ -21,9 +21,8 @@ _SLICES = 4
 def run(measurement: Measurement, options: NetworkOptions, context: RunContext) -> Reconstruction:
     """Unrolled iterations on the sinogram, a few slices at a time."""
     trained = load_trained("primal-dual", options, measurement, "CT")
-    assert trained.task is not None
     assert isinstance(trained.network, LearnedPrimalDual)
-    start = condition_image("CT", trained.task.conditions[0], measurement)
+    start = shown(trained.known_task, measurement, context)[0].mean
     norm, parts = power_iteration(projector_of(measurement)), []
     for part, slab in in_slabs(measurement, _SLICES):
         parts.append(primal_dual_image(trained.network, slab, start[part], norm))

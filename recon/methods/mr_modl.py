@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 
 from priors.networks.unrolled import MoDL
-from recon.acquisition.tasks import MRTask, condition_image
+from recon.acquisition.network_scale import mr_scale
 from recon.learned.trained import NetworkOptions, load_trained
 from recon.learned.unrolled import modl_image
+from recon.methods.conditions import shown
 from recon.methods.method import Method
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.solvers.slabs import in_slabs
@@ -19,10 +20,9 @@ _SLICES = 4
 def run(measurement: Measurement, options: NetworkOptions, context: RunContext) -> Reconstruction:
     """Unrolled iterations on k-space, a few slices at a time; several coils through their maps."""
     trained = load_trained("modl", options, measurement, "MR")
-    assert isinstance(trained.task, MRTask)
     assert isinstance(trained.network, MoDL)
-    start = condition_image("MR", trained.task.conditions[0], measurement)
-    scale, parts = trained.task.scale(measurement), []
+    start = shown(trained.known_task, measurement, context)[0].mean
+    scale, parts = mr_scale(measurement).magnitude, []
     for part, slab in in_slabs(measurement, _SLICES):
         parts.append(modl_image(trained.network, slab, start[part], scale))
         context.report("slices", part.stop, len(start))

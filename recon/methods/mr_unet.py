@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from recon.learned.trained import NetworkOptions, load_trained, run_slice_network
+from recon.methods.conditions import shown
 from recon.methods.method import Method
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 
@@ -10,7 +11,8 @@ from recon.scan.measurement import Measurement, Reconstruction, RunContext
 def run(measurement: Measurement, options: NetworkOptions, context: RunContext) -> Reconstruction:
     """Turn the direct image into a better one."""
     trained = load_trained("unet", options, measurement, "MR")
-    return run_slice_network(trained, measurement, context, multiple=1)
+    images = shown(trained.known_task, measurement, context)
+    return run_slice_network(trained, measurement, images, context, multiple=1)
 
 
 METHOD = Method(

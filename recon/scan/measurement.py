@@ -58,9 +58,9 @@ class Protocol:
     noise: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measurement:
-    """Data and the operator that explains them.
+    """Data and the operator that explains them. Two measurements are equal only if they are the same object.
 
     Attributes:
         y: CT: (z, views, cells) line integrals of attenuation, dimensionless.

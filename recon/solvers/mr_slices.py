@@ -11,6 +11,7 @@ from torch import Tensor
 
 from physics.mr.cartesian import CartesianMR, ShiftFreeMR
 from recon.scan.measurement import Measurement, Reconstruction, RunContext, TracePoint
+from recon.scan.once import once_per_measurement
 
 Report = Callable[[int, float], None]
 """Called by a solver as ``report(iteration, data_residual)`` with the norm ‖Ax − b‖ of its batch."""
@@ -43,11 +44,11 @@ def encoding_of(measurement: Measurement) -> CartesianMR:
     return measurement.operator
 
 
-def zero_filled(measurement: Measurement, batch: int | None = None) -> Tensor:
-    """Aᴴy of a whole volume, (z, y, x) complex64, in batches of slices."""
+@once_per_measurement
+def zero_filled(measurement: Measurement) -> Tensor:
+    """Aᴴy of a whole volume, (z, y, x) complex64, in batches of slices; not to be changed in place."""
     encoding, y = encoding_of(measurement), measurement.y
-    batch = batch or slices_per_batch(y)
-    parts = [encoding.slices(a, b).adjoint(y[a:b]) for a, b in _spans(y.shape[0], batch)]
+    parts = [encoding.slices(a, b).adjoint(y[a:b]) for a, b in _spans(y.shape[0], slices_per_batch(y))]
     return torch.cat(parts)
 
 

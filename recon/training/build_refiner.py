@@ -19,14 +19,16 @@ from priors.training.batches import derived_seed
 from priors.training.image_learner import ImageLearner
 from priors.weights.card import read_card
 from priors.weights.networks import load_controlnet, load_network
-from recon.acquisition.tasks import Task, reference_image, reference_images
+from recon.acquisition.network_scale import network_scale
 from recon.diffusion.controlnet_head import Head, HeadOptions, grid, prior_of
-from recon.diffusion.head_reconstruction import decode, draw, encode
+from recon.diffusion.head_reconstruction import decode, draw, encode, reference_image
 from recon.errors import InputError, input_errors
 from recon.learned.refiner import KIND, Refiner
 from recon.learned.slice_networks import run_slices
-from recon.learned.trained import to_physical
+from recon.learned.task import Task
+from recon.methods.conditions import references, shown
 from recon.scan.body_window import body_window
+from recon.scan.measurement import Measurement
 from recon.solvers.data_consistency import agreeing
 from recon.training.excerpts import Excerpts
 from recon.training.pairs import StoredPair, simulate_pairs
@@ -137,10 +139,14 @@ class Samples:
 
     def _reference(self, pair: StoredPair, volume: Prepared, excerpts: Excerpts) -> Tensor:
         """Of the pair's scan, (Z, X, Y) in the network range."""
-        task = self.head.task
-        measurement = task.measure(excerpts.of(volume, pair.seed), pair.seed, self.head.prior.device)
-        image = reference_image(measurement, reference_images(task, measurement, task.shown(measurement)))
-        return task.network(image, measurement).transpose(1, 2).cpu()
+        task, measurement = self.head.task, self._simulated(pair, volume, excerpts)
+        images = references(task, measurement, shown(task, measurement))
+        return network_scale(measurement).to_network(reference_image(measurement, images)).cpu()
+
+    def _simulated(self, pair: StoredPair, volume: Prepared, excerpts: Excerpts) -> Measurement:
+        """The pair's scan once more."""
+        part = excerpts.of(volume, pair.seed)
+        return self.head.task.acquisition.simulate(part, pair.seed, self.head.prior.device)
 
     def _next_round(
         self, pair: StoredPair, volume: Prepared, excerpts: Excerpts, refiner: Refiner, turn: int
@@ -150,11 +156,10 @@ class Samples:
 
         def make() -> tuple[np.ndarray, dict[str, object]]:
             images = torch.from_numpy(np.array(pair.images, dtype=np.float32))
-            task = self.head.task
-            measurement = task.measure(excerpts.of(volume, pair.seed), pair.seed, self.head.prior.device)
-            refined = refiner.refined(images[:-1], turn).transpose(1, 2).to(measurement.y.device)
-            estimate = to_physical(refined, task, measurement)
-            images[0] = task.network(agreeing(measurement, estimate), measurement).transpose(1, 2).cpu()
+            measurement = self._simulated(pair, volume, excerpts)
+            scale = network_scale(measurement)
+            estimate = scale.to_physical(refiner.refined(images[:-1], turn).to(measurement.y.device))
+            images[0] = scale.to_network(agreeing(measurement, estimate)).cpu()
             return images.to(torch.float16).numpy(), {}
 
         stored = self.cache.entry(pair.case, "refined-6", settings, make)

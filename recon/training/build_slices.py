@@ -15,9 +15,9 @@ from priors.networks.unet2d import UNet2D, UNetConfig
 from priors.training.adm_learner import ADMLearner
 from priors.training.image_learner import ImageLearner
 from priors.weights.networks import load_network
-from recon.acquisition.tasks import Task
 from recon.errors import InputError, input_errors
 from recon.learned.slice_networks import run_slices, sample_slices
+from recon.learned.task import Task
 from recon.training.pairs import StoredPair, simulate_pairs
 from recon.training.settings.parse import merged, parse_task, tell_overruled
 from recon.training.settings.samples import Scans

@@ -7,8 +7,10 @@ from typing import Any
 
 from priors.networks.unrolled import LearnedPrimalDual, MoDL, MoDLConfig, PrimalDualConfig
 from priors.weights.networks import load_network
-from recon.acquisition.tasks import CTTask, MRTask
+from recon.acquisition.ct_acquisition import CTAcquisition
+from recon.acquisition.mr_acquisition import MRAcquisition
 from recon.errors import InputError, input_errors
+from recon.learned.task import Task
 from recon.training.build_slices import needed_task
 from recon.training.settings.parse import merged, parse_task, tell_overruled
 from recon.training.settings.slices import UnrolledTask
@@ -20,7 +22,7 @@ from recon.training.workshop import Ingredients, Workshop
 def build_primal_dual(given: Ingredients) -> Workshop:
     """Learned primal-dual iterations from one condition's image."""
     task = needed_task(given)
-    if not isinstance(task, CTTask):
+    if not isinstance(task.acquisition, CTAcquisition):
         raise InputError("`task` mri: primal-dual is for CT; take modl")
     settings = parse_task(UnrolledTask, given.recipe.task)
     if given.warm_start:
@@ -30,13 +32,15 @@ def build_primal_dual(given: Ingredients) -> Workshop:
     else:
         with input_errors("recipe: network"):
             net = LearnedPrimalDual(PrimalDualConfig.from_dict(_settings(given, PrimalDualConfig())))
-    return _workshop(given, settings, PrimalDualLearner(net, net.config.to_dict(), settings.loss, task), task)
+    config = net.config.to_dict()
+    learner = PrimalDualLearner(net, config, settings.loss, task.acquisition, task.conditions[0])
+    return _workshop(given, settings, learner, task)
 
 
 def build_modl(given: Ingredients) -> Workshop:
     """MoDL from one condition's image."""
     task = needed_task(given)
-    if not isinstance(task, MRTask):
+    if not isinstance(task.acquisition, MRAcquisition):
         raise InputError("`task` svct: modl is for MR; take primal-dual")
     settings = parse_task(UnrolledTask, given.recipe.task)
     if given.warm_start:
@@ -46,14 +50,16 @@ def build_modl(given: Ingredients) -> Workshop:
     else:
         with input_errors("recipe: network"):
             net = MoDL(MoDLConfig.from_dict(_settings(given, MoDLConfig())))
-    return _workshop(given, settings, MoDLLearner(net, net.config.to_dict(), settings.loss, task), task)
+    config = net.config.to_dict()
+    learner = MoDLLearner(net, config, settings.loss, task.acquisition, task.conditions[0])
+    return _workshop(given, settings, learner, task)
 
 
 def _settings(given: Ingredients, defaults: PrimalDualConfig | MoDLConfig) -> dict[str, Any]:
     return merged(defaults.to_dict(), given.recipe.network)
 
 
-def _workshop(given: Ingredients, settings: UnrolledTask, learner: UnrolledLearner, task: CTTask | MRTask) -> Workshop:
+def _workshop(given: Ingredients, settings: UnrolledTask, learner: UnrolledLearner, task: Task) -> Workshop:
     if len(task.conditions) != 1:
         raise InputError(f"`condition`: {learner.kind} starts from one, not {', '.join(task.conditions)}")
     volumes = [each.volume for each in given.train]

@@ -12,7 +12,11 @@ import torch
 from datasets.cache import Cache
 from datasets.case import Case
 from priors.training.batches import derived_seed
-from recon.acquisition.tasks import Pair, Task
+from recon.acquisition.network_scale import network_scale
+from recon.learned.task import Task
+from recon.methods.conditions import shown
+from recon.scan.measurement import Measurement
+from recon.scan.volume import Volume
 from recon.training.excerpts import WHOLE, Excerpts
 from recon.training.prepared import Prepared
 
@@ -25,7 +29,7 @@ class StoredPair:
         images: (conditions + 1, Z, X, Y) float16 in the network range, the target last.
         case: the volume's.
         key: what tells this scan from others of the same volume.
-        seed: with which the task measures the volume as it was measured here.
+        seed: the seed with which the task simulates this scan of the volume.
     """
 
     images: np.ndarray
@@ -72,13 +76,14 @@ def _stored(
 
     def make() -> tuple[np.ndarray, dict[str, object]]:
         truth = excerpts.of(volume, seed)
-        return stack_pair(task.pair(task.measure(truth, seed, device), truth)), {}
+        return pair_of(task, task.acquisition.simulate(truth, seed, device), truth), {}
 
     images = cache.entry(volume.case, "pair-1", settings, make).array
     return StoredPair(images, volume.case, json.dumps(settings, sort_keys=True), seed)
 
 
-def stack_pair(pair: Pair) -> np.ndarray:
-    """(conditions + 1, Z, X, Y) float16, the target last; the networks' axes."""
-    images = torch.stack([image.cpu() for image in (*pair.conditions, pair.target)])
-    return images.transpose(2, 3).to(torch.float16).contiguous().numpy()
+def pair_of(task: Task, measurement: Measurement, truth: Volume) -> np.ndarray:
+    """What a network is shown of a scan, and what it should say: (conditions + 1, Z, X, Y) float16, the target last."""
+    scale = network_scale(measurement)
+    conditions = [scale.to_network(each.mean).cpu() for each in shown(task, measurement)]
+    return torch.stack([*conditions, scale.truth(truth).cpu()]).to(torch.float16).contiguous().numpy()

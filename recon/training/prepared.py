@@ -16,6 +16,7 @@ from torch import Tensor
 from datasets.cache import Cache
 from datasets.case import Case
 from recon.acquisition.mr import reference_image
+from recon.acquisition.network_scale import network_axes, patient_axes
 from recon.errors import InputError
 from recon.io.cases import read_case
 from recon.io.intensity import check_hu
@@ -65,7 +66,7 @@ class Prepared:
 
     def volume(self) -> Volume:
         """As a volume in patient space: HU, or magnitude in units of its scale."""
-        values = torch.from_numpy(np.ascontiguousarray(self.data.transpose(0, 2, 1), dtype=np.float32))
+        values = patient_axes(torch.from_numpy(np.ascontiguousarray(self.data, dtype=np.float32))).contiguous()
         if self.modality == "MR":
             values /= MR_UNIT
         dz, dx, dy = self.spacing
@@ -132,7 +133,7 @@ def _make(case: Case) -> tuple[np.ndarray, dict[str, object]]:
     else:
         stored = (volume.data * (MR_UNIT / magnitude_scale(volume.data))).round().clamp(0, 32767)
     dz, dy, dx = volume.spacing
-    array = stored.to(torch.int16).transpose(1, 2).contiguous().numpy()
+    array = network_axes(stored.to(torch.int16)).contiguous().numpy()
     return array, {"spacing": [dz, dx, dy]}
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from priors.training.recipe import Recipe
 from priors.weights.card import read_card
-from recon.acquisition.tasks import Task, task_from_dict
 from recon.errors import InputError, input_errors
+from recon.learned.task import Task, task_from_dict
 from recon.training.registry import MODALITIES, Extra, TrainingKind, find_training, takers
 from recon.training.settings.parse import parse_task
 from recon.training.sources import DataPart

@@ -14,8 +14,8 @@ from datasets.cache import Cache
 from datasets.case import Case
 from datasets.manifest import Manifest, read_manifest
 from priors.diffusion.anatomy import CLASSES, find_class
-from recon.acquisition.tasks import Task
 from recon.errors import InputError, input_errors
+from recon.learned.task import Task
 from recon.scan.volume import Modality
 from recon.training.prepared import Prepared, prepare
 

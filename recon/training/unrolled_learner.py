@@ -15,10 +15,13 @@ from priors.networks.unrolled import LearnedPrimalDual, MoDL
 from priors.training.batches import Sample, derived_seed
 from priors.training.learner import Learner, Losses
 from priors.training.loop import Validated
-from recon.acquisition.tasks import CTTask, MRTask, condition_image
+from recon.acquisition.ct_acquisition import CTAcquisition
+from recon.acquisition.mr_acquisition import MRAcquisition
+from recon.acquisition.network_scale import MRScale, mr_scale, network_scale, patient_axes
 from recon.learned.unrolled import full_precision, modl_image, primal_dual_image
+from recon.methods.conditions import condition
 from recon.scan.measurement import Measurement
-from recon.scan.units import ATTENUATION_UNIT, attenuation_to_hu, hu_to_attenuation, hu_to_network, magnitude_to_network
+from recon.scan.units import ATTENUATION_UNIT, hu_to_attenuation
 from recon.scan.volume import Modality, Volume
 from recon.solvers.slabs import in_slabs
 from recon.training.prepared import Prepared
@@ -56,7 +59,7 @@ class UnrolledLearner(Learner):
     def _volume(self, slab: Tensor, spacing: Tensor) -> Volume:
         """(slices, X, Y) of a sample as a volume in patient space."""
         dz, dx, dy = spacing.tolist()
-        data = slab.detach().cpu().transpose(1, 2).contiguous()
+        data = patient_axes(slab.detach().cpu()).contiguous()
         return Volume(data, np.diag([dx, dy, dz, 1.0]), self.modality)
 
     @abstractmethod
@@ -65,27 +68,35 @@ class UnrolledLearner(Learner):
 
     @abstractmethod
     def reconstruct(self, net: nn.Module, volume: Volume, seed: int, slices: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Start, reconstruction and truth of one simulated scan, (z, y, x) in the network range."""
+        """Start, reconstruction and truth of one simulated scan, (Z, X, Y) in the network range, on the CPU."""
 
     def card(self) -> dict[str, Any]:
         return {"config": self._config, "extra": {}}
 
 
 class PrimalDualLearner(UnrolledLearner):
-    """Learned primal-dual on simulated CT."""
+    """Learned primal-dual on simulated CT.
+
+    Args:
+        net, config, loss: as for :class:`UnrolledLearner`.
+        acquisition: the scans that are simulated.
+        start: name of the method whose image the iterations start from.
+    """
 
     kind = "primal-dual"
     modality = "CT"
 
-    def __init__(self, net: LearnedPrimalDual, config: dict[str, Any], loss: Loss, task: CTTask):
+    def __init__(
+        self, net: LearnedPrimalDual, config: dict[str, Any], loss: Loss, acquisition: CTAcquisition, start: str
+    ):
         super().__init__(net, config, loss)
-        self._task, self._projectors = task, ProjectorCache()
+        self._acquisition, self._start, self._projectors = acquisition, start, ProjectorCache()
 
     def _measure(self, volume: Volume, seed: int, device: torch.device) -> tuple[Measurement, Tensor, float]:
         """A scan, the image it starts from, and the norm of its projector."""
         with torch.no_grad(), full_precision(device):
-            measurement = self._task.measure(volume, seed, device, self._projectors.projector)
-            start = condition_image("CT", self._task.conditions[0], measurement)
+            measurement = self._acquisition.simulate(volume, seed, device, self._projectors.projector)
+            start = condition("CT", self._start, measurement).mean
         return measurement, start, self._projectors.norm(measurement.operator)  # type: ignore[arg-type]
 
     def _pair(self, volume: Volume, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -98,43 +109,43 @@ class PrimalDualLearner(UnrolledLearner):
         assert isinstance(net, LearnedPrimalDual)
         measurement, start, norm = self._measure(volume, seed, next(net.parameters()).device)
         parts = [primal_dual_image(net, part, start[z], norm) for z, part in in_slabs(measurement, slices)]
-        before, after = (hu_to_network(attenuation_to_hu(image)).cpu() for image in (start, torch.cat(parts)))
-        return before, after, hu_to_network(volume.data)
+        scale = network_scale(measurement)
+        before, after = (scale.to_network(image).cpu() for image in (start, torch.cat(parts)))
+        return before, after, scale.truth(volume)
 
 
 class MoDLLearner(UnrolledLearner):
-    """MoDL on simulated k-space of one coil."""
+    """MoDL on simulated k-space of one coil; arguments as for :class:`PrimalDualLearner`."""
 
     kind = "modl"
     modality = "MR"
 
-    def __init__(self, net: MoDL, config: dict[str, Any], loss: Loss, task: MRTask):
+    def __init__(self, net: MoDL, config: dict[str, Any], loss: Loss, acquisition: MRAcquisition, start: str):
         super().__init__(net, config, loss)
-        self._task = task
+        self._acquisition, self._start = acquisition, start
 
-    def _measure(self, volume: Volume, seed: int, device: torch.device) -> tuple[Measurement, Tensor, float]:
-        """A scan, the image it starts from, and the magnitude that the network calls 1."""
+    def _measure(self, volume: Volume, seed: int, device: torch.device) -> tuple[Measurement, Tensor, MRScale]:
+        """A scan, the image it starts from, and its scale."""
         with torch.no_grad(), full_precision(device):
-            measurement = self._task.measure(volume, seed, device)
-            start = condition_image("MR", self._task.conditions[0], measurement)
-            return measurement, start, self._task.scale(measurement)
+            measurement = self._acquisition.simulate(volume, seed, device)
+            start = condition("MR", self._start, measurement).mean
+            return measurement, start, mr_scale(measurement)
 
     def _pair(self, volume: Volume, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
         assert isinstance(self.net, MoDL)
         measurement, start, scale = self._measure(volume, seed, device)
-        output = modl_image(self.net, measurement, start, scale) / scale
-        phase = self._task.image_phase(volume.data.shape, seed)
+        output = modl_image(self.net, measurement, start, scale.magnitude) / scale.magnitude
+        phase = self._acquisition.image_phase(volume.data.shape, seed)
         truth = torch.polar(volume.data, torch.zeros_like(volume.data) if phase is None else phase)
-        return torch.view_as_real(output), torch.view_as_real(truth.to(device) / scale)
+        return torch.view_as_real(output), torch.view_as_real(truth.to(device) / scale.magnitude)
 
     @torch.no_grad()
     def reconstruct(self, net: nn.Module, volume: Volume, seed: int, slices: int) -> tuple[Tensor, Tensor, Tensor]:
         assert isinstance(net, MoDL)
         measurement, start, scale = self._measure(volume, seed, next(net.parameters()).device)
-        parts = [modl_image(net, part, start[z], scale) for z, part in in_slabs(measurement, slices)]
-        images = (start.abs(), torch.cat(parts).abs(), volume.data)
-        before, after, truth = (magnitude_to_network(image.cpu(), scale) for image in images)
-        return before, after, truth
+        parts = [modl_image(net, part, start[z], scale.magnitude) for z, part in in_slabs(measurement, slices)]
+        before, after = (scale.to_network(image).cpu() for image in (start, torch.cat(parts)))
+        return before, after, scale.truth(volume)
 
 
 def unrolled_validation(learner: UnrolledLearner, volumes: Sequence[Prepared], slices: int) -> Validation | None:
@@ -146,8 +157,7 @@ def unrolled_validation(learner: UnrolledLearner, volumes: Sequence[Prepared], s
         figures, picture = [], np.zeros((1, 1))
         for prepared in volumes:
             seed = derived_seed(prepared.case.id, "scan", 0)
-            images = learner.reconstruct(network, prepared.volume(), seed, slices)
-            before, after, truth = (image.transpose(1, 2) for image in images)
+            before, after, truth = learner.reconstruct(network, prepared.volume(), seed, slices)
             figures.append(evaluate_network(truth, after, prepared.modality))
             middle = len(truth) // 2
             picture = side_by_side(before[middle], after[middle], truth[middle])

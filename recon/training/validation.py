@@ -13,6 +13,7 @@ from priors.networks.autoencoder import PatchVolumeAutoencoder
 from priors.training.batches import SampleSource, derived_seed
 from priors.training.learner import Learner
 from priors.training.loop import Validated
+from recon.acquisition.network_scale import patient_axes
 from recon.metrics import evaluate
 from recon.scan.padding import centre, pad_to_multiple
 from recon.scan.units import network_to_hu, network_to_magnitude
@@ -136,5 +137,5 @@ def side_by_side(*images: Tensor) -> np.ndarray:
 def evaluate_network(truth: Tensor, output: Tensor, modality: Modality) -> dict[str, float | None]:
     """The metrics of the benchmarks, of (Z, X, Y) volumes in the network range."""
     physical = network_to_hu if modality == "CT" else network_to_magnitude
-    wanted, found = (physical(image).transpose(1, 2).numpy() for image in (truth, output))
+    wanted, found = (patient_axes(physical(image)).numpy() for image in (truth, output))
     return evaluate(wanted, found, modality)

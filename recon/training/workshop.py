@@ -14,7 +14,7 @@ from priors.training.batches import SampleSource
 from priors.training.learner import Learner
 from priors.training.loop import Validated
 from priors.training.recipe import Recipe
-from recon.acquisition.tasks import Task
+from recon.learned.task import Task
 from recon.training.sources import TrainingVolume
 
 Report = Callable[[str], None]

@@ -11,7 +11,7 @@ from recon.cli.train.options import SCANS, Options
 from recon.errors import input_errors
 
 if TYPE_CHECKING:
-    from recon.acquisition.tasks import Task
+    from recon.learned.task import Task
     from recon.training.request import Request
 
 
@@ -81,24 +81,20 @@ def _task(given: Options, shown: tuple[str, ...]) -> Task | None:
 
 
 def _mri(given: Options, shown: tuple[str, ...]) -> Task:
-    from recon.acquisition.tasks import MRTask
+    from recon.acquisition.mr_acquisition import MRAcquisition
+    from recon.learned.task import Task
 
     with input_errors("`mask`"):
-        return MRTask(
-            given.masks or ("poisson",),
-            given.accel,
-            given.noise,
-            given.phase,
-            shown or ("zero-filled",),
-            given.references,
-        )
+        scans = MRAcquisition(given.masks or ("poisson",), given.accel, given.noise, given.phase)
+    return Task(scans, shown or ("zero-filled",), given.references)
 
 
 def _svct(given: Options, shown: tuple[str, ...]) -> Task:
     from physics.ct.protocol import load_protocol
-    from recon.acquisition.tasks import CTTask
+    from recon.acquisition.ct_acquisition import CTAcquisition
+    from recon.learned.task import Task
 
     with input_errors(f"`geometry` {given.geometry}"):
         scanner = load_protocol(given.geometry)
     views = (int(given.views[0]), int(given.views[1])) if given.views else None
-    return CTTask(scanner, views, given.photons, shown or ("fbp",), given.references)
+    return Task(CTAcquisition(scanner, views, given.photons), shown or ("fbp",), given.references)

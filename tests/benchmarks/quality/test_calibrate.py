@@ -18,9 +18,10 @@ from datasets.cache import Cache
 from physics.ct.geometry import FanBeam, circular_angles
 from priors.weights.card import read_card
 from recon.acquisition.ct import simulate_ct
-from recon.acquisition.tasks import CTTask
+from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.diffusion.controlnet_head import HeadOptions
 from recon.io.nifti import write_volume
+from recon.learned.task import Task
 from recon.run.outcome import reconstruct
 from recon.run.save import save
 from recon.training.sources import load_split, parse_data
@@ -33,7 +34,7 @@ DATA = {"dataset": "phantom:count=12,size=16x24x20,spacing=6x10x12", "modality":
 def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A head that changes nothing yet, its prior in the same folder."""
     folder = write_prior(tmp_path_factory.mktemp("prior"))
-    return make_head(folder, folder, CTTask(GEOMETRY, photons=(1e5, 1e6), conditions=("sirt",)), joints=0.0)
+    return make_head(folder, folder, Task(CTAcquisition(GEOMETRY, photons=(1e5, 1e6)), ("sirt",)), joints=0.0)
 
 
 def test_a_calibrated_head_holds_what_it_claims(head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

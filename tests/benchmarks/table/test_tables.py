@@ -33,8 +33,9 @@ from datasets import open_dataset
 from priors.networks.fbpconvnet import FBPConvNet, FBPConvNetConfig
 from priors.weights.card import Card, save_weights
 from recon.acquisition.ct import choose_geometry
-from recon.acquisition.tasks import CTTask
+from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.errors import InputError
+from recon.learned.task import Task
 from recon.scan.volume import Volume
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -56,7 +57,11 @@ def request(folder: Path, **changes: object) -> Request:
 def weights(path: Path, seed: int = 0, subjects: tuple[str, ...] = ("somebody",)) -> Path:
     torch.manual_seed(seed)
     config = FBPConvNetConfig(width=4, levels=2)
-    extra = {"task": CTTask(choose_geometry("paper40")).to_dict(), "subjects": list(subjects), "recipe": {"steps": 7}}
+    extra = {
+        "task": Task(CTAcquisition(choose_geometry("paper40")), ("fbp",)).to_dict(),
+        "subjects": list(subjects),
+        "recipe": {"steps": 7},
+    }
     save_weights(path, FBPConvNet(config).state_dict(), Card("fbpconv", config.to_dict(), "a test", extra=extra))
     return path
 

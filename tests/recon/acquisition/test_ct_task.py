@@ -69,7 +69,7 @@ def test_a_file_keeps_its_detector(tmp_path: Path) -> None:
     np.testing.assert_allclose(degrees(choose_geometry(str(path))), [0, 10, 50])
     chosen = choose_geometry(str(path), views=4, arc=180)
     assert chosen == ParallelBeam(circular_angles(4, 0, math.pi), 2.0, 9, 3.0)
-    with pytest.raises(InputError, match=r"--views: this geometry's views are not evenly spread.*--arc"):
+    with pytest.raises(InputError, match=r"`views`: this geometry's views are not evenly spread.*`arc`"):
         choose_geometry(str(path), views=4)
 
 

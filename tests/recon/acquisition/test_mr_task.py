@@ -22,10 +22,10 @@ from recon.acquisition.mr import (
     kspace_of,
     measured_mr,
     mr_case,
-    noise_in_image,
     simulate_mr,
     volume_name,
 )
+from recon.acquisition.network_scale import network_scale
 from recon.errors import InputError
 from recon.methods import get_method
 from recon.scan.kspace import KSpace
@@ -151,16 +151,16 @@ def test_outer_samples_tell_the_noise(kind: str) -> None:
     smooth = torch.outer(torch.hann_window(96), torch.hann_window(80))[None].repeat(4, 1, 1)
     grainy = smooth + 0.03 * torch.randn(smooth.shape, generator=generator)
     for image, least, most in ((smooth, 0.0, 1e-3), (grainy, 0.027, 0.033)):
-        assert least <= noise_in_image(simulate_mr(Volume(image, AFFINE, "MR"), kind, 4.0)) <= most
+        assert least <= network_scale(simulate_mr(Volume(image, AFFINE, "MR"), kind, 4.0)).grain <= most
     ten_times = simulate_mr(Volume(10 * grainy, AFFINE, "MR"), kind, 4.0)
-    assert noise_in_image(ten_times) == pytest.approx(0.3, rel=0.1)
+    assert network_scale(ten_times).grain == pytest.approx(0.3, rel=0.1)
 
 
 def test_a_mask_of_low_frequencies_tells_no_noise(volume: Volume) -> None:
     mask = torch.zeros(SHAPE, dtype=torch.bool)
     mask[20:28, 16:24] = True
     measured = simulate_mr(volume, make_mask("poisson", SHAPE, 2.0, 8, 0))
-    assert noise_in_image(replace(measured, operator=CartesianMR(mask))) == 0
+    assert network_scale(replace(measured, operator=CartesianMR(mask))).grain == 0
 
 
 def test_the_case_of_a_volume_has_the_volume_as_truth(volume: Volume) -> None:

@@ -16,17 +16,15 @@ from hypothesis import strategies as st
 from datasets import open_dataset
 from datasets.cache import Cache
 from physics.ct.geometry import FanBeam, ParallelBeam, circular_angles
-from recon.acquisition.tasks import (
-    NOISE_KEPT,
-    CTTask,
-    MRTask,
-    condition_image,
-    reference_image,
-    reference_images,
-    task_from_dict,
-)
+from recon.acquisition.ct_acquisition import CTAcquisition
+from recon.acquisition.mr_acquisition import MRAcquisition
+from recon.acquisition.network_scale import NOISE_KEPT, network_scale
+from recon.diffusion.head_reconstruction import reference_image
 from recon.errors import InputError
 from recon.io.detect import read_any
+from recon.learned.task import Task, task_from_dict
+from recon.methods.conditions import condition, references, shown
+from recon.scan.measurement import Protocol
 from recon.scan.units import network_to_hu
 from recon.solvers.data_consistency import agreeing
 from recon.training.pairs import simulate_pairs
@@ -40,7 +38,7 @@ DATA = "phantom:count=6,size=8x24x24,spacing=8x12x12"
 
 
 @st.composite
-def ct_tasks(draw: st.DrawFn) -> CTTask:
+def ct_tasks(draw: st.DrawFn) -> Task:
     arc = draw(st.sampled_from([math.pi / 2, math.pi, 2 * math.pi]))
     angles = circular_angles(draw(st.integers(2, 90)), 0.0, arc)
     if draw(st.booleans()):
@@ -49,49 +47,50 @@ def ct_tasks(draw: st.DrawFn) -> CTTask:
     else:
         geometry = ParallelBeam(angles, pitch=draw(st.floats(0.5, 4)))
     views = draw(st.none() | st.tuples(st.integers(2, 20), st.integers(20, 90)))
-    return CTTask(geometry, views, draw(st.none() | st.just((1e4, 1e6))), ("fbp", "sirt"))
+    return Task(CTAcquisition(geometry, views, draw(st.none() | st.just((1e4, 1e6)))), ("fbp", "sirt"))
 
 
 @settings(deadline=None, max_examples=30)
 @given(ct_tasks())
-def test_a_ct_task_survives_a_weights_file_and_knows_its_own_scans(task: CTTask) -> None:
+def test_a_ct_task_survives_a_weights_file_and_knows_its_own_scans(task: Task) -> None:
     again = task_from_dict(json.loads(json.dumps(task.to_dict())))
-    assert isinstance(again, CTTask)
     assert again == task
-    least = task.views[0] if task.views else task.geometry.views
-    own = replace(task.geometry, angles=circular_angles(least, task.geometry.angles[0], arc_of(task)))
-    assert again.refusal(own.to_dict()) is None
-    most = task.views[1] if task.views else task.geometry.views
-    more = replace(own, angles=circular_angles(most + 1, task.geometry.angles[0], arc_of(task)))
-    assert again.refusal(more.to_dict()) is not None
+    scans = task.acquisition
+    assert isinstance(scans, CTAcquisition)
+    least = scans.views[0] if scans.views else scans.geometry.views
+    own = replace(scans.geometry, angles=circular_angles(least, scans.geometry.angles[0], arc_of(scans)))
+    assert again.why_unsuitable(Protocol(geometry=own.to_dict())) is None
+    most = scans.views[1] if scans.views else scans.geometry.views
+    more = replace(own, angles=circular_angles(most + 1, scans.geometry.angles[0], arc_of(scans)))
+    assert again.why_unsuitable(Protocol(geometry=more.to_dict())) is not None
 
 
-def arc_of(task: CTTask) -> float:
-    angles = task.geometry.angles
+def arc_of(scans: CTAcquisition) -> float:
+    angles = scans.geometry.angles
     return (angles[1] - angles[0]) * len(angles)
 
 
 def test_an_mr_task_survives_and_refuses() -> None:
-    task = MRTask(("poisson", "gauss1d"), (4.0, 8.0), 0.01, 1.0)
+    task = Task(MRAcquisition(("poisson", "gauss1d"), (4.0, 8.0), 0.01, 1.0), ("zero-filled",))
     again = task_from_dict(json.loads(json.dumps(task.to_dict())))
     assert again == task
-    assert again.refusal({"kind": "gauss1d", "accel": 6}) is None
-    assert "trained for the masks" in str(again.refusal({"kind": "equispaced", "accel": 6}))
-    assert "4 to 8, the scan has 12" in str(again.refusal({"kind": "poisson", "accel": 12}))
+    assert again.why_unsuitable(Protocol(mask={"kind": "gauss1d", "accel": 6})) is None
+    assert "trained for the masks" in str(again.why_unsuitable(Protocol(mask={"kind": "equispaced", "accel": 6})))
+    assert "4 to 8, the scan has 12" in str(again.why_unsuitable(Protocol(mask={"kind": "poisson", "accel": 12})))
 
 
 def test_the_reference_is_the_last_condition_or_a_mean_that_agrees_with_the_data(volumes):
-    plain = CTTask(FanBeam(circular_angles(24), pitch=4.0), conditions=("fbp", "sirt"))
+    plain = Task(CTAcquisition(FanBeam(circular_angles(24), pitch=4.0)), ("fbp", "sirt"))
     assert "reference" not in plain.to_dict()
     mixed = replace(plain, reference=("sirt", "cgls"))
     assert task_from_dict(json.loads(json.dumps(mixed.to_dict()))) == mixed
-    scan = plain.measure(volumes[0].volume(), 3)
-    shown = plain.shown(scan)
-    assert torch.equal(reference_image(scan, reference_images(plain, scan, shown)), shown[-1])
-    images = reference_images(mixed, scan, shown)
-    assert torch.equal(images[0], shown[-1])
-    found = reference_image(scan, images)
-    mean = (shown[-1] + condition_image("CT", "cgls", scan)) / 2
+    scan = plain.acquisition.simulate(volumes[0].volume(), 3)
+    known = shown(plain, scan)
+    assert torch.equal(reference_image(scan, references(plain, scan, known)), known[-1].mean)
+    others = references(mixed, scan, known)
+    assert others[0] is known[-1], "not run again"
+    found = reference_image(scan, others)
+    mean = (known[-1].mean + condition("CT", "cgls", scan).mean) / 2
     torch.testing.assert_close(found, agreeing(scan, mean))
     residuals = [float((scan.operator.forward(image) - scan.y).norm()) for image in (found, mean)]
     assert residuals[0] < residuals[1]
@@ -112,8 +111,8 @@ def volumes(tmp_path):
 
 
 def test_the_same_seed_is_the_same_scan_and_another_is_not(volumes):
-    task = CTTask(FanBeam(circular_angles(12), pitch=4.0), views=(6, 12), photons=(1e4, 1e5))
-    scans = [task.measure(volumes[0].volume(), seed) for seed in (1, *range(1, 13))]
+    task = CTAcquisition(FanBeam(circular_angles(12), pitch=4.0), views=(6, 12), photons=(1e4, 1e5))
+    scans = [task.simulate(volumes[0].volume(), seed) for seed in (1, *range(1, 13))]
     assert torch.equal(scans[0].y, scans[1].y)
     assert len({scan.y.shape for scan in scans}) > 3, "views are drawn"
     assert 2 < sum(scan.sigma is None for scan in scans) < 11, "about half are noise-free"
@@ -121,9 +120,9 @@ def test_the_same_seed_is_the_same_scan_and_another_is_not(volumes):
 
 def test_pairs_are_simulated_once_and_anew_for_another_task(volumes, tmp_path, monkeypatch):
     cache, made = Cache(tmp_path / "cache"), []
-    measure = CTTask.measure
-    monkeypatch.setattr(CTTask, "measure", lambda self, *args: made.append(1) or measure(self, *args))
-    task = CTTask(FanBeam(circular_angles(12), pitch=4.0))
+    simulate = CTAcquisition.simulate
+    monkeypatch.setattr(CTAcquisition, "simulate", lambda self, *args: made.append(1) or simulate(self, *args))
+    task = Task(CTAcquisition(FanBeam(circular_angles(12), pitch=4.0)), ("fbp",))
     first = simulate_pairs(volumes, task, 2, cache)
     assert len(made) == 4
     second = simulate_pairs(volumes, task, 2, cache)
@@ -141,7 +140,9 @@ def test_samples_are_a_function_of_item_and_seed(volumes, tmp_path, kind):
     elif kind == "slab":
         source = SlabSource(volumes, 3, 20, augmentation)
     else:
-        pairs = simulate_pairs(volumes, CTTask(FanBeam(circular_angles(12), pitch=4.0)), 1, Cache(tmp_path / "c"))
+        pairs = simulate_pairs(
+            volumes, Task(CTAcquisition(FanBeam(circular_angles(12), pitch=4.0)), ("fbp",)), 1, Cache(tmp_path / "c")
+        )
         source = SliceSource(volumes if kind == "slice" else pairs, 20, augmentation)
     one, again, other = (source.sample(len(source) // 2, seed) for seed in (1, 1, 2))
     assert all(torch.equal(one[name], again[name]) for name in one)
@@ -231,11 +232,11 @@ def test_the_projector_cache_is_bounded_and_knows_norms(volumes):
 
 def test_the_noise_that_a_sinogram_leaves_goes_with_pixels_and_views(volumes):
     """σ/(Δ√views): a quarter of it for half the pixel and four times the views, as backprojection has it."""
-    task = CTTask(FanBeam(circular_angles(16), pitch=4.0))
+    task = CTAcquisition(FanBeam(circular_angles(16), pitch=4.0))
     volume = volumes[0].volume()
-    clean = task.measure(volume, 0)
-    assert task.grain(clean) == 0
+    clean = task.simulate(volume, 0)
+    assert network_scale(clean).grain == 0
     noisy = replace(clean, sigma=torch.full_like(clean.y, 0.01))
     expected = NOISE_KEPT * 0.01 / (noisy.spacing[1] * 4)
-    assert task.grain(noisy) == pytest.approx(expected)
-    assert task.grain(replace(noisy, sigma=0.02)) == pytest.approx(2 * expected)
+    assert network_scale(noisy).grain == pytest.approx(expected)
+    assert network_scale(replace(noisy, sigma=0.02)).grain == pytest.approx(2 * expected)

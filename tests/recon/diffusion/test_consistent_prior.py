@@ -13,10 +13,13 @@ from priors.diffusion.samplers import corrected, ddim, spaced_timesteps
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks import inference
 from recon.acquisition.ct import simulate_ct
+from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.acquisition.mr import simulate_mr
-from recon.acquisition.tasks import CTTask, MRTask, condition_image
+from recon.acquisition.mr_acquisition import MRAcquisition
 from recon.diffusion.controlnet_head import HeadOptions
+from recon.learned.task import Task
 from recon.methods import get_method
+from recon.methods.conditions import condition
 from recon.scan.measurement import Measurement, RunContext
 from recon.solvers.data_consistency import agreeing
 
@@ -33,7 +36,7 @@ def run(measurement: Measurement, options: HeadOptions, modality: str = "CT", se
 
 @pytest.fixture
 def ct(prior: Path, tmp_path: Path) -> tuple[Measurement, HeadOptions]:
-    head = make_head(prior, tmp_path, CTTask(GEOMETRY, conditions=("fbp", "sirt")))
+    head = make_head(prior, tmp_path, Task(CTAcquisition(GEOMETRY), ("fbp", "sirt")))
     return simulate_ct(body(), GEOMETRY), HeadOptions(weights=str(head), prior=str(prior), steps=2)
 
 
@@ -50,13 +53,13 @@ def test_it_agrees_with_the_data_where_the_papers_way_does_not(ct):
 def test_without_a_change_it_is_the_reference_that_agrees_with_the_data(ct):
     measurement, options = ct
     kept = run(measurement, replace(options, gain=0.0)).mean
-    torch.testing.assert_close(kept, agreeing(measurement, condition_image("CT", "sirt", measurement)))
+    torch.testing.assert_close(kept, agreeing(measurement, condition("CT", "sirt", measurement).mean))
 
 
 def test_the_last_data_step_can_be_left_out(ct):
     measurement, options = ct
     kept = run(measurement, replace(options, gain=0.0, agree=False)).mean
-    torch.testing.assert_close(kept, condition_image("CT", "sirt", measurement).clamp_min(0))
+    torch.testing.assert_close(kept, condition("CT", "sirt", measurement).mean.clamp_min(0))
 
 
 def test_samples_spread(ct):
@@ -77,12 +80,12 @@ def test_data_within_sampling_change_the_result(ct):
 def test_what_the_autoencoder_loses_is_kept_on_request(ct):
     measurement, options = ct
     kept, lost = (run(measurement, replace(options, start=0.01, detail=detail)).mean for detail in (True, False))
-    reference = condition_image("CT", "sirt", measurement)
+    reference = condition("CT", "sirt", measurement).mean
     assert float((kept - reference).norm()) < float((lost - reference).norm())
 
 
 def test_mr_keeps_the_phase_and_the_unit(prior, tmp_path):
-    head = make_head(prior, tmp_path, MRTask(("equispaced",), (2.0, 4.0)))
+    head = make_head(prior, tmp_path, Task(MRAcquisition(("equispaced",), (2.0, 4.0)), ("zero-filled",)))
     options = HeadOptions(weights=str(head), prior=str(prior), steps=2)
     one = body("MR")
     phase = torch.full(one.data.shape, 0.8)

@@ -11,13 +11,12 @@ from tiny_prior import GEOMETRY, body
 from physics.noise import TransmissionNoise
 from priors.networks.unet2d import UNet2D, UNetConfig
 from recon.acquisition.ct import simulate_ct
-from recon.acquisition.tasks import CTTask, condition_image
+from recon.acquisition.network_scale import network_scale
 from recon.diffusion.controlnet_head import HeadOptions
 from recon.diffusion.head_reconstruction import Reference, _estimated, kept_share
 from recon.learned.refiner import Refiner
+from recon.methods.conditions import condition
 from recon.solvers.data_consistency import agreeing
-
-TASK = CTTask(GEOMETRY, conditions=("tv",))
 
 
 class Fixed(Refiner):
@@ -42,11 +41,12 @@ def reference_of(photons: float | None) -> tuple[Reference, torch.Tensor]:
     truth = body()
     noise = TransmissionNoise(photons) if photons else None
     measurement = simulate_ct(truth, GEOMETRY, None, noise, 0)
-    image = condition_image("CT", "tv", measurement)
-    seen = TASK.network(image, measurement).transpose(1, 2)
+    image = condition("CT", "tv", measurement).mean
+    scale = network_scale(measurement)
+    seen = scale.to_network(image)
     window = (slice(0, seen.shape[1]), slice(0, seen.shape[2]))
-    wanted = TASK.pair(measurement, truth).target.transpose(1, 2)
-    return Reference(image, torch.zeros(1), window, seen, seen, TASK, measurement), wanted
+    wanted = scale.truth(truth)
+    return Reference(image, torch.zeros(1), window, seen, seen, "CT", measurement), wanted
 
 
 @pytest.mark.parametrize("photons", [None, 1e5])
@@ -57,8 +57,8 @@ def test_a_right_change_is_kept_and_every_round_made(photons: float | None) -> N
     asked = refiner.asked  # type: ignore[attr-defined]
     assert len(asked) >= 2
     assert asked == [0, 1, 2][: len(asked)]
-    before = TASK.network(reference.image, reference.measurement).transpose(1, 2)
-    after = TASK.network(found, reference.measurement).transpose(1, 2)
+    before = network_scale(reference.measurement).to_network(reference.image)
+    after = network_scale(reference.measurement).to_network(found)
     assert float((after - truth).norm()) < 0.5 * float((before - truth).norm())
 
 
@@ -69,7 +69,7 @@ def test_a_change_that_the_data_contradict_is_dropped_with_its_round() -> None:
     found, advised = _estimated(replace(reference, refiner=refiner), truth, HeadOptions(rounds=3))
     assert len(refiner.asked) == 1  # type: ignore[attr-defined]
     torch.testing.assert_close(found, agreeing(reference.measurement, reference.image))
-    torch.testing.assert_close(TASK.network(advised, reference.measurement).transpose(1, 2), wrong.clamp(-1, 1))
+    torch.testing.assert_close(network_scale(reference.measurement).to_network(advised), wrong.clamp(-1, 1))
 
 
 def test_without_a_data_step_the_change_stays_as_it_is() -> None:
@@ -77,7 +77,7 @@ def test_without_a_data_step_the_change_stays_as_it_is() -> None:
     refiner = Fixed(truth)
     found, advised = _estimated(replace(reference, refiner=refiner), truth, HeadOptions(rounds=3, agree=False))
     assert torch.equal(found, advised)
-    after = TASK.network(found, reference.measurement).transpose(1, 2)
+    after = network_scale(reference.measurement).to_network(found)
     torch.testing.assert_close(after, truth, atol=1e-3, rtol=0)
 
 

@@ -17,18 +17,20 @@ from physics.ct.protocol import load_protocol
 from priors.networks.biflownet import BiFlowNet
 from priors.weights.card import Card, read_card, read_tensors, save_weights
 from recon.acquisition.ct import simulate_ct
+from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.acquisition.mr import simulate_mr
-from recon.acquisition.tasks import CTTask, MRTask
+from recon.acquisition.mr_acquisition import MRAcquisition
 from recon.cli import cli
 from recon.diffusion.controlnet_head import HeadOptions, load_head
 from recon.errors import InputError
 from recon.io.nifti import write_volume
+from recon.learned.task import Task
 from recon.methods import get_method
-from recon.scan.measurement import RunContext
+from recon.scan.measurement import Protocol, RunContext
 
 
 def test_ct_runs_on_the_grid_of_the_scan_and_is_repeatable(prior, tmp_path):
-    head = make_head(prior, tmp_path, CTTask(GEOMETRY, conditions=("fbp", "sirt")))
+    head = make_head(prior, tmp_path, Task(CTAcquisition(GEOMETRY), ("fbp", "sirt")))
     measurement = simulate_ct(body(), GEOMETRY)
     options = HeadOptions(weights=str(head), prior=str(prior), steps=2, samples=2, mode="paper")
     run = get_method("CT", "meddiffusion").run
@@ -43,7 +45,7 @@ def test_ct_runs_on_the_grid_of_the_scan_and_is_repeatable(prior, tmp_path):
 
 
 def test_the_head_steers_and_its_strength_counts(prior, tmp_path):
-    head = make_head(prior, tmp_path, CTTask(GEOMETRY))
+    head = make_head(prior, tmp_path, Task(CTAcquisition(GEOMETRY), ("fbp",)))
     measurement = simulate_ct(body(), GEOMETRY)
     run = get_method("CT", "meddiffusion").run
     means = [
@@ -60,7 +62,7 @@ def test_the_head_steers_and_its_strength_counts(prior, tmp_path):
 
 def test_mr_comes_out_in_the_units_of_the_measurement(prior, tmp_path):
     """Ten times the signal gives ten times the image: the scale follows from the data."""
-    head = make_head(prior, tmp_path, MRTask(("equispaced",), (2.0, 4.0)))
+    head = make_head(prior, tmp_path, Task(MRAcquisition(("equispaced",), (2.0, 4.0)), ("zero-filled",)))
     run = get_method("MR", "meddiffusion").run
     options = HeadOptions(weights=str(head), prior=str(prior), steps=2, mode="paper")
     one = body("MR")
@@ -81,30 +83,30 @@ def test_mr_comes_out_in_the_units_of_the_measurement(prior, tmp_path):
     ],
 )
 def test_another_geometry_is_refused_in_one_line_with_a_way_out(prior, tmp_path, scan, reason):
-    head = make_head(prior, tmp_path, CTTask(GEOMETRY))
+    head = make_head(prior, tmp_path, Task(CTAcquisition(GEOMETRY), ("fbp",)))
     options = HeadOptions(weights=str(head), prior=str(prior))
     with pytest.raises(InputError, match="take `method` tv") as error:
-        load_head(options, scan.to_dict(), "CT")
+        load_head(options, Protocol(geometry=scan.to_dict()), "CT")
     assert reason in str(error.value)
     assert "\n" not in str(error.value)
-    assert load_head(replace(options, allow_other=True), scan.to_dict(), "CT").task.modality == "CT"
+    assert load_head(replace(options, allow_other=True), Protocol(geometry=scan.to_dict()), "CT").task.modality == "CT"
 
 
 def test_another_mask_modality_or_prior_is_refused(prior, tmp_path):
-    head = make_head(prior, tmp_path, MRTask(("poisson",), (4.0, 8.0)))
+    head = make_head(prior, tmp_path, Task(MRAcquisition(("poisson",), (4.0, 8.0)), ("zero-filled",)))
     options = HeadOptions(weights=str(head), prior=str(prior))
     with pytest.raises(InputError, match="trained for the masks poisson, the scan has gauss1d"):
-        load_head(options, {"kind": "gauss1d", "accel": 8}, "MR")
+        load_head(options, Protocol(mask={"kind": "gauss1d", "accel": 8}), "MR")
     with pytest.raises(InputError, match="trained for acceleration 4 to 8, the scan has 12"):
-        load_head(options, {"kind": "poisson", "accel": 12}, "MR")
+        load_head(options, Protocol(mask={"kind": "poisson", "accel": 12}), "MR")
     with pytest.raises(InputError, match="trained for MR, the scan is CT"):
-        load_head(options, GEOMETRY.to_dict(), "CT")
+        load_head(options, Protocol(geometry=GEOMETRY.to_dict()), "CT")
     with pytest.raises(InputError, match="no installed prior is the one"):
-        load_head(replace(options, prior=""), {"kind": "poisson", "accel": 8}, "MR")
+        load_head(replace(options, prior=""), Protocol(mask={"kind": "poisson", "accel": 8}), "MR")
 
 
 def test_a_head_on_another_prior_is_refused(prior, tmp_path):
-    head = make_head(prior, tmp_path, CTTask(GEOMETRY))
+    head = make_head(prior, tmp_path, Task(CTAcquisition(GEOMETRY), ("fbp",)))
     other = tmp_path / "other"
     other.mkdir()
     (other / "autoencoder.safetensors").write_bytes((prior / "autoencoder.safetensors").read_bytes())
@@ -123,8 +125,8 @@ def test_the_prior_is_found_by_its_hash_among_those_installed(prior, tmp_path, m
     installed.mkdir(parents=True)
     for name in ("autoencoder.safetensors", "biflownet.safetensors"):
         save_weights(installed / name, read_tensors(prior / name), read_card(prior / name), dtype)
-    head = make_head(installed, tmp_path, CTTask(GEOMETRY))
-    assert load_head(HeadOptions(weights=str(head)), GEOMETRY.to_dict(), "CT").prior.name == "mine"
+    head = make_head(installed, tmp_path, Task(CTAcquisition(GEOMETRY), ("fbp",)))
+    assert load_head(HeadOptions(weights=str(head)), Protocol(geometry=GEOMETRY.to_dict()), "CT").prior.name == "mine"
 
 
 def test_an_installed_head_is_chosen_by_the_scan(prior, tmp_path, monkeypatch):
@@ -134,14 +136,18 @@ def test_an_installed_head_is_chosen_by_the_scan(prior, tmp_path, monkeypatch):
     heads.mkdir(parents=True)
     for name in ("autoencoder.safetensors", "biflownet.safetensors"):
         (heads.parent / name).write_bytes((prior / name).read_bytes())
-    tasks = {"few": CTTask(GEOMETRY, (10, 20)), "many": CTTask(GEOMETRY, (21, 40)), "mr": MRTask()}
+    tasks = {
+        "few": Task(CTAcquisition(GEOMETRY, (10, 20)), ("fbp",)),
+        "many": Task(CTAcquisition(GEOMETRY, (21, 40)), ("fbp",)),
+        "mr": Task(MRAcquisition(), ("zero-filled",)),
+    }
     for name, task in tasks.items():
         make_head(prior, tmp_path, task).rename(heads / f"{name}.safetensors")
     (heads / "damaged.safetensors").write_bytes(b"none")
-    chosen = load_head(HeadOptions(), GEOMETRY.to_dict(), "CT")
+    chosen = load_head(HeadOptions(), Protocol(geometry=GEOMETRY.to_dict()), "CT")
     assert chosen.task == tasks["many"]
     with pytest.raises(InputError, match=r"few: it was trained for 10 to 20 views.*many: .*the scan has 50.*tv") as no:
-        load_head(HeadOptions(), replace(GEOMETRY, angles=circular_angles(50)).to_dict(), "CT")
+        load_head(HeadOptions(), Protocol(geometry=replace(GEOMETRY, angles=circular_angles(50)).to_dict()), "CT")
     assert "\n" not in str(no.value)
     assert "mr" not in str(no.value).split(";")[0]
 
@@ -153,7 +159,7 @@ def test_auto_takes_a_head_that_fits_the_scan_and_says_why_it_does_not(prior, tm
     heads.mkdir(parents=True)
     for name in ("autoencoder.safetensors", "biflownet.safetensors"):
         (heads.parent / name).write_bytes((prior / name).read_bytes())
-    task = CTTask(load_protocol("paper40"), (20, 30))
+    task = Task(CTAcquisition(load_protocol("paper40"), (20, 30)), ("fbp",))
     make_head(prior, tmp_path, task).rename(heads / "few.safetensors")
     case = tmp_path / "case.nii.gz"
     write_volume(case, body())
@@ -177,7 +183,7 @@ def test_auto_takes_a_head_that_fits_the_scan_and_says_why_it_does_not(prior, tm
 
 
 def test_the_command_takes_weights_and_says_what_is_missing(prior, tmp_path, monkeypatch):
-    head = make_head(prior, tmp_path, CTTask(GEOMETRY))
+    head = make_head(prior, tmp_path, Task(CTAcquisition(GEOMETRY), ("fbp",)))
     case, scanner = tmp_path / "case.nii.gz", tmp_path / "scan.yaml"
     write_volume(case, body())
     scanner.write_text(

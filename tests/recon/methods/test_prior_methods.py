@@ -19,10 +19,11 @@ from priors.networks.adm_config import ADMConfig
 from priors.networks.adm_unet import ADMUNet
 from priors.weights.card import Card, save_weights
 from recon.acquisition.ct import simulate_ct
+from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.acquisition.mr import simulate_mr
-from recon.acquisition.tasks import CTTask
 from recon.diffusion.slice_prior import image_problem
 from recon.errors import InputError
+from recon.learned.task import Task
 from recon.methods import get_method, parse_options
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.scan.units import ATTENUATION_UNIT, hu_to_attenuation
@@ -79,7 +80,7 @@ def weights(tmp_path_factory) -> Path:
     write("adm-CT", "adm", modality="CT")
     write("adm-MR", "adm", modality="MR")
     write("complex", "adm", channels=2, modality="MR")
-    write("dolce-CT", "dolce", conditions=1, task=CTTask(GEOMETRY).to_dict())
+    write("dolce-CT", "dolce", conditions=1, task=Task(CTAcquisition(GEOMETRY), ("fbp",)).to_dict())
     return folder
 
 

@@ -18,6 +18,7 @@ from priors.weights.store import shipped_folder
 from recon.diffusion.controlnet_head import HeadOptions, find_head, load_head
 from recon.io.detect import read_any
 from recon.io.nifti import write_volume
+from recon.scan.measurement import Protocol
 from recon.scan.volume import Volume
 
 HEADS = shipped_folder() / "starter" / "heads"
@@ -51,10 +52,10 @@ def test_they_are_small_sound_and_learned_from_no_held_out_case(name: str) -> No
 def test_one_head_serves_a_range_of_views(views: int) -> None:
     from recon.acquisition.ct import choose_geometry
 
-    head = load_head(HeadOptions(), choose_geometry("paper40", views).to_dict(), "CT")
+    head = load_head(HeadOptions(), Protocol(geometry=choose_geometry("paper40", views).to_dict()), "CT")
     assert head.prior.name == "starter"
     assert head.refiner is not None
-    path, reason = find_head(load_protocol("limited90").to_dict(), "CT")
+    path, reason = find_head(Protocol(geometry=load_protocol("limited90").to_dict()), "CT")
     assert path is None
     assert "it was trained for an arc of 360 degrees, the scan has 90" in reason or "views" in reason
 
@@ -62,9 +63,9 @@ def test_one_head_serves_a_range_of_views(views: int) -> None:
 @pytest.mark.parametrize("kind", ["poisson", "gauss1d"])
 @pytest.mark.parametrize("accel", [4, 8])
 def test_one_head_serves_both_masks(kind: str, accel: float) -> None:
-    head = load_head(HeadOptions(), {"kind": kind, "accel": accel}, "MR")
+    head = load_head(HeadOptions(), Protocol(mask={"kind": kind, "accel": accel}), "MR")
     assert head.refiner is not None
-    assert find_head({"kind": "equispaced", "accel": accel}, "MR")[0] is None
+    assert find_head(Protocol(mask={"kind": "equispaced", "accel": accel}), "MR")[0] is None
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,15 @@ import torch
 from datasets import open_dataset
 from datasets.cache import Cache
 from physics.ct.geometry import FanBeam, circular_angles
-from recon.acquisition.tasks import CTTask, MRTask
+from recon.acquisition.ct_acquisition import CTAcquisition
+from recon.acquisition.mr_acquisition import MRAcquisition
+from recon.learned.task import Task
 from recon.training.excerpts import WHOLE, Excerpts
 from recon.training.pairs import simulate_pairs
 from recon.training.prepared import Prepared, prepare
 from recon.training.sources import parse_data, parts_for
 
-TASK = CTTask(FanBeam(circular_angles(8), pitch=6.0))
+TASK = Task(CTAcquisition(FanBeam(circular_angles(8), pitch=6.0)), ("fbp",))
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +95,8 @@ def test_one_list_of_ct_and_mr_serves_both(tmp_path: Path) -> None:
     parts = parse_data(str(listed), "folder", None, None)
     assert parts_for(parts, None) == parts
     assert parts_for(parts, TASK) == [parts[0], parts[2]]
-    assert parts_for(parts, MRTask()) == parts[1:]
-    assert parts_for(parts[:1], MRTask()) == parts[:1]
+    assert parts_for(parts, Task(MRAcquisition(), ("zero-filled",))) == parts[1:]
+    assert parts_for(parts[:1], Task(MRAcquisition(), ("zero-filled",))) == parts[:1]
 
 
 def test_a_share_of_mr_is_cut_along_another_axis(volume, magnitude) -> None:

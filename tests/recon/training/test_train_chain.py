@@ -23,8 +23,9 @@ from priors.training.checkpoints import read_checkpoint
 from priors.training.recipe import load_recipe
 from priors.weights.card import read_card, read_tensors
 from priors.weights.networks import load_autoencoder
-from recon.acquisition.tasks import CTTask
+from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.errors import InputError
+from recon.learned.task import Task
 from recon.training.registry import TRAININGS
 from recon.training.sources import load_split, parse_data
 from recon.training.validation import evaluate_network, patchwise_round_trip, round_trip
@@ -177,7 +178,7 @@ def test_the_loss_falls_on_a_batch_that_can_be_learned_by_heart(chain, network):
 
     more = {"autoencoder": {}, "biflownet": {"base": chain / "stage2"}, "controlnet": {"base": chain / "prior"}}
     if network == "controlnet":
-        more[network]["task"] = CTTask(load_protocol(str(chain / "scanner.yaml")))
+        more[network]["task"] = Task(CTAcquisition(load_protocol(str(chain / "scanner.yaml"))), ("fbp",))
     settings = ["task.crop=[8,8,8]"] if network != "autoencoder" else ["task.adversarial=false"]
     built, given = workshop(network, chain, settings, **more[network])
     torch.manual_seed(0)

@@ -19,9 +19,11 @@ from priors.training.recipe import load_recipe
 from priors.weights.card import read_card
 from priors.weights.networks import verify
 from recon.acquisition.ct import simulate_ct
+from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.acquisition.mr import simulate_mr
-from recon.acquisition.tasks import CTTask, MRTask
+from recon.acquisition.mr_acquisition import MRAcquisition
 from recon.errors import InputError
+from recon.learned.task import Task
 from recon.methods import get_method, parse_options
 from recon.metrics import evaluate
 from recon.scan.measurement import Reconstruction, RunContext
@@ -35,12 +37,12 @@ from recon.training.workshop import Ingredients, Workshop
 DATA = "phantom:count=8,size=8x32x32,spacing=4x8x8"
 GEOMETRY = FanBeam(circular_angles(40), pitch=2.0)
 TASKS = {
-    "fbpconv": CTTask(GEOMETRY),
-    "unet": CTTask(GEOMETRY, conditions=("fbp", "sirt")),
-    "dolce": CTTask(GEOMETRY),
+    "fbpconv": Task(CTAcquisition(GEOMETRY), ("fbp",)),
+    "unet": Task(CTAcquisition(GEOMETRY), ("fbp", "sirt")),
+    "dolce": Task(CTAcquisition(GEOMETRY), ("fbp",)),
     "adm": None,
-    "primal-dual": CTTask(GEOMETRY),
-    "modl": MRTask(("equispaced",), (4.0, 4.0), phase=1.0),
+    "primal-dual": Task(CTAcquisition(GEOMETRY), ("fbp",)),
+    "modl": Task(MRAcquisition(("equispaced",), (4.0, 4.0), phase=1.0), ("zero-filled",)),
 }
 
 
@@ -115,7 +117,7 @@ def test_validation_has_the_metrics_of_the_benchmarks_and_a_picture(tmp_path, ne
 
 def test_an_untrained_unrolled_network_scores_what_it_starts_from(tmp_path):
     """What is learned begins as zero, so the first validation is that of FBP."""
-    workshop = BUILDERS["primal-dual"](ingredients(tmp_path, "primal-dual"))
+    workshop = TRAININGS["primal-dual"].build(ingredients(tmp_path, "primal-dual"))
     volume = ingredients(tmp_path, "primal-dual").val[0].volume.volume()
     measurement = simulate_ct(volume, GEOMETRY)
     fbp = get_method("CT", "fbp")
@@ -267,9 +269,9 @@ def test_the_image_of_a_scan_has_the_phase_that_the_task_says():
     """What is learned for is what was measured: k-space of magnitude and phase together."""
     from physics.mr.cartesian import fft2c
 
-    task = MRTask(("equispaced",), (2.0, 2.0), phase=1.0)
+    task = MRAcquisition(("equispaced",), (2.0, 2.0), phase=1.0)
     volume = ellipsoid("MR")
-    measurement = task.measure(volume, 7)
+    measurement = task.simulate(volume, 7)
     phase = task.image_phase(volume.data.shape, 7)
     assert phase is not None
     expected = fft2c(torch.polar(volume.data, phase))[:, None] * measurement.operator.mask  # type: ignore[attr-defined]

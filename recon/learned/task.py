@@ -1,0 +1,78 @@
+"""What a network learns to undo, as a value: the scans, what it is shown of them, and what its samples change.
+
+A task goes into a weights file as plain values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from recon.acquisition.ct_acquisition import CTAcquisition
+from recon.acquisition.mr_acquisition import MRAcquisition
+from recon.errors import InputError
+from recon.scan.measurement import Measurement, Protocol
+from recon.scan.volume import Modality
+
+Acquisition = CTAcquisition | MRAcquisition
+
+_KINDS: dict[str, type[CTAcquisition] | type[MRAcquisition]] = {
+    kind.card_name: kind for kind in (CTAcquisition, MRAcquisition)
+}
+_DIRECT = {"svct": ("fbp",), "mri": ("zero-filled",)}
+"""What networks are shown whose cards do not say it."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task.
+
+    Attributes:
+        acquisition: the scans.
+        conditions: names of the methods whose images the network is shown.
+        reference: names of the methods the mean of whose images a head's samples change; none: the last condition.
+    """
+
+    acquisition: Acquisition
+    conditions: tuple[str, ...]
+    reference: tuple[str, ...] = ()
+
+    @property
+    def modality(self) -> Modality:
+        """CT or MR."""
+        return self.acquisition.modality
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Names of the methods the mean of whose images a head's samples change."""
+        return self.reference or self.conditions[-1:]
+
+    def why_unsuitable(self, scan: Measurement | Protocol) -> str | None:
+        """Why a network of this task is not made for a scan, in one line; None if it is."""
+        return self.acquisition.why_unsuitable(scan)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, the reverse of :func:`task_from_dict`.
+
+        No reference where there is none, so that scans are found in a cache from before there were any.
+        """
+        values = {"task": self.acquisition.card_name, **self.acquisition.to_dict(), "conditions": self.conditions}
+        reference = {"reference": self.reference} if self.reference else {}
+        return values | reference | {"modality": self.modality}
+
+
+def task_from_dict(values: Mapping[str, Any]) -> Task:
+    """A task from a weights file.
+
+    Raises:
+        InputError: not the values of a task.
+    """
+    try:
+        content: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        name = content.pop("task")
+        content.pop("modality", None)  # follows from the task's name
+        conditions, reference = content.pop("conditions", _DIRECT[name]), content.pop("reference", ())
+        return Task(_KINDS[name].from_dict(content), conditions, reference)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"the weights do not say what they were trained for: {error}") from error
