@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from recon.scan.measurement import Progress, ProgressEvent
 
 
-_QUIET_SECONDS = 30.0
-"""Where there is no terminal, a stage tells that it is alive once in this time."""
+_SECONDS_BETWEEN_LINES = 30.0
+"""Where there is no terminal, a stage tells how far it is once in this time."""
 
 
 @contextmanager
@@ -48,25 +48,20 @@ class ProgressLines:
 
     def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._write, self._clock = write, clock
-        self._stage: str | None = None
+        self._first: ProgressEvent | None = None  # of the stage
         self._began = self._written = 0.0
 
     def __call__(self, event: ProgressEvent) -> None:
         """Take one step of a run."""
         now = self._clock()
-        if event.stage != self._stage:
-            self._stage, self._began, self._written = event.stage, now, now
+        if self._first is None or event.stage != self._first.stage:
+            self._first, self._began, self._written = event, now, now
             self._write(f"{event.stage} ({event.total} steps)" if event.total > 1 else event.stage)
-        elif now - self._written >= _QUIET_SECONDS:
+        elif now - self._written >= _SECONDS_BETWEEN_LINES:
             self._written = now
-            self._write(", ".join(self._parts(event, now)))
-
-    def _parts(self, event: ProgressEvent, now: float) -> Iterator[str]:
-        yield f"{event.stage}: {event.done} of {event.total}"
-        if event.residual is not None:
-            yield f"residual {event.residual:.2e}"
-        if 0 < event.done < event.total:
-            yield f"{(now - self._began) / event.done * (event.total - event.done):.0f} s left at most"
+            left = (now - self._began) / max(1, event.done - self._first.done) * (event.total - event.done)
+            residual = "" if event.residual is None else f", residual {event.residual:.2e}"
+            self._write(f"{event.stage}: {event.done} of {event.total}{residual}, {left:.0f} s left")
 
 
 @contextmanager

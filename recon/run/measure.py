@@ -151,7 +151,7 @@ def _check_volume(volume: object, modality: Modality) -> None:
         raise InputError(f"`volume`: must be a Volume; {other} takes measured data (this is a {type(volume).__name__})")
     if volume.modality != modality:
         raise InputError(
-            f"`volume`: a {volume.modality} volume; this simulates {modality} scans, of {modality} volumes"
+            f"`volume`: a volume of {volume.modality}; this simulates {modality} scans, of {modality} volumes"
         )
 
 

@@ -164,7 +164,7 @@ def _check_volumes(measurement: Measurement, grid: Volume, truth: Volume | None)
     """:class:`InputError` if the volumes are not on the measurement's slices or of its modality."""
     measured = "MR" if measurement.y.is_complex() else "CT"
     if grid.modality != measured:
-        raise InputError(f"`grid`: a {grid.modality} volume, but the measurement is {measured}")
+        raise InputError(f"`grid`: a volume of {grid.modality}, but the measurement is {measured}")
     slices = measurement.y.shape[0]
     if grid.data.shape[0] != slices:
         raise InputError(f"`grid`: {grid.data.shape[0]} slices, but the measurement has {slices}")
