@@ -4,8 +4,11 @@
 
     case = recon.load("case.nii.gz", "CT")
     measurement = recon.simulate_ct(case, "paper40")
-    outcome = recon.reconstruct(measurement, case, "tv", truth=case)
+    outcome = recon.reconstruct(measurement, case, truth=case)
     recon.save("out", outcome)
+
+Measured data, a sinogram or k-space, are loaded alike; ``recon.measure_ct`` and ``recon.measure_mr`` make a scan of
+them, which has a measurement, the grid of the result and, where there is one, the truth.
 
 Names are imported when first used, so that ``import recon`` and ``recon --help`` cost nothing.
 """
@@ -16,25 +19,49 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recon.acquisition.ct import simulate_ct
-    from recon.acquisition.mr import simulate_mr
-    from recon.io.detect import read_any as load
+    from recon.errors import InputError, RunError
+    from recon.run.load import load
+    from recon.run.measure import measure_ct, measure_mr, simulate_ct, simulate_mr
     from recon.run.outcome import reconstruct
     from recon.run.save import save
 
-__all__ = ["load", "reconstruct", "save", "simulate_ct", "simulate_mr"]
+    __version__: str
+
+__all__ = [
+    "InputError",
+    "RunError",
+    "__version__",
+    "load",
+    "measure_ct",
+    "measure_mr",
+    "reconstruct",
+    "save",
+    "simulate_ct",
+    "simulate_mr",
+]
 
 _HOMES = {
-    "load": ("recon.io.detect", "read_any"),
-    "reconstruct": ("recon.run.outcome", "reconstruct"),
-    "save": ("recon.run.save", "save"),
-    "simulate_ct": ("recon.acquisition.ct", "simulate_ct"),
-    "simulate_mr": ("recon.acquisition.mr", "simulate_mr"),
+    "InputError": "recon.errors",
+    "RunError": "recon.errors",
+    "load": "recon.run.load",
+    "measure_ct": "recon.run.measure",
+    "measure_mr": "recon.run.measure",
+    "reconstruct": "recon.run.outcome",
+    "save": "recon.run.save",
+    "simulate_ct": "recon.run.measure",
+    "simulate_mr": "recon.run.measure",
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from recon.run.provenance import suite_version
+
+        return suite_version() or "unknown"
     if name not in _HOMES:
         raise AttributeError(f"module 'recon' has no attribute {name!r}")
-    module, attribute = _HOMES[name]
-    return getattr(importlib.import_module(module), attribute)
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

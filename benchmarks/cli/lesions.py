@@ -28,10 +28,10 @@ def lesions(
     """
     from benchmarks.quality.lesions import as_dicts, measure, most_soft_tissue, table
     from recon.acquisition.ct import choose_geometry
-    from recon.cli.svct import load_ct, parse_noise
+    from recon.cli.svct import parse_noise, read_ct
 
     with one_line():
-        volume, _ = load_ct(source, None, "auto", quiet=True)
+        volume = read_ct(source, None, "auto", quiet=False)
         rows = measure(
             most_soft_tissue(volume, slices),
             choose_geometry(geometry),

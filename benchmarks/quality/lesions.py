@@ -16,8 +16,8 @@ from scipy import ndimage
 
 from physics.ct.geometry import Geometry
 from physics.noise import TransmissionNoise
-from recon.acquisition.ct import simulate_ct
 from recon.errors import InputError
+from recon.run.measure import simulate_ct
 from recon.run.outcome import reconstruct
 from recon.scan.volume import Volume
 
@@ -74,7 +74,7 @@ def most_soft_tissue(volume: Volume, slices: int) -> Volume:
     first = int(np.argmax(np.convolve(soft, np.ones(slices), mode="valid")))
     affine = volume.affine.copy()
     affine[:3, 3] += first * affine[:3, 2]
-    return Volume(volume.data[first : first + slices].clone(), affine, volume.modality)
+    return Volume(volume.data[first : first + slices].clone(), affine, volume.modality, notices=volume.notices)
 
 
 def find_place(volume: Volume, lesion: Lesion, taken: Sequence[tuple[int, int, int]] = ()) -> tuple[int, int, int]:

@@ -28,17 +28,17 @@ from physics.ct.protocol import load_protocol
 from physics.mr.masks import seed_of
 from physics.noise import TransmissionNoise
 from priors.weights.card import Card, read_card
-from recon.acquisition.ct import ct_protocol, simulate_ct
-from recon.acquisition.mr import MaskRequest, mr_case
+from recon.acquisition.ct import ct_protocol
 from recon.diffusion.controlnet_head import installed_head
 from recon.errors import InputError, RunError, input_errors
-from recon.io.cases import read_case
 from recon.learned.refiner import refiner_path
 from recon.learned.trained import weights_path
 from recon.methods import get_method
 from recon.methods.method import DATA_STEP
 from recon.run import provenance
 from recon.run.devices import describe_device
+from recon.run.load import load_case
+from recon.run.measure import measure_ct, measure_mr
 from recon.run.outcome import Outcome, reconstruct
 from recon.scan.measurement import Measurement, Protocol, Reconstruction
 from recon.scan.volume import Modality, Volume
@@ -178,14 +178,14 @@ def measure(job: Job) -> tuple[Measurement, Volume, Volume]:
     Raises:
         InputError: a file that cannot be read or measured.
     """
-    data, operator, seed = read_case(job.case), job.operator, seed_of(job.case.id)
+    data, operator, seed = load_case(job.case), job.operator, seed_of(job.case.id)
     if operator.geometry is not None:
         if not isinstance(data, Volume) or data.modality != "CT":
             raise InputError(f"{job.case.id}: no CT volume")
         noise = TransmissionNoise(operator.photons) if operator.photons else None
-        return simulate_ct(data, operator.geometry, None, noise, seed, job.device), data, data
-    request = MaskRequest(operator.mask, operator.accel, None, seed)
-    found = mr_case(data, request, operator.noise, seed, job.device)
+        found = measure_ct(data, operator.geometry, noise, seed, job.device)
+    else:
+        found = measure_mr(data, operator.mask, operator.accel, None, seed, operator.noise, seed, job.device)
     if found.truth is None:
         raise InputError(f"{job.case.id}: undersampled k-space, which has no truth to compare with")
     return found.measurement, found.grid, found.truth

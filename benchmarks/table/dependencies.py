@@ -21,6 +21,7 @@ _ALWAYS = (
     "recon.methods.mr_zero_filled",
     "benchmarks.table.conventions",
 )
+_NO_DEPENDENCIES = ("recon.methods.data_step", "recon.run.choose")
 
 
 @lru_cache(maxsize=256)
@@ -51,7 +52,8 @@ def _reachable(roots: tuple[str, ...]) -> set[str]:
 def _imports(module: str) -> frozenset[str]:
     """Modules of the suite that a module names in its imports, late ones included.
 
-    The method packages' registry imports by name; what it could import is no dependency of every method.
+    The method packages' registry imports by name; what it could import is no dependency of every method. Nor is what
+    chooses a method, since a table names its methods.
     """
     names: set[str] = set()
     for node in ast.walk(ast.parse(_source(module).read_text(encoding="utf-8"))):
@@ -61,7 +63,7 @@ def _imports(module: str) -> frozenset[str]:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
     ours = {name for name in names if name.split(".")[0] in _PACKAGES}
-    return frozenset(name for name in ours if _is_module(name) and name != "recon.methods.data_step")
+    return frozenset(name for name in ours if _is_module(name) and name not in _NO_DEPENDENCIES)
 
 
 @lru_cache(maxsize=2048)

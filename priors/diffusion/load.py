@@ -11,6 +11,7 @@ from priors.weights.card import Card, read_card
 from priors.weights.networks import load_network
 from priors.weights.store import SUFFIX, find_prior, prior_names
 
+
 def load_prior(folder: Path | str) -> LatentPrior:
     """The prior in a folder, on the CPU, for inference.
 

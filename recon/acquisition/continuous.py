@@ -139,7 +139,8 @@ def averaged(volume: Volume, shape: tuple[int, int]) -> Volume:
     affine = volume.affine.astype(float).copy()
     affine[:3, 3] += affine[:3, :3] @ ((ratio - 1) / 2)
     affine[:3, :3] *= ratio
-    return Volume(average(volume.data), affine, volume.modality, volume.source if own == shape else None)
+    source = volume.source if own == shape else None
+    return Volume(average(volume.data), affine, volume.modality, source, volume.notices)
 
 
 def refined(image: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -14,7 +14,7 @@ from physics.mr.coils import estimate_maps, rss
 from physics.mr.masks import MASK_KINDS, Mask, calibration_width, load_mask, make_mask, seed_of
 from recon.errors import InputError, input_errors
 from recon.scan.kspace import KSpace
-from recon.scan.measurement import Measurement, Protocol
+from recon.scan.measurement import Measurement, Protocol, Scan
 from recon.scan.volume import Volume
 
 DEFAULT_MASK = "poisson"
@@ -47,15 +47,6 @@ class MaskRequest:
     def is_open(self) -> bool:
         """Whether nothing was asked for."""
         return self.kind is None and self.accel is None and self.calib is None
-
-
-@dataclass(frozen=True)
-class MRCase:
-    """A measurement, the image volume whose grid the result has, and the truth if there is one."""
-
-    measurement: Measurement
-    grid: Volume
-    truth: Volume | None
 
 
 def choose_mask(request: MaskRequest, shape: tuple[int, int], name: str) -> Mask:
@@ -120,7 +111,7 @@ def simulate_mr(
 
 def measured_mr(
     kspace: KSpace, request: MaskRequest, noise: float = 0.0, seed: int = 0, device: torch.device | str = "cpu"
-) -> MRCase:
+) -> Scan:
     """A measurement from k-space, undersampled here if the file is fully sampled.
 
     Coil maps come from the calibration region that the mask leaves (ESPIRiT); they never see other data.
@@ -146,20 +137,20 @@ def measured_mr(
     truth = reference_image(kspace)
     grid_shape = (len(data), *(kspace.image_shape or shape))
     grid = Volume(torch.zeros(grid_shape), kspace.affine, "MR", kspace.source)
-    return MRCase(measurement, grid, None if truth is None else grid.like(truth))
+    return Scan(measurement, grid, None if truth is None else grid.like(truth))
 
 
 def mr_case(
     data: Volume | KSpace, request: MaskRequest, noise: float, seed: int, device: torch.device | str = "cpu"
-) -> MRCase:
+) -> Scan:
     """Undersample whatever was read: a magnitude volume, or k-space (see :func:`measured_mr`)."""
     if isinstance(data, KSpace):
         return measured_mr(data, request, noise, seed, device)
     mask = choose_mask(request, (data.data.shape[1], data.data.shape[2]), volume_name(data))
-    return MRCase(simulate_mr(data, mask, noise=noise, seed=seed, device=device), data, data)
+    return Scan(simulate_mr(data, mask, noise=noise, seed=seed, device=device), data, data)
 
 
-def kspace_of(case: MRCase, data: Volume | KSpace) -> KSpace:
+def kspace_of(case: Scan, data: Volume | KSpace) -> KSpace:
     """The measurement as k-space that can be written, with its mask and the fully sampled image as reference."""
     measurement, protocol = case.measurement, case.measurement.protocol
     mask: Tensor = measurement.operator.mask  # type: ignore[attr-defined]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recon.cli.flags import in_flags
-from recon.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -22,15 +22,51 @@ if TYPE_CHECKING:
     from recon.scan.measurement import Progress, ProgressEvent
 
 
+_SECONDS_BETWEEN_LINES = 30.0
+"""Where there is no terminal, a stage tells how far it is once in this time."""
+
+
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Progress]:
-    """A progress callback that draws a bar on a terminal: stage, steps, residual where there is one, time left.
-
-    There is one bar; when a stage begins, it begins anew under that stage's name.
-    """
-    if quiet or not sys.stderr.isatty():
+    """A progress callback: a bar on a terminal, a line a stage elsewhere, nothing if ``quiet``."""
+    if quiet:
         yield lambda event: None
-        return
+    elif sys.stderr.isatty():
+        with _bar() as show:
+            yield show
+    else:
+        yield ProgressLines(lambda line: click.echo(line, err=True))
+
+
+class ProgressLines:
+    """Progress for log files: a line when a stage begins, then one every 30 seconds.
+
+    Args:
+        write: takes a line.
+        clock: seconds that have passed since some fixed time.
+    """
+
+    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._write, self._clock = write, clock
+        self._first: ProgressEvent | None = None  # of the stage
+        self._began = self._written = 0.0
+
+    def __call__(self, event: ProgressEvent) -> None:
+        """Take one step of a run."""
+        now = self._clock()
+        if self._first is None or event.stage != self._first.stage:
+            self._first, self._began, self._written = event, now, now
+            self._write(f"{event.stage} ({event.total} steps)" if event.total > 1 else event.stage)
+        elif now - self._written >= _SECONDS_BETWEEN_LINES:
+            self._written = now
+            left = (now - self._began) / max(1, event.done - self._first.done) * (event.total - event.done)
+            residual = "" if event.residual is None else f", residual {event.residual:.2e}"
+            self._write(f"{event.stage}: {event.done} of {event.total}{residual}, {left:.0f} s left")
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    """One bar: stage, steps, residual where there is one, time left. It begins anew when a stage begins."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -88,27 +124,6 @@ def show_result(result: dict[str, Any], folder: Path, as_json: bool, quiet: bool
 
 def _figure(metric: Metric, value: float | None) -> str:
     return "-" if value is None else metric.text(value)
-
-
-@contextmanager
-def memory_errors(needed: int | None = None) -> Iterator[None]:
-    """Refuse a run that would not fit in memory, and turn an allocation that failed into one line."""
-    from recon.run.memory import available_bytes
-
-    free = available_bytes()
-    if needed is not None and needed > free:
-        raise InputError(
-            f"the volume needs about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; "
-            "use a smaller volume, fewer views, or a machine with more memory"
-        )
-    try:
-        yield
-    except MemoryError:
-        raise RunError("out of memory; use a smaller volume or fewer views") from None
-    except RuntimeError as error:
-        if "alloc" not in str(error) and "out of memory" not in str(error):
-            raise
-        raise RunError(f"out of memory: {' '.join(str(error).split())[:200]}") from None
 
 
 def default_folder(source: Path, task: str, method: str) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recon.cli.console import memory_errors, progress_bar, say
+from recon.cli.console import progress_bar, say
 from recon.cli.options import SEED, GroupedCommand, option, output_options
 from recon.errors import input_errors
 
@@ -157,6 +157,7 @@ def generate(
         check_output(path, overwrite, folder=False)
     from priors.networks.inference import Acceleration
     from recon.run.devices import select_device
+    from recon.run.memory import memory_errors
 
     place = select_device(device)
     request = Request(anatomy, voxels, spaced, sampler, steps, timesteps, seeds, batch, start)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from recon.cli.flags import FlaggedCommand
-
-if TYPE_CHECKING:
-    from recon.scan.measurement import Protocol
-    from recon.scan.volume import Modality
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -57,7 +53,17 @@ def all_of(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
     return decorate
 
 
-PATH = click.Path(path_type=Path)
+class FilePath(click.Path):
+    """A path of a file or folder; an empty text is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; a usage error for an empty text."""
+        if value == "":
+            self.fail("must name a file or folder; it is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = FilePath(path_type=Path)
 SEED = click.IntRange(0, 2**32 - 1)
 """What every generator of numpy and torch takes."""
 
@@ -68,10 +74,11 @@ def help_alone(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-AUTO = "auto"
-"""Stands for the method that is settled once the scan is known."""
-
-FALLBACK = "tv"
+def one_input(argument: Path | None, source: Path | None) -> Path | None:
+    """The input, which is given as an argument or as ``--input``; a usage error for both."""
+    if argument is not None and source is not None:
+        raise click.UsageError(f"{argument} and --input {source}: the input is given twice; leave one out")
+    return argument or source
 
 
 def method_options(modality: str) -> Callable[[Function], Function]:
@@ -86,11 +93,11 @@ def method_options(modality: str) -> Callable[[Function], Function]:
         option(
             "--method",
             group="Method",
-            default=AUTO,
+            default="auto",
             metavar="NAME",
             shell_complete=complete,
-            help="Reconstruction method; 'recon methods' lists them. auto: meddiffusion where an installed head was "
-            "trained for such a scan, else tv.",
+            help="Reconstruction method; 'recon methods' lists them. auto takes meddiffusion where an installed head "
+            "was trained for such a scan, and tv elsewhere.",
         ),
         option(
             "--set",
@@ -98,7 +105,8 @@ def method_options(modality: str) -> Callable[[Function], Function]:
             group="Method",
             multiple=True,
             metavar="KEY=VALUE",
-            help="An option of the method, such as iterations=300; 'recon methods NAME' lists them. May be repeated.",
+            help="Set an option of the method, such as iterations=300; 'recon methods NAME' lists the options. May be "
+            "repeated.",
         ),
         option(
             "--weights",
@@ -106,22 +114,22 @@ def method_options(modality: str) -> Callable[[Function], Function]:
             type=PATH,
             default=None,
             metavar="FILE",
-            help="Trained network, such as a ControlNet head; the method is then meddiffusion, unless named.",
+            help="Weights file of a trained network, such as a ControlNet head. --method auto is then meddiffusion.",
         ),
         option(
             "--prior",
             group="Method",
             default=None,
             metavar="NAME|FOLDER",
-            help="Prior that the head was trained on, where it is not an installed one.",
+            help="Prior that the head was trained on; needed only where that prior is not installed.",
         ),
-        option("--seed", group="Method", type=SEED, default=0, help="Seed of all randomness (a whole number)."),
+        option("--seed", group="Method", type=SEED, default=0, help="Seed of all random numbers (a whole number)."),
         option(
             "--device",
             group="Method",
             default="auto",
             metavar="DEVICE",
-            help="auto (a GPU where there is one), cpu, cuda or cuda:N.",
+            help="Device that computes: auto (a GPU if there is one), cpu, cuda or cuda:N.",
         ),
     )
 
@@ -130,43 +138,26 @@ def output_options(default: str) -> Callable[[Function], Function]:
     """``--output``, ``--overwrite``, ``--json`` and ``--quiet``."""
     return all_of(
         option("-o", "--output", group="Output", type=PATH, default=None, metavar="PATH", help=default),
-        option("--overwrite", group="Output", is_flag=True, help="Replace an output of an earlier run."),
-        option("--json", "as_json", group="Output", is_flag=True, help="Print the result as JSON on standard output."),
-        option("-q", "--quiet", group="Output", is_flag=True, help="No progress; print only the output's path."),
+        option("--overwrite", group="Output", is_flag=True, help="Replace the output of an earlier run."),
+        option("--json", "as_json", group="Output", is_flag=True, help="Print the result as JSON to standard output."),
+        option(
+            "-q",
+            "--quiet",
+            group="Output",
+            is_flag=True,
+            help="Show no progress and no notes; print only the path of the output.",
+        ),
     )
 
 
-def with_weights(
-    method: str, settings: dict[str, str], weights: Path | None, prior: str | None
-) -> tuple[str, dict[str, str]]:
-    """The method and its settings with ``--weights`` and ``--prior`` among them."""
-    if weights is None and prior is None:
-        return method, settings
-    if method == AUTO:
-        method = "meddiffusion"
-    given = {"weights": weights and str(weights), "prior": prior}
-    return method, settings | {key: value for key, value in given.items() if value}
+def parse_settings(settings: tuple[str, ...], weights: Path | None = None, prior: str | None = None) -> dict[str, str]:
+    """Options of the method as a dictionary, those of ``--weights`` and ``--prior`` among them.
 
-
-def settled(method: str, modality: Modality, protocol: Protocol) -> tuple[str, tuple[str, ...]]:
-    """The method itself, or for ``auto`` the one for a scan; and a notice why that is not the usual one, if so.
-
-    Args:
-        method: as given.
-        modality: of the scan.
-        protocol: what is known of the scan.
+    Raises:
+        UsageError: a text that is no KEY=VALUE, or a key that is given twice.
     """
-    if method != AUTO:
-        return method, ()
-    from recon.diffusion.controlnet_head import find_head
-
-    path, reason = find_head(protocol, modality)
-    return ("meddiffusion", ()) if path else (FALLBACK, (f"--method {FALLBACK}, for meddiffusion: {reason}",))
-
-
-def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
-    """``("iterations=300",)`` as a dictionary; a usage error for what is no KEY=VALUE or comes twice."""
-    parsed: dict[str, str] = {}
+    flagged = {"weights": weights and str(weights), "prior": prior}
+    parsed = {key: value for key, value in flagged.items() if value}
     for text in settings:
         key, equals, value = text.partition("=")
         if not equals or not key:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from recon.cli.console import memory_errors, say
-from recon.cli.mri import check_noise, input_options, load_mr, mask_options
-from recon.cli.options import SEED, GroupedCommand, all_of, help_alone, option, output_options
-from recon.cli.svct import geometry_options, load_ct, noise_options, parse_noise, project, volume_options
+from recon.cli.console import say
+from recon.cli.mri import input_options, mask_options, read_mr
+from recon.cli.options import SEED, GroupedCommand, all_of, help_alone, one_input, option, output_options
+from recon.cli.svct import geometry_options, noise_options, parse_noise, read_ct, volume_options
 from recon.errors import InputError
 
 _seed = option("--seed", group="Noise", type=SEED, default=0, help="Seed of the noise (a whole number).")
@@ -27,8 +27,9 @@ def simulate(ctx: click.Context) -> None:
 @volume_options
 @geometry_options
 @all_of(noise_options, _seed)
-@output_options("File to write.  [default: sinogram.h5]")
+@output_options("HDF5 file to write.  [default: sinogram.h5]")
 def simulate_sinogram(
+    path: Path | None,
     source: Path | None,
     series: str | None,
     intensity: str,
@@ -45,31 +46,32 @@ def simulate_sinogram(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Write the sinogram of a CT volume (HDF5), for 'recon svct --sinogram'."""
+    """Simulate a CT scan and write its sinogram (HDF5), which 'recon svct --sinogram' reconstructs."""
     from recon.io.atomic import check_output, output_file
 
-    path = output or Path("sinogram.h5")
-    check_output(path, overwrite, folder=False)
-    _check_not_input(path, source)
+    source, target = one_input(path, source), output or Path("sinogram.h5")
+    check_output(target, overwrite, folder=False)
+    _check_not_input(target, source)
     noise = parse_noise(photons, electronic_noise)
     from recon.acquisition.ct import choose_geometry, sinogram_of
+    from recon.io.sinogram import write_sinogram
+    from recon.run.measure import simulate_ct
 
     chosen = choose_geometry(geometry, views, arc, start, order)
-    volume, _ = load_ct(source, series, intensity, quiet)
-    measurement = project(volume, chosen, noise, seed, "cpu", "fbp")
-    from recon.io.sinogram import write_sinogram
-
-    with output_file(path, overwrite) as temporary:
+    volume = read_ct(source, series, intensity, quiet)
+    measurement = simulate_ct(volume, chosen, None, noise, seed)
+    with output_file(target, overwrite) as temporary:
         write_sinogram(temporary, sinogram_of(measurement, volume, seed))
-    _done(path, measurement.protocol.sentences, {"geometry": measurement.protocol.geometry}, as_json, quiet)
+    _done(target, measurement.protocol.sentences, {"geometry": measurement.protocol.geometry}, as_json, quiet)
 
 
 @simulate.command("mri", cls=GroupedCommand)
 @input_options
 @mask_options
 @_seed
-@output_options("File to write.  [default: kspace.h5]")
+@output_options("HDF5 file to write.  [default: kspace.h5]")
 def simulate_kspace_file(
+    path: Path | None,
     source: Path | None,
     axes: str | None,
     series: str | None,
@@ -84,27 +86,26 @@ def simulate_kspace_file(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Write undersampled k-space (HDF5, fastMRI's layout) with its mask and reference, for 'recon mri'."""
+    """Undersample k-space and write it (HDF5, fastMRI's layout) with its mask and reference, for 'recon mri'."""
     from recon.io.atomic import check_output, output_file
 
-    path = output or Path("kspace.h5")
-    check_output(path, overwrite, folder=False)
-    _check_not_input(path, source)
-    check_noise(noise)
-    from recon.acquisition.mr import MaskRequest, kspace_of, mr_case
+    source, target = one_input(path, source), output or Path("kspace.h5")
+    check_output(target, overwrite, folder=False)
+    _check_not_input(target, source)
+    from recon.acquisition.mr import kspace_of
     from recon.io.kspace import write_kspace
-    from recon.run.memory import mr_bytes
+    from recon.run.measure import check_noise, measure_mr
 
-    data, _ = load_mr(source, axes, series, quiet)
+    check_noise(noise)
+    data = read_mr(source, axes, series, quiet)
     if getattr(data, "mask", None) is not None:
         raise InputError(f"{source}: undersampled already; give fully sampled k-space or a volume")
-    with memory_errors(mr_bytes(data.data.numel())):
-        case = mr_case(data, MaskRequest(mask, accel, calib, mask_seed), noise, seed, "cpu")
-    with output_file(path, overwrite) as temporary:
-        write_kspace(temporary, kspace_of(case, data))
-    protocol = case.measurement.protocol
+    scan = measure_mr(data, mask, accel, calib, mask_seed, noise, seed)
+    with output_file(target, overwrite) as temporary:
+        write_kspace(temporary, kspace_of(scan, data))
+    protocol = scan.measurement.protocol
     facts = {"mask": protocol.mask, "true_acceleration": protocol.true_acceleration}
-    _done(path, protocol.sentences, facts, as_json, quiet)
+    _done(target, protocol.sentences, facts, as_json, quiet)
 
 
 def _check_not_input(path: Path, source: Path | None) -> None:

@@ -6,28 +6,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from recon.cli.console import default_folder, memory_errors, progress_bar, say, show_result
+from recon.cli.console import say
 from recon.cli.options import (
     PATH,
     GroupedCommand,
     all_of,
     method_options,
+    one_input,
     option,
     output_options,
     parse_settings,
-    settled,
-    with_weights,
 )
+from recon.cli.reconstruct import Order
 from recon.errors import InputError, input_errors
 
 if TYPE_CHECKING:
-    import torch
-
-    from physics.ct.geometry import Geometry
     from physics.noise import TransmissionNoise
     from recon.io.sinogram import Sinogram
-    from recon.scan.measurement import Measurement
     from recon.scan.volume import Volume
 
 geometry_options = all_of(
@@ -36,16 +33,23 @@ geometry_options = all_of(
         group="Geometry",
         default="paper40",
         metavar="NAME|FILE",
-        help="Preset (limited90, paper40, sparse20) or a YAML file; distances in mm, angles in degrees.",
+        help="Geometry of the scan: a preset (limited90, paper40, sparse20) or a YAML file, with distances in mm and "
+        "angles in degrees.",
     ),
-    option("--views", group="Geometry", type=int, default=None, help="Number of views instead of the geometry's own."),
+    option(
+        "--views",
+        group="Geometry",
+        type=int,
+        default=None,
+        help="Number of views.  [default: the geometry's own]",
+    ),
     option(
         "--arc",
         group="Geometry",
         type=float,
         default=None,
         metavar="DEGREES",
-        help="Arc over which the views are spread, instead of the geometry's own.",
+        help="Arc over which the views are spread evenly.  [default: the geometry's own]",
     ),
     option("--start", group="Geometry", type=float, default=0.0, metavar="DEGREES", help="Angle of the first view."),
     option(
@@ -53,7 +57,7 @@ geometry_options = all_of(
         group="Geometry",
         type=click.Choice(["uniform", "golden"]),
         default="uniform",
-        help="Views evenly spread, or in golden-angle order over the full circle.",
+        help="Spread the views evenly (uniform), or by the golden angle over the full circle (golden).",
     ),
 )
 
@@ -63,8 +67,8 @@ noise_options = all_of(
         group="Noise",
         type=float,
         default=None,
-        help="Photons per detector cell and view without object; without it, data are noise-free. With --sinogram: "
-        "what is known of the scan.",
+        help="Number of photons that reach a detector cell in one view when nothing is in the beam. Without this "
+        "option, simulated data are noise-free. With --sinogram, the option tells how noisy the measured data are.",
     ),
     option(
         "--electronic-noise",
@@ -72,11 +76,12 @@ noise_options = all_of(
         type=float,
         default=None,
         metavar="PHOTONS",
-        help="Standard deviation of the electronic noise in photons; needs --photons.  [default: 0]",
+        help="Standard deviation of the electronic noise, in photons; needs --photons.  [default: 0]",
     ),
 )
 
 volume_options = all_of(
+    click.argument("path", type=PATH, required=False),
     option(
         "-i",
         "--input",
@@ -85,15 +90,23 @@ volume_options = all_of(
         type=PATH,
         default=None,
         metavar="PATH",
-        help="CT volume in HU: NIfTI file or DICOM folder. Without one, the shipped sample is used.",
+        help="CT volume in HU: a NIfTI file or a DICOM folder. It can also be given as an argument. Without an input, "
+        "the sample that comes with the suite is used.",
     ),
-    option("--series", group="Input", default=None, metavar="UID", help="End of the UID of the DICOM series to take."),
+    option(
+        "--series",
+        group="Input",
+        default=None,
+        metavar="UID",
+        help="DICOM series to take from a folder that holds several; the end of its UID is enough.",
+    ),
     option(
         "--intensity",
         group="Input",
         type=click.Choice(["auto", "hu", "unit", "byte"]),
         default="auto",
-        help="Scale of the values: HU, [0, 1] or [0, 255] (both taken as -1000 to 1000 HU).",
+        help="Scale of the values in the file: HU, unit for [0, 1], or byte for [0, 255]; the last two are taken as "
+        "-1000 to 1000 HU. auto takes the values as HU and warns where they hardly are.",
     ),
 )
 
@@ -106,14 +119,15 @@ volume_options = all_of(
     type=PATH,
     default=None,
     metavar="FILE",
-    help="Measured sinogram (HDF5) to reconstruct instead of simulating one from a volume.",
+    help="Reconstruct this measured sinogram (HDF5) instead of simulating one from a volume.",
 )
 @geometry_options
 @noise_options
 @method_options("CT")
-@output_options("Folder to write.  [default: recon-CASE-svct-METHOD]")
-@option("--dicom", group="Output", is_flag=True, help="Also write a DICOM series; the input must be one.")
+@output_options("Folder for the results.  [default: recon-CASE-svct-METHOD]")
+@option("--dicom", group="Output", is_flag=True, help="Also write a DICOM series; the input must be a DICOM series.")
 def svct(
+    path: Path | None,
     source: Path | None,
     series: str | None,
     intensity: str,
@@ -139,75 +153,63 @@ def svct(
 ) -> None:
     """Reconstruct CT from few views.
 
-    From a volume: projects it (40 views by default), reconstructs, and compares with the volume. From a
-    measured sinogram: reconstructs it, and reports how well the result explains the data.
+    From a CT volume, the command simulates a scan of few views (40 by default), reconstructs it, and compares the
+    result with the volume. From a measured sinogram, it reconstructs the volume and reports how well it explains the
+    data.
 
     \b
-    recon svct --views 40 --input case.nii.gz
-    recon svct --geometry limited90 --photons 1e5 --input dicom_folder --dicom
+    recon svct case.nii.gz --views 40
+    recon svct dicom_folder --geometry limited90 --photons 1e5 --dicom
     recon svct --sinogram scan.h5 --method sirt --set iterations=300
     """
-    if sinogram and (source or series):
-        raise click.UsageError("--sinogram and --input exclude each other: give one of them")
-    from datasets import sample
-    from physics.ct.geometry import geometry_from_dict
-    from recon.acquisition.ct import ct_protocol
-    from recon.io.atomic import check_output
-    from recon.methods import get_method, parse_options
-    from recon.run.devices import select_device
-
-    method, parsed = with_weights(method, parse_settings(settings), weights, prior)
-    noise, place = parse_noise(photons, electronic_noise), select_device(device)
-
-    def settle(scan: Geometry) -> tuple[str, tuple[str, ...], Path]:
-        """The method, why it, and the folder for a scan, checked before anything takes long."""
-        chosen, why = settled(method, "CT", ct_protocol(scan, noise, simulated=sinogram is None))
-        parse_options(get_method("CT", chosen), parsed)
-        folder = output or default_folder(sinogram or source or sample.path("ct"), "svct", chosen)
-        check_output(folder, overwrite)
-        return chosen, why, folder
-
-    truth: Volume | None
-    notices: tuple[str, ...]
+    source = one_input(path, source)
     if sinogram:
-        if (views, arc, start, order, geometry) != (None, None, 0.0, "uniform", "paper40"):
-            raise click.UsageError("--sinogram brings its own geometry: leave --geometry, --views, --arc, --start out")
-        if intensity != "auto" or dicom:
-            option = "--dicom" if dicom else "--intensity"
-            raise click.UsageError(f"{option} is for volumes: leave it out with --sinogram")
-        scan = _read_sinogram(sinogram)
-        method, why, folder = settle(geometry_from_dict(scan.geometry))
-        measurement, grid = _from_sinogram(scan, sinogram, noise, place, method)
-        truth, notices = None, ()
+        _check_alone("sinogram", _OF_VOLUMES)
+    noise = parse_noise(photons, electronic_noise)
+    from datasets import sample
+    from recon.run.devices import select_device
+    from recon.run.measure import measure_ct
+
+    place = select_device(device)
+    wanted = Order(
+        modality="CT",
+        source=sinogram or source or sample.path("ct"),
+        method=method,
+        settings=parse_settings(settings, weights, prior),
+        seed=seed,
+        output=output,
+        overwrite=overwrite,
+        dicom=dicom,
+        as_json=as_json,
+        quiet=quiet,
+    )
+    wanted.check()
+    if sinogram:
+        scan = measure_ct(read_sinogram(sinogram), None, noise, seed, place)
     else:
         from recon.acquisition.ct import choose_geometry
 
         chosen = choose_geometry(geometry, views, arc, start, order)
-        method, why, folder = settle(chosen)
-        grid, notices = load_ct(source, series, intensity, quiet)
+        volume = read_ct(source, series, intensity, quiet)
         if dicom:
             from recon.run.save import check_dicom
 
-            check_dicom(grid)
-        measurement, truth = project(grid, chosen, noise, seed, place, method), grid
-    for notice in why:
-        say(f"note: {notice}", quiet)
-    from recon.run.outcome import reconstruct
-    from recon.run.save import save
+            check_dicom(volume)
+        scan = measure_ct(volume, chosen, noise, seed, place)
+    wanted.fulfil(scan)
 
-    with memory_errors(), progress_bar(quiet) as progress:
-        outcome = reconstruct(
-            measurement,
-            grid,
-            method,
-            truth=truth,
-            settings=parsed,
-            seed=seed,
-            progress=progress,
-            notices=notices + why,
-        )
-        result = save(folder, outcome, overwrite=overwrite, dicom=dicom)
-    show_result(result, folder, as_json, quiet)
+
+_OF_VOLUMES = ("path", "source", "series", "intensity", "geometry", "views", "arc", "start", "order", "dicom")
+"""Arguments that a measured sinogram leaves no meaning to."""
+
+
+def _check_alone(name: str, others: tuple[str, ...]) -> None:
+    """Refuse an option that stands beside another one which leaves it no meaning."""
+    context = click.get_current_context()
+    for other in others:
+        if context.get_parameter_source(other) is ParameterSource.COMMANDLINE:
+            flag = "input" if other in ("path", "source") else other
+            raise click.UsageError(f"--{name} and --{flag} exclude each other: leave one of them out")
 
 
 def parse_noise(photons: float | None, electronic: float | None) -> TransmissionNoise | None:
@@ -222,63 +224,25 @@ def parse_noise(photons: float | None, electronic: float | None) -> Transmission
         return TransmissionNoise(photons, electronic or 0.0)
 
 
-def load_ct(source: Path | None, series: str | None, intensity: Any, quiet: bool) -> tuple[Volume, tuple[str, ...]]:
-    """The input volume in HU, or the sample; and what the reader must know about it, which is also printed."""
-    from datasets import sample
-    from recon.io.detect import read_any
-    from recon.io.intensity import check_hu
+def read_ct(source: Path | None, series: str | None, intensity: Any, quiet: bool) -> Volume:
+    """The input volume in HU, or the sample; what is doubtful about it is printed."""
+    from recon.run.load import load
     from recon.scan.volume import Volume
 
-    notices: list[str] = []
-    if source is None:
-        notices.append(f"sample data: {sample.DESCRIPTION['ct']}")
-    volume = read_any(source or sample.path("ct"), "CT", series=series)
+    volume = load(source, "CT", series=series, intensity=intensity)
     if not isinstance(volume, Volume):
         raise InputError(f"{source}: a sinogram; give it as --sinogram")
-    volume, notes = check_hu(volume, intensity)
-    notices += notes
-    for notice in notices:
+    for notice in volume.notices:
         say(f"note: {notice}", quiet)
-    return volume, tuple(notices)
+    return volume
 
 
-def project(
-    volume: Volume, geometry: Any, noise: TransmissionNoise | None, seed: int, device: torch.device | str, method: str
-) -> Measurement:
-    """The simulated measurement of a volume; :class:`InputError` if it or ``method`` would not fit in memory."""
-    from physics.ct.geometry import ImageGrid
-    from recon.acquisition.ct import simulate_ct
-    from recon.run.memory import ct_bytes
-
-    z, y, x = volume.data.shape
-    with input_errors("the geometry does not fit the volume"):
-        grid = ImageGrid((y, x), volume.spacing[1:])
-        needed = ct_bytes((z, y, x), geometry.covering(grid), grid, method)
-    with memory_errors(needed):
-        return simulate_ct(volume, geometry, None, noise, seed, device)
-
-
-def _read_sinogram(path: Path) -> Sinogram:
-    from recon.io.detect import read_any
+def read_sinogram(path: Path) -> Sinogram:
+    """The sinogram in a file; :class:`InputError` if it holds something else."""
     from recon.io.sinogram import Sinogram
+    from recon.run.load import load
 
-    sinogram = read_any(path, "CT")
+    sinogram = load(path, "CT")
     if not isinstance(sinogram, Sinogram):
         raise InputError(f"{path}: a volume; give it as --input")
     return sinogram
-
-
-def _from_sinogram(
-    sinogram: Sinogram, path: Path, noise: TransmissionNoise | None, device: torch.device, method: str
-) -> tuple[Measurement, Volume]:
-    from physics.ct.geometry import ImageGrid, geometry_from_dict
-    from recon.acquisition.ct import measured_ct
-    from recon.io.orientation import spacing_of
-    from recon.run.memory import ct_bytes
-
-    x, y, _ = spacing_of(sinogram.affine)
-    with input_errors(f"--sinogram {path}"):
-        grid = ImageGrid(sinogram.shape[1:], (y, x))
-        needed = ct_bytes(sinogram.shape, geometry_from_dict(sinogram.geometry), grid, method)
-    with memory_errors(needed):
-        return measured_ct(sinogram, noise, device)

@@ -47,7 +47,7 @@ def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Re
 
     def report(iteration: int, residual: float, change: float) -> bool:
         trace.append(TracePoint(iteration, residual))
-        context.report("TV: iterations", iteration, options.iterations, residual)
+        context.report("iterations", iteration, options.iterations, residual)
         return iteration > _WARM_UP and change < options.tolerance
 
     image = tv_reconstruct(

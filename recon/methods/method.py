@@ -31,3 +31,8 @@ class Method:
     options: type[Options]
     run: Callable[[Measurement, Any, RunContext], Reconstruction]
     weights: str | None = None
+
+
+def method_label(name: str) -> str:
+    """A method's name as a heading: short names are abbreviations."""
+    return name.upper() if len(name) <= 4 else name

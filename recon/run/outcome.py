@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,11 +13,15 @@ from torch import Tensor
 
 from recon.acquisition.mr import image_of
 from recon.diffusion.calibration import coverage
-from recon.errors import RunError
+from recon.errors import InputError, RunError
 from recon.methods import get_method, parse_options
+from recon.methods.method import Method, method_label
 from recon.metrics import evaluate
+from recon.options import Options, plain
+from recon.run.choose import AUTO, choose_method
 from recon.run.devices import describe_device
-from recon.scan.measurement import Measurement, Progress, Reconstruction, RunContext, no_progress
+from recon.run.memory import memory_errors, run_bytes
+from recon.scan.measurement import Measurement, Progress, ProgressEvent, Reconstruction, RunContext, no_progress
 from recon.scan.units import attenuation_to_hu
 from recon.scan.volume import Modality, Volume
 
@@ -35,26 +39,26 @@ class Outcome:
 
     Attributes:
         method: name of the method.
-        settings: its options as given by the user.
-        measurement: what it saw.
+        settings: options that the user set, as plain values.
+        measurement: data that the method saw.
         result: (z, y, x) volume on the input's grid: HU, or magnitude.
-        baseline: the same by the direct method.
+        baseline: result of the direct method, on the same grid.
         std: voxelwise standard deviation, or None.
         trace: convergence (iteration, relative data residual).
-        metrics, baseline_metrics: by name; None where undefined.
-        truth: what the metrics compare with, or None.
-        seconds: of the method alone.
-        seed: of all randomness.
-        device: in words.
-        notices: what the reader must know about the input.
+        metrics, baseline_metrics: figures by name; None where undefined.
+        truth: ground truth that the metrics compare with, or None.
+        seconds: time of the method alone.
+        seed: seed of all randomness.
+        device: device in words.
+        notices: what the reader must know about the input and the choice of the method.
         weights: hash of each trained network that took part, by name; None for methods without.
-        answer: the method's own, in the operator's unit.
+        answer: the method's own answer, in the operator's unit.
         coverage: share of the patient's voxels whose truth lies in the interval of each nominal level, where there
             are a standard deviation and a truth.
     """
 
     method: str
-    settings: dict[str, str]
+    settings: dict[str, Any]
     measurement: Measurement
     result: Volume
     baseline: Volume
@@ -83,17 +87,17 @@ class Outcome:
 
     @property
     def all_notices(self) -> tuple[str, ...]:
-        """Notices about the input and about the measurement."""
-        return (*self.notices, *self.measurement.protocol.notices)
+        """Notices about the input, the choice of the method and the measurement, each once."""
+        return tuple(dict.fromkeys((*self.notices, *self.measurement.protocol.notices)))
 
 
 def reconstruct(
     measurement: Measurement,
     grid: Volume,
-    method: str,
+    method: str = AUTO,
     *,
     truth: Volume | None = None,
-    settings: Mapping[str, str] | None = None,
+    settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     progress: Progress = no_progress,
     notices: tuple[str, ...] = (),
@@ -102,44 +106,42 @@ def reconstruct(
     """Run a method and the direct method of its modality, and score both.
 
     Args:
-        measurement: what the methods see.
+        measurement: data that the methods see.
         grid: a volume on the grid of the result (the input, or an empty one); its data are not looked at.
-        method: name of the method.
-        truth: what to compare with; only the metrics see it.
-        settings: options of the method, as text.
-        seed: of the method's randomness.
-        progress: called after each iteration.
-        notices: what the reader must know about the input.
+        method: name of the method; ``auto`` takes meddiffusion where an installed head was trained for such a scan, or
+            where `weights` or `prior` are set, else tv, and the outcome's notices say why.
+        truth: ground truth to compare with; only the metrics see it.
+        settings: options of the method, Python values or text; ``recon methods NAME`` lists them.
+        seed: seed of the method's randomness.
+        progress: called after each step.
+        notices: what the reader must know besides what the grid's and the truth's own notices say.
         before: see :class:`recon.scan.measurement.RunContext`.
 
     Raises:
-        InputError: no such method or option.
-        RunError: the method ended in NaN or infinity.
+        InputError: no such method or option, volumes that do not go with the measurement, or a scan that needs more
+            memory than is free.
+        RunError: the method ended in NaN or infinity, or memory ran out.
     """
+    _check_volumes(measurement, grid, truth)
+    settings = settings or {}
+    method, why = choose_method(method, measurement.protocol, grid.modality, settings)
     chosen = get_method(grid.modality, method)
-    options = parse_options(chosen, settings or {})
+    options = parse_options(chosen, settings)
     device = measurement.y.device
-    context = RunContext(torch.Generator().manual_seed(seed), progress, device, before)
-    started = time.perf_counter()
-    answer = chosen.run(measurement, options, context)
-    seconds = time.perf_counter() - started
-    if not torch.isfinite(torch.view_as_real(answer.mean) if answer.mean.is_complex() else answer.mean).all():
-        raise RunError(f"`method` {method}: ended in NaN or infinity; milder settings (`settings`) may help")
-    result, metrics = _assess(measurement, answer, grid, truth)
-    direct_name = BASELINES[grid.modality]
-    baseline, baseline_metrics = result, metrics
-    if method != direct_name:
-        direct = get_method(grid.modality, direct_name)
-        quiet = RunContext(torch.Generator().manual_seed(seed), device=device)
-        answer_direct = direct.run(measurement, direct.options(), quiet)
-        baseline, baseline_metrics = _assess(measurement, answer_direct, grid, truth)
-    std = None if answer.std is None else grid.like(_std_in_units(answer.std, grid).cpu())
-    held = _held(truth, result, std)
+    context = RunContext(torch.Generator().manual_seed(seed), _under(method_label(method), progress), device, before)
+    with memory_errors(run_bytes(measurement, grid, method)):
+        answer, seconds = _run(chosen, method, measurement, options, context)
+        result, metrics = _assess(measurement, answer, grid, truth)
+        baseline, baseline_metrics = result, metrics
+        if method != BASELINES[grid.modality]:
+            baseline, baseline_metrics = _assess(measurement, _direct(measurement, grid.modality, seed), grid, truth)
+        std = None if answer.std is None else grid.like(_std_in_units(answer.std, grid).cpu())
+        held = _held(truth, result, std)
     if held:
         metrics |= {"coverage_90": held[0.9]}
     return Outcome(
         method=method,
-        settings=dict(settings or {}),
+        settings=plain(options),
         measurement=measurement,
         result=result,
         baseline=baseline,
@@ -151,10 +153,52 @@ def reconstruct(
         seconds=seconds,
         seed=seed,
         device=describe_device(device),
-        notices=notices,
+        notices=tuple(dict.fromkeys((*grid.notices, *(truth.notices if truth else ()), *notices, *why))),
         weights=answer.weights,
         answer=answer,
         coverage=held,
+    )
+
+
+def _check_volumes(measurement: Measurement, grid: Volume, truth: Volume | None) -> None:
+    """:class:`InputError` if the volumes are not on the measurement's slices or of its modality."""
+    measured = "MR" if measurement.y.is_complex() else "CT"
+    if grid.modality != measured:
+        raise InputError(f"`grid`: a volume of {grid.modality}, but the measurement is {measured}")
+    slices = measurement.y.shape[0]
+    if grid.data.shape[0] != slices:
+        raise InputError(f"`grid`: {grid.data.shape[0]} slices, but the measurement has {slices}")
+    if truth is not None and truth.data.shape != grid.data.shape:
+        shapes = [" x ".join(map(str, volume.data.shape)) for volume in (truth, grid)]
+        raise InputError(f"`truth`: {shapes[0]} voxels (z, y, x), but the grid of the result has {shapes[1]}")
+
+
+def _under(label: str, progress: Progress) -> Progress:
+    """The progress of a method, each stage under the method's label, such as "TV: iterations"."""
+
+    def told(event: ProgressEvent) -> None:
+        progress(replace(event, stage=f"{label}: {event.stage}" if event.stage else label))
+
+    return told
+
+
+def _run(
+    chosen: Method, name: str, measurement: Measurement, options: Options, context: RunContext
+) -> tuple[Reconstruction, float]:
+    """The method's answer and how many seconds it took."""
+    started = time.perf_counter()
+    answer = chosen.run(measurement, options, context)
+    seconds = time.perf_counter() - started
+    if not torch.isfinite(torch.view_as_real(answer.mean) if answer.mean.is_complex() else answer.mean).all():
+        raise RunError(f"`method` {name}: ended in NaN or infinity; milder settings (`settings`) may help")
+    return answer, seconds
+
+
+def _direct(measurement: Measurement, modality: Modality, seed: int) -> Reconstruction:
+    """The answer of the modality's direct method."""
+    direct = get_method(modality, BASELINES[modality])
+    return direct.run(
+        measurement, direct.options(), RunContext(torch.Generator().manual_seed(seed), device=measurement.y.device)
     )
 
 

@@ -16,7 +16,12 @@ _PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "astra-toolbox", "sigpy"
 
 def versions() -> dict[str, str | None]:
     """Versions of the suite, Python and the packages that results depend on; None where not installed."""
-    return {"recon": _version(DISTRIBUTION), "python": platform.python_version()} | {p: _version(p) for p in _PACKAGES}
+    return {"recon": suite_version(), "python": platform.python_version()} | {p: _version(p) for p in _PACKAGES}
+
+
+def suite_version() -> str | None:
+    """Version of the suite; None where it runs from a folder and is not installed."""
+    return _version(DISTRIBUTION)
 
 
 def commit() -> str | None:

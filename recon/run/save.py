@@ -11,7 +11,9 @@ import torch
 
 from recon.errors import InputError
 from recon.io.atomic import output_folder
+from recon.methods.method import method_label
 from recon.run import provenance
+from recon.run.memory import memory_errors
 from recon.run.outcome import CONVENTION, TASKS, Outcome
 from recon.scan.units import CT_WINDOW
 from recon.scan.volume import Volume
@@ -25,10 +27,10 @@ def save(path: Path | str, outcome: Outcome, *, overwrite: bool = False, dicom: 
     """Write an outcome to a folder that appears whole or not at all.
 
     Args:
-        path: the folder.
-        outcome: what to write.
+        path: folder to write.
+        outcome: outcome of a reconstruction.
         overwrite: whether a folder of an earlier run may be replaced.
-        dicom: also write a DICOM series (the input must be one).
+        dicom: whether to write a DICOM series too; the input must be one.
 
     Returns:
         The content of ``result.json``.
@@ -41,14 +43,16 @@ def save(path: Path | str, outcome: Outcome, *, overwrite: bool = False, dicom: 
     from recon.io.nifti import write_volume
     from recon.report import render
 
+    if dicom:
+        check_dicom(outcome.result)
     path = Path(path)
     result = result_json(outcome, path)
-    with output_folder(path, overwrite) as folder:
+    with memory_errors(), output_folder(path, overwrite) as folder:
         write_volume(folder / VOLUME, outcome.result)
         if outcome.std is not None:
             write_volume(folder / "std.nii.gz", outcome.std)
         if dicom:
-            write_series(folder / "dicom", outcome.result, f"{_label(outcome.method)}, not for diagnosis")
+            write_series(folder / "dicom", outcome.result, f"{method_label(outcome.method)}, not for diagnosis")
         page = render(report_data(outcome, result))
         (folder / REPORT).write_text(page, encoding="utf-8", errors="surrogateescape")  # file names are any bytes
         (folder / RESULT).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
@@ -98,7 +102,11 @@ def report_data(outcome: Outcome, result: dict[str, Any]) -> Any:
 
     images = {} if outcome.truth is None else {"truth": _shown_truth(outcome.truth)}
     images |= {"baseline": outcome.baseline.data.numpy(), "result": outcome.result.data.numpy()}
-    labels = {"truth": "Truth", "baseline": _label(outcome.baseline_method), "result": _label(outcome.method)}
+    labels = {
+        "truth": "Truth",
+        "baseline": method_label(outcome.baseline_method),
+        "result": method_label(outcome.method),
+    }
     metrics = {labels["baseline"]: outcome.baseline_metrics}
     if outcome.method == outcome.baseline_method:
         del images["baseline"]
@@ -107,7 +115,7 @@ def report_data(outcome: Outcome, result: dict[str, Any]) -> Any:
         images["std"] = outcome.std.data.numpy()
     what, mask = ("Sparse-view CT", None) if outcome.modality == "CT" else ("Accelerated MR", _mask(outcome))
     return ReportData(
-        title=f"{what}: {_label(outcome.method)}",
+        title=f"{what}: {method_label(outcome.method)}",
         case=_case(outcome.result, outcome.truth) | _intervals(outcome),
         protocol=list(outcome.measurement.protocol.sentences),
         notices=list(outcome.all_notices),
@@ -127,11 +135,6 @@ def _shown_truth(truth: Volume) -> np.ndarray:
     """The truth as the operator saw it: padding below -1000 HU is air, and no error of a reconstruction."""
     data = truth.data.numpy()
     return np.maximum(data, np.float32(CT_WINDOW[0])) if truth.modality == "CT" else data
-
-
-def _label(method: str) -> str:
-    """A method's name as a heading: short names are abbreviations."""
-    return method.upper() if len(method) <= 4 else method
 
 
 def _case(volume: Volume, truth: Volume | None) -> dict[str, str]:
@@ -171,7 +174,10 @@ def _data_picture(outcome: Outcome) -> np.ndarray:
 
 def _provenance(result: dict[str, Any]) -> dict[str, str]:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items() if version)
-    settings = ", ".join(f"{key}={value}" for key, value in result["settings"].items()) or "defaults"
+    settings = (
+        ", ".join(f"{key}={'auto' if value is None else value}" for key, value in result["settings"].items())
+        or "defaults"
+    )
     return {
         "Method settings": settings,
         "Seed": str(result["seed"]),

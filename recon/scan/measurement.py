@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from physics.operator import LinearOperator
+from recon.scan.volume import Volume
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,21 @@ class Measurement:
     sigma: Tensor | float | None = None
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     protocol: Protocol = field(default_factory=Protocol)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A measurement with the volumes that belong to it, which methods do not see.
+
+    Attributes:
+        measurement: data and their operator.
+        grid: volume on whose grid the result is; its data are not looked at.
+        truth: ground truth on that grid, or None where there is none.
+    """
+
+    measurement: Measurement
+    grid: Volume
+    truth: Volume | None
 
 
 @dataclass(frozen=True)

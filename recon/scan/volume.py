@@ -41,12 +41,14 @@ class Volume:
         affine: (4, 4) affine of the canonical array, voxel (x, y, z) to RAS+ millimetres.
         modality: ``"CT"`` or ``"MR"``.
         source: where it came from; None for a volume made in memory.
+        notices: what the reader of a result must know about it, such as a doubtful intensity scale.
     """
 
     data: Tensor
     affine: np.ndarray
     modality: Modality
     source: Source | None = None
+    notices: tuple[str, ...] = ()
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -55,7 +57,7 @@ class Volume:
         return float(z), float(y), float(x)
 
     def like(self, data: Tensor) -> Volume:
-        """The same grid and source with other data of the same (z, y, x) shape."""
+        """The same grid, source and notices with other data of the same (z, y, x) shape."""
         if data.shape != self.data.shape:
             raise ValueError(f"the volume is {tuple(self.data.shape)}, the data are {tuple(data.shape)}")
         return replace(self, data=data)

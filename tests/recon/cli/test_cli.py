@@ -156,7 +156,7 @@ def test_a_sinogram_is_reconstructed_without_a_truth() -> None:
     assert 0 < result["baseline"]["residual"] < 0.02
     assert result["noise"]["photons"] == 1e6
     assert result["iterations"] == 50
-    assert result["settings"] == {"iterations": "50"}
+    assert result["settings"] == {"iterations": 50}
     assert "PSNR" not in printed.out
     assert "data residual" in printed.out
     found = nibabel.as_closest_canonical(load("out/recon.nii.gz")).get_fdata()
@@ -333,3 +333,16 @@ def test_file_names_may_hold_anything(name: str) -> None:
     assert b"<i>.nii" not in Path(f"recon-{case}-svct-fbp/report.html").read_bytes()
     done("info", name).out.encode()
     done("simulate", "svct", "-i", name, "-o", f"{case}.h5").out.encode()
+
+
+def test_the_input_may_be_an_argument() -> None:
+    write_ct(Path("ct.nii.gz"))
+    write_mr(Path("mr.nii.gz"))
+    done("svct", "ct.nii.gz", *FBP, "-q")
+    assert read_json(Path("recon-ct-svct-fbp/result.json"))["input"] == "ct.nii.gz"
+    done("mri", "mr.nii.gz", *ZERO, "-q")
+    assert read_json(Path("recon-mr-mri-zero-filled/result.json"))["input"] == "mr.nii.gz"
+    done("simulate", "svct", "ct.nii.gz", "-q")
+    done("simulate", "mri", "mr.nii.gz", *ZERO[2:], "-q")
+    assert Path("sinogram.h5").is_file()
+    assert Path("kspace.h5").is_file()

@@ -196,6 +196,16 @@ CASES: dict[str, tuple[tuple[object, ...], Words]] = {
     "volume as sinogram": (("svct", "--sinogram", "ct.nii.gz"), ("ct.nii.gz", "--input")),
     "sinogram for MR": (("mri", "-i", "sino.h5"), ("sino.h5", "MR needs")),
     "sinogram and input": ((*CT, "--sinogram", "sino.h5"), ("--sinogram and --input",)),
+    "input twice": (("svct", "ct.nii.gz", "-i", "ct.nii.gz"), ("ct.nii.gz and --input ct.nii.gz", "twice")),
+    "input twice for MR": (("mri", "mr.nii.gz", "-i", "mr.nii.gz"), ("mr.nii.gz and --input mr.nii.gz", "twice")),
+    "empty input": (("svct", "-i", ""), ("--input", "empty")),
+    "empty argument": (("svct", ""), ("empty",)),
+    "empty output": ((*CT, "-o", ""), ("--output", "empty")),
+    "no such prior option": ((*CT, "--prior", "starter"), ("--prior", "no such option")),
+    "weights twice": ((*CT, "--weights", "a", "--set", "weights=b"), ("weights", "twice")),
+    "sinogram as argument": (("svct", "sino.h5"), ("sino.h5", "--sinogram")),
+    "sinogram and argument": (("svct", "ct.nii.gz", "--sinogram", "sino.h5"), ("--sinogram and --input",)),
+    "sinogram and start": (("svct", "--sinogram", "sino.h5", "--start", 0), ("--sinogram", "--start")),
     "sinogram and views": (("svct", "--sinogram", "sino.h5", "--views", 9), ("--sinogram", "--views")),
     "sinogram and intensity": (("svct", "--sinogram", "sino.h5", "--intensity", "hu"), ("--intensity",)),
     "sinogram and dicom": (("svct", "--sinogram", "sino.h5", "--dicom"), ("--dicom",)),
@@ -283,7 +293,7 @@ def test_values_that_look_like_no_hu_are_warned_about(scans: Path) -> None:
         result = recon_in(scans, "svct", "-i", f"{name}.nii", "--method", "fbp", "-o", f"out-{name}")
         assert result.code == 0
         assert f"--intensity {name}" in result.err
-        assert f"--intensity {name}" in (scans / f"out-{name}" / "result.json").read_text()
+        assert f"`intensity` {name}" in (scans / f"out-{name}" / "result.json").read_text()
         stated = recon_in(
             scans, "svct", "-i", f"{name}.nii", "--method", "fbp", "-o", f"as-{name}", "--intensity", name
         )

@@ -21,7 +21,7 @@ from physics.noise import TransmissionNoise
 from recon.acquisition.ct import simulate_ct
 from recon.methods import get_method, method_names, parse_options
 from recon.metrics import evaluate
-from recon.scan.measurement import Measurement, Reconstruction, RunContext
+from recon.scan.measurement import Measurement, ProgressEvent, Reconstruction, RunContext
 from recon.scan.units import attenuation_to_hu
 from recon.scan.volume import Volume
 
@@ -120,12 +120,12 @@ def test_another_operator_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", ITERATIVE)
 def test_progress_and_trace(tiny: Measurement, name: str) -> None:
-    seen: list[tuple[int, int, float]] = []
-    result = run(tiny, name, RunContext(progress=lambda *point: seen.append(point)), iterations=30)
+    seen: list[ProgressEvent] = []
+    result = run(tiny, name, RunContext(progress=seen.append), iterations=30)
     assert [point.iteration for point in result.trace] == list(range(1, len(result.trace) + 1))
-    assert [iteration for iteration, _, _ in seen] == [point.iteration for point in result.trace]
-    assert {total for _, total, _ in seen} == {30}
-    assert [residual for _, _, residual in seen] == pytest.approx([point.residual for point in result.trace])
+    assert [event.done for event in seen] == [point.iteration for point in result.trace]
+    assert {(event.stage, event.total) for event in seen} == {("iterations", 30)}
+    assert [event.residual for event in seen] == pytest.approx([point.residual for point in result.trace])
     assert result.trace[-1].residual < 0.2 * result.trace[0].residual
 
 
@@ -140,11 +140,11 @@ def test_the_trace_ends_with_the_residual_of_the_result(tiny: Measurement, name:
 @pytest.mark.parametrize("name", ["cgls", "sirt"])
 def test_slabs_are_the_volume(tiny: Measurement, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     together = run(tiny, name, iterations=10)
-    seen: list[tuple[int, int, float]] = []
+    seen: list[ProgressEvent] = []
     monkeypatch.setattr("recon.solvers.ct_slices._SLAB_ELEMENTS", 2 * 16 * 12)
-    apart = run(tiny, name, RunContext(progress=lambda *point: seen.append(point)), iterations=10)
+    apart = run(tiny, name, RunContext(progress=seen.append), iterations=10)
     torch.testing.assert_close(apart.mean, together.mean, rtol=1e-4, atol=1e-7)
-    assert [(iteration, total) for iteration, total, _ in seen] == [(k, 20) for k in range(1, 21)]
+    assert [(event.done, event.total) for event in seen] == [(k, 20) for k in range(1, 21)]
     for one, other in zip(apart.trace, together.trace, strict=True):
         assert one.residual == pytest.approx(other.residual, rel=1e-3)
 

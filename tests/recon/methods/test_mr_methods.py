@@ -11,7 +11,7 @@ from physics.mr.cartesian import CartesianMR, simulate_kspace
 from physics.mr.masks import make_mask
 from recon.methods import get_method, parse_options
 from recon.methods.mr_tv import gradient, gradient_adjoint
-from recon.scan.measurement import Measurement, Reconstruction, RunContext
+from recon.scan.measurement import Measurement, ProgressEvent, Reconstruction, RunContext
 from recon.solvers.mr_slices import relative_to_peak, zero_filled
 from recon.solvers.wavelets import WaveletTransform
 
@@ -77,16 +77,16 @@ def test_slices_in_batches_are_the_slices_alone(name: str, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("name", ITERATIVE)
 def test_the_trace_is_the_data_residual(name: str) -> None:
-    seen: list[tuple[int, int, float]] = []
+    seen: list[ProgressEvent] = []
     mask = make_mask("gauss1d", (48, 40), 2, 8).array
     measurement = measure(phantom(), mask, coil_maps(3, 4, (48, 40)), 0.05)
     method = get_method("MR", name)
     options = method.options(iterations=60, tolerance=1e-6)
-    result = method.run(measurement, options, RunContext(progress=lambda *point: seen.append(point)))
+    result = method.run(measurement, options, RunContext(progress=seen.append))
     expected = relative(measurement.operator(result.mean), measurement.y)
     assert result.trace[-1].residual == pytest.approx(expected, rel=0.02)
-    assert [iteration for iteration, _, _ in seen[:3]] == [1, 2, 3]
-    assert all(iteration <= total and residual >= 0 for iteration, total, residual in seen)
+    assert [event.done for event in seen[:3]] == [1, 2, 3]
+    assert all(event.done <= event.total and event.residual is not None and event.residual >= 0 for event in seen)
 
 
 def test_cg_sense_solves_the_normal_equations() -> None:

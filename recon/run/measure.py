@@ -1,0 +1,162 @@
+"""From what was loaded to a measurement, and to the truth where there is one; refused where memory does not suffice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from physics.ct.geometry import Geometry, ImageGrid, geometry_from_dict
+from physics.mr.masks import Mask
+from physics.noise import TransmissionNoise
+from recon.acquisition import ct, mr
+from recon.errors import InputError, input_errors
+from recon.io.orientation import spacing_of
+from recon.io.sinogram import Sinogram
+from recon.run.memory import ct_bytes, memory_errors, mr_bytes
+from recon.scan.kspace import KSpace
+from recon.scan.measurement import Measurement, Scan
+from recon.scan.volume import Modality, Volume
+
+Device = torch.device | str
+
+
+def simulate_ct(
+    volume: Volume,
+    geometry: Geometry | str = ct.DEFAULT_GEOMETRY,
+    views: int | None = None,
+    noise: TransmissionNoise | None = None,
+    seed: int = 0,
+    device: Device = "cpu",
+) -> Measurement:
+    """Project a CT volume.
+
+    Args:
+        volume: CT in HU.
+        geometry: geometry of the scan, name of a preset, or path of a geometry file.
+        views: number of views over the geometry's arc; None keeps the geometry's own views.
+        noise: noise of the data; None for noise-free data.
+        seed: seed of the noise.
+        device: device on which the operator and the data are.
+
+    Raises:
+        InputError: no CT volume, a geometry that does not fit it, or one that needs more memory than is free.
+    """
+    _check_volume(volume, "CT")
+    chosen = ct.choose_geometry(geometry, views) if isinstance(geometry, str) else geometry
+    with memory_errors(_ct_bytes(volume.data.shape, volume.spacing, chosen)):
+        return ct.simulate_ct(volume, chosen, None if isinstance(geometry, str) else views, noise, seed, device)
+
+
+def simulate_mr(
+    volume: Volume,
+    mask: Mask | str = mr.DEFAULT_MASK,
+    accel: float = mr.DEFAULT_ACCELERATION,
+    noise: float = 0.0,
+    seed: int = 0,
+    device: Device = "cpu",
+) -> Measurement:
+    """Undersampled single-coil k-space of an MR magnitude volume, slice by slice.
+
+    Args:
+        volume: MR magnitude.
+        mask: a mask, a kind of mask, or path of a mask file; the seed of a kind follows from the volume's name.
+        accel: nominal acceleration, where ``mask`` is a kind.
+        noise: standard deviation per complex sample over the volume's maximum.
+        seed: seed of the noise.
+        device: device on which the operator and the data are.
+
+    Raises:
+        InputError: no MR volume, a mask or noise that cannot be, or a volume that needs more memory than is free.
+    """
+    _check_volume(volume, "MR")
+    check_noise(noise)
+    with memory_errors(mr_bytes(volume.data.numel())):
+        return mr.simulate_mr(volume, mask, accel, noise, seed, device)
+
+
+def measure_ct(
+    data: Volume | Sinogram,
+    geometry: Geometry | str | None = None,
+    noise: TransmissionNoise | None = None,
+    seed: int = 0,
+    device: Device = "cpu",
+) -> Scan:
+    """A CT scan: simulated from a volume, which is then its truth, or made of a measured sinogram.
+
+    Args:
+        data: CT volume in HU, or sinogram.
+        geometry: of a simulated scan, as for :func:`simulate_ct`; a sinogram brings its own.
+        noise: noise of the data; None: none is simulated, or what the sinogram's file says.
+        seed: seed of the simulated noise.
+        device: device on which the operator and the data are.
+
+    Raises:
+        InputError: as :func:`simulate_ct`; a geometry given beside a sinogram.
+    """
+    if not isinstance(data, Sinogram):
+        return Scan(simulate_ct(data, geometry or ct.DEFAULT_GEOMETRY, None, noise, seed, device), data, data)
+    if geometry is not None:
+        raise InputError("`geometry`: a sinogram brings its own; leave it out")
+    x, y, z = spacing_of(data.affine)
+    with input_errors("`sinogram`"):
+        needed = _ct_bytes(data.shape, (z, y, x), geometry_from_dict(data.geometry))
+    with memory_errors(needed):
+        measurement, grid = ct.measured_ct(data, noise, device)
+    return Scan(measurement, grid, None)
+
+
+def measure_mr(
+    data: Volume | KSpace,
+    mask: str | Path | None = None,
+    accel: float | None = None,
+    calib: int | None = None,
+    mask_seed: int | None = None,
+    noise: float = 0.0,
+    seed: int = 0,
+    device: Device = "cpu",
+) -> Scan:
+    """An MR scan: simulated from a magnitude volume, or made of k-space, which is undersampled where it is full.
+
+    Args:
+        data: MR magnitude volume, or k-space.
+        mask: kind of mask, or path of a mask file; None takes the file's own, or else a Poisson-disc mask.
+        accel: nominal acceleration; None takes 8.
+        calib: fully sampled centre, in samples; None takes the usual one of the kind.
+        mask_seed: seed of the mask; None lets it follow from the file's name.
+        noise: standard deviation per complex sample over the image's maximum, added to full data.
+        seed: seed of the noise.
+        device: device on which the operator and the data are.
+
+    Raises:
+        InputError: as :func:`simulate_mr`; undersampled k-space that was to be sampled again.
+    """
+    if not isinstance(data, KSpace):
+        _check_volume(data, "MR")
+    check_noise(noise)
+    request = mr.MaskRequest(None if mask is None else str(mask), accel, calib, mask_seed)
+    with memory_errors(mr_bytes(data.data.numel())):
+        return mr.mr_case(data, request, noise, seed, device)
+
+
+def check_noise(noise: float) -> None:
+    """Refuse a level of MR noise that cannot be."""
+    if not 0 <= noise < 1:
+        raise InputError(f"`noise` {noise:g}: must be a fraction of the image's maximum, from 0 to below 1")
+
+
+def _check_volume(volume: object, modality: Modality) -> None:
+    other = {"CT": "measure_ct", "MR": "measure_mr"}[modality]
+    if not isinstance(volume, Volume):
+        raise InputError(f"`volume`: must be a Volume; {other} takes measured data (this is a {type(volume).__name__})")
+    if volume.modality != modality:
+        raise InputError(
+            f"`volume`: a volume of {volume.modality}; this simulates {modality} scans, of {modality} volumes"
+        )
+
+
+def _ct_bytes(shape: tuple[int, ...], spacing: tuple[float, float, float], geometry: Geometry) -> int:
+    z, y, x = shape
+    with input_errors("the geometry does not fit the volume"):
+        grid = ImageGrid((y, x), spacing[1:])
+        return ct_bytes((z, y, x), geometry.covering(grid), grid)
