@@ -95,7 +95,7 @@ def test_an_error_while_overwriting_leaves_the_old_output(tmp_path: Path) -> Non
 def test_an_existing_output_needs_overwrite(tmp_path: Path) -> None:
     write_result(tmp_path / "out", "old")
     for call in (check_output, lambda path, overwrite: write_result(path, "new", overwrite)):
-        with pytest.raises(InputError, match="--overwrite"):
+        with pytest.raises(InputError, match="`overwrite`"):
             call(tmp_path / "out", False)
     check_output(tmp_path / "out", True)
     write_result(tmp_path / "out", "new", overwrite=True)

@@ -130,9 +130,9 @@ def test_read_any_refuses_what_does_not_go_together(nifti: Path, sinogram: Path,
         read_any(raw, "CT")
     with pytest.raises(InputError, match="MR needs"):
         read_any(sinogram, "MR")
-    with pytest.raises(InputError, match="--axes"):
+    with pytest.raises(InputError, match="`axes`"):
         read_any(nifti, "MR", axes="yx")
-    with pytest.raises(InputError, match="--series"):
+    with pytest.raises(InputError, match="`series`"):
         read_any(nifti, "CT", series="1")
     with pytest.raises(InputError, match="needs DICOM input"):
         write_series(tmp_path / "out", read_any(nifti, "CT"), "x")  # type: ignore[arg-type]

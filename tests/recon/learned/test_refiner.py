@@ -126,7 +126,7 @@ def test_a_refiner_of_another_head_or_another_kind_is_refused_in_one_line(tmp_pa
     unet = save_refiner(tmp_path / "unet.safetensors", "abc", kind="unet")
     with pytest.raises(InputError, match="weights of kind unet, where refiner is wanted"):
         load_refiner(str(unet), tmp_path / "head.safetensors", "abc")
-    with pytest.raises(InputError, match="--set refiner"):
+    with pytest.raises(InputError, match="`refiner`"):
         load_refiner(str(tmp_path / "none.safetensors"), tmp_path / "head.safetensors", "abc")
 
 
