@@ -19,9 +19,8 @@ def flags(network: str) -> set[str]:
 
 
 def test_networks_have_the_options_that_they_have_a_use_for() -> None:
-    assert all(
-        {"--data", "--recipe", "--set", "--out", "--warm-start", "--device"} <= flags(each) for each in TRAININGS
-    )
+    shared = {"--data", "--recipe", "--set", "--out", "--warm-start", "--device"}
+    assert all(shared <= flags(each) for each in TRAININGS)
     assert {name for name in TRAININGS if "--stage" in flags(name)} == {"autoencoder"}
     assert {name for name in TRAININGS if "--head" in flags(name)} == {"refiner"}
     assert {name for name in TRAININGS if "--base" in flags(name)} == {"biflownet", "controlnet", "refiner"}
@@ -80,9 +79,8 @@ def test_what_has_no_effect_is_one_line(tmp_path: Path, given: list[str], line: 
 
 
 def test_the_network_may_stand_behind_options(tmp_path: Path) -> None:
-    run = run_recon(
-        "train", *PHANTOM, "-q", "fbpconv", "--task", "svct", "--set", "nothing=1", "--out", tmp_path / "out"
-    )
+    more = ("--task", "svct", "--set", "nothing=1", "--out", tmp_path / "out")
+    run = run_recon("train", *PHANTOM, "-q", "fbpconv", *more)
     assert run.code == 2
     assert "unknown key nothing" in run.err
 
