@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from physics.ct.protocol import load_protocol
 from priors.training.recipe import load_recipe
-from recon.acquisition.tasks import CTTask, MRTask
+from recon.acquisition.ct_acquisition import CTAcquisition
+from recon.acquisition.mr_acquisition import MRAcquisition
 from recon.errors import InputError
+from recon.learned.task import Task
 from recon.training.request import Request
 from recon.training.settings.parse import tell_overruled
 from recon.training.sources import DataPart
@@ -20,10 +23,8 @@ def request(network: str, settings: list[str] | None = None, **more: Any) -> Req
     return Request(network, load_recipe(network, "tiny", settings or []), [DataPart("sample", None)], out, out, **more)
 
 
-def ct(**more: Any) -> CTTask:
-    from physics.ct.protocol import load_protocol
-
-    return CTTask(load_protocol("paper40"), **more)
+def ct(conditions: tuple[str, ...] = ("fbp",), reference: tuple[str, ...] = ()) -> Task:
+    return Task(CTAcquisition(load_protocol("paper40")), conditions, reference)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_a_recipe_is_checked_before_any_data_are_read():
     with pytest.raises(InputError, match=r"recipe: unknown key task\.varints; did you mean variants"):
         request("fbpconv", ["task.varints=2"], task=ct())
     with pytest.raises(InputError, match=r"recipe: task\.loss: Input should be 'l1' or 'l2'"):
-        request("modl", ["task.loss=l3"], task=MRTask())
+        request("modl", ["task.loss=l3"], task=Task(MRAcquisition(), ("zero-filled",)))
 
 
 def test_conditions_of_the_recipe_are_the_task_s():
