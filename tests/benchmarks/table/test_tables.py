@@ -493,6 +493,8 @@ def test_the_commands_run_show_and_compare(tmp_path):
         (["run", "table9", "--dataset", "nosuch=/nowhere"], "--dataset nosuch"),
         (["show", "table9"], "table9 was not run here"),
         (["compare", "tv", "fbp"], "table9 was not run here"),
+        (["run", "table9", "--dataset", "fastmri-knee=/nowhere"], "did you mean 'fastmri'?"),
+        (["run", "table9", "--scheduler", "tcp://x", "--jobs", 2], "--jobs: has no effect with --scheduler"),
     ],
 )
 def test_mistakes_are_one_line_with_exit_code_2(tmp_path, arguments, line):
@@ -507,7 +509,46 @@ def test_a_wrong_table_file_names_the_key(tmp_path):
     file.write_text("title: x\nmodality: CT\npaper_dataset: kits19\noperators: [{name: a}]\nmethods: []\n")
     code, _, err = invoke("run", file, "--out", tmp_path / "out")
     assert code == 2
-    assert "operators.0: Value error, either geometry (CT) or mask (MR) is wanted" in err
+    assert "operators.0: either geometry (CT) or mask (MR) is wanted" in err
+
+
+TABLE = {
+    "title": "x",
+    "modality": "CT",
+    "paper_dataset": "kits19",
+    "operators": [{"name": "a", "geometry": "paper40"}],
+    "methods": [{"method": "fbp", "label": "FBP"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"metods": []}, "unknown key metods; did you mean methods"),
+        (
+            {"operators": [{"name": "a", "geometri": "paper40"}]},
+            "unknown key operators.0.geometri; did you mean geometry",
+        ),
+        ({"operators": [{"name": "a", "mask": "poisson"}]}, "operator a does not measure CT"),
+        ({"operators": [{"name": "a", "geometry": "paper40", "accel": 8}]}, "accel and noise belong to a mask"),
+        (
+            {"operators": [{"name": "a", "geometry": "paper40", "photons": "1e5"}]},
+            "operators.0.photons: Input should be",
+        ),
+        ({"paper_dataset": "kits"}, "did you mean 'kits19'?"),
+        ({"methods": [{"method": "fbq", "label": "FBP"}]}, "column fbq of the table: method fbq: no such CT method"),
+        ({"methods": [{"method": "fbp", "label": "FBP", "settings": {"windw": "hann"}}]}, "did you mean window?"),
+        ({"methods": [{"method": "fbp", "label": "FBP", "settings": {"window": 1}}]}, "should be a valid string"),
+        ({"methods": []}, "at least one operator and one method"),
+    ],
+)
+def test_tables_are_read_strictly(tmp_path, change, line):
+    file = tmp_path / "mine.yaml"
+    file.write_text(json.dumps(TABLE | change))
+    code, _, err = invoke("run", file, "--dataset", PHANTOM, "--out", tmp_path / "out")
+    assert code == 2
+    assert line in err
+    assert err.strip().count("\n") == 0
 
 
 def test_a_table_of_ones_own(tmp_path):
