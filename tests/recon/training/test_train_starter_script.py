@@ -22,7 +22,7 @@ def test_the_whole_way_to_a_prior(tmp_path: Path) -> None:
     ]
     data, out = tmp_path / "data.yaml", tmp_path / "out"
     data.write_text(yaml.safe_dump(rows))
-    script = ["sh", str(ROOT / "docs" / "train-starter.sh"), str(data), str(out), "tiny"]
+    script = ["sh", str(ROOT / "docs" / "recipes" / "train-starter.sh"), str(data), str(out), "tiny"]
     commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         [*script, "--set", "steps=2", "--device", "cpu"],
