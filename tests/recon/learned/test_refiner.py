@@ -21,7 +21,7 @@ from recon.errors import InputError
 from recon.learned.refiner import FILE_NAME, KIND, Refiner, load_refiner, without_period_two
 from recon.training.build_refiner import with_inputs, with_upsampling
 
-DATA = "phantom:count=8,size=16x32x32,spacing=8x10x10"
+DATA = "phantom:count=4,size=16x32x32,spacing=8x10x10"
 SIZES = UNetConfig(in_channels=2, chans=4, pool_layers=2, residual=True)
 
 
