@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 from cli_helpers import run_recon, train, write_ct
+from recon.acquisition.tasks import CTTask
 from tiny_prior import make_head
 
 from physics.ct.protocol import load_protocol
 from priors.networks.unet2d import UNet2D, UNetConfig
 from priors.weights.card import Card, read_card, save_weights
-from recon.acquisition.tasks import CTTask
 from recon.errors import InputError
 from recon.learned.refiner import FILE_NAME, KIND, Refiner, load_refiner, without_period_two
 from recon.training.build_refiner import with_inputs, with_upsampling
