@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import torch
 from cli_helpers import run_recon, train, write_ct
-from recon.acquisition.tasks import CTTask
 from tiny_prior import make_head
 
 from physics.ct.protocol import load_protocol
 from priors.networks.unet2d import UNet2D, UNetConfig
 from priors.weights.card import Card, read_card, save_weights
+from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.errors import InputError
 from recon.learned.refiner import FILE_NAME, KIND, Refiner, load_refiner, without_period_two
+from recon.learned.task import Task
 from recon.training.build_refiner import with_inputs, with_upsampling
 
 DATA = "phantom:count=4,size=16x32x32,spacing=8x10x10"
@@ -142,7 +143,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory, prior: Path) -> Path:
     folder = tmp_path_factory.mktemp("chain")
     (folder / "prior").symlink_to(prior)
     (folder / "head").mkdir()
-    make_head(prior, folder / "head", CTTask(load_protocol("paper40"), (10, 30), conditions=("fbp", "sirt")))
+    make_head(prior, folder / "head", Task(CTAcquisition(load_protocol("paper40"), (10, 30)), ("fbp", "sirt")))
     common = ["--dataset", DATA, "--recipe", "tiny", "--cache", folder / "cache", "-q"]
     train("refiner", *common, *refiner_arguments(folder), "--set", "steps=6", "--out", folder / "refiner")
     (folder / "refiner" / FILE_NAME).rename(folder / "head" / FILE_NAME)
