@@ -19,7 +19,7 @@ _seed = option("--seed", group="Noise", type=SEED, default=0, help="Seed of the 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def simulate(ctx: click.Context) -> None:
-    """Write a simulated measurement: a sinogram, or undersampled k-space."""
+    """Simulate a measurement and write it to a file: a sinogram, or undersampled k-space."""
     help_alone(ctx)
 
 

@@ -18,7 +18,8 @@ class ProgressEvent:
     """One step of a run, for whoever shows how far it is.
 
     Attributes:
-        stage: what is being done, in words, such as "sampling" or "data step 3 of 5"; empty: the method as a whole.
+        stage: what is being done, in words, such as "iterations" or "data step 3 of 5"; empty: the method as a whole. A
+            run puts the method's name before it: "TV: iterations".
         done: steps of this stage that are done.
         total: steps of this stage.
         residual: relative data residual ‖Ax − y‖/‖y‖ after this step; None where the step does not compute one.
