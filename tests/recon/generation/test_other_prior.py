@@ -162,7 +162,9 @@ def test_it_is_found_by_what_its_card_says_and_sampled(toy: Path) -> None:
 
 
 def test_the_command_generates_with_it(toy: Path) -> None:
-    done = run_recon("generate", "--class", "cttoytorso", "--prior", "toy", "--steps", 3, "-o", "vol.nii.gz", "--preview")
+    done = run_recon(
+        "generate", "--class", "cttoytorso", "--prior", "toy", "--steps", 3, "-o", "vol.nii.gz", "--preview"
+    )
     assert done.code == 0, done.err
     image = load("vol.nii.gz")
     assert image.shape == (24, 16, 8)
