@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +15,10 @@ from priors.networks.controlnet import ControlNet
 from priors.weights.card import Card, save_weights
 from priors.weights.networks import load_biflownet
 from recon.learned.task import Task
+from recon.options import Options
 from recon.scan.volume import Volume
+
+Chosen = TypeVar("Chosen", bound=Options)
 
 GEOMETRY = FanBeam(circular_angles(24), pitch=2.0)
 AUTOENCODER = AutoencoderConfig(width=8, latent_channels=4, codes=32, norm_groups=4, patch=16)
@@ -77,3 +81,8 @@ def body(modality: str = "CT") -> Volume:
     inside = (x / 0.8) ** 2 + (y / 0.7) ** 2 + 0.5 * z**2 < 1
     values = np.where(inside, 40.0, -1000.0) if modality == "CT" else np.where(inside, 800.0 + 100 * x, 3.0)
     return Volume(torch.from_numpy(values).float(), np.diag([4.0, 4.0, 5.0, 1.0]), modality)  # type: ignore[arg-type]
+
+
+def changed(options: Chosen, **values: object) -> Chosen:
+    """A method's options with some of them set to other values, checked again."""
+    return type(options)(**options.model_dump(exclude_unset=True) | values)

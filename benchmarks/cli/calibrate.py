@@ -34,7 +34,7 @@ def calibrate(
     from benchmarks.quality.calibrate import calibrate as fit
     from benchmarks.quality.calibrate import table, write
     from datasets.cache import Cache
-    from recon.diffusion.controlnet_head import HeadOptions
+    from recon.methods.meddiffusion import MedDiffusionOptions
     from recon.training.sources import load_split, parse_data
 
     with input_errors(), TemporaryDirectory() as scratch:
@@ -42,7 +42,7 @@ def calibrate(
             raise InputError(f"-o {out}: exists; --overwrite replaces it")
         parts = parse_data(data, "folder", modality, None)
         volumes = load_split(parts, "val", Cache(Path(scratch)), lambda line: click.echo(line, err=True))
-        options = HeadOptions(weights=str(head), prior=prior, samples=samples)
+        options = MedDiffusionOptions(weights=str(head), prior=prior, samples=samples)
         found = fit(options, volumes, scans, lambda line: click.echo(line, err=True))
         write(head, out, found)
     click.echo("\n".join(table(found)))

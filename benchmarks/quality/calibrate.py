@@ -14,11 +14,12 @@ from priors.training.batches import derived_seed
 from priors.weights.card import read_card, read_tensors, save_weights
 from recon.acquisition.network_scale import network_scale, patient_axes
 from recon.diffusion.calibration import Calibration, Calibrations, coverage, fit, in_body
-from recon.diffusion.controlnet_head import HeadOptions, load_head
-from recon.diffusion.head_reconstruction import reconstruct
+from recon.diffusion.controlnet_head import load_head
 from recon.errors import InputError
+from recon.learned.refiner import load_refiner
 from recon.learned.task import Task, task_from_dict
-from recon.methods.conditions import references, shown
+from recon.methods.meddiffusion import MedDiffusionOptions, reconstruct
+from recon.methods.show import show
 from recon.scan.measurement import Measurement, RunContext
 from recon.scan.volume import Volume
 from recon.training.prepared import Prepared
@@ -63,7 +64,7 @@ class Calibrated:
 
 
 def calibrate(
-    options: HeadOptions, volumes: Sequence[TrainingVolume], scans: int = 1, report: Report = print
+    options: MedDiffusionOptions, volumes: Sequence[TrainingVolume], scans: int = 1, report: Report = print
 ) -> Calibrated:
     """Reconstruct simulated scans of validation volumes and fit.
 
@@ -166,7 +167,7 @@ def _joined(scans: Sequence[Scan]) -> Scan:
     return errors, spreads
 
 
-def _scans(options: HeadOptions, task: Task, case: Prepared, wanted: int) -> Iterator[tuple[str, Scan]]:
+def _scans(options: MedDiffusionOptions, task: Task, case: Prepared, wanted: int) -> Iterator[tuple[str, Scan]]:
     """Scans of a case, ``wanted`` of each kind, drawn as in training until there are enough."""
     volume, missing = case.volume(), Counter(dict.fromkeys(task.acquisition.kinds, wanted))
     for number in range(_DRAWS):
@@ -180,19 +181,19 @@ def _scans(options: HeadOptions, task: Task, case: Prepared, wanted: int) -> Ite
             return
 
 
-def _errors_and_spreads(options: HeadOptions, volume: Volume, measurement: Measurement, seed: int) -> Scan:
+def _errors_and_spreads(options: MedDiffusionOptions, volume: Volume, measurement: Measurement, seed: int) -> Scan:
     """Of voxels in the body."""
-    head = replace(load_head(options, measurement, volume.modality), calibrations=None)
+    head = load_head(options.weights, options.prior, measurement, volume.modality, allow_other=options.allow_other)
+    refiner = load_refiner(options.refiner, head.path, head.sha256)
     context = RunContext(torch.Generator().manual_seed(seed % 2**31))
-    images = shown(head.task, measurement)
-    others = references(head.task, measurement, images)
-    mean, spread = reconstruct(head, measurement, images, others, options, context)
-    assert spread is not None
+    shown = show(head.task, measurement, context)
+    answer = reconstruct(replace(head, calibrations=None), refiner, shown, measurement, options, context)
+    assert answer.std is not None
     scale = network_scale(measurement)
-    error = patient_axes(scale.to_network(mean) - scale.truth(volume)).cpu().numpy()
+    error = patient_axes(scale.to_network(answer.mean) - scale.truth(volume)).cpu().numpy()
     body = in_body(volume.data.numpy(), volume.modality)
     chosen = np.random.default_rng(0).permutation(int(body.sum()))[:_VOXELS]
-    relative = (spread / scale.unit).cpu().numpy()
+    relative = (answer.std / scale.unit).cpu().numpy()
     return error[body][chosen], relative[body][chosen]
 
 

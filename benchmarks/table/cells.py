@@ -126,7 +126,7 @@ def all_weights(modality: Modality, method: MethodSpec, operator: OperatorSpec) 
         return []
     with input_errors("`weights`"):
         card, found = read_card(path), [path]
-    if card.kind == "controlnet" and method.settings.get("mode", "full") == "full":
+    if method.method.removesuffix(DATA_STEP) == "meddiffusion":
         refiner = refiner_path(method.settings.get("refiner", ""), path, card.sha256)
         found += [refiner] if refiner else []
     task = card.config.get("task") or card.extra.get("task") or {}

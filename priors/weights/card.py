@@ -25,6 +25,9 @@ from priors.networks.fingerprint import tensors_sha256
 
 FORMAT = "meddiffusion-recon 1"
 
+SHOWN_WEIGHTS = "shown_weights"
+"""Entry of a head's or a refiner's card: the hashes of the networks that made the images of its training, by name."""
+
 _TEXT_KEYS = ("format", "kind", "config", "source", "licence", "sha256", "extra")
 
 

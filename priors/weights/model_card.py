@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 from priors.networks.registry import KINDS
-from priors.weights.card import Card, count_numbers, read_card, read_tensors, save_weights
+from priors.weights.card import SHOWN_WEIGHTS, Card, count_numbers, read_card, read_tensors, save_weights
+
+_SHOWN = "Networks of the images shown"
 
 _FULL_PRECISION = "codebook."
 """Codes lie closer together than half precision resolves."""
@@ -66,7 +68,7 @@ def model_card(path: Path, title: str = "") -> str:
     ]
     rows: dict[str, Any] = {"Size": size, "SHA-256 of the tensors": f"`{card.sha256}`"}
     rows |= {"Settings": _plain(card.config), "Source": card.source, "Licence": card.licence or "not stated"}
-    rows |= _task_rows(extra) | _training_rows(extra)
+    rows |= _task_rows(extra) | _shown_rows(card) | _training_rows(extra)
     lines += ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items() if value)]
     if extra.get("note"):
         lines += ["", str(extra["note"])]
@@ -79,6 +81,16 @@ def _task_rows(extra: Mapping[str, Any]) -> dict[str, str]:
     if not task:
         return {"Modality": str(extra.get("modality", ""))}
     return {"Task": _plain({name: _short(value) for name, value in task.items() if value is not None})}
+
+
+def _shown_rows(card: Card) -> dict[str, str]:
+    """Of heads and refiners, the networks whose images their training was shown."""
+    if card.kind not in KINDS or KINDS[card.kind].place != "head":
+        return {}
+    shown = card.extra.get(SHOWN_WEIGHTS)
+    if not isinstance(shown, Mapping):
+        return {_SHOWN: "not recorded"}
+    return {_SHOWN: ", ".join(f"{name} {sha256[:12]}" for name, sha256 in shown.items()) or "none took part"}
 
 
 def _training_rows(extra: Mapping[str, Any]) -> dict[str, str]:

@@ -81,5 +81,7 @@ class Order:
                 progress=progress,
                 notices=why,
             )
+        for notice in outcome.answer.notices if outcome.answer else ():
+            say(f"note: {notice}", self.quiet)
         result = save(folder, outcome, overwrite=self.overwrite, dicom=self.dicom)
         show_result(result, folder, self.as_json, self.quiet)

@@ -1,6 +1,6 @@
 """Standard deviations that mean what they say: intervals around a result that hold the truth as often as they claim.
 
-What a few samples and their changes tell (:func:`recon.diffusion.head_reconstruction.uncertainty`) knows where a result
+What a few samples and their changes tell (:func:`recon.diffusion.uncertainty.uncertainty`) knows where a result
 is unsure, but not of what all samples miss. On validation cases a factor and a floor are chosen,
 σ = √((factor · spread)² + floor²), such that Gaussian intervals hold the truth as often as they should: its own for
 each kind of scan, since noise, and the ghosts of one-dimensional masks, are errors that no change of an image tells

@@ -20,11 +20,12 @@ from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.adm_unet import ADMUNet
 from priors.networks.padding import pad_to_multiple
 from recon.acquisition.network_scale import mr_scale, network_axes, patient_axes
-from recon.errors import InputError
+from recon.diffusion import dds
+from recon.errors import InputError, input_errors
 from recon.learned.slice_networks import batch_of
 from recon.learned.trained import NetworkOptions, Trained, load_trained
 from recon.options import setting
-from recon.scan.measurement import Measurement, RunContext
+from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.scan.units import ATTENUATION_UNIT
 from recon.scan.volume import Modality
 from recon.solvers.ct_slices import projector_of
@@ -33,6 +34,10 @@ from recon.solvers.krylov import power_iteration
 from recon.solvers.mr_slices import encoding_of, noise_level, zero_filled
 
 Map = Callable[[Tensor], Tensor]
+
+STEPS = "number of evaluations of the network"
+ETA = "share of the noise that is drawn anew at each step"
+"""Descriptions of options that several methods have."""
 
 
 class PriorOptions(NetworkOptions):
@@ -206,3 +211,33 @@ def drawn_noise(context: RunContext) -> Map:
 def told_progress(context: RunContext) -> Callable[[int, int], None]:
     """The run's progress as the loops tell it."""
     return partial(context.report, "sampling")
+
+
+def decomposed(
+    prior: SlicePrior, problem: ImageProblem, step: dds.Map, steps: int, eta: float, context: RunContext
+) -> Reconstruction:
+    """A reconstruction by DDS's loop with some data step ``step`` on u, whose noise has a fresh share ``eta``.
+
+    Raises:
+        InputError: more steps than the prior's diffusion has.
+    """
+    diffusion = prior.model.diffusion
+    noise = drawn_noise(context)
+    with input_errors("`steps`"):
+        times = dds.descending_times(diffusion.timesteps, steps)
+    x = dds.sample(
+        prior.estimate,
+        noise(problem.adjoint_data),
+        diffusion.alpha_bar,
+        times,
+        prior.in_range(step),
+        eta,
+        noise,
+        told_progress(context),
+    )
+    return answer(prior, problem, x)
+
+
+def answer(prior: SlicePrior, problem: ImageProblem, x: Tensor) -> Reconstruction:
+    """The reconstruction of images x that the loops end with."""
+    return Reconstruction(problem.finish(prior.to_unit(x)), weights={"network": prior.trained.sha256})

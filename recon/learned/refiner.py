@@ -10,7 +10,7 @@ that the head was shown, which tells where they disagree.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from priors.weights.card import read_card
 from priors.weights.networks import load_network
 from priors.weights.store import entries
 from recon.errors import input_errors
+from recon.learned.provenance import pinned_weights, told_of_other_weights
 from recon.learned.slice_networks import run_slices
 
 KIND = "refiner"
@@ -36,17 +37,34 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Refiner:
-    """A refiner with the hash of its tensors."""
+    """A refiner.
+
+    Attributes:
+        network: the refiner's network.
+        sha256: the hash of its tensors.
+        trained_with: the hashes of the networks that made the images of its training, as
+            :func:`recon.learned.provenance.pinned_weights` reads them; None where its card does not say.
+    """
 
     network: UNet2D
     sha256: str
+    trained_with: Mapping[str, str] | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the network."""
+        return next(self.network.parameters()).device
+
+    def notices(self, shown: Mapping[str, str]) -> tuple[str, ...]:
+        """What to tell where images are made by other networks, ``shown``, than in the refiner's training."""
+        return told_of_other_weights("the refiner", self.trained_with, shown)
 
     def to(self, device: torch.device | str) -> Refiner:
         """Move the network; returns itself."""
         self.network.to(device)
         return self
 
-    def refined(self, images: Tensor, turn: int = 0) -> Tensor:
+    def refined(self, images: Tensor, turn: int = 0, on_progress: Callable[[int, int], None] | None = None) -> Tensor:
         """A better reference, (Z, X, Y) in the network range, on the CPU.
 
         Every turn looks at the images in another way, so that what the network gets wrong adds up less: every second
@@ -56,13 +74,14 @@ class Refiner:
 
         Args:
             images: (n, Z, X, Y) reference, sample, and image that the head was shown; the first that the network takes.
-            turn: of those with data steps, from 0.
+            turn: the number of the turn of refiner and data step, from 0.
+            on_progress: called with the slices done and all slices.
         """
         seen = images[: self.network.config.in_channels]
         mirrored, moved = turn % 2 == 1, turn // 2 % 2
         if mirrored:
             seen = seen.flip(2)
-        better = run_slices(self.network, seen.roll(moved, 2)).roll(-moved, 1)
+        better = run_slices(self.network, seen.roll(moved, 2), on_progress=on_progress).roll(-moved, 1)
         if mirrored:
             better = better.flip(1)
         if self.network.config.anti_aliased:
@@ -105,7 +124,7 @@ def load_refiner(given: str, head: Path, head_hash: str) -> Refiner | None:
         network, card = load_network(path, KIND), read_card(path)
         if card.extra.get("head") != head_hash:
             raise ValueError(f"{path}: not made for the head {head_hash[:12]}; another file, or 'none'")
-    return Refiner(network.eval(), card.sha256)
+        return Refiner(network.eval(), card.sha256, pinned_weights(card.extra))
 
 
 def refiner_path(given: str, head: Path, head_hash: str) -> Path | None:

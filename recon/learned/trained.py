@@ -16,6 +16,7 @@ from priors.weights.networks import load_network
 from priors.weights.store import find_entries
 from recon.acquisition.network_scale import network_scale
 from recon.errors import InputError, input_errors
+from recon.learned.provenance import CONDITION, weights_shown
 from recon.learned.slice_networks import run_slices
 from recon.learned.task import Task, task_from_dict
 from recon.options import Options, setting
@@ -57,6 +58,10 @@ class Trained:
         if self.task is None:
             raise InputError("`weights`: the file does not say what the network is to be shown")
         return self.task
+
+    def weights_with(self, shown: Sequence[Reconstruction]) -> dict[str, str]:
+        """The hash of the network, and of those that made the images which it is ``shown``, by name."""
+        return {"network": self.sha256} | weights_shown(CONDITION, self.known_task.conditions, shown)
 
 
 def load_trained(kind: str, options: NetworkOptions, measurement: Measurement, modality: Modality) -> Trained:
@@ -125,4 +130,4 @@ def run_slice_network(
     images = torch.stack([scale.to_network(each.mean) for each in shown])
     output = run_slices(trained.network, images, multiple, on_progress=partial(context.report, "slices"))
     image = scale.to_physical(output.to(measurement.y.device))
-    return Reconstruction(image, weights={"network": trained.sha256})
+    return Reconstruction(image, weights=trained.weights_with(shown))

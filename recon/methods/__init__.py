@@ -65,4 +65,7 @@ def parse_options(method: Method, settings: Mapping[str, Any]) -> Any:
     """
     from recon.options import options_from
 
+    for key in method.moved:
+        if key in settings:
+            raise InputError(f"`{key}`={settings[key]}: {method.moved[key]}")
     return options_from(method.options, settings)

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recon.learned.task import Task
+from priors.weights.card import read_card
+from recon.errors import input_errors
+from recon.learned.provenance import CONDITION, REFERENCE
+from recon.learned.task import Task, task_from_dict
+from recon.learned.trained import weights_path
 from recon.methods import get_method, parse_options
-from recon.scan.measurement import Measurement, ProgressEvent, Reconstruction, RunContext
+from recon.methods.method import method_label
+from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.scan.volume import Modality
 
 
@@ -51,9 +56,29 @@ def condition(
         InputError: there is no such method, or no weights for it.
     """
     method = get_method(modality, name)
-
-    def told(event: ProgressEvent) -> None:
-        if context is not None:
-            context.report(f"{name} image", event.done, event.total, event.residual)
-
+    told = (context or RunContext()).under(f"{method_label(name)} image").progress
     return method.run(measurement, parse_options(method, {}), RunContext(progress=told, device=measurement.y.device))
+
+
+def weights_of_task(task: Task) -> dict[str, str]:
+    """The hashes of the networks that make the images of a task now, by names as in results.
+
+    Raises:
+        InputError: there is no such method, or no weights for it.
+    """
+    further = [name for name in task.references if name not in task.conditions]
+    return _weights(CONDITION, task.modality, task.conditions) | _weights(REFERENCE, task.modality, further)
+
+
+def _weights(role: str, modality: Modality, names: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in names:
+        kind = get_method(modality, name).weights
+        if kind is None:
+            continue
+        with input_errors("`weights`"):
+            card = read_card(weights_path(kind, "", modality))
+        shown_to_it = task_from_dict(card.extra["task"]).conditions if "task" in card.extra else ()
+        own = {"network": card.sha256} | _weights(CONDITION, modality, shown_to_it)
+        found |= {f"{role} {name}: {key}": sha256 for key, sha256 in own.items()}
+    return found

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from recon.diffusion.slice_prior_methods import DDNMOptions, run_ddnm
+from recon.methods import ddnm
+from recon.methods.ddnm import DDNMOptions
 from recon.methods.method import Method
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 
 
 def run(measurement: Measurement, options: DDNMOptions, context: RunContext) -> Reconstruction:
-    """See :func:`recon.diffusion.slice_prior_methods.run_ddnm`."""
-    return run_ddnm(measurement, options, context, "CT")
+    """See :func:`recon.methods.ddnm.run`."""
+    return ddnm.run(measurement, options, context, "CT")
 
 
 METHOD = Method(

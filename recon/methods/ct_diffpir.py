@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from recon.diffusion.slice_prior_methods import DiffPIROptions, run_diffpir
+from recon.methods import diffpir
+from recon.methods.diffpir import DiffPIROptions
 from recon.methods.method import Method
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 
 
 def run(measurement: Measurement, options: DiffPIROptions, context: RunContext) -> Reconstruction:
-    """See :func:`recon.diffusion.slice_prior_methods.run_diffpir`."""
-    return run_diffpir(measurement, options, context, "CT")
+    """See :func:`recon.methods.diffpir.run`."""
+    return diffpir.run(measurement, options, context, "CT")
 
 
 METHOD = Method(

@@ -22,12 +22,13 @@ def run(measurement: Measurement, options: NetworkOptions, context: RunContext) 
     """Unrolled iterations on the sinogram, a few slices at a time."""
     trained = load_trained("primal-dual", options, measurement, "CT")
     assert isinstance(trained.network, LearnedPrimalDual)
-    start = shown(trained.known_task, measurement, context)[0].mean
+    images = shown(trained.known_task, measurement, context)
+    start = images[0].mean
     norm, parts = power_iteration(projector_of(measurement)), []
     for part, slab in in_slabs(measurement, _SLICES):
         parts.append(primal_dual_image(trained.network, slab, start[part], norm))
         context.report("slices", part.stop, len(start))
-    return Reconstruction(torch.cat(parts).clamp_min(0), weights={"network": trained.sha256})
+    return Reconstruction(torch.cat(parts).clamp_min(0), weights=trained.weights_with(images))
 
 
 METHOD = Method(

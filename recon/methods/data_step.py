@@ -38,6 +38,7 @@ def with_data_step(method: Method) -> Method:
         _with_step(method.options),
         run,
         method.weights,
+        method.moved,
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class Method:
         options: model of its options, see :mod:`recon.options`.
         run: ``run(measurement, options, context) -> Reconstruction``.
         weights: kind of the trained network that the method needs, such as ``fbpconv``; None for methods without one.
+        moved: what to say of options that the method had and has no more, by key.
     """
 
     summary: str
@@ -31,6 +32,7 @@ class Method:
     options: type[Options]
     run: Callable[[Measurement, Any, RunContext], Reconstruction]
     weights: str | None = None
+    moved: Mapping[str, str] = field(default_factory=dict)
 
 
 def method_label(name: str) -> str:

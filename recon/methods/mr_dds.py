@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from recon.diffusion.slice_prior_methods import DDSOptions, run_dds
+from recon.methods import dds
+from recon.methods.dds import DDSOptions
 from recon.methods.method import Method
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 
 
 def run(measurement: Measurement, options: DDSOptions, context: RunContext) -> Reconstruction:
-    """See :func:`recon.diffusion.slice_prior_methods.run_dds`."""
-    return run_dds(measurement, options, context, "MR")
+    """See :func:`recon.methods.dds.run`."""
+    return dds.run(measurement, options, context, "MR")
 
 
 METHOD = Method(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from recon.options import Options, plain
 from recon.run.choose import AUTO, choose_method
 from recon.run.devices import describe_device
 from recon.run.memory import memory_errors, run_bytes
-from recon.scan.measurement import Measurement, Progress, ProgressEvent, Reconstruction, RunContext, no_progress
+from recon.scan.measurement import Measurement, Progress, Reconstruction, RunContext, no_progress
 from recon.scan.units import attenuation_to_hu
 from recon.scan.volume import Modality, Volume
 
@@ -50,7 +50,7 @@ class Outcome:
         seconds: time of the method alone.
         seed: seed of all randomness.
         device: device in words.
-        notices: what the reader must know about the input and the choice of the method.
+        notices: what the reader must know about the input, the choice of the method and its networks.
         weights: hash of each trained network that took part, by name; None for methods without.
         answer: the method's own answer, in the operator's unit.
         coverage: share of the patient's voxels whose truth lies in the interval of each nominal level, where there
@@ -128,7 +128,7 @@ def reconstruct(
     chosen = get_method(grid.modality, method)
     options = parse_options(chosen, settings)
     device = measurement.y.device
-    context = RunContext(torch.Generator().manual_seed(seed), _under(method_label(method), progress), device, before)
+    context = RunContext(torch.Generator().manual_seed(seed), progress, device, before).under(method_label(method))
     with memory_errors(run_bytes(measurement, grid, method)):
         answer, seconds = _run(chosen, method, measurement, options, context)
         result, metrics = _assess(measurement, answer, grid, truth)
@@ -153,7 +153,9 @@ def reconstruct(
         seconds=seconds,
         seed=seed,
         device=describe_device(device),
-        notices=tuple(dict.fromkeys((*grid.notices, *(truth.notices if truth else ()), *notices, *why))),
+        notices=tuple(
+            dict.fromkeys((*grid.notices, *(truth.notices if truth else ()), *notices, *why, *answer.notices))
+        ),
         weights=answer.weights,
         answer=answer,
         coverage=held,
@@ -171,15 +173,6 @@ def _check_volumes(measurement: Measurement, grid: Volume, truth: Volume | None)
     if truth is not None and truth.data.shape != grid.data.shape:
         shapes = [" x ".join(map(str, volume.data.shape)) for volume in (truth, grid)]
         raise InputError(f"`truth`: {shapes[0]} voxels (z, y, x), but the grid of the result has {shapes[1]}")
-
-
-def _under(label: str, progress: Progress) -> Progress:
-    """The progress of a method, each stage under the method's label, such as "TV: iterations"."""
-
-    def told(event: ProgressEvent) -> None:
-        progress(replace(event, stage=f"{label}: {event.stage}" if event.stage else label))
-
-    return told
 
 
 def _run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -112,13 +112,16 @@ class Reconstruction:
         mean: (z, y, x). CT: attenuation in 1/mm. MR: complex image (or its magnitude).
         std: voxelwise standard deviation in the unit of ``mean``, or None.
         trace: convergence, empty for direct methods.
-        weights: hash of each trained network that took part, by name; None for methods without.
+        weights: hash of each trained network that took part, by name, those included that made the images which it was
+            shown; None for methods without.
+        notices: what the reader of the result must know, such as that a network was trained with other weights.
     """
 
     mean: Tensor
     std: Tensor | None = None
     trace: tuple[TracePoint, ...] = ()
     weights: dict[str, str] | None = None
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,3 +143,12 @@ class RunContext:
     def report(self, stage: str, done: int, total: int, residual: float | None = None) -> None:
         """Tell the run's progress; arguments as for :class:`ProgressEvent`."""
         self.progress(ProgressEvent(stage, done, total, residual))
+
+    def under(self, heading: str) -> RunContext:
+        """The same run for a part of it, whose stages are told under a heading: "TV image: iterations"."""
+
+        def told(event: ProgressEvent) -> None:
+            stage = f"{heading}: {event.stage}" if event.stage else heading
+            self.progress(replace(event, stage=stage))
+
+        return replace(self, progress=told)

@@ -19,10 +19,11 @@ from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
 from priors.networks.controlnet import ControlNet
 from priors.networks.sizes import check_size
 from priors.training.diffusion_learner import BiFlowNetLearner, ControlNetLearner
-from priors.weights.card import read_card
+from priors.weights.card import SHOWN_WEIGHTS, read_card
 from priors.weights.networks import load_autoencoder, load_biflownet, load_controlnet
 from priors.weights.store import AUTOENCODER, BIFLOWNET
 from recon.errors import InputError, input_errors
+from recon.methods.conditions import weights_of_task
 from recon.training.excerpts import Excerpts
 from recon.training.latents import Encoding, LatentSource, Size, StoredLatent
 from recon.training.pairs import StoredPair, simulate_pairs
@@ -135,7 +136,8 @@ def build_controlnet(given: Ingredients) -> Workshop:
     held_out = given.val[: given.recipe.validation.cases]
     validate = _validate_head(given, held_out, settings, encoding, learner) if held_out else None
     identity = {"base": head.base_hash, "autoencoder": encoding.sha256, "task": json.dumps(given.task.to_dict())}
-    return Workshop(learner, source, validate, identity, {"autoencoder": encoding.sha256})
+    facts = {"autoencoder": encoding.sha256, SHOWN_WEIGHTS: weights_of_task(given.task)}
+    return Workshop(learner, source, validate, identity, facts)
 
 
 def _timesteps(base: Path, wanted: int | None) -> int:

@@ -13,22 +13,24 @@ from torch import Tensor
 
 from datasets.cache import Cache
 from priors.networks.fingerprint import tensors_sha256
-from priors.networks.inference import Acceleration
+from priors.networks.inference import AUTO, Acceleration
 from priors.networks.unet2d import UNet2D, UNetConfig
 from priors.training.batches import derived_seed
 from priors.training.image_learner import ImageLearner
-from priors.weights.card import read_card
+from priors.weights.card import SHOWN_WEIGHTS, read_card
 from priors.weights.networks import load_controlnet, load_network
 from recon.acquisition.network_scale import network_scale
-from recon.diffusion.controlnet_head import Head, HeadOptions, grid, prior_of
-from recon.diffusion.head_reconstruction import decode, draw, encode, reference_image
+from recon.diffusion.controlnet_head import Head, prior_of
+from recon.diffusion.head_sampling import Sampling, grid, sample, steer
 from recon.errors import InputError, input_errors
 from recon.learned.refiner import KIND, Refiner
 from recon.learned.slice_networks import run_slices
 from recon.learned.task import Task
-from recon.methods.conditions import references, shown
+from recon.methods.conditions import weights_of_task
+from recon.methods.meddiffusion import MOST_KEYS, START
+from recon.methods.show import show
 from recon.scan.body_window import body_window
-from recon.scan.measurement import Measurement
+from recon.scan.measurement import Measurement, RunContext
 from recon.solvers.data_consistency import agreeing
 from recon.training.excerpts import Excerpts
 from recon.training.pairs import StoredPair, simulate_pairs
@@ -52,7 +54,7 @@ def build_refiner(given: Ingredients) -> Workshop:
     if settings.rounds > 1 and given.warm_start is None:
         raise InputError("`warm_start`: later rounds start from what a trained network makes; name it")
     learner = ImageLearner(net, KIND, net.config.to_dict(), settings.loss)
-    samples = Samples(head, HeadOptions(), given.cache)
+    samples = Samples(head, Sampling(start=START), given.cache)
     start = Refiner(copy.deepcopy(net).eval().to(given.device), tensors_sha256(net.state_dict()))
     given.report(f"simulating and sampling {settings.variants * len(given.train)} scans")
     pairs = samples.of(given.train, settings.excerpts, settings.variants, start, settings.rounds)
@@ -64,7 +66,7 @@ def build_refiner(given: Ingredients) -> Workshop:
         source,
         reconstruction_validation(held_out, lambda network, images: run_slices(network, images)),
         {"task": json.dumps(task), "head": head.sha256},
-        {"task": task, "head": head.sha256, "sampling": samples.settings},
+        {"task": task, "head": head.sha256, "sampling": samples.settings, SHOWN_WEIGHTS: weights_of_task(head.task)},
     )
 
 
@@ -73,20 +75,20 @@ class Samples:
     """Decoded samples of a head, made once and kept on disk.
 
     Attributes:
-        head: that is sampled.
-        options: of the sampler.
-        cache: where samples are kept.
+        head: the head that is sampled.
+        sampling: how samples are drawn.
+        cache: the folder where samples are kept.
     """
 
     head: Head
-    options: HeadOptions
+    sampling: Sampling
     cache: Cache
 
     @property
     def settings(self) -> dict[str, object]:
-        """Of the sampler, for the card and the cache."""
-        options = self.options
-        return {"steps": options.full_steps, "sampler": options.sampler, "start": options.start}
+        """How samples are drawn, for the card and the cache."""
+        sampling = self.sampling
+        return {"steps": sampling.own_steps, "sampler": sampling.sampler, "start": sampling.start}
 
     def of(
         self,
@@ -139,9 +141,9 @@ class Samples:
 
     def _reference(self, pair: StoredPair, volume: Prepared, excerpts: Excerpts) -> Tensor:
         """Of the pair's scan, (Z, X, Y) in the network range."""
-        task, measurement = self.head.task, self._simulated(pair, volume, excerpts)
-        images = references(task, measurement, shown(task, measurement))
-        return network_scale(measurement).to_network(reference_image(measurement, images)).cpu()
+        measurement = self._simulated(pair, volume, excerpts)
+        shown = show(self.head.task, measurement, RunContext(device=measurement.y.device))
+        return network_scale(measurement).to_network(shown.reference).cpu()
 
     def _simulated(self, pair: StoredPair, volume: Prepared, excerpts: Excerpts) -> Measurement:
         """The pair's scan once more."""
@@ -168,16 +170,17 @@ class Samples:
     @torch.no_grad()
     def _decoded(self, conditions: Tensor, class_index: int, seed: int) -> Tensor:
         """(n, Z, X, Y) images to a decoded sample (Z, X, Y), on the CPU; what is not the patient as the last image."""
-        prior, network = self.head.prior, self.head.network
-        acceleration = Acceleration.from_name(self.options.precision, prior.device)
+        prior = self.head.prior
         window = body_window(conditions[-1], self.head.task.modality, grid(prior))
-        seen = conditions[:, :, window[0], window[1]]
-        hint = encode(prior, seen, acceleration)
-        attached = prior.attach(network, hint, self.options.strength)
-        reference = hint[:, -prior.channels :]
-        latent = draw(prior, attached, reference, class_index, self.options, seed, acceleration)
+        steered = steer(
+            prior,
+            self.head.network,
+            conditions[:, :, window[0], window[1]],
+            class_index,
+            acceleration=Acceleration.from_name(AUTO, prior.device),
+        )
         decoded = conditions[-1].clone()
-        decoded[:, window[0], window[1]] = decode(prior, latent, seen.shape[1:], acceleration)
+        decoded[:, window[0], window[1]] = sample(steered, self.sampling, seed, most_keys=MOST_KEYS)
         return decoded
 
 
@@ -187,7 +190,8 @@ def _head(given: Ingredients) -> Head:
     with input_errors("`head`"):
         network = load_controlnet(given.head).eval().requires_grad_(False)
         prior = prior_of(network, given.base)
-        return Head(network.to(given.device), prior.to(given.device), given.task, read_card(given.head).sha256)
+        sha256 = read_card(given.head).sha256
+        return Head(network.to(given.device), prior.to(given.device), given.task, sha256, given.head)
 
 
 def inputs_of(task: Task) -> int:

@@ -14,7 +14,7 @@ from datasets.case import Case
 from priors.training.batches import derived_seed
 from recon.acquisition.network_scale import network_scale
 from recon.learned.task import Task
-from recon.methods.conditions import shown
+from recon.methods.conditions import shown, weights_of_task
 from recon.scan.measurement import Measurement
 from recon.scan.volume import Volume
 from recon.training.excerpts import WHOLE, Excerpts
@@ -71,6 +71,8 @@ def _stored(
     volume: Prepared, task: Task, variant: int, cache: Cache, device: torch.device | str, excerpts: Excerpts
 ) -> StoredPair:
     settings = {"task": task.to_dict(), "variant": variant} | excerpts.to_dict()
+    if weights := weights_of_task(task):
+        settings |= {"weights": weights}  # of the networks whose images are shown
     # derived from the content's name, so that adding a volume leaves the others' scans as they are
     seed = derived_seed(volume.case.id, "scan", variant)
 

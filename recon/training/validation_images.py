@@ -20,7 +20,7 @@ from priors.networks.autoencoder import PatchVolumeAutoencoder
 from priors.networks.biflownet import BiFlowNet
 from priors.training.batches import derived_seed
 from priors.training.loop import Validated
-from recon.diffusion.controlnet_head import encode_conditions, sample_volume
+from recon.diffusion.head_sampling import Sampling, sample, steer
 from recon.training.pairs import StoredPair
 from recon.training.validation import Validation, evaluate_network, mean_figures, side_by_side
 
@@ -56,8 +56,7 @@ def head_reconstruction(prior: LatentPrior, class_index: int, steps: int) -> Rec
 
     def reconstruct(head: nn.Module, conditions: Tensor) -> Tensor:
         prior.to(next(head.parameters()).device)
-        attached = prior.attach(head, encode_conditions(prior, conditions))
-        return sample_volume(prior, attached, conditions.shape[1:], class_index, steps, _SEED)
+        return sample(steer(prior, head, conditions, class_index), Sampling(steps), _SEED).clamp(-1, 1)
 
     return reconstruct
 

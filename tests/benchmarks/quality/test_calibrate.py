@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,6 @@ from physics.ct.geometry import FanBeam, circular_angles
 from priors.weights.card import read_card
 from recon.acquisition.ct import simulate_ct
 from recon.acquisition.ct_acquisition import CTAcquisition
-from recon.diffusion.controlnet_head import HeadOptions
 from recon.io.nifti import write_volume
 from recon.learned.task import Task
 from recon.run.outcome import reconstruct
@@ -37,7 +35,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_head(folder, folder, Task(CTAcquisition(GEOMETRY, photons=(1e5, 1e6)), ("sirt",)), joints=0.0)
 
 
-def test_a_calibrated_head_holds_what_it_claims(head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_calibrated_head_holds_what_it_claims(head: Path, tmp_path: Path) -> None:
     listed, out = tmp_path / "data.yaml", tmp_path / "calibrated.safetensors"
     listed.write_text(yaml.safe_dump([DATA]))
     command = [
@@ -52,7 +50,6 @@ def test_a_calibrated_head_holds_what_it_claims(head: Path, tmp_path: Path, monk
         "-o",
         str(out),
     ]
-    monkeypatch.setattr("benchmarks.quality.calibrate.load_head", _two_steps)
     result = CliRunner().invoke(main, command, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert "90 %" in result.output
@@ -80,12 +77,6 @@ def test_a_calibrated_head_holds_what_it_claims(head: Path, tmp_path: Path, monk
     save(tmp_path / "out", outcome)
     assert json.loads((tmp_path / "out" / "result.json").read_text())["metrics"]["coverage_90"] == held
     assert "intervals of nominal size hold the truth" in (tmp_path / "out" / "report.html").read_text()
-
-
-def _two_steps(options: HeadOptions, *given: object) -> object:
-    from recon.diffusion.controlnet_head import load_head
-
-    return load_head(replace(options, steps=2), *given)  # type: ignore[arg-type]
 
 
 def three_cases() -> list[tuple[np.ndarray, np.ndarray]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -12,10 +12,10 @@ from physics.noise import TransmissionNoise
 from priors.networks.unet2d import UNet2D, UNetConfig
 from recon.acquisition.ct import simulate_ct
 from recon.acquisition.network_scale import network_scale
-from recon.diffusion.controlnet_head import HeadOptions
-from recon.diffusion.head_reconstruction import Reference, _estimated, kept_share
+from recon.diffusion.head_changes import Reference, agree, kept_share, refine
 from recon.learned.refiner import Refiner
 from recon.methods.conditions import condition
+from recon.scan.measurement import RunContext
 from recon.solvers.data_consistency import agreeing
 
 
@@ -30,7 +30,7 @@ class Fixed(Refiner):
         object.__setattr__(self, "image", image)
         object.__setattr__(self, "asked", [])
 
-    def refined(self, images: torch.Tensor, turn: int = 0) -> torch.Tensor:
+    def refined(self, images: torch.Tensor, turn: int = 0, on_progress: object = None) -> torch.Tensor:
         self.asked.append(turn)  # type: ignore[attr-defined]
         image: torch.Tensor = self.image  # type: ignore[attr-defined]
         return image
@@ -46,14 +46,21 @@ def reference_of(photons: float | None) -> tuple[Reference, torch.Tensor]:
     seen = scale.to_network(image)
     window = (slice(0, seen.shape[1]), slice(0, seen.shape[2]))
     wanted = scale.truth(truth)
-    return Reference(image, torch.zeros(1), window, seen, seen, "CT", measurement), wanted
+    return Reference(image, seen, window, measurement), wanted
+
+
+def estimated(reference: Reference, refiner: Refiner, sample: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What three turns make of a sample, and what it advises at first."""
+    refining = partial(refine, shown=reference.seen, refiner=refiner)
+    advised = refining(reference, sample)
+    return agree(reference, sample, advised, refining, 3, RunContext()), advised
 
 
 @pytest.mark.parametrize("photons", [None, 1e5])
 def test_a_right_change_is_kept_and_every_round_made(photons: float | None) -> None:
     reference, truth = reference_of(photons)
     refiner = Fixed(truth)
-    found, _ = _estimated(replace(reference, refiner=refiner), truth, HeadOptions(rounds=3))
+    found, _ = estimated(reference, refiner, truth)
     asked = refiner.asked  # type: ignore[attr-defined]
     assert len(asked) >= 2
     assert asked == [0, 1, 2][: len(asked)]
@@ -66,7 +73,7 @@ def test_a_change_that_the_data_contradict_is_dropped_with_its_round() -> None:
     reference, truth = reference_of(None)
     wrong = reference.seen + 0.2 * (truth > -0.5)  # the data see that a whole body is brighter
     refiner = Fixed(wrong)
-    found, advised = _estimated(replace(reference, refiner=refiner), truth, HeadOptions(rounds=3))
+    found, advised = estimated(reference, refiner, truth)
     assert len(refiner.asked) == 1  # type: ignore[attr-defined]
     torch.testing.assert_close(found, agreeing(reference.measurement, reference.image))
     torch.testing.assert_close(network_scale(reference.measurement).to_network(advised), wrong.clamp(-1, 1))
@@ -75,9 +82,8 @@ def test_a_change_that_the_data_contradict_is_dropped_with_its_round() -> None:
 def test_without_a_data_step_the_change_stays_as_it_is() -> None:
     reference, truth = reference_of(None)
     refiner = Fixed(truth)
-    found, advised = _estimated(replace(reference, refiner=refiner), truth, HeadOptions(rounds=3, agree=False))
-    assert torch.equal(found, advised)
-    after = network_scale(reference.measurement).to_network(found)
+    advised = refine(reference, truth, shown=reference.seen, refiner=refiner)
+    after = network_scale(reference.measurement).to_network(advised)
     torch.testing.assert_close(after, truth, atol=1e-3, rtol=0)
 
 

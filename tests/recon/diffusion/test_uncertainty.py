@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from recon.diffusion.head_reconstruction import uncertainty
+from recon.diffusion.uncertainty import uncertainty
 
 
 def test_samples_that_differ_where_nothing_was_changed():

@@ -21,19 +21,21 @@ from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.acquisition.mr import simulate_mr
 from recon.acquisition.mr_acquisition import MRAcquisition
 from recon.cli import cli
-from recon.diffusion.controlnet_head import HeadOptions, load_head
+from recon.diffusion.controlnet_head import load_head
 from recon.errors import InputError
 from recon.io.nifti import write_volume
 from recon.learned.task import Task
-from recon.methods import get_method
+from recon.methods import get_method, parse_options
+from recon.methods.meddiffusion import MedDiffusionOptions
+from recon.methods.meddiffusion_paper import PaperOptions
 from recon.scan.measurement import Protocol, RunContext
 
 
 def test_ct_runs_on_the_grid_of_the_scan_and_is_repeatable(prior, tmp_path):
     head = make_head(prior, tmp_path, Task(CTAcquisition(GEOMETRY), ("fbp", "sirt")))
     measurement = simulate_ct(body(), GEOMETRY)
-    options = HeadOptions(weights=str(head), prior=str(prior), steps=2, samples=2, mode="paper")
-    run = get_method("CT", "meddiffusion").run
+    options = PaperOptions(weights=str(head), prior=str(prior), steps=2, samples=2)
+    run = get_method("CT", "meddiffusion-paper").run
     first, again = (run(measurement, options, RunContext(torch.Generator().manual_seed(3))) for _ in range(2))
     assert first.mean.shape == (11, 40, 36)
     assert torch.equal(first.mean, again.mean)
@@ -44,14 +46,27 @@ def test_ct_runs_on_the_grid_of_the_scan_and_is_repeatable(prior, tmp_path):
     assert not torch.equal(first.mean, other.mean)
 
 
+@pytest.mark.parametrize("method", ["meddiffusion", "meddiffusion+dc"])
+@pytest.mark.parametrize("mode", ["paper", "full"])
+def test_the_option_that_was_the_papers_way_names_the_method(method, mode):
+    line = f"`mode`={mode}: the paper's way is a method of its own: take `method` meddiffusion-paper, without `mode`"
+    with pytest.raises(InputError, match=line):
+        parse_options(get_method("CT", method), {"mode": mode})
+    run = run_recon("svct", "--method", method, "--set", f"mode={mode}")
+    assert run.code == 2
+    assert run.err.strip().splitlines()[-1].endswith("take --method meddiffusion-paper, without --set mode")
+    with pytest.raises(InputError, match="no such option"):
+        parse_options(get_method("CT", "meddiffusion-paper"), {"gain": "2"})
+
+
 def test_the_head_steers_and_its_strength_counts(prior, tmp_path):
     head = make_head(prior, tmp_path, Task(CTAcquisition(GEOMETRY), ("fbp",)))
     measurement = simulate_ct(body(), GEOMETRY)
-    run = get_method("CT", "meddiffusion").run
+    run = get_method("CT", "meddiffusion-paper").run
     means = [
         run(
             measurement,
-            HeadOptions(weights=str(head), prior=str(prior), steps=2, strength=strength, mode="paper"),
+            PaperOptions(weights=str(head), prior=str(prior), steps=2, strength=strength),
             RunContext(torch.Generator().manual_seed(3)),
         ).mean
         for strength in (0.0, 0.5, 1.0)
@@ -63,8 +78,8 @@ def test_the_head_steers_and_its_strength_counts(prior, tmp_path):
 def test_mr_comes_out_in_the_units_of_the_measurement(prior, tmp_path):
     """Ten times the signal gives ten times the image: the scale follows from the data."""
     head = make_head(prior, tmp_path, Task(MRAcquisition(("equispaced",), (2.0, 4.0)), ("zero-filled",)))
-    run = get_method("MR", "meddiffusion").run
-    options = HeadOptions(weights=str(head), prior=str(prior), steps=2, mode="paper")
+    run = get_method("MR", "meddiffusion-paper").run
+    options = PaperOptions(weights=str(head), prior=str(prior), steps=2)
     one = body("MR")
     images = [
         run(simulate_mr(volume, "equispaced", 2.0), options, RunContext(torch.Generator().manual_seed(3))).mean
@@ -84,25 +99,25 @@ def test_mr_comes_out_in_the_units_of_the_measurement(prior, tmp_path):
 )
 def test_another_geometry_is_refused_in_one_line_with_a_way_out(prior, tmp_path, scan, reason):
     head = make_head(prior, tmp_path, Task(CTAcquisition(GEOMETRY), ("fbp",)))
-    options = HeadOptions(weights=str(head), prior=str(prior))
+    named = (str(head), str(prior))
     with pytest.raises(InputError, match="take `method` tv") as error:
-        load_head(options, Protocol(geometry=scan.to_dict()), "CT")
+        load_head(*named, Protocol(geometry=scan.to_dict()), "CT")
     assert reason in str(error.value)
     assert "\n" not in str(error.value)
-    assert load_head(replace(options, allow_other=True), Protocol(geometry=scan.to_dict()), "CT").task.modality == "CT"
+    assert load_head(*named, Protocol(geometry=scan.to_dict()), "CT", allow_other=True).task.modality == "CT"
 
 
 def test_another_mask_modality_or_prior_is_refused(prior, tmp_path):
     head = make_head(prior, tmp_path, Task(MRAcquisition(("poisson",), (4.0, 8.0)), ("zero-filled",)))
-    options = HeadOptions(weights=str(head), prior=str(prior))
+    named = (str(head), str(prior))
     with pytest.raises(InputError, match="trained for the masks poisson, the scan has gauss1d"):
-        load_head(options, Protocol(mask={"kind": "gauss1d", "accel": 8}), "MR")
+        load_head(*named, Protocol(mask={"kind": "gauss1d", "accel": 8}), "MR")
     with pytest.raises(InputError, match="trained for acceleration 4 to 8, the scan has 12"):
-        load_head(options, Protocol(mask={"kind": "poisson", "accel": 12}), "MR")
+        load_head(*named, Protocol(mask={"kind": "poisson", "accel": 12}), "MR")
     with pytest.raises(InputError, match="trained for MR, the scan is CT"):
-        load_head(options, Protocol(geometry=GEOMETRY.to_dict()), "CT")
+        load_head(*named, Protocol(geometry=GEOMETRY.to_dict()), "CT")
     with pytest.raises(InputError, match="no installed prior is the one"):
-        load_head(replace(options, prior=""), Protocol(mask={"kind": "poisson", "accel": 8}), "MR")
+        load_head(str(head), "", Protocol(mask={"kind": "poisson", "accel": 8}), "MR")
 
 
 def test_a_head_on_another_prior_is_refused(prior, tmp_path):
@@ -112,7 +127,7 @@ def test_a_head_on_another_prior_is_refused(prior, tmp_path):
     (other / "autoencoder.safetensors").write_bytes((prior / "autoencoder.safetensors").read_bytes())
     torch.manual_seed(9)
     save_weights(other / "biflownet.safetensors", BiFlowNet(BASE).state_dict(), Card("biflownet", BASE.to_dict()))
-    options = HeadOptions(weights=str(head), prior=str(other), steps=1)
+    options = MedDiffusionOptions(weights=str(head), prior=str(other), steps=1)
     with pytest.raises(InputError, match="made for the base"):
         get_method("CT", "meddiffusion").run(simulate_ct(body(), GEOMETRY), options, RunContext())
 
@@ -126,7 +141,7 @@ def test_the_prior_is_found_by_its_hash_among_those_installed(prior, tmp_path, m
     for name in ("autoencoder.safetensors", "biflownet.safetensors"):
         save_weights(installed / name, read_tensors(prior / name), read_card(prior / name), dtype)
     head = make_head(installed, tmp_path, Task(CTAcquisition(GEOMETRY), ("fbp",)))
-    assert load_head(HeadOptions(weights=str(head)), Protocol(geometry=GEOMETRY.to_dict()), "CT").prior.name == "mine"
+    assert load_head(str(head), "", Protocol(geometry=GEOMETRY.to_dict()), "CT").prior.name == "mine"
 
 
 def test_an_installed_head_is_chosen_by_the_scan(prior, tmp_path, monkeypatch):
@@ -144,10 +159,10 @@ def test_an_installed_head_is_chosen_by_the_scan(prior, tmp_path, monkeypatch):
     for name, task in tasks.items():
         make_head(prior, tmp_path, task).rename(heads / f"{name}.safetensors")
     (heads / "damaged.safetensors").write_bytes(b"none")
-    chosen = load_head(HeadOptions(), Protocol(geometry=GEOMETRY.to_dict()), "CT")
+    chosen = load_head("", "", Protocol(geometry=GEOMETRY.to_dict()), "CT")
     assert chosen.task == tasks["many"]
     with pytest.raises(InputError, match=r"few: it was trained for 10 to 20 views.*many: .*the scan has 50.*tv") as no:
-        load_head(HeadOptions(), Protocol(geometry=replace(GEOMETRY, angles=circular_angles(50)).to_dict()), "CT")
+        load_head("", "", Protocol(geometry=replace(GEOMETRY, angles=circular_angles(50)).to_dict()), "CT")
     assert "\n" not in str(no.value)
     assert "mr" not in str(no.value).split(";")[0]
 

@@ -15,9 +15,10 @@ from physics.ct.protocol import load_protocol
 from priors.weights.card import read_card
 from priors.weights.networks import verify
 from priors.weights.store import shipped_folder
-from recon.diffusion.controlnet_head import HeadOptions, find_head, load_head
+from recon.diffusion.controlnet_head import find_head, load_head
 from recon.io.detect import read_any
 from recon.io.nifti import write_volume
+from recon.learned.refiner import load_refiner
 from recon.scan.measurement import Protocol
 from recon.scan.volume import Volume
 
@@ -52,9 +53,10 @@ def test_they_are_small_sound_and_learned_from_no_held_out_case(name: str) -> No
 def test_one_head_serves_a_range_of_views(views: int) -> None:
     from recon.acquisition.ct import choose_geometry
 
-    head = load_head(HeadOptions(), Protocol(geometry=choose_geometry("paper40", views).to_dict()), "CT")
+    head = load_head("", "", Protocol(geometry=choose_geometry("paper40", views).to_dict()), "CT")
     assert head.prior.name == "starter"
-    assert head.refiner is not None
+    assert load_refiner("", head.path, head.sha256) is not None
+    assert head.trained_with is None, "its card says nothing"
     path, reason = find_head(Protocol(geometry=load_protocol("limited90").to_dict()), "CT")
     assert path is None
     assert "it was trained for an arc of 360 degrees, the scan has 90" in reason or "views" in reason
@@ -63,8 +65,9 @@ def test_one_head_serves_a_range_of_views(views: int) -> None:
 @pytest.mark.parametrize("kind", ["poisson", "gauss1d"])
 @pytest.mark.parametrize("accel", [4, 8])
 def test_one_head_serves_both_masks(kind: str, accel: float) -> None:
-    head = load_head(HeadOptions(), Protocol(mask={"kind": kind, "accel": accel}), "MR")
-    assert head.refiner is not None
+    head = load_head("", "", Protocol(mask={"kind": kind, "accel": accel}), "MR")
+    assert load_refiner("", head.path, head.sha256) is not None
+    assert head.trained_with is None, "its card says nothing"
     assert find_head(Protocol(mask={"kind": "equispaced", "accel": accel}), "MR")[0] is None
 
 

@@ -1,0 +1,151 @@
+"""From a head's samples to an image: a sample advises a change of the reference, and the data say what stays of it.
+
+Three things cap the paper's way: the autoencoder's round trip, images shown that are worse than what iterative methods
+reach, and data that are never looked at again. So a decoded sample does not replace the reference c, it advises a
+change of it: that of a network which sees both (:mod:`recon.learned.refiner`) or, for a head without one,
+x̂ = c + D(z) − D(E(c)). What the autoencoder loses of the reference stays there. Then x̂ is brought to agree with the
+data (:func:`recon.solvers.data_consistency.agreeing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from priors.networks.inference import Acceleration
+from recon.acquisition.network_scale import network_scale
+from recon.learned.refiner import Refiner
+from recon.scan.body_window import Window, placed
+from recon.scan.measurement import Measurement, RunContext
+from recon.solvers.data_consistency import agreeing
+
+LEAST_KEPT, LEAST_KEPT_OF_NOISY = 0.25, 0.6
+"""Least share of a refiner's change that stays, see :func:`kept_share`; data with noise take back less. Chosen on
+validation cases."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The image that samples are changes of.
+
+    Attributes:
+        image: the image, (z, y, x) in the operator's unit.
+        seen: what the networks see of it, and samples are compared with: its window, (Z, X, Y) in the network range, on
+            the CPU.
+        window: the region of X and Y where the networks look; the rest is air and stays.
+        measurement: the scan.
+    """
+
+    image: Tensor
+    seen: Tensor
+    window: Window
+    measurement: Measurement
+
+    def moved_to(self, image: Tensor) -> Reference:
+        """The same for another image of the scan, (z, y, x) in the operator's unit."""
+        return replace(self, image=image, seen=self.looked_at(image))
+
+    def looked_at(self, image: Tensor) -> Tensor:
+        """An image in the operator's unit as the networks see it: its window, (Z, X, Y), network range, on the CPU."""
+        whole = network_scale(self.measurement).to_network(image).cpu()
+        return whole[:, self.window[0], self.window[1]]
+
+    def changed(self, change: Tensor) -> Tensor:
+        """The image with a change (Z, X, Y) of its window, network range; (z, y, x) in the operator's unit."""
+        z, y, x = self.image.shape
+        whole = placed(change, self.window, torch.Size((z, x, y)))
+        return network_scale(self.measurement).changed(self.image, whole)
+
+
+Refine = Callable[[Reference, Tensor, int], Tensor]
+"""From a reference, a decoded sample (Z, X, Y) of its window and the number of the turn to an image (z, y, x)."""
+
+
+def refine(
+    reference: Reference,
+    sample: Tensor,
+    turn: int = 0,
+    *,
+    shown: Tensor,
+    refiner: Refiner | None = None,
+    gain: float = 1.0,
+    acceleration: Acceleration | None = None,
+    on_slices: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """The reference's image, changed as a decoded sample advises; (z, y, x) in the operator's unit.
+
+    Args:
+        reference: the image that the sample is a change of.
+        sample: the decoded sample, (Z, X, Y) of the reference's window.
+        turn: the number of the turn of refiner and data step, from 0, see :meth:`Refiner.refined`.
+        shown: the last image that the head was shown, (Z, X, Y) of the window.
+        refiner: the network that makes an image of reference and sample; None takes the sample itself.
+        gain: the factor on the change.
+        acceleration: the precision of the refiner; None is float32.
+        on_slices: called with the slices that the refiner has done and all slices.
+    """
+    better = sample
+    if refiner is not None:
+        look = partial(refiner.refined, turn=turn, on_progress=on_slices)
+        images = torch.stack([reference.seen, sample, shown])
+        better = (acceleration or Acceleration()).wrap(look, refiner.device)(images)
+    return reference.changed(gain * (better - reference.seen))
+
+
+def agree(
+    reference: Reference, sample: Tensor, advised: Tensor, refine: Refine | None, rounds: int, context: RunContext
+) -> Tensor:
+    """The image of what a sample advises that agrees with the data, (z, y, x) in the operator's unit.
+
+    Refiner and data step take turns, each from the last one's image. They end early, with the image before, where the
+    data take back most of what the refiner changed.
+
+    Args:
+        reference: the image that the sample is a change of.
+        sample: the decoded sample, (Z, X, Y) of the reference's window.
+        advised: the image that the sample advises at first.
+        refine: the refiner's turn; None for a single data step, where there is no refiner.
+        rounds: the largest number of turns.
+        context: the run that is told the progress.
+    """
+    if refine is None:
+        return _data_step(reference.measurement, advised, "data step", context)
+    least = LEAST_KEPT if reference.measurement.sigma is None else LEAST_KEPT_OF_NOISY
+    for done in range(rounds):
+        title = f"data step {done + 1} of {rounds}"
+        image = _data_step(reference.measurement, advised, title, context)
+        if kept_share(reference.image, advised, image) < least:
+            return reference.image if done else _data_step(reference.measurement, reference.image, title, context)
+        reference = reference.moved_to(image)
+        if done + 1 < rounds:
+            advised = refine(reference, sample, done + 1)
+    return reference.image
+
+
+def _data_step(measurement: Measurement, image: Tensor, title: str, context: RunContext) -> Tensor:
+    context.report(title, 0, 1)
+    agreed = agreeing(measurement, image)
+    context.report(title, 1, 1)
+    return agreed
+
+
+def kept_share(before: Tensor, changed: Tensor, agreed: Tensor) -> float:
+    """What is left of a change, along itself, once the image agrees with the data again.
+
+    The image before agrees with the data, so whatever of a change the data can see is wrong; of a change that is right,
+    nothing is taken back. The share tells without the truth whether a network knows such images: where it does not, as
+    on scans that differ from its training data or are near the truth already, most is taken back.
+
+    Args:
+        before, changed, agreed: (z, y, x) images before the change, after it, and after the data step.
+
+    Returns:
+        1 where all of the change stays, 0 where nothing does; 1 of no change.
+    """
+    change = changed - before
+    size = float(change.abs().square().sum())
+    return float(((agreed - before) * change.conj()).real.sum()) / size if size else 1.0

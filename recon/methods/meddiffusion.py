@@ -1,0 +1,243 @@
+"""``meddiffusion``: latent diffusion with a ControlNet head that consults the measurement again.
+
+The suite's own way beyond the paper's (:mod:`recon.methods.meddiffusion_paper`), in four steps:
+
+* show: the head is shown images of the scan by other methods; the last, or the mean of several methods', is the
+  reference;
+* sample: sampling may begin from the reference's latent, noised to an intermediate step;
+* refine: a decoded sample does not replace the reference, it advises a change of it;
+* agree with the data: refiner and data step take turns; with ``within``, sampling agrees with the data too, by encoding
+  anew (ReSample, Song et al. 2024).
+
+The spread of several samples, how much of the reference had to be changed, where methods disagree and how noisy the
+truth is become a standard deviation that holds what it claims (:mod:`recon.diffusion.calibration`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, Self
+
+import torch
+from pydantic import model_validator
+from torch import Tensor
+
+from priors.networks.inference import AUTO, Acceleration
+from recon.acquisition.network_scale import network_scale
+from recon.diffusion.controlnet_head import Head, load_head
+from recon.diffusion.head_changes import Reference, Refine, agree, refine
+from recon.diffusion.head_sampling import Sampling, Steered, class_told, decode, encode, grid, sample, steer
+from recon.diffusion.uncertainty import uncertainty
+from recon.errors import InputError
+from recon.learned.refiner import Refiner, load_refiner
+from recon.methods.head_options import HeadOptions
+from recon.methods.head_progress import counted, of_sample, voxel_size
+from recon.methods.show import Shown, show
+from recon.options import setting
+from recon.scan.body_window import body_window
+from recon.scan.measurement import Measurement, Reconstruction, RunContext
+from recon.scan.volume import Modality
+from recon.solvers.data_consistency import agreeing
+
+ROUNDS: dict[Modality, int] = {"CT": 5, "MR": 4}
+"""Turns of refiner and data step, chosen on validation cases; a sixth still gains on CT, and takes its time."""
+
+START = 0.2
+"""Share of the diffusion that is run by default, chosen on validation cases."""
+
+MOST_KEYS = 1 << 13
+"""Voxels of the latent that each one attends to when a sample is decoded. A decoded sample advises; for 64 slices of
+256 x 256 all keys would change it by one or two hundredths of that, and take most of the decoder's time."""
+
+
+MOVED = {"mode": "the paper's way is a method of its own: take `method` meddiffusion-paper, without `mode`"}
+"""What to say of an option that this method had."""
+
+
+class MedDiffusionOptions(HeadOptions):
+    """Options of ``meddiffusion``."""
+
+    refiner: str = setting("", "refiner of the samples, a file, or none; empty: the one made for the head")
+    start: float = setting(
+        START, "share of the diffusion that is run, from the best image shown; 1: from noise", gt=0, le=1
+    )
+    detail: bool = setting(
+        True, "whether to keep what the autoencoder loses of the best image shown; only without a refiner"
+    )
+    gain: float = setting(1.0, "factor on what a sample changes")
+    rounds: int | None = setting(
+        None,
+        "largest number of turns of refiner and data step; they end where the data take back a change; only with a "
+        f"refiner and with agree=yes; auto: {ROUNDS['CT']} for CT, {ROUNDS['MR']} for MR",
+        ge=1,
+    )
+    agree: bool = setting(True, "whether the result shall agree with the data")
+    within: int = setting(
+        0, "number of sampler steps after which a sample shall agree with the data too; 0: at the end alone", ge=0
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = setting(
+        AUTO, "floating-point precision of the networks; auto: bfloat16 where the processor computes in it"
+    )
+
+    @property
+    def sampling(self) -> Sampling:
+        """How samples are drawn."""
+        return Sampling(self.steps, self.sampler, self.start)
+
+    @model_validator(mode="after")
+    def _each_has_an_effect(self) -> Self:
+        if self.rounds is not None and not self.agree:
+            raise ValueError("`rounds`: has an effect only with `agree`=yes; leave one of the two out")
+        steps = self.sampling.own_steps
+        if self.within > steps:
+            raise ValueError(f"`within` {self.within}: the sampler takes {steps} steps; at most {steps} has an effect")
+        return self
+
+    def check(self, refiner: Refiner | None) -> None:
+        """Refuse what has no effect with, or without, a refiner.
+
+        Raises:
+            InputError: such an option was set.
+        """
+        if refiner is not None and "detail" in self.model_fields_set:
+            raise InputError("`detail`: has no effect with a refiner; leave it out, or set `refiner`=none")
+        if refiner is None and self.rounds is not None:
+            raise InputError("`rounds`: has no effect without a refiner; leave it out")
+
+
+def run(
+    measurement: Measurement, options: MedDiffusionOptions, context: RunContext, modality: Modality
+) -> Reconstruction:
+    """Show the head images of the scan, sample, and bring what the samples advise to agree with the data."""
+    head = load_head(options.weights, options.prior, measurement, modality, allow_other=options.allow_other)
+    refiner = load_refiner(options.refiner, head.path, head.sha256)
+    options.check(refiner)
+    shown = show(head.task, measurement, context)
+    return reconstruct(head, refiner, shown, measurement, options, context)
+
+
+@torch.no_grad()
+def reconstruct(
+    head: Head,
+    refiner: Refiner | None,
+    shown: Shown,
+    measurement: Measurement,
+    options: MedDiffusionOptions,
+    context: RunContext,
+) -> Reconstruction:
+    """The reconstruction from what a head is shown; the standard deviation is None of one sample.
+
+    Args:
+        head: the ControlNet head.
+        refiner: the refiner of its samples; None for a head without one.
+        shown: the images that the head is shown, and the reference.
+        measurement: the scan.
+        options: how samples are drawn and what becomes of them.
+        context: the run.
+
+    Raises:
+        InputError: the prior is not the one that the head was trained on.
+    """
+    steered, reference, pictured = _look(head, refiner, shown, measurement, options, context)
+    found, advised = [], []
+    for number in range(options.samples):
+        part = of_sample(context, number, options.samples)
+        refining = _refining(steered, refiner, pictured, options, part)
+        seed = int(torch.randint(2**31, (), generator=context.generator))
+        decoded = sample(
+            steered,
+            options.sampling,
+            seed,
+            most_keys=MOST_KEYS,
+            correct=_correction(steered, reference, refining, options.within) if options.within else None,
+            on_step=counted(part, "sampling"),
+        )
+        advised.append(refining(reference, decoded, 0))
+        turns = options.rounds or ROUNDS[head.task.modality]
+        found.append(
+            agree(reference, decoded, advised[-1], refining if refiner else None, turns, part)
+            if options.agree
+            else advised[-1]
+        )
+    images, first = (torch.stack([each.to(measurement.y.device) for each in part]) for part in (found, advised))
+    weights = head.weights | ({"refiner": refiner.sha256} if refiner else {}) | shown.weights
+    notices = head.notices(shown.weights) + (refiner.notices(shown.weights) if refiner else ())
+    return Reconstruction(
+        images.mean(0), _deviation(images, first, shown, head, measurement), weights=weights, notices=notices
+    )
+
+
+def _look(
+    head: Head,
+    refiner: Refiner | None,
+    shown: Shown,
+    measurement: Measurement,
+    options: MedDiffusionOptions,
+    context: RunContext,
+) -> tuple[Steered, Reference, Tensor]:
+    """The prior steered by what lies in the body's window, the reference, and the last image shown, (Z, X, Y)."""
+    prior = head.prior.to(context.device)
+    best = network_scale(measurement).to_network(shown.reference).cpu()
+    window = body_window(best, head.task.modality, grid(prior))
+    images = shown.images[:, :, window[0], window[1]]
+    context.report("encoding", 0, 1)
+    steered = steer(
+        prior,
+        head.network.to(context.device),
+        images,
+        class_told(prior, options.anatomy, head.task.modality),
+        strength=options.strength,
+        voxel_size=voxel_size(measurement),
+        acceleration=Acceleration.from_name(options.precision, prior.device),
+        allow_other_base=options.allow_other,
+    )
+    context.report("encoding", 1, 1)
+    if refiner is not None:
+        refiner.to(context.device)
+    seen = best[:, window[0], window[1]]
+    if options.detail and refiner is None:
+        seen = decode(steered, steered.latent, MOST_KEYS)
+    return steered, Reference(shown.reference, seen, window, measurement), images[-1]
+
+
+def _refining(
+    steered: Steered, refiner: Refiner | None, pictured: Tensor, options: MedDiffusionOptions, context: RunContext
+) -> Refine:
+    return partial(
+        refine,
+        shown=pictured,
+        refiner=refiner,
+        gain=options.gain,
+        acceleration=steered.acceleration,
+        on_slices=partial(context.report, "refining"),
+    )
+
+
+def _correction(
+    steered: Steered, reference: Reference, refining: Refine, within: int
+) -> Callable[[Tensor, int], Tensor]:
+    """Every ``within``-th estimate of the latent is decoded, brought to agree with the data and encoded again."""
+    count, limit = 0, steered.prior.latent_limit
+
+    def correct(z0: Tensor, step: int) -> Tensor:
+        nonlocal count
+        count += 1
+        if count % within:
+            return z0
+        decoded = decode(steered, z0 if limit is None else z0.clamp(-limit, limit), MOST_KEYS)
+        estimate = agreeing(reference.measurement, refining(reference, decoded, 0))
+        return encode(steered.prior, reference.looked_at(estimate)[None], steered.acceleration)
+
+    return correct
+
+
+def _deviation(images: Tensor, advised: Tensor, shown: Shown, head: Head, measurement: Measurement) -> Tensor | None:
+    """What the spread of samples means, where the head's card knows; None of one sample."""
+    if len(images) < 2:
+        return None
+    scale = network_scale(measurement)
+    spread = uncertainty(images.abs(), advised.abs(), shown.reference.abs(), shown.references.abs(), scale.grain)
+    if head.calibrations is None:
+        return spread
+    return head.calibrations.of(head.task.acquisition.kind(measurement)).apply(spread, scale.unit)

@@ -1,0 +1,67 @@
+"""What a head is shown of a scan, and the image that its samples change: the first step of ``meddiffusion``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recon.acquisition.network_scale import network_scale
+from recon.learned.provenance import CONDITION, REFERENCE, weights_shown
+from recon.learned.task import Task
+from recon.methods.conditions import references, shown
+from recon.scan.measurement import Measurement, Reconstruction, RunContext
+from recon.solvers.data_consistency import agreeing
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images of a scan.
+
+    Attributes:
+        images: what the head is shown, (n, Z, X, Y) in the network range, on the CPU.
+        reference: the image that samples change, (z, y, x) in the operator's unit.
+        references: the images whose mean the reference is, (m, z, y, x) in the operator's unit.
+        weights: the hash of each network that made one of them, by name.
+    """
+
+    images: Tensor
+    reference: Tensor
+    references: Tensor
+    weights: dict[str, str]
+
+
+def show(task: Task, measurement: Measurement, context: RunContext) -> Shown:
+    """Reconstruct what a head is shown, and the reference: the last of these images, or the mean of several methods'.
+
+    Methods err differently, so their mean, brought to agree with the data, is often better than each.
+
+    Args:
+        task: the task that the head was trained for.
+        measurement: the scan.
+        context: the run that is told the progress.
+    """
+    conditions = shown(task, measurement, context)
+    others = references(task, measurement, conditions, context)
+    means = torch.stack([each.mean for each in others])
+    named = weights_shown(CONDITION, task.conditions, conditions)
+    further = {name: image for name, image in zip(task.references, others, strict=True) if name not in task.conditions}
+    named |= weights_shown(REFERENCE, list(further), list(further.values()))
+    return Shown(in_network_range(measurement, conditions), _reference(measurement, means, context), means, named)
+
+
+def in_network_range(measurement: Measurement, images: Sequence[Reconstruction]) -> Tensor:
+    """Reconstructions as networks see them: (n, Z, X, Y) in the network range, on the CPU."""
+    scale = network_scale(measurement)
+    return torch.stack([scale.to_network(each.mean) for each in images]).cpu()
+
+
+def _reference(measurement: Measurement, images: Tensor, context: RunContext) -> Tensor:
+    if len(images) == 1:
+        return images[0]
+    context.report("mean of references", 0, 1)
+    reference = agreeing(measurement, images.mean(0))
+    context.report("mean of references", 1, 1)
+    return reference
