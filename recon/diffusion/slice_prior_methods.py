@@ -77,11 +77,11 @@ def run_dds(measurement: Measurement, options: DDSOptions, context: RunContext, 
         step = _released_step(problem, options.gamma or _RELEASED_GAMMA[modality], options.iterations)
     elif problem.sigma > 0:
         gamma = options.gamma or _RELEASED_GAMMA[modality]
-        step = dds.proximal_step(problem.normal, problem.adjoint_data, gamma, options.iterations, axes=3)
+        step = dds.proximal_step(problem.normal, problem.adjoint_data, gamma, options.iterations, problem.axes)
     elif options.gamma is not None:
         raise InputError("`gamma`: has an effect only on noisy data, and these are noise-free; leave it out")
     else:
-        step = dds.least_squares_step(problem.normal, problem.adjoint_data, options.iterations, axes=3)
+        step = dds.least_squares_step(problem.normal, problem.adjoint_data, options.iterations, problem.axes)
     return _decomposed(prior, problem, step, options.steps, options.eta, context)
 
 
@@ -112,9 +112,9 @@ def run_ddnm(measurement: Measurement, options: DDNMOptions, context: RunContext
     problem = image_problem(measurement, modality, prior.channels)
     normal, data = problem.normal, problem.adjoint_data
     if problem.sigma > 0:
-        step = dds.proximal_step(normal, data, 1 / problem.sigma**2 * _PRIOR_VARIANCE, options.iterations, axes=3)
+        step = dds.proximal_step(normal, data, 1 / problem.sigma**2 * _PRIOR_VARIANCE, options.iterations, problem.axes)
     else:
-        step = dds.least_squares_step(normal, data, options.iterations, axes=3)
+        step = dds.least_squares_step(normal, data, options.iterations, problem.axes)
     return _decomposed(prior, problem, step, options.steps, options.eta, context)
 
 
@@ -170,7 +170,7 @@ def run_diffpir(
     def proximal(x0: Tensor, rho: float) -> Tensor:
         def solve(u: Tensor) -> Tensor:
             rhs = problem.adjoint_data + rho * u
-            return cg(lambda v: problem.normal(v) + rho * v, rhs, u, options.iterations, axes=3)
+            return cg(lambda v: problem.normal(v) + rho * v, rhs, u, options.iterations, problem.axes)
 
         return prior.in_range(solve)(x0)
 
@@ -273,7 +273,7 @@ def _dolce_step(
 ) -> dolce.DataStep:
     if options.data_step == "cg":
         return dolce.conjugate_gradient_step(
-            problem.normal, problem.adjoint_data, options.lam, options.iterations, axes=3
+            problem.normal, problem.adjoint_data, options.lam, options.iterations, problem.axes
         )
 
     def noised(number: int) -> Tensor:
