@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,7 +21,13 @@ Sigma = Tensor | float | None
 
 
 class NoiseModel(ABC):
-    """How data differ from what the operator says of the truth."""
+    """How data differ from what the operator says of the truth.
+
+    Attributes:
+        known: whether anything is known of the noise.
+    """
+
+    known: ClassVar[bool] = True
 
     @abstractmethod
     def apply(self, data: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Sigma]:
@@ -131,19 +137,21 @@ class ComplexGaussianNoise(NoiseModel):
         """``std_of_maximum`` where the noise is stated so, else ``sigma``."""
         return {"sigma": self.sigma} if self.std_of_maximum is None else {"std_of_maximum": self.std_of_maximum}
 
-    def apply(self, data: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, float]:
+    def apply(self, data: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, float | None]:
         """Noisy complex data, every entry of them, and ``sigma``; what was not sampled is for the caller to mask."""
         noise = torch.randn(data.shape, dtype=data.dtype, generator=generator).to(data.device)
-        return data + self.sigma * noise, self.sigma
+        return data + self.sigma * noise, self.standard_deviation(data)
 
-    def standard_deviation(self, data: Tensor) -> float:
-        """``sigma``, whatever the data."""
-        return self.sigma
+    def standard_deviation(self, data: Tensor) -> float | None:
+        """``sigma``, whatever the data; None where it is 0."""
+        return self.sigma or None
 
 
 @dataclass(frozen=True)
 class UnknownNoise(NoiseModel):
     """Noise of which nothing is known: no standard deviation, and none is added."""
+
+    known: ClassVar[bool] = False
 
     def apply(self, data: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, None]:
         """The data as they are."""

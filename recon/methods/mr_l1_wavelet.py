@@ -12,6 +12,7 @@ from physics.operator import LinearOperator
 from recon.methods.method import Method
 from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
+from recon.solvers.krylov import problem_axes
 from recon.solvers.slabs import Report, norm, solve_in_slabs
 from recon.solvers.wavelets import WaveletTransform, orthogonal_wavelets
 from recon.solvers.weights import relative_to_peak
@@ -83,18 +84,18 @@ def fista(
     Returns:
         (n, y, x) complex64.
     """
-    step = 1 / operator.norm_bound**2
+    step, axes = 1 / operator.norm_bound**2, problem_axes(operator)
     gradient = point_gradient = -operator.adjoint(data)
     image = point = torch.zeros_like(gradient)
-    momentum = image.real.new_ones((image.shape[0], 1, 1))
+    momentum: Tensor | float = 1.0
     for iteration in range(1, iterations + 1):
         new = shrink(torch.sub(point, point_gradient, alpha=step), transform, step * weight)
         residual = operator(new).sub_(data)
         report(iteration, norm(residual))
         change = new - image
-        if bool((_dots(change, change) <= tolerance**2 * _dots(new, new)).all()):
+        if bool((_dots(change, change, axes) <= tolerance**2 * _dots(new, new, axes)).all()):
             return new
-        previous = torch.where(_dots(point - new, change) > 0, 1.0, momentum)  # restart where it points uphill
+        previous = torch.where(_dots(point - new, change, axes) > 0, 1.0, momentum)  # restart where it points uphill
         momentum = (1 + (1 + 4 * previous**2).sqrt()) / 2
         beta = (previous - 1) / momentum
         new_gradient = operator.adjoint(residual)
@@ -121,9 +122,11 @@ def soft_threshold(values: Tensor, threshold: float) -> Tensor:
     return values * (1 - threshold / modulus.clamp_min(threshold))
 
 
-def _dots(a: Tensor, b: Tensor) -> Tensor:
-    """Re⟨a, b⟩ slice by slice: (n, y, x) twice to (n, 1, 1). On real views: complex reductions are slow."""
-    return (torch.view_as_real(a) * torch.view_as_real(b)).sum((-3, -2, -1)).reshape(-1, 1, 1)
+def _dots(a: Tensor, b: Tensor, axes: int) -> Tensor:
+    """Re⟨a, b⟩ of each problem: (n, y, x) twice to (n, 1, 1), or (1, 1, 1). On real views: complex reductions are
+    slow."""
+    product = torch.view_as_real(a) * torch.view_as_real(b)
+    return product.sum(tuple(range(-axes - 1, 0)), keepdim=True)[..., 0]
 
 
 METHOD = Method(
