@@ -29,11 +29,12 @@ class AreaAverage(LinearOperator):
     def __init__(self, fine: tuple[int, int], coarse: tuple[int, int], slices: int = 1) -> None:
         if not all(1 <= few <= many for few, many in zip(coarse, fine, strict=True)):
             raise ValueError(f"the means must be on a grid of 1 to {fine} pixels, not {coarse}")
+        self._fine, self._coarse = fine, coarse
         self.domain, self.range = (slices, *fine), (slices, *coarse)
         self._rows, self._columns = (overlaps(many, few) for many, few in zip(fine, coarse, strict=True))
 
     def _slices(self, part: slice) -> AreaAverage:
-        return AreaAverage(self.domain[1:], self.range[1:], len(range(*part.indices(self.domain[0]))))
+        return AreaAverage(self._fine, self._coarse, len(range(*part.indices(self.domain[0]))))
 
     def _norm_bound(self) -> float:
         """The root of the largest column sum, of which the matrix A Aᵀ has none larger; rows sum to 1."""

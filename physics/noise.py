@@ -159,7 +159,6 @@ class UnknownNoise(NoiseModel):
 
     def standard_deviation(self, data: Tensor) -> None:
         """None."""
-        return None
 
     def describe(self) -> str:
         """The noise in words."""

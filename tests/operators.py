@@ -100,7 +100,7 @@ def assert_adjoint(operator: LinearOperator, seed: int = 0, batch: tuple[int, ..
 
 
 def assert_linear(operator: LinearOperator, seed: int = 0, batch: tuple[int, ...] = ()) -> None:
-    """A(x + c z) = Ax + c Az, nothing is overwritten or handed through, and the gradient of ½‖Ax − y‖² is Aᴴ(Ax − y)."""
+    """A(x + c z) = Ax + c Az, x is neither overwritten nor handed through, the gradient of ½‖Ax − y‖² is Aᴴ(Ax − y)."""
     x, y = double_pair(operator, seed, batch)
     z, before, factor = double_pair(operator, seed + 1, batch)[0], x.clone(), 0.5 - 1.5j if operator.is_complex else 0.5
     image = operator(x)

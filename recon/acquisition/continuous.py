@@ -172,9 +172,7 @@ def _spacing(volume: Volume, fine: tuple[int, int]) -> tuple[float, float]:
     return y * rows / fine[0], x * columns / fine[1]
 
 
-def _detected(
-    ideal: Tensor, scanner: Scanner, noise: NoiseModel | None, seed: int
-) -> tuple[Tensor, Sigma, Tensor]:
+def _detected(ideal: Tensor, scanner: Scanner, noise: NoiseModel | None, seed: int) -> tuple[Tensor, Sigma, Tensor]:
     """Data with scatter, noise and the faults of cells; their noise's standard deviation; (z, cells) which are dead."""
     drawn, gained, died = (
         torch.Generator().manual_seed(int(part)) for part in np.random.SeedSequence(seed).generate_state(3)

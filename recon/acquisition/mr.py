@@ -242,7 +242,11 @@ def _protocol(
         f"(nominal {mask.accel:g}), calibration region {mask.calib}, one mask for the whole volume."
     )
     return Protocol(
-        sentences=(f"Cartesian 2D Fourier encoding, {coil_words}; k-space was {source}.", sampling, _of_noise(noise, origin)),
+        sentences=(
+            f"Cartesian 2D Fourier encoding, {coil_words}; k-space was {source}.",
+            sampling,
+            _of_noise(noise, origin),
+        ),
         notices=notices,
         mask={"kind": mask.kind, "accel": mask.accel, "calib": mask.calib, "seed": mask.seed},
         true_acceleration=mask.true_acceleration,

@@ -1,7 +1,7 @@
 """Iterative solvers as plain functions on a linear operator.
 
-Whatever is a problem of its own gets its own step lengths (CG, CGLS): every element of a batch, and every slice where the
-operator is separable. Inner products run over the axes of one problem only.
+Whatever is a problem of its own gets its own step lengths (CG, CGLS): every element of a batch, and every slice where
+the operator is separable. Inner products run over the axes of one problem only.
 """
 
 from __future__ import annotations

@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from physics.noise import MINIMUM_COUNT, ComplexGaussianNoise, NoiseModel, TransmissionNoise, UnknownNoise, noise_from_dict
+from physics.noise import (
+    MINIMUM_COUNT,
+    ComplexGaussianNoise,
+    NoiseModel,
+    TransmissionNoise,
+    UnknownNoise,
+    noise_from_dict,
+)
 
 SAMPLES = 200_000
 
@@ -149,7 +156,7 @@ def test_of_unknown_noise_nothing_is_known() -> None:
 
 @pytest.mark.parametrize(
     "noise",
-    [TransmissionNoise(1e4, 8), ComplexGaussianNoise.of_maximum(0.02, 300.0), ComplexGaussianNoise(6.0), UnknownNoise()],
+    [TransmissionNoise(1e4, 8), ComplexGaussianNoise.of_maximum(0.1, 300.0), ComplexGaussianNoise(6.0), UnknownNoise()],
 )
 def test_plain_values_are_the_model(noise: NoiseModel) -> None:
     assert noise_from_dict(noise.to_dict(), 300.0) == noise

@@ -67,9 +67,7 @@ def test_composition(dtype: torch.dtype) -> None:
 @settings(deadline=None, max_examples=5)
 @pytest.mark.parametrize("types", ["real", "complex", "mixed"])
 @given(SIZES, SIZES, st.sampled_from([2, -0.5, np.float32(3), 1j, 2 - 3j]), SEEDS)
-def test_sums_and_scales_are_those_of_matrices(
-    types: str, rows: int, columns: int, factor: complex, seed: int
-) -> None:
+def test_sums_and_scales_are_those_of_matrices(types: str, rows: int, columns: int, factor: complex, seed: int) -> None:
     """Of real and complex operators, by real and complex numbers, adjoints included."""
     one = torch.complex128 if types == "complex" else torch.float64
     other = torch.float64 if types == "real" else torch.complex128
@@ -103,7 +101,8 @@ def test_a_real_operator_takes_complex_tensors_and_the_reverse() -> None:
 def test_the_gradient_of_a_real_tensor_is_real() -> None:
     operator, x = random_matrix(3, 4, torch.complex128), torch.randn(4, dtype=torch.float64, requires_grad=True)
     operator(x).abs().square().sum().backward()
-    torch.testing.assert_close(x.grad, 2 * (operator.matrix.mH @ operator.matrix @ x.detach().to(torch.complex128)).real)
+    gram = operator.matrix.mH @ operator.matrix
+    torch.testing.assert_close(x.grad, 2 * (gram @ x.detach().to(torch.complex128)).real)
 
 
 def test_gradients_pass_through_adjoints_and_compositions(dtype: torch.dtype) -> None:

@@ -216,7 +216,9 @@ def test_a_rectangle_of_pixels_has_its_chords(geometry: Geometry, builder: Build
         image, low, high = box_image(grid, slice(3, 9), slice(17, 28))
         expected = box_chords(projector.geometry, low, high)
         assert expected.max() > 10
-        np.testing.assert_allclose(projector(image[None])[0].numpy(), expected, atol=2e-3 if builder == "astra" else 1e-9)
+        np.testing.assert_allclose(
+            projector(image[None])[0].numpy(), expected, atol=2e-3 if builder == "astra" else 1e-9
+        )
 
 
 @settings(deadline=None, max_examples=60)

@@ -155,7 +155,9 @@ def test_noise_has_the_stated_mean_and_variance(coils: int) -> None:
 def test_noise_follows_the_generator() -> None:
     mask = torch.ones(8, 8, dtype=torch.bool)
     first, same, other = (
-        simulate_kspace(torch.zeros(1, 8, 8), mask, None, ComplexGaussianNoise(1.0), torch.Generator().manual_seed(seed))
+        simulate_kspace(
+            torch.zeros(1, 8, 8), mask, None, ComplexGaussianNoise(1.0), torch.Generator().manual_seed(seed)
+        )
         for seed in (1, 1, 2)
     )
     assert torch.equal(first, same)
