@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from physics.mr.cartesian import CartesianMR, ifft2c, simulate_kspace
 from physics.mr.coils import estimate_maps, rss
 from physics.mr.masks import MASK_KINDS, Mask, calibration_width, load_mask, make_mask, seed_of
+from physics.noise import ComplexGaussianNoise, NoiseModel, UnknownNoise, noise_from_dict
 from recon.errors import InputError, input_errors
 from recon.scan.kspace import KSpace
 from recon.scan.measurement import Measurement, Protocol, Scan
@@ -23,6 +24,9 @@ SIMULATED_FROM_MAGNITUDE = (
     "simulated from magnitude: k-space was computed from a magnitude image, which has no phase and no noise of its "
     "own; this makes the task easier than a real scan"
 )
+
+Origin = Literal["simulated", "measured", "undersampled"]
+"""Where k-space comes from: a magnitude volume, a fully sampled file, a file that was undersampled already."""
 
 _MAP_CALIBRATION = 24
 
@@ -100,13 +104,14 @@ def simulate_mr(
     if isinstance(mask, str):
         request = MaskRequest(mask, accel if mask in MASK_KINDS else None)
         mask = choose_mask(request, (volume.data.shape[1], volume.data.shape[2]), volume_name(volume))
-    sigma = noise * float(volume.data.max())
+    added = ComplexGaussianNoise.of_maximum(noise, float(volume.data.max())) if noise else None
     generator = torch.Generator().manual_seed(seed)
     image = volume.data.to(torch.complex64) if phase is None else torch.polar(volume.data, phase)
-    y = simulate_kspace(image, mask.array, None, sigma, generator)
-    protocol = _protocol(mask, 1, noise, (SIMULATED_FROM_MAGNITUDE,))
-    operator = CartesianMR(mask.array.to(device))
-    return Measurement(y.to(device), operator, sigma or None, volume.spacing, protocol)
+    y = simulate_kspace(image, mask.array, None, added, generator)
+    protocol = _protocol(mask, 1, added, (SIMULATED_FROM_MAGNITUDE,))
+    operator = CartesianMR(mask.array.to(device), slices=len(y))
+    sigma = None if added is None else added.standard_deviation(y)
+    return Measurement(y.to(device), operator, sigma, volume.spacing, protocol)
 
 
 def measured_mr(
@@ -124,16 +129,17 @@ def measured_mr(
         raise InputError("`noise`: the file is undersampled already; noise is added to fully sampled data only")
     shape = (kspace.data.shape[-2], kspace.data.shape[-1])
     mask = _mask_for(kspace, request, shape)
-    full = kspace.mask is None
-    data = kspace.data * mask.array
-    sigma = noise * float(_combined(kspace.data).max()) if full else float(kspace.meta.get("noise_std", 0.0))
-    if full and sigma:
-        data = data + _noise(data, sigma, seed) * mask.array
-    operator = CartesianMR(mask.array.to(device), _coil_maps(data, mask, device))
+    data, model = kspace.data, _stated_noise(kspace)
+    if kspace.mask is None and noise:
+        model = ComplexGaussianNoise.of_maximum(noise, float(_combined(data).max()))
+        data = model.apply(data, torch.Generator().manual_seed(seed))[0]
+    data = data * mask.array
+    operator = CartesianMR(mask.array.to(device), _coil_maps(data, mask, device), len(data))
     notices = (SIMULATED_FROM_MAGNITUDE,) if kspace.meta.get("simulated") else ()
-    protocol = _protocol(mask, data.shape[1], noise if full else 0.0, notices, measured=True)
+    protocol = _protocol(mask, data.shape[1], model, notices, "measured" if kspace.mask is None else "undersampled")
     spacing = Volume(torch.zeros(1, 1, 1), kspace.affine, "MR").spacing
-    measurement = Measurement(data.to(device), operator, sigma or None, spacing, protocol)
+    sigma = None if model is None else model.standard_deviation(data)
+    measurement = Measurement(data.to(device), operator, sigma, spacing, protocol)
     truth = reference_image(kspace)
     grid_shape = (len(data), *(kspace.image_shape or shape))
     grid = Volume(torch.zeros(grid_shape), kspace.affine, "MR", kspace.source)
@@ -153,14 +159,13 @@ def mr_case(
 def kspace_of(case: Scan, data: Volume | KSpace) -> KSpace:
     """The measurement as k-space that can be written, with its mask and the fully sampled image as reference."""
     measurement, protocol = case.measurement, case.measurement.protocol
-    mask: Tensor = measurement.operator.mask  # type: ignore[attr-defined]
     meta: dict[str, Any] = {"simulated": not isinstance(data, KSpace), "mask": protocol.mask}
     if measurement.sigma is not None:
         meta["noise_std"] = measurement.sigma
     return KSpace(
         data=measurement.y,
         affine=case.grid.affine,
-        mask=mask,
+        mask=measurement.operator.mask,
         image_shape=data.image_shape if isinstance(data, KSpace) else None,
         reference=None if case.truth is None else case.truth.data,
         meta=meta,
@@ -217,22 +222,43 @@ def _combined(data: Tensor) -> Tensor:
     return rss(ifft2c(data)).float()
 
 
-def _noise(data: Tensor, sigma: float, seed: int) -> Tensor:
-    return sigma * torch.randn(data.shape, dtype=data.dtype, generator=torch.Generator().manual_seed(seed))
+def _stated_noise(kspace: KSpace) -> NoiseModel | None:
+    """The noise that an undersampled file states, unknown where it states none; None for fully sampled data and for
+    simulated ones without noise, to which none was added."""
+    stated = kspace.meta.get("noise_std")
+    if kspace.mask is None or (stated is None and kspace.meta.get("simulated")):
+        return None
+    with input_errors("`kspace`"):
+        return UnknownNoise() if stated is None else noise_from_dict({"sigma": stated})
 
 
-def _protocol(mask: Mask, coils: int, noise: float, notices: tuple[str, ...], measured: bool = False) -> Protocol:
+def _protocol(
+    mask: Mask, coils: int, noise: NoiseModel | None, notices: tuple[str, ...], origin: Origin = "simulated"
+) -> Protocol:
     coil_words = "one coil" if coils == 1 else f"{coils} coils with ESPIRiT maps from the calibration region"
-    origin = "k-space was read from a file" if measured else "k-space was simulated from a magnitude volume"
+    source = "simulated from a magnitude volume" if origin == "simulated" else "read from a file"
     sampling = (
         f"Mask {mask.kind}: true acceleration {mask.true_acceleration:.3f} "
         f"(nominal {mask.accel:g}), calibration region {mask.calib}, one mask for the whole volume."
     )
-    added = f"Complex Gaussian noise of {noise:g} of the image's maximum was added." if noise else "No noise was added."
     return Protocol(
-        sentences=(f"Cartesian 2D Fourier encoding, {coil_words}; {origin}.", sampling, added),
+        sentences=(
+            f"Cartesian 2D Fourier encoding, {coil_words}; k-space was {source}.",
+            sampling,
+            _of_noise(noise, origin),
+        ),
         notices=notices,
         mask={"kind": mask.kind, "accel": mask.accel, "calib": mask.calib, "seed": mask.seed},
         true_acceleration=mask.true_acceleration,
-        noise={"std_of_maximum": noise} if noise else None,
+        noise=None if noise is None else noise.to_dict(),
     )
+
+
+def _of_noise(noise: NoiseModel | None, origin: Origin) -> str:
+    """The noise in a sentence; that of undersampled data was there before."""
+    if noise is None:
+        return "No noise was added."
+    words = noise.describe()
+    if origin == "undersampled":
+        return f"Its noise was taken as {words}." if noise.known else "Nothing is known of its noise."
+    return f"{words[0].upper()}{words[1:]} was added."

@@ -98,7 +98,7 @@ def _data_step(
 ) -> dolce.DataStep:
     if options.data_step == "cg":
         return dolce.conjugate_gradient_step(
-            problem.normal, problem.adjoint_data, options.lam, options.iterations, axes=3
+            problem.normal, problem.adjoint_data, options.lam, options.iterations, problem.axes
         )
 
     def noised(number: int) -> Tensor:

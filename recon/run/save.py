@@ -158,9 +158,9 @@ def _intervals(outcome: Outcome) -> dict[str, str]:
     return {"Calibration": f"in the body, intervals of nominal size hold the truth: {pairs}"}
 
 
-def _mask(outcome: Outcome) -> np.ndarray:
-    mask: torch.Tensor = outcome.measurement.operator.mask  # type: ignore[attr-defined]
-    return mask.cpu().numpy()
+def _mask(outcome: Outcome) -> np.ndarray | None:
+    mask = outcome.measurement.operator.mask
+    return None if mask is None else mask.cpu().numpy()
 
 
 def _data_picture(outcome: Outcome) -> np.ndarray:

@@ -67,7 +67,7 @@ class Measurement:
     Attributes:
         y: CT: (z, views, cells) line integrals of attenuation, dimensionless.
             MR: (z, coils, y, x) complex k-space, zero where not sampled.
-        operator: maps (z, y, x) images to ``y`` (CT: attenuation in 1/mm; MR: complex image).
+        operator: operator that maps (z, y, x) images to ``y`` (CT: attenuation in 1/mm; MR: complex image).
         sigma: standard deviation of the noise: CT, (z, views, cells) or a number, in line integrals; MR: a
             number, per complex sample, E|n|² = sigma². None when the data are noise-free.
         spacing: voxel size (z, y, x) in mm of the images, for methods that work in 3D.
@@ -79,6 +79,32 @@ class Measurement:
     sigma: Tensor | float | None = None
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     protocol: Protocol = field(default_factory=Protocol)
+
+    def slices(self, part: slice) -> Measurement:
+        """The measurement of some slices alone; ``ValueError`` if the operator couples them."""
+        sigma = self.sigma
+        if isinstance(sigma, Tensor) and sigma.ndim:
+            sigma = sigma.expand(self.y.shape)[part]
+        return replace(self, y=self.y[part], operator=self.operator.slices(part), sigma=sigma)
+
+    @property
+    def noise_level(self) -> float:
+        """Root mean square of sigma over the data; 0 for noise-free data."""
+        return 0.0 if self.sigma is None else float(self._variance().mean().sqrt())
+
+    @property
+    def noise_power(self) -> float:
+        """E‖n‖² of all data that were measured, the ‖Ax − y‖² that the truth itself would leave; 0 if noise-free."""
+        if self.sigma is None:
+            return 0.0
+        variance, mask = self._variance(), self.operator.mask
+        if variance.ndim == 0:
+            return float(variance) * (self.y.numel() if mask is None else int(mask.expand(self.y.shape).sum()))
+        variance = variance.expand(self.y.shape)
+        return float(variance.sum() if mask is None else variance[mask.expand(self.y.shape)].sum())
+
+    def _variance(self) -> Tensor:
+        return torch.as_tensor(self.sigma, dtype=torch.float64).square()
 
 
 @dataclass(frozen=True)
