@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.table.cells import Job, all_weights, case_sha256, cell_key, method_weights
+from benchmarks.table.cells import Job, all_weights, case_sha256, cell_key, method_weights, why_unsuitable
 from benchmarks.table.execute import OnDone, run_jobs
 from benchmarks.table.results import Absent, Budget, CellResult, Store, TableResult
-from benchmarks.table.spec import MethodSpec, TableSpec, check_methods
+from benchmarks.table.spec import MethodSpec, OperatorSpec, TableSpec, check_methods
 from datasets import find_entry, open_dataset
 from datasets.case import Case
 from priors.weights.card import read_card
@@ -253,9 +253,16 @@ def _budgets(request: Request, columns: Sequence[MethodSpec]) -> list[Budget]:
             "device": extra.get("device"),
             "minutes of the last run": _minutes(extra.get("seconds_of_last_session")),
             "validation": extra.get("validation"),
+            "not made for": _others(path, request.spec.operators),
         }
         budgets.append(Budget(method.column, facts))
     return budgets
+
+
+def _others(path: Path, operators: Sequence[OperatorSpec]) -> str:
+    """The rows of the table whose scans a network was not made for, each with the reason; empty if there is none."""
+    reasons = {operator.name: why_unsuitable(path, operator) for operator in operators}
+    return "; ".join(f"{name} ({reason})" for name, reason in reasons.items() if reason)
 
 
 def _minutes(seconds: float | None) -> int | None:

@@ -64,9 +64,11 @@ def choose_geometry(
             raise InputError("`arc`: golden-angle views cover the full circle; leave `arc` out")
         with input_errors("`views`"):
             return replace(base, angles=golden_angles(count, math.radians(start)))
-    with input_errors("`views`" if arc is None else "`views`, `arc`"):
-        span = _arc_of(base) if arc is None else math.radians(arc)
-        return replace(base, angles=circular_angles(count, math.radians(start), span))
+    if arc is None:
+        with input_errors("`views`"):
+            return base.with_views(count, math.radians(start))
+    with input_errors("`views`, `arc`"):
+        return replace(base, angles=circular_angles(count, math.radians(start), math.radians(arc)))
 
 
 def simulate_ct(
@@ -96,7 +98,7 @@ def simulate_ct(
         geometry = choose_geometry(geometry, views)
     elif views is not None:
         with input_errors("views"):
-            geometry = replace(geometry, angles=circular_angles(views, span_start(geometry), _arc_of(geometry)))
+            geometry = geometry.with_views(views)
     projector = (projectors or projector_for)(volume, geometry, device)
     y = torch.cat([_projections(projector, slab) for slab in volume.data.split(_SLAB_SLICES)])
     sigma: Sigma = None
@@ -164,21 +166,6 @@ def sinogram_source(sinogram: Sinogram) -> Source:
     z, y, x = sinogram.shape
     path = Path(str(sinogram.meta.get("path", "sinogram")))
     return Source(path, "hdf5", np.asarray(sinogram.affine), (x, y, z))
-
-
-def span_start(geometry: Geometry) -> float:
-    """The angle of the first view, radians."""
-    return geometry.angles[0]
-
-
-def _arc_of(geometry: Geometry) -> float:
-    """The arc over which a geometry's views are evenly spread, radians."""
-    if geometry.views < 2:
-        return 2 * math.pi
-    steps = np.diff(geometry.angles)
-    if not np.allclose(steps, steps[0]) or steps[0] <= 0:
-        raise ValueError("this geometry's views are not evenly spread, so say over which `arc` the new ones shall be")
-    return min(float(steps[0] * geometry.views), 2 * math.pi)
 
 
 def ct_protocol(geometry: Geometry, noise: NoiseModel | None, simulated: bool) -> Protocol:

@@ -66,7 +66,7 @@ class Order:
         from recon.run.save import save
 
         protocol = scan.measurement.protocol
-        method, why = choose_method(self.method, protocol, self.modality, self.settings)
+        method, why = choose_method(self.method, scan.measurement, self.modality, self.settings)
         folder = self.folder(method)
         for notice in (*protocol.notices, *why):
             say(f"note: {notice}", self.quiet)

@@ -20,13 +20,13 @@ def run(measurement: Measurement, options: NetworkOptions, context: RunContext) 
     """Unrolled iterations on the sinogram, a few slices at a time."""
     trained = load_trained("primal-dual", options, measurement, "CT")
     assert isinstance(trained.network, LearnedPrimalDual)
-    images = shown(trained.known_task, measurement, context)
+    images = shown(trained.known_task, measurement, context, options.allow_other)
     start = images[0].mean
     parts = []
     for part, slab in in_slabs(measurement, _SLICES):
         parts.append(primal_dual_image(trained.network, slab, start[part]))
         context.report("slices", part.stop, len(start))
-    return Reconstruction(torch.cat(parts).clamp_min(0), weights=trained.weights_with(images))
+    return Reconstruction(torch.cat(parts).clamp_min(0), weights=trained.weights_with(images), notices=trained.notices)
 
 
 METHOD = Method(

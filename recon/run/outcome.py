@@ -125,7 +125,7 @@ def reconstruct(
     """
     _check_volumes(measurement, grid, truth)
     settings = settings or {}
-    method, why = choose_method(method, measurement.protocol, grid.modality, settings)
+    method, why = choose_method(method, measurement, grid.modality, settings)
     chosen = get_method(grid.modality, method)
     options = parse_options(chosen, settings)
     device = measurement.y.device

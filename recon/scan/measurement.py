@@ -50,6 +50,8 @@ class Protocol:
         mask: MR: kind, nominal acceleration, calibration, seed.
         true_acceleration: MR: points of k-space over samples.
         noise: plain values; None for noise-free data.
+        model_error: ‖y − Ax‖/‖y‖ that the truth x would leave without noise, since no operator A is the scanner; None
+            where it is not known.
     """
 
     sentences: tuple[str, ...] = ()
@@ -58,6 +60,7 @@ class Protocol:
     mask: dict[str, Any] | None = None
     true_acceleration: float | None = None
     noise: dict[str, Any] | None = None
+    model_error: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +143,8 @@ class Reconstruction:
         trace: convergence, empty for direct methods.
         weights: hash of each trained network that took part, by name, those included that made the images which it was
             shown; None for methods without.
-        notices: what the reader of the result must know, such as that a network was trained with other weights.
+        notices: what the reader of the result must know, such as that a network was not made for the scan, or was trained
+            with other weights.
     """
 
     mean: Tensor

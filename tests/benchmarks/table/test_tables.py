@@ -78,6 +78,33 @@ def test_shipped_tables_are_valid_and_their_methods_exist(name):
         get_method(spec.modality, method.method)
 
 
+@pytest.mark.parametrize("name", table_names())
+def test_installed_networks_run_on_the_scans_of_shipped_tables(name):
+    """Where they were not made for them, the table lets them run all the same, and says so."""
+    spec = load_table_spec(name)
+    for method in spec.methods:
+        try:
+            path = cells.method_weights(spec.modality, method, spec.operators[0])
+        except InputError:
+            continue  # no such network is installed
+        reasons = [cells.why_unsuitable(path, operator) for operator in spec.operators] if path else []
+        assert not any(reasons) or method.settings.get("allow-other") == "yes", (method.column, reasons)
+
+
+def test_a_network_that_learned_other_scans_runs_where_it_is_let_and_the_table_says_so(tmp_path):
+    file = weights(tmp_path / "net.safetensors")
+    noisy = SPEC.model_copy(update={"operators": (OperatorSpec(name="noisy", geometry="paper40", photons=1e5),)})
+    asked = request(tmp_path, spec=noisy, methods=("fbpconv",), weights=(("fbpconv", str(file)),), most=1)
+    reason = "it was trained for noise-free data, the scan has the noise of 1e+05 photons a cell"
+    refused = run_table(asked)
+    assert not refused.cells
+    assert reason in refused.absent[0].reason
+    let = MethodSpec(method="fbpconv", label="FBPCONV", settings={"allow-other": "yes"})
+    result = run_table(replace(asked, spec=noisy.model_copy(update={"methods": (let,)})))
+    assert len(result.cells) == 1
+    assert f"not made for noisy ({reason})" in text.table(result)
+
+
 def test_a_method_has_several_columns_by_name_and_shares_cells_with_other_tables(tmp_path):
     fbp = {"method": "fbp", "label": "FBP"}
     with pytest.raises(ValueError, match="column fbp is there twice"):

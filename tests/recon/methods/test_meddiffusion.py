@@ -28,6 +28,7 @@ from recon.learned.task import Task
 from recon.methods import get_method, parse_options
 from recon.methods.meddiffusion import MedDiffusionOptions
 from recon.methods.meddiffusion_paper import PaperOptions
+from recon.run.outcome import reconstruct
 from recon.scan.measurement import Protocol, RunContext
 
 
@@ -94,7 +95,7 @@ def test_mr_comes_out_in_the_units_of_the_measurement(prior, tmp_path):
     [
         (replace(GEOMETRY, angles=circular_angles(40)), "it was trained for 24 views, the scan has 40"),
         (replace(GEOMETRY, angles=circular_angles(24, arc=math.pi / 2)), "an arc of 360 degrees, the scan has 90"),
-        (replace(GEOMETRY, source_isocentre=400.0), "source to isocentre"),
+        (replace(GEOMETRY, source_isocentre=400.0), "a magnification of 1.83, the scan has 2.72"),
     ],
 )
 def test_another_geometry_is_refused_in_one_line_with_a_way_out(prior, tmp_path, scan, reason):
@@ -219,3 +220,15 @@ def test_the_command_takes_weights_and_says_what_is_missing(prior, tmp_path, mon
         CliRunner().invoke(
             cli, [*arguments, "--overwrite", "--method", "meddiffusion"], catch_exceptions=False, standalone_mode=False
         )
+
+
+def test_a_network_that_is_used_all_the_same_says_so_beside_the_result(prior, tmp_path):
+    """Its conditions' networks are used all the same too."""
+    head = make_head(prior, tmp_path, Task(CTAcquisition(GEOMETRY), ("fbp",)))
+    scan = simulate_ct(body(), replace(GEOMETRY, angles=circular_angles(30)))
+    settings = {"weights": str(head), "prior": str(prior), "steps": 1, "mode": "paper", "allow_other": True}
+    outcome = reconstruct(scan, body(), "meddiffusion", settings=settings)
+    assert outcome.all_notices[-1] == (
+        "weights head.safetensors are not made for this scan: it was trained for 24 views, the scan has 30"
+    )
+    assert reconstruct(scan, body(), "fbp").all_notices == outcome.all_notices[:-1]
