@@ -22,7 +22,7 @@ from recon.learned.refiner import FILE_NAME, KIND, Refiner, load_refiner, withou
 from recon.learned.task import Task
 from recon.training.build_refiner import with_inputs, with_upsampling
 
-DATA = "phantom:count=4,size=16x32x32,spacing=8x10x10"
+DATA = "phantom:count=3,size=16x32x32,spacing=8x10x10,seed=5"
 SIZES = UNetConfig(in_channels=2, chans=4, pool_layers=2, residual=True)
 
 
@@ -232,7 +232,7 @@ def test_an_image_of_no_method_is_one_line(chain, tmp_path, option) -> None:
         ([], "--head: name the head"),
         (["--head", "{folder}/prior/biflownet.safetensors"], "kind biflownet, where a ControlNet head is wanted"),
         (["--head", "{folder}/none.safetensors"], "--head"),
-        (["--head", "{folder}/head/head.safetensors", "--task", "svct"], "the head says what it is for"),
+        (["--head", "{folder}/head/head.safetensors", "--task", "svct"], "no option --task of 'recon train refiner'"),
         (["--head", "{folder}/head/head.safetensors"], "no installed prior is the one"),
     ],
 )

@@ -145,7 +145,7 @@ def test_sigterm_writes_a_checkpoint_and_the_same_command_goes_on_to_the_same_lo
     common = [
         *arguments(chain / "cache")[:-1],
         "--set",
-        "steps=60",
+        "steps=30",
         "--set",
         "batch=1",
         "--set",

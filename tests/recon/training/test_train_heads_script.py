@@ -29,7 +29,7 @@ def check_heads(folder: Path) -> None:
 
 
 def test_the_whole_way_to_heads_and_refiners(tmp_path: Path) -> None:
-    phantoms = [{"dataset": "phantom:count=4,size=16x32x32,spacing=6x10x10", "modality": "CT"}]
+    phantoms = [{"dataset": "phantom:count=3,size=16x32x32,spacing=6x10x10,seed=5", "modality": "CT"}]
     (tmp_path / "ct.yaml").write_text(yaml.safe_dump(phantoms))
     write_brains(tmp_path / "brains")
     (tmp_path / "mr.yaml").write_text(yaml.safe_dump([{"path": "brains", "modality": "MR"}]))
@@ -40,7 +40,11 @@ def test_the_whole_way_to_heads_and_refiners(tmp_path: Path) -> None:
 
 
 def test_the_quick_way_to_a_prior_goes_on_from_another(tmp_path: Path) -> None:
-    phantoms = {"dataset": "phantom:count=4,size=16x32x32,spacing=6x10x10", "modality": "CT", "class": "CTChestAbdomen"}
+    phantoms = {
+        "dataset": "phantom:count=3,size=16x32x32,spacing=6x10x10,seed=5",
+        "modality": "CT",
+        "class": "CTChestAbdomen",
+    }
     write_brains(tmp_path / "brains")
     brains = {"path": "brains", "modality": "MR", "class": "MRT1Brain"}
     (tmp_path / "data.yaml").write_text(yaml.safe_dump([phantoms, brains]))
