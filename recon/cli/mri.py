@@ -167,11 +167,10 @@ def read_mr(source: Path | None, axes: str | None, series: str | None, quiet: bo
     """The input, or the sample; what is doubtful about it is printed."""
     from recon.io.sinogram import Sinogram
     from recon.run.load import load
-    from recon.scan.volume import Volume
 
     data = load(source, "MR", axes=axes, series=series)
     assert not isinstance(data, Sinogram)  # load refuses one for MR
-    for notice in data.notices if isinstance(data, Volume) else ():
+    for notice in data.notices:
         say(f"note: {notice}", quiet)
     return data
 

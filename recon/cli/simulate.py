@@ -50,8 +50,7 @@ def simulate_sinogram(
     from recon.io.atomic import check_output, output_file
 
     source, target = one_input(path, source), output or Path("sinogram.h5")
-    check_output(target, overwrite, folder=False)
-    _check_not_input(target, source)
+    check_output(target, overwrite, folder=False, inputs=[source] if source else [])
     noise = parse_noise(photons, electronic_noise)
     from recon.acquisition.ct import choose_geometry, sinogram_of
     from recon.io.sinogram import write_sinogram
@@ -90,8 +89,7 @@ def simulate_kspace_file(
     from recon.io.atomic import check_output, output_file
 
     source, target = one_input(path, source), output or Path("kspace.h5")
-    check_output(target, overwrite, folder=False)
-    _check_not_input(target, source)
+    check_output(target, overwrite, folder=False, inputs=[source] if source else [])
     from recon.acquisition.mr import kspace_of
     from recon.io.kspace import write_kspace
     from recon.run.measure import check_noise, measure_mr
@@ -106,11 +104,6 @@ def simulate_kspace_file(
     protocol = scan.measurement.protocol
     facts = {"mask": protocol.mask, "true_acceleration": protocol.true_acceleration}
     _done(target, protocol.sentences, facts, as_json, quiet)
-
-
-def _check_not_input(path: Path, source: Path | None) -> None:
-    if source is not None and source.exists() and path.exists() and path.samefile(source):
-        raise InputError(f"--output {path}: is the input; choose another name")
 
 
 def _done(path: Path, sentences: tuple[str, ...], facts: Mapping[str, object], as_json: bool, quiet: bool) -> None:

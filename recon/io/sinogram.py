@@ -36,6 +36,7 @@ class Sinogram:
         shape: (z, y, x) of the volume.
         affine: (4, 4) affine of the volume, voxel (x, y, z) to RAS+ mm.
         meta: plain facts: noise, seed, what it was simulated from.
+        notices: what the reader of a result must know about how the file was read.
     """
 
     data: Tensor
@@ -43,6 +44,7 @@ class Sinogram:
     shape: tuple[int, int, int]
     affine: np.ndarray
     meta: dict[str, Any] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
 
 def write_sinogram(path: Path, sinogram: Sinogram) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from recon.errors import InputError
 from recon.io.atomic import output_folder
+from recon.io.ours import FILES, fingerprints
 from recon.methods.method import method_label
 from recon.run import provenance
 from recon.run.memory import memory_errors
@@ -47,7 +48,7 @@ def save(path: Path | str, outcome: Outcome, *, overwrite: bool = False, dicom: 
         check_dicom(outcome.result)
     path = Path(path)
     result = result_json(outcome, path)
-    with memory_errors(), output_folder(path, overwrite) as folder:
+    with memory_errors(), output_folder(path, overwrite, _inputs(outcome.result)) as folder:
         write_volume(folder / VOLUME, outcome.result)
         if outcome.std is not None:
             write_volume(folder / "std.nii.gz", outcome.std)
@@ -55,8 +56,15 @@ def save(path: Path | str, outcome: Outcome, *, overwrite: bool = False, dicom: 
             write_series(folder / "dicom", outcome.result, f"{method_label(outcome.method)}, not for diagnosis")
         page = render(report_data(outcome, result))
         (folder / REPORT).write_text(page, encoding="utf-8", errors="surrogateescape")  # file names are any bytes
+        result[FILES] = fingerprints(folder)
         (folder / RESULT).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return result
+
+
+def _inputs(volume: Volume) -> list[Path]:
+    """The files and folders that the volume's grid was read from."""
+    source = volume.source
+    return [source.path, *source.header.get("files", [])] if source else []
 
 
 def check_dicom(volume: Volume) -> None:

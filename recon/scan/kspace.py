@@ -25,6 +25,7 @@ class KSpace:
             voxels, and ``meta["spacing_known"]`` is then False.
         meta: what else the file says, as plain values (``acquisition``, ``patient_id``, …).
         source: where it came from.
+        notices: what the reader of a result must know about how the file was read.
     """
 
     data: Tensor
@@ -34,3 +35,4 @@ class KSpace:
     reference: Tensor | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     source: Source | None = None
+    notices: tuple[str, ...] = ()
