@@ -208,7 +208,7 @@ def test_a_file_that_another_program_wrote_is_never_replaced(tmp_path: Path, nam
 def test_foreign_files_that_come_while_the_run_works_are_kept(tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_result(out, "old")
-    with pytest.raises(InputError, match="notes.txt in it is no file of that run"), output_folder(out, True):
+    with pytest.raises(InputError, match=r"notes\.txt in it is no file of that run"), output_folder(out, True):
         (out / "notes.txt").write_text("precious")
     assert (out / "notes.txt").read_text() == "precious"
     with pytest.raises(InputError, match="exists already"), output_folder(tmp_path / "two", False):
