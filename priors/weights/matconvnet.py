@@ -50,6 +50,7 @@ def _read_layers(path: Path) -> list[dict[str, Any]]:
     """The layers that have weights."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
+    check_inflated(path)
     try:
         content = scipy.io.loadmat(path, variable_names=["net"], simplify_cells=True)
     except NotImplementedError as error:

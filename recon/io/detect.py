@@ -11,7 +11,7 @@ import numpy as np
 
 from recon.errors import InputError
 from recon.io.checks import require_file
-from recon.io.hdf5 import is_hdf5, open_hdf5
+from recon.io.hdf5 import held, is_hdf5, open_hdf5
 from recon.io.orientation import axis_codes, spacing_of
 
 if TYPE_CHECKING:
@@ -124,12 +124,15 @@ def detect(path: Path) -> Kind:
     Raises:
         InputError: it does not exist, or is of no known kind.
     """
-    from recon.io.kspace_numpy import is_numpy
+    from recon.io.matlab_files import is_matlab
     from recon.io.nifti import is_nifti
+    from recon.io.numpy_files import is_numpy
 
     if path.is_dir():
         return "dicom"
     require_file(path)
+    if is_matlab(path):
+        return "numpy"
     if is_hdf5(path):
         return _hdf5_kind(path)
     if is_nifti(path) or path.name.lower().endswith((".nii", ".nii.gz")):
@@ -145,12 +148,12 @@ def _hdf5_kind(path: Path) -> Kind:
     from recon.io.kspace import hdf5_kind
 
     with open_hdf5(path) as file:
-        if hdf5_kind(file) is not None:
+        if hdf5_kind(path, file) is not None:
             return "kspace"
-        if "sinogram" in file or file.attrs.get("format") == "recon-sinogram":
+        if "sinogram" in list(file) or str(file.attrs.get("format")) == "recon-sinogram":
             return "sinogram"
-        held = ", ".join(sorted(file)[:5]) or "nothing"
-    raise InputError(f"{path}: an HDF5 file with neither 'sinogram' nor 'kspace' nor ISMRMRD data; it holds {held}")
+        names = held(file)
+    raise InputError(f"{path}: an HDF5 file with neither 'sinogram' nor 'kspace' nor ISMRMRD data; it holds {names}")
 
 
 def _is_dicom_file(path: Path) -> bool:
@@ -175,16 +178,16 @@ def _describe_nifti(info: FileInfo) -> FileInfo:
     stored = load_stored(Path(info.path), None)
     low, high = float(stored.array.min()), float(stored.array.max())
     modality = "CT" if low <= _HU_LIKE else "MR" if low >= 0 and high > 1 else None
-    placed = bool(stored.header["sform_code"] or stored.header["qform_code"])
     return replace(
         info,
         shape=stored.array.shape,
         axes="i, j, k",
-        orientation=axis_codes(stored.affine) if placed else None,
+        orientation=axis_codes(stored.affine) if stored.grid.placed else None,
         spacing_mm=spacing_of(stored.affine),
         dtype=str(stored.header.get_data_dtype()),
         value_range=(low, high),
         modality=modality and f"{modality} (a guess from the values)",
+        details={"notices": list(stored.notices)} if stored.notices else {},
         would=_would_with_volume(modality),
     )
 
@@ -213,7 +216,7 @@ def _describe_dicom(info: FileInfo) -> FileInfo:
         spacing_mm=spacing_of(volume.source.affine),
         value_range=(float(volume.data.min()), float(volume.data.max())),
         modality=modality,
-        details=details,
+        details=details | _notes(volume),
         would=_would_with_volume(modality),
     )
 
@@ -240,6 +243,7 @@ def _describe_kspace(info: FileInfo) -> FileInfo:
 
     kspace = read_kspace(Path(info.path))
     assert kspace.source is not None
+    meta = {name: value for name, value in kspace.meta.items() if name != "patient_id"}
     magnitude = kspace.data.abs()
     sampled = 1.0 if kspace.mask is None else float(kspace.mask.float().mean())
     oriented = kspace.meta.get("orientation_known", kspace.source.format == "hdf5")
@@ -252,23 +256,33 @@ def _describe_kspace(info: FileInfo) -> FileInfo:
         spacing_mm=spacing_of(kspace.affine) if kspace.meta.get("spacing_known") else None,
         dtype="complex64",
         value_range=(float(magnitude.min()), float(magnitude.max())),
-        details={"sampled": round(sampled, 4), "image (y, x)": kspace.image_shape, **kspace.meta},
+        details={"sampled": round(sampled, 4), "image (y, x)": kspace.image_shape, **meta, **_notes(kspace)},
         would=_would_with_kspace(kspace.mask is None, kspace.reference is not None),
     )
 
 
 def _describe_numpy(info: FileInfo) -> FileInfo:
-    from recon.io.kspace_numpy import array_shapes
+    from recon.io.kspace_numpy import complex_arrays, stored_arrays
+    from recon.io.matlab_files import is_matlab
 
-    arrays = array_shapes(Path(info.path))
-    usable = {name: (shape, dtype) for name, (shape, dtype) in arrays.items() if np.dtype(dtype).kind == "c"}
+    info = replace(info, format="MATLAB") if is_matlab(Path(info.path)) else info
+    arrays = stored_arrays(Path(info.path))
+    usable = complex_arrays(arrays)
     details = {name: f"{dtype} {shape}" for name, (shape, dtype) in arrays.items()}
     if not usable:
         problem = f"{info.path}: no complex array, so no k-space; an image must be a NIfTI file"
         return replace(info, modality=None, details=details, would="Nothing: it holds no k-space.", problem=problem)
+    if len(usable) > 1 and "kspace" not in usable:
+        problem = f"{info.path}: which array is the k-space? name it 'kspace'; there are {', '.join(usable)}"
+        return replace(info, details=details, would="Ask which of the arrays to take.", problem=problem)
     shape, dtype = usable.get("kspace", next(iter(usable.values())))
     would = "recon mri would take it as k-space once `axes` states its axis order, such as `axes` cyx."
-    return replace(info, kind="k-space (by its complex values)", shape=shape, dtype=dtype, details=details, would=would)
+    kind = "k-space (by its complex values)"
+    return replace(info, kind=kind, shape=shape, dtype=str(dtype), details=details, would=would)
+
+
+def _notes(found: Volume | KSpace) -> dict[str, Any]:
+    return {"notices": list(found.notices)} if found.notices else {}
 
 
 def _would_with_volume(modality: str | None) -> str:

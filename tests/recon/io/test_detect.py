@@ -60,7 +60,7 @@ def test_a_sinogram_and_kspace_are_described(sinogram: Path, tmp_path: Path) -> 
     info = describe(sinogram)
     assert (info.kind, info.shape) == ("sinogram", (3, 5, 9))
     assert "5 views" in info.details["geometry"]
-    assert "recon svct --sinogram" in info.would
+    assert "recon svct would reconstruct it as `sinogram`" in info.would
     full = describe(kspace(tmp_path / "full.h5"))
     assert (full.kind, full.shape, full.details["sampled"]) == ("k-space", (2, 1, 12, 10), 1.0)
     assert "undersample" in full.would
@@ -73,7 +73,7 @@ def test_arrays_are_described_without_their_axes(tmp_path: Path) -> None:
     np.savez(tmp_path / "k.npz", kspace=np.ones((2, 3, 4), np.complex64), other=np.ones(3))
     info = describe(tmp_path / "k.npz")
     assert (info.shape, info.dtype) == ((2, 3, 4), "complex64")
-    assert "--axes" in info.would
+    assert "`axes`" in info.would
     np.save(tmp_path / "real.npy", np.ones((3, 4)))
     assert "no complex array" in (describe(tmp_path / "real.npy").problem or "")
 

@@ -106,7 +106,7 @@ DATA = centred(2, 3, 12, 10).numpy()
 SPOILT = DATA.copy()
 SPOILT[0, 0, 0, :2] = np.nan
 BAD: dict[str, tuple[Callable[[Path], object], str | None, str]] = {
-    "no_axes": (saved(DATA), None, "shape (2, 3, 12, 10) needs its axis order: give --axes, such as --axes zcyx"),
+    "no_axes": (saved(DATA), None, "shape (2, 3, 12, 10) needs its axis order: give `axes`, such as `axes` zcyx"),
     "too_few_axes": (saved(DATA), "cyx", "names 3 axes"),
     "no_x": (saved(DATA), "zcyy", "must hold y and x"),
     "unknown_axis": (saved(DATA), "tcyx", "must hold y and x"),
