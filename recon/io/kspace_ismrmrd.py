@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _CALIBRATION = 20
 _REVERSED = 22
 _NOT_IMAGING = (19, 23, 24, 26, 27, 28, 29, 30, 31)
-"""Noise, navigator, phase correction, feedback, dummy, surface coil correction, phase stabilization and its reference."""
+"""Noise, navigator, phase correction, feedback, dummy, surface coil correction, phase stabilization, its reference."""
 _COMPRESSED = (53, 54, 55, 56)
 _SINGLE = ("contrast", "phase", "repetition", "set")
 
