@@ -54,6 +54,7 @@ def read_dicom(path: Path, *, pixels: bool = False, tags: list[str] | None = Non
     """
     from pydicom import dcmread
     from pydicom.errors import BytesLengthException, InvalidDicomError
+    from pydicom.uid import UID
 
     try:
         with warnings.catch_warnings():
@@ -61,11 +62,11 @@ def read_dicom(path: Path, *, pixels: bool = False, tags: list[str] | None = Non
             begun = _has_preamble(path)
             if begun:
                 _check_inflated(path)
-            dataset = dcmread(path, stop_before_pixels=not pixels, specific_tags=tags, force=not begun)  # type: ignore[arg-type]
+            dataset = dcmread(path, stop_before_pixels=not pixels, specific_tags=tags, force=not begun)
             list(dataset)  # pydicom decodes values when they are looked at: do it here, where damage is expected
             if "TransferSyntaxUID" not in dataset.file_meta:
                 implicit, little = dataset.original_encoding
-                dataset.file_meta.TransferSyntaxUID = _IMPLICIT if implicit else _EXPLICIT if little else _BIG
+                dataset.file_meta.TransferSyntaxUID = UID(_IMPLICIT if implicit else _EXPLICIT if little else _BIG)
             return dataset
     except (*_DAMAGED, BytesLengthException, InvalidDicomError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from priors.networks.fbpconvnet import FBPConvNet, FBPConvNetConfig
+from priors.weights.matlab_size import check_inflated
 from priors.weights.networks import fill, unfilled
 
 _EPSILON = 1e-4

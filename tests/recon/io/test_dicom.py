@@ -221,7 +221,7 @@ def test_enhanced_mr_magnitudes_and_phases(tmp_path: Path) -> None:
 
 def test_a_volume_twice_in_one_file_is_refused(tmp_path: Path) -> None:
     write_enhanced(tmp_path / "e", order=(0, 1, 2, 3, 0, 1, 2, 3))
-    with pytest.raises(InputError, match="frame 1 of enhanced.dcm and frame 5 of enhanced.dcm lie at the same"):
+    with pytest.raises(InputError, match=r"frame 1 of enhanced\.dcm and frame 5 of enhanced\.dcm lie at the same"):
         read_series(tmp_path / "e", "CT")
 
 

@@ -338,7 +338,7 @@ def test_separate_calibration_lines_give_the_coil_maps(tmp_path: Path) -> None:
     lines = torch.zeros_like(data)
     lines[..., 4:12] = data[..., 4:12]
     image = scan.measurement.operator.H(scan.measurement.y)
-    expected = CartesianMR(kspace.mask, estimate_maps(lines, 8)).H(scan.measurement.y)
+    expected = CartesianMR(kspace.mask, estimate_maps(lines, 8), 2).H(scan.measurement.y)
     torch.testing.assert_close(image, expected)
     without = replace(kspace, calibration=None)
     with pytest.raises(InputError, match="without calibration lines"):
