@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import click
 
+from recon.cli.console import progress_bar
 from recon.cli.flags import with_flags
 from recon.cli.mri import mri
 from recon.cli.options import PATH
@@ -103,8 +104,10 @@ def info(path: Path, as_json: bool) -> None:
     recon info dicom_folder
     """
     from recon.io.detect import describe
+    from recon.scan.measurement import ProgressEvent
 
-    facts = describe(path)
+    with progress_bar(as_json) as progress:
+        facts = describe(path, lambda done, total: progress(ProgressEvent("reading headers", done, total)))
     facts = dataclasses.replace(facts, would=with_flags(facts.would, mri if "recon mri" in facts.would else svct))
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(facts), indent=2, default=str))

@@ -42,6 +42,15 @@ def option(*names: str, group: str, **settings: Any) -> Callable[[Function], Fun
     return click.option(*names, cls=GroupedOption, group=group, show_default=True, **settings)
 
 
+nan_option = option(
+    "--nan",
+    group="Input",
+    type=click.Choice(["refuse", "air"]),
+    default="refuse",
+    help="Voxels that are NaN: an error, or background (air; in MR 0).",
+)
+
+
 def all_of(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
     """Several options as one decorator, listed in the given order."""
 

@@ -56,7 +56,7 @@ class Order:
         parse_options(get_method(self.modality, method), self.settings)
         task = "svct" if self.modality == "CT" else "mri"
         folder = self.output or default_folder(self.source, task, method)
-        check_output(folder, self.overwrite)
+        check_output(folder, self.overwrite, inputs=[self.source])
         return folder
 
     def fulfil(self, scan: Scan) -> None:

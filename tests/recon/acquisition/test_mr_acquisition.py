@@ -291,3 +291,29 @@ def test_written_kspace_is_the_same_measurement(volume: Volume, noise: float) ->
 def test_names(volume: Volume) -> None:
     assert volume_name(volume) == "brain.nii.gz"
     assert volume_name(single_coil()) == "volume"
+
+
+def test_padding_is_no_sample_of_a_mask() -> None:
+    acquired = torch.zeros(SHAPE, dtype=torch.bool)
+    acquired[:, 10:-10] = True
+    kspace = replace(single_coil(), acquired=acquired)
+    scan = measured_mr(kspace, MaskRequest("random", 4, 4, 1))
+    mask = scan.measurement.operator.mask
+    assert not mask[~acquired].any()
+    assert scan.measurement.protocol.true_acceleration == pytest.approx(int(acquired.sum()) / int(mask.sum()))
+    assert scan.truth is not None
+
+
+def test_partial_fourier_has_no_truth_of_its_own() -> None:
+    acquired = torch.ones(SHAPE, dtype=torch.bool)
+    acquired[:, :15] = False
+    kspace = replace(single_coil(), acquired=acquired, partial_fourier=True, notices=("partial Fourier",))
+    scan = measured_mr(kspace, MaskRequest())
+    assert torch.equal(scan.measurement.operator.mask, acquired)
+    assert (scan.truth, scan.measurement.protocol.true_acceleration) == (None, 1)
+    assert scan.grid.notices == ("partial Fourier",)
+    further = measured_mr(kspace, MaskRequest("random", 4, 4, 1))
+    assert not further.measurement.operator.mask[~acquired].any()
+    assert further.truth is None
+    reference = replace(kspace, reference=magnitude())
+    assert measured_mr(reference, MaskRequest()).truth is not None
