@@ -17,7 +17,7 @@ from recon.errors import InputError
 from recon.generation.preview import preview
 from recon.generation.request import Request
 from recon.generation.volumes import generate_volumes
-from recon.io.ours import PROGRAM
+from recon.io.nifti_header import PROGRAM
 from recon.run import provenance
 from recon.run.devices import describe_device
 from recon.scan.measurement import Progress, no_progress

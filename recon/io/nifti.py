@@ -19,9 +19,18 @@ import numpy as np
 from recon.errors import InputError
 from recon.io.checks import check_fits, check_unpacked, check_values, require_file
 from recon.io.intensity import AIR_HU, NaNs
-from recon.io.nifti_header import Grid, grid_of, is_pair, one_line, parse_header, quiet_nibabel, read_block, version_of
+from recon.io.nifti_header import (
+    PROGRAM,
+    Grid,
+    grid_of,
+    is_pair,
+    one_line,
+    parse_header,
+    quiet_nibabel,
+    read_block,
+    version_of,
+)
 from recon.io.orientation import from_canonical, to_canonical
-from recon.io.ours import PROGRAM
 
 if TYPE_CHECKING:
     from recon.scan.volume import Modality, Volume

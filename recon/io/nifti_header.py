@@ -15,6 +15,9 @@ import numpy as np
 from recon.errors import InputError
 from recon.io.orientation import check_affine, numbers, spacing_of
 
+PROGRAM = "meddiffusion-recon"
+"""How NIfTI files (``descrip``) and pictures (``Software``) name the program that wrote them."""
+
 _HEADER_BYTES = {348: 1, 540: 2}  # sizeof_hdr to NIfTI version
 _MM = {0: ("unknown", 1.0), 1: ("metre", 1000.0), 2: ("mm", 1.0), 3: ("micron", 0.001)}
 _LARGEST_VOXEL = 100.0

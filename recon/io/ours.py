@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from datasets.identity import file_sha256
+from recon.io.nifti_header import PROGRAM
 
 MARKER = "result.json"
 """The file by which a folder is known to be an output of this suite."""
 
 FILES = "files"
 """The entry of ``result.json`` that lists the other files of the folder with their hashes."""
-
-PROGRAM = "meddiffusion-recon"
-"""How NIfTI files (``descrip``) and pictures (``Software``) name the program that wrote them."""
 
 _HDF5_FORMATS = ("recon-sinogram", "recon-kspace")
 _LARGEST_JSON = 1 << 28

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-
 from datasets.phantom import PhantomSet, voxels
+
 from physics.ct.geometry import FanBeam, ImageGrid, circular_angles
 from physics.ct.projector import CTProjector
 from physics.noise import TransmissionNoise
