@@ -173,7 +173,7 @@ def noise_from_dict(values: Any, maximum: float = 1.0) -> NoiseModel:
     """A noise model from plain values that a file or ``result.json`` holds.
 
     Args:
-        values: as :meth:`NoiseModel.to_dict` gives them, from a file that may hold anything.
+        values: the plain values that :meth:`NoiseModel.to_dict` gives, from a file that may hold anything.
         maximum: largest magnitude of the image, the unit of ``std_of_maximum``.
 
     Raises:

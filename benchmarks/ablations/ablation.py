@@ -33,17 +33,18 @@ class Ablation:
     """What is to be run.
 
     Attributes:
-        name: of the table.
-        spec: of it.
+        name: the name of the table.
+        spec: the specification of the table.
         parts: data sets; their train split teaches, ``split`` measures.
-        split: of the volumes that are measured.
-        recipe: of every network, by name or file.
-        steps: of every training; None as the recipe says.
-        settings: of recipes, after the runs' own; each begins with the network that it is for, and a colon.
+        split: the split of the volumes that are measured.
+        recipe: the recipe of every network, by name or file.
+        steps: the steps of every training; None takes the recipe's.
+        settings: the settings of recipes, after the runs' own; each begins with the network that it is for, and a
+            colon.
         perceptual: file of the perceptual network, for the runs that need one.
         samples: number of generated volumes; None is 8.
         out: folder; the networks are in ``NAME/RUN`` in it, those of a base in ``NAME-HASH/RUN``.
-        machine: where it runs.
+        machine: the machine that trains.
         base: folder of a prior: autoencoders begin as its own, and noise estimators build upon it; None starts from
             nothing.
     """

@@ -39,9 +39,9 @@ class Check:
     """What a walk found.
 
     Attributes:
-        title: of the data set.
+        title: the title of the data set.
         manifest: the cases that could be read.
-        problems: in the order in which they were found.
+        problems: the problems, in the order in which they were found.
         notes: what one should know and may be as it should.
     """
 
@@ -55,7 +55,7 @@ def check_dataset(dataset: DataSet, progress: Callable[[int, int], None] = lambd
     """Read every case of a data set once.
 
     Args:
-        dataset: as :func:`datasets.open_dataset` gives it.
+        dataset: the data set, as :func:`datasets.open_dataset` gives it.
         progress: called with the number of cases done and that of all.
 
     Raises:

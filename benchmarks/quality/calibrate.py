@@ -48,10 +48,10 @@ class Calibrated:
     """What was found.
 
     Attributes:
-        calibrations: for the head's card.
+        calibrations: the calibrations for the head's card.
         before: share of voxels held by each nominal interval of the bare spread.
-        after: likewise, calibrated; on the cases that it was fitted to.
-        unseen: likewise, the least share of any case and kind of scan when calibrated on the other cases: what a new
+        after: the same shares once calibrated, on the cases that the calibration was fitted to.
+        unseen: the least share of any case and kind of scan when calibrated on the other cases: what a new
             case may be like. Empty for a single case.
         cases: their names.
     """
@@ -69,9 +69,9 @@ def calibrate(
     """Reconstruct simulated scans of validation volumes and fit.
 
     Args:
-        options: which head and how many samples, more than one.
+        options: the head and the number of samples, more than one.
         volumes: validation cases of the head's modality.
-        scans: of each case and each kind of scan, drawn as in training.
+        scans: the number of scans of each case and each kind of scan, drawn as in training.
         report: takes one line for each scan.
 
     Raises:

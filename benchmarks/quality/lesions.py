@@ -34,9 +34,9 @@ class Lesion:
     """A sphere that is added to a volume.
 
     Attributes:
-        name: in the table.
-        radius: in mm.
-        contrast: in HU.
+        name: the lesion's name in the table.
+        radius: the radius in mm.
+        contrast: the contrast in HU.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Recovery:
         lesion: its name.
         recovered: contrast over the true one; 1 keeps it whole.
         invented: contrast in HU at the same place without a lesion, less the true one there.
-        psnr: of the whole case with the lesions, in dB.
+        psnr: the PSNR of the whole case with the lesions, in dB.
     """
 
     method: str
@@ -130,9 +130,9 @@ def measure(
 
     Args:
         volume: CT in HU.
-        geometry: of the scans.
+        geometry: the geometry of the scans.
         methods: names, with ``+dc`` where wanted.
-        noise: of the scans; the same draw for all methods.
+        noise: the noise of the scans; all methods see the same draw.
         lesions: what is put in.
         report: takes one line about progress, and why a network that is used all the same was not made for the scans.
 

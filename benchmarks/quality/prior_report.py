@@ -37,9 +37,9 @@ class Wanted:
         parts: data sets.
         out: folder.
         cache: folder of prepared volumes.
-        split: of the volumes that go through the autoencoder.
+        split: the split of the volumes that go through the autoencoder.
         samples: new volumes of each class; 0 makes none.
-        steps: of the sampler.
+        steps: the steps of the sampler.
         bfloat16: noise estimates in half precision.
     """
 

@@ -25,10 +25,10 @@ class RoundTrip:
     Attributes:
         case: its name.
         modality: CT or MR.
-        psnr, ssim: after joint decoding, in the metrics of the benchmarks.
-        patch_psnr, patch_ssim: after decoding patch by patch.
-        seam, patch_seam: see :func:`seam_ratio`; likewise.
-        linear_psnr: of :func:`linear_codes` with the autoencoder's compression and channels.
+        psnr, ssim: the figures after joint decoding, in the metrics of the benchmarks.
+        patch_psnr, patch_ssim: the figures after decoding patch by patch.
+        seam, patch_seam: the ratios of :func:`seam_ratio` after joint decoding and patch by patch.
+        linear_psnr: the PSNR of :func:`linear_codes` with the autoencoder's compression and channels.
     """
 
     case: str
@@ -84,7 +84,7 @@ def linear_codes(image: Tensor, edge: int, kept: int) -> Tensor:
 
     Args:
         image: (Z, X, Y).
-        edge, kept: of the cubes; no more coefficients than a cube has voxels.
+        edge, kept: the edge of the cubes, and the coefficients kept of each; no more than a cube has voxels.
 
     Returns:
         (Z, X, Y).

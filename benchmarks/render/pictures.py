@@ -33,7 +33,7 @@ class Montage:
         heading: case and operator.
         panels: truth first, then the methods.
         error_top: what the error maps' ends stand for.
-        unit: of it.
+        unit: the unit of the values.
     """
 
     heading: str

@@ -18,7 +18,7 @@ def run(base: Job, parts: tuple[str, ...]) -> Iterator[Row]:
 
     Args:
         base: configuration, size, device and options; its ``part`` is not used.
-        parts: of ``encode``, ``estimate``, ``decode``, ``generate``, ``deviation``.
+        parts: the parts to measure, of ``encode``, ``estimate``, ``decode``, ``generate``, ``deviation``.
 
     Raises:
         RuntimeError: a part failed, such as for want of memory.

@@ -47,7 +47,7 @@ class Job:
         precision: ``float32``, ``bfloat16`` or ``float16``.
         channels_last: convolution weights channels-last.
         compile: ``torch.compile`` the noise estimator; the first call is then not timed.
-        steps: of the generation.
+        steps: the steps of the generation.
     """
 
     part: str

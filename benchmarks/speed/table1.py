@@ -49,7 +49,7 @@ def run(device: str = "cpu", config: AutoencoderConfig | None = None, sizes: tup
     Args:
         device: ``cuda`` also measures one step, ``naive_measured_gb`` and ``efficient_measured_gb``; None where it does
             not fit.
-        config: of the autoencoder; the released 4x one by default.
+        config: the configuration of the autoencoder; the released 4x one by default.
         sizes: edges of the volumes in voxels.
     """
     config = config or AutoencoderConfig()

@@ -53,13 +53,13 @@ class Job:
     kept and run in parallel by itself.
 
     Attributes:
-        case: with its file.
-        modality: of it.
+        case: the case with its file.
+        modality: the modality of the case.
         operator: how it is measured.
         method: what is run.
-        key: of the cell.
+        key: the key of the cell.
         store: folder of results.
-        device: where to compute.
+        device: the device on which the method computes.
     """
 
     case: Case

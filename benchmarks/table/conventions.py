@@ -31,7 +31,7 @@ def paper_truth(truth: Volume, key: str, cache: Cache) -> Volume:
     """What the paper compares with: for CT the full-view reconstruction, for MR the volume itself.
 
     Args:
-        truth: in HU, or magnitude.
+        truth: the ground truth in HU, or its magnitude.
         key: names the volume in the cache.
         cache: the full-view reconstruction of a case is computed once.
     """

@@ -31,7 +31,7 @@ def run_jobs(jobs: Sequence[Job], processes: int, on_done: OnDone) -> None:
 
     Args:
         jobs: each for itself.
-        processes: at once; 1 runs here.
+        processes: the number of processes at once; 1 runs in this one.
         on_done: called in this process after each job, in whatever order they end.
 
     Raises:

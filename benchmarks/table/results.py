@@ -22,21 +22,21 @@ class CellResult:
     Attributes:
         key: hash of everything that the result depends on.
         case: id of the case.
-        subject: of the case.
-        group: what cases are shown apart by, such as fastMRI's acquisition; "" for none.
+        subject: the subject of the case.
+        group: the group that cases are shown apart by, such as fastMRI's acquisition; "" for none.
         operator: name of the measurement within the table.
         method: name of the method.
-        metrics: by convention (``primary``, ``paper``) and name.
-        seconds: of the method alone.
+        metrics: the metrics by convention (``primary``, ``paper``) and name.
+        seconds: the seconds of the method alone.
         peak_rss_mb: most memory of the process while the method ran.
         weights: hash of each network that took part.
-        measurement_sha256: of the data that the method saw.
-        truth_sha256: of what it was compared with.
+        measurement_sha256: the hash of the data that the method saw.
+        truth_sha256: the hash of the ground truth that the result was compared with.
         size: (z, y, x) voxels that were scored.
         true_acceleration: MR.
-        seed: of the method's randomness.
-        device: in words.
-        versions: of what was run.
+        seed: the seed of the method's randomness.
+        device: the device in words.
+        versions: the versions of the packages that ran.
         picture: name of the ``.npz`` beside it, or None.
     """
 
@@ -84,12 +84,12 @@ class TableResult:
 
     Attributes:
         table: its name.
-        title: with the data set; says where this is not the paper's.
-        modality: of all cases.
-        operators, methods: in the table's order, methods with their labels.
+        title: the title with the data set; it says where this is not the paper's.
+        modality: the modality of all cases.
+        operators, methods: the operators and the methods in the table's order, methods with their labels.
         cells: results.
         absent: cells without one.
-        budgets: of the trained networks.
+        budgets: the training budgets of the networks.
         data_sha256: hash of all cases' contents.
     """
 

@@ -38,14 +38,14 @@ class Request:
 
     Attributes:
         table: name of the table.
-        spec: of it.
+        spec: the specification of the table.
         sources: data sets; none takes the shipped sample.
-        split: of the cases.
+        split: the split of the cases.
         most: cases at most; None for all.
         methods: names to run; none for all of the table's.
-        weights: by method, instead of those that are installed.
+        weights: the weights by method, instead of those that are installed.
         store: folder of results.
-        device: where to compute.
+        device: the device on which the methods compute.
     """
 
     table: str

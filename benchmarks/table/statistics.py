@@ -22,7 +22,7 @@ class Summary:
 
     Attributes:
         count: cases.
-        mean: over them; NaN without any.
+        mean: the mean over the cases; NaN without any.
         sd: sample standard deviation; None of fewer than two cases.
     """
 
@@ -54,7 +54,7 @@ class Comparison:
         count: pairs.
         difference: mean of the first less the second.
         low, high: bootstrap 95 % interval of it; None of fewer than two pairs.
-        p: of Wilcoxon's signed-rank test, two-sided; None of fewer than six pairs.
+        p: the p-value of Wilcoxon's signed-rank test, two-sided; None for fewer than six pairs.
     """
 
     count: int

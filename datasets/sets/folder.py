@@ -27,7 +27,7 @@ class VolumeFolder:
 
     Attributes:
         root: the folder.
-        modality: of the NIfTI files; None if there are only DICOM series, which say it themselves.
+        modality: the modality of the NIfTI files; None if there are only DICOM series, which say it themselves.
         splits: JSON file with the splits; None for ``splits.json`` in the folder, if it is there.
         subject_pattern: regular expression, searched for in the case's relative path; its first group, or all that
             it matches, is the subject.

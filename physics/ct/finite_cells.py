@@ -67,7 +67,7 @@ def readings(attenuation: Tensor, geometry: Geometry, grid: ImageGrid, aperture:
 
     Args:
         attenuation: (z, y, x) in 1/mm on ``grid``, on the CPU.
-        geometry: with its number of cells decided.
+        geometry: the scanner's geometry, its number of cells decided.
         grid: the object's pixels.
         aperture: what a reading averages over.
 

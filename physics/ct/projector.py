@@ -103,8 +103,8 @@ class CTProjector(Projector):
         grid: pixels of a slice.
         dtype: float32, or float64 for tests.
         device: device of the matrix and of the data.
-        max_bytes: see above.
-        builder: as for :func:`~physics.ct.system_matrix.build_csr`.
+        max_bytes: the most bytes that the pair of matrices may take.
+        builder: the builder of :func:`~physics.ct.system_matrix.build_csr`.
         slices: number of slices.
     """
 

@@ -61,7 +61,7 @@ def sample_latents(
         steps: the number of steps.
         sampler: ``ddim``, ``ddpm`` or ``dpm++``.
         seeds: one seed for each volume.
-        spacing: which steps of the diffusion are visited, see :func:`sampling_steps`.
+        spacing: the spacing of the steps that are visited, see :func:`sampling_steps`.
         voxel_size: the voxel size (z, x, y) in mm, for priors that are told it.
         heads: heads that steer the estimate, as :meth:`LatentPrior.attach` gives them.
         start: the latent to begin from; None is noise alone.

@@ -26,9 +26,9 @@ class Kind:
         config: module and class of its configuration; "" for a network without one.
         use: what the network does, for a model card.
         on_slices: whether it works on axial slices; the others work on volumes or latents.
-        place: where its file lies in the store: in a prior's folder, or among that prior's heads.
+        place: the place of its file in the store: in a prior's folder, or among that prior's heads.
         told: values of a weights file's card, beside the configuration, that the class is made with.
-        prior: for a noise estimator of latents, module and function that load the latent prior in its file's folder, as
+        prior: the module and function that load the latent prior in the folder of a noise estimator of latents, as
             ``module:function``; "" for every other kind.
     """
 

@@ -120,7 +120,7 @@ def first_problem(error: ValidationError, section: type[BaseModel], prefix: str 
     """What is wrong first, in one line: an unknown key with the nearest known one, or a value and what is wanted.
 
     Args:
-        error: as pydantic raised it.
+        error: the error that pydantic raised.
         section: the model that was to be made.
         prefix: stands before every key, such as ``task.``.
     """

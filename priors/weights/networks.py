@@ -25,7 +25,7 @@ def load_autoencoder(path: Path | str, dtype: torch.dtype | None = None) -> Patc
 
     Args:
         path: the file.
-        dtype: of the parameters; None is float32, whatever the file has.
+        dtype: the type of the parameters; None is float32, whatever the file has.
 
     Raises:
         ValueError: missing, damaged, of another kind, or tensors that do not fit the configuration.

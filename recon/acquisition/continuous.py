@@ -97,12 +97,12 @@ def scan_continuous(
     Args:
         volume: CT in HU. Where it is at least twice as fine as the result, it is the object itself; else the object is
             interpolated between its pixels.
-        geometry: of the scan.
+        geometry: the geometry of the scan.
         shape: (y, x) pixels of the result, over the same area; None takes the volume's own.
         scanner: what the scanner does besides line integrals; None takes its defaults.
         noise: noise of the line integrals; None for noise-free data.
-        seed: of noise, gains and dead cells.
-        device: where the operator and the data shall live.
+        seed: the seed of noise, gains and dead cells.
+        device: the device of the operator and the data.
 
     Raises:
         InputError: a result finer than the volume, or a geometry that does not fit the volume.

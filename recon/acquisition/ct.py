@@ -87,8 +87,8 @@ def simulate_ct(
         geometry: a geometry, a preset's name or a geometry file.
         views: another number of views, spread over the same arc.
         noise: None for noise-free data.
-        seed: of the noise.
-        device: where the operator and the data shall live.
+        seed: the seed of the noise.
+        device: the device of the operator and the data.
         projectors: makes the operator; None is :func:`projector_for`.
 
     Raises:
@@ -113,9 +113,9 @@ def measured_ct(
     """A measurement from a sinogram file, and the empty volume whose grid the reconstruction has.
 
     Args:
-        sinogram: as read.
+        sinogram: the sinogram as it was read.
         noise: what is known of its noise; None takes what the file says, if anything.
-        device: where the operator and the data shall live.
+        device: the device of the operator and the data.
 
     Raises:
         InputError: the geometry cannot see the grid.

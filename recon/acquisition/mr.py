@@ -95,8 +95,8 @@ def simulate_mr(
         mask: a mask, a kind of mask or a mask file; its seed follows from the volume's name.
         accel: nominal acceleration, if ``mask`` is a kind.
         noise: standard deviation per complex sample over the volume's maximum.
-        seed: of the noise.
-        device: where the operator and the data shall live.
+        seed: the seed of the noise.
+        device: the device of the operator and the data.
         phase: (z, y, x) radians that the image shall have; None leaves it real.
 
     Raises:

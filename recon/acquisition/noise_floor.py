@@ -43,7 +43,7 @@ def noise_floor(power: np.ndarray, degrees: float) -> NoiseFloor | None:
 
     Args:
         power: (windows,) mean squares, all above 0.
-        degrees: of freedom of a mean square of noise.
+        degrees: the degrees of freedom of a mean square of noise.
     """
     if len(power) < _LEAST_WINDOWS:
         return None

@@ -26,7 +26,7 @@ class Program(FlaggedGroup):
         """Run a command line and leave the process with an exit code; an error is one line on standard error.
 
         Args:
-            args, prog_name, complete_var, extra: as click has them.
+            args, prog_name, complete_var, extra: the arguments of click's own ``main``.
             standalone_mode: False hands errors and results to the caller instead.
         """
         name = prog_name or self.name

@@ -37,7 +37,7 @@ class Calibration:
     """From the spread of samples to a standard deviation, network range.
 
     Attributes:
-        factor: of the spread.
+        factor: the factor on the spread.
         floor: what is left where samples agree.
     """
 
@@ -73,7 +73,7 @@ class Calibrations:
     """A head's calibrations.
 
     Attributes:
-        by_kind: of each kind of scan, as the head's task names it.
+        by_kind: the calibration of each kind of scan, as the head's task names it.
     """
 
     by_kind: Mapping[str, Calibration]

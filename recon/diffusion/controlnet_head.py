@@ -96,7 +96,7 @@ def installed_head(scan: Measurement | Protocol, modality: Modality, allow_other
     Args:
         scan: the scan, or what is known of it before it is measured.
         modality: CT or MR.
-        allow_other: where none was trained for such a scan, take the first of the modality.
+        allow_other: whether the first head of the modality is taken where none was trained for such a scan.
 
     Raises:
         InputError: there is none; the line says why each does not fit, and names a way out.

@@ -56,11 +56,11 @@ def sample(
     """DDS, and DDNM with its own data step.
 
     Args:
-        estimate: of the noise.
+        estimate: the noise estimator.
         x: (B, C, H, W) noise to start from.
-        alpha_bar: of the schedule.
+        alpha_bar: the schedule's cumulative product of signal shares.
         times: descending steps, the last one 0.
-        data_step: from a denoised image to one that agrees better with the data.
+        data_step: the map from a denoised image to one that agrees better with the data.
         eta: share of the noise that is fresh at each step (its amplitude; not DDIM's eta).
         noise: drawn at every step but the last two, which add none.
         on_step: progress.
@@ -101,7 +101,7 @@ class ZTotalVariation:
         adjoint_data: A*y.
         rho: weight of the splitting.
         lam: weight of the differences along z.
-        iterations: of conjugate gradients, jointly over the volume.
+        iterations: the conjugate gradient iterations, jointly over the volume.
         circular: the last slice is the first one's neighbour, as in the released code.
     """
 

@@ -30,14 +30,14 @@ def sample(
     """DiffPIR.
 
     Args:
-        estimate: of the noise.
+        estimate: the noise estimator.
         x: (B, C, H, W) noise to start from.
-        alpha_bar: of the schedule.
+        alpha_bar: the schedule's cumulative product of signal shares.
         times: descending steps.
         proximal: the data step; rho = ``lam_sigma2`` / sigma_t², with sigma_t² = (1 − abar) / abar.
         lam_sigma2: lambda times the variance of the data's noise.
         zeta: share of the noise's variance that is fresh at each step.
-        noise: see :func:`recon.diffusion.dds.sample`.
+        noise: the source of noise, as for :func:`recon.diffusion.dds.sample`.
         on_step: progress.
 
     Returns:

@@ -40,13 +40,13 @@ def sample(
     """DOLCE with DDIM steps.
 
     Args:
-        estimate: of the noise, under the condition.
+        estimate: the noise estimator under the condition.
         x: (B, C, H, W) noise to start from.
-        alpha_bar: of the schedule; abar before the last of ``times`` is 1.
+        alpha_bar: the schedule's cumulative product of signal shares; before the last of ``times`` it is 1.
         times: descending steps.
-        data_step: see there.
+        data_step: the data step, see :data:`DataStep`.
         noise: drawn at every step.
-        limits: of an image's values.
+        limits: the limits of an image's values.
         field_of_view: factor on estimates, 1 inside; None is 1 everywhere.
         eta: DDIM's.
         on_step: progress.
@@ -99,10 +99,10 @@ def accelerated_gradient_step(
 
     Args:
         normal: A*A.
-        adjoint_data: from the number of the step to A* of the data, noised as an image of that step would be.
-        steps: of the sampler, from which the pull follows: 1 − exp(−(steps − number) / (8 · steps)).
-        rate: of the gradient steps.
-        iterations: of them.
+        adjoint_data: the map from the number of a step to A* of the data, noised as an image of that step would be.
+        steps: the steps of the sampler, from which the pull follows: 1 − exp(−(steps − number) / (8 · steps)).
+        rate: the rate of the gradient steps.
+        iterations: the number of gradient steps.
     """
 
     def step(z: Tensor, number: int) -> Tensor:

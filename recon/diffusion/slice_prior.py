@@ -54,7 +54,8 @@ class SlicePrior:
     Attributes:
         trained: network and card.
         model: estimates noise, a few slices at once.
-        limits: of the images it was trained on: the values of air and of +1000 HU, or of no signal and the scale.
+        limits: the limits of the images that the prior was trained on: the values of air and of +1000 HU, or of no
+            signal and the scale.
     """
 
     trained: Trained
@@ -129,7 +130,7 @@ class ImageProblem:
         axes: number of trailing axes of (z, C, y, x) that make one problem: 3, or 4 where A couples the slices.
         adjoint_data: A*y, (z, C, y, x).
         sigma: standard deviation of the data's noise in the same scale; 0 without noise.
-        finish: from u to the image in the operator's unit, (z, y, x).
+        finish: the map from u to the image in the operator's unit, (z, y, x).
         adjoint_noise: A*n of standard normal noise n that the given function draws for data.
     """
 
@@ -146,8 +147,8 @@ def image_problem(measurement: Measurement, modality: Modality, channels: int) -
 
     Args:
         measurement: CT or MR measurement.
-        modality: which.
-        channels: of the prior; 1 takes the phase of an MR image from the calibration region.
+        modality: the modality of the scan.
+        channels: the channels of the prior; 1 takes the phase of an MR image from the calibration region.
     """
     return _ct_problem(measurement) if modality == "CT" else _mr_problem(measurement, channels)
 

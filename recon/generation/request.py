@@ -24,7 +24,7 @@ class Request:
         spacing: the voxel size (z, x, y) in mm; a label alone for priors whose networks are told no voxel size.
         sampler: ``ddim``, ``ddpm`` or ``dpm++``.
         steps: the number of steps of the sampler.
-        timesteps: which steps of the diffusion are visited; None is the sampler's usual choice.
+        timesteps: the spacing of the diffusion steps that are visited; None is the sampler's usual choice.
         start: ``average`` starts from the noised average of the class where the prior knows one, ``noise`` from noise.
         seeds: one seed for each volume.
         batch: the number of volumes that are sampled together; 1 gives a seed the same file whatever the other seeds.

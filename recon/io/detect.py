@@ -105,7 +105,7 @@ def read_any(
         path: the file or folder.
         modality: ``CT`` takes volumes and sinograms, ``MR`` volumes and k-space.
         axes: axis order of an .npy or .npz array.
-        series: which DICOM series of a folder, as :func:`recon.io.dicom.read_series`.
+        series: the end of the UID of the DICOM series to take, as for :func:`recon.io.dicom.read_series`.
         nan: what becomes of the NaN of a NIfTI volume, as :func:`recon.io.nifti.read_volume`.
 
     Raises:

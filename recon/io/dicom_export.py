@@ -41,7 +41,7 @@ def write_series(folder: Path, volume: Volume, description: str) -> None:
 
     Args:
         folder: made if need be; gets ``IM00001.dcm`` and so on.
-        volume: on the grid of its DICOM source.
+        volume: the volume to write, on the grid of its DICOM source.
         description: SeriesDescription and DerivationDescription.
 
     Raises:

@@ -24,9 +24,9 @@ class RawKSpace:
 
     Attributes:
         path: the file.
-        format: as in :class:`recon.scan.volume.Source`.
+        format: the format, a field of :class:`recon.scan.volume.Source`.
         data: (z, coils, y, x) complex64.
-        affine, reference, calibration, image_shape: as in :class:`recon.scan.kspace.KSpace`.
+        affine, reference, calibration, image_shape: the fields of :class:`recon.scan.kspace.KSpace`.
         mask: what the file states, (x,), (1, x) or (y, x); None where it states none.
         columns: the columns between the padding, if the file states them.
         meta: what else the file says; ``spacing_known`` and ``orientation_known`` among it where they are not.

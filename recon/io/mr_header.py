@@ -27,8 +27,9 @@ class Encoding:
 
     Attributes:
         matrix: samples of the encoded k-space.
-        field_of_view: of the encoded k-space, mm.
-        image_field_of_view: of the image to be reconstructed, mm: smaller where readout or phase were oversampled.
+        field_of_view: the field of view of the encoded k-space, mm.
+        image_field_of_view: the field of view of the image to reconstruct, mm: smaller where readout or phase were
+            oversampled.
         trajectory: ``"cartesian"``, ``"radial"``, …
         centre: (phase encoding, partition) step of zero frequency; None where not stated.
     """

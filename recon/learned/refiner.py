@@ -112,7 +112,7 @@ def load_refiner(given: str, head: Path, head_hash: str) -> Refiner | None:
     Args:
         given: a file, ``none``, or empty: the one beside the head or among the installed weights that was made for it.
         head: the head's file.
-        head_hash: of its tensors.
+        head_hash: the hash of the head's tensors.
 
     Raises:
         InputError: no refiner, a damaged one, or one that was trained on another head's samples.

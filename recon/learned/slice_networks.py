@@ -58,8 +58,8 @@ def sample_slices(net: ADMUNet, diffusion: GaussianDiffusion, images: Tensor, st
         net: conditional, in eval mode.
         diffusion: the schedule that it was trained with.
         images: (n, Z, X, Y) conditions in the network range.
-        steps: of the sampler.
-        seed: of the noise.
+        steps: the steps of the sampler.
+        seed: the seed of the noise.
 
     Returns:
         (Z, X, Y) float32 in [-1, 1] on the CPU.

@@ -41,10 +41,10 @@ class Trained:
     """A network with what its file says.
 
     Attributes:
-        network: in eval mode on the run's device.
+        network: the network, in eval mode on the run's device.
         task: what it was trained for; None where its file does not say it, as of priors.
-        extra: of its card.
-        sha256: of its tensors.
+        extra: the extra facts of its card.
+        sha256: the hash of its tensors.
         notices: why it was not made for the scan, where it is used all the same.
     """
 
@@ -70,10 +70,10 @@ def load_trained(kind: str, options: NetworkOptions, measurement: Measurement, m
     """The network of a method for one scan.
 
     Args:
-        kind: of the weights, such as ``fbpconv``.
-        options: which weights.
+        kind: the kind of the weights, such as ``fbpconv``.
+        options: the options that choose the weights.
         measurement: decides the device, and whether the weights fit.
-        modality: of the scan.
+        modality: the modality of the scan.
 
     Raises:
         InputError: no weights, damaged ones, or a scan that they were not trained for; the line names a way out.

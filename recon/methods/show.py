@@ -25,7 +25,7 @@ class Shown:
         reference: the image that samples change, (z, y, x) in the operator's unit.
         references: the images whose mean the reference is, (m, z, y, x) in the operator's unit.
         weights: the hash of each network that made one of them, by name.
-        notices: which of these networks were not made for the scan.
+        notices: the networks among these that were not made for the scan, in words.
     """
 
     images: Tensor

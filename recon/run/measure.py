@@ -86,7 +86,7 @@ def measure_ct(
 
     Args:
         data: CT volume in HU, or sinogram.
-        geometry: of a simulated scan, as for :func:`simulate_ct`; a sinogram brings its own.
+        geometry: the geometry of a simulated scan, as for :func:`simulate_ct`; a sinogram brings its own.
         noise: noise of the data; None: none is simulated, or what the sinogram's file says.
         seed: seed of the simulated noise.
         device: device on which the operator and the data are.

@@ -22,7 +22,7 @@ def body_window(image: Tensor, modality: Modality, multiple: int) -> Window:
 
     Args:
         image: (Z, X, Y) in the network range.
-        modality: of it; MR keeps whole slices.
+        modality: the modality of the image; MR keeps whole slices.
         multiple: edges are multiples of it where the image is large enough.
 
     Returns:

@@ -29,7 +29,7 @@ class KSpace:
         affine: (4, 4) affine of the image array (x, y, z) to mm; a file that does not say gets 1 mm
             voxels, and ``meta["spacing_known"]`` is then False.
         meta: what else the file says, as plain values (``acquisition``, ``patient_id``, …).
-        source: where it came from.
+        source: the origin of the data.
         notices: what the reader of a result must know about how the file was read.
     """
 

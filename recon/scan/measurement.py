@@ -159,10 +159,10 @@ class RunContext:
     """What a run gives a method besides its data.
 
     Attributes:
-        generator: of its randomness.
-        progress: where it reports.
-        device: where it computes.
-        before: of ``NAME+dc``, the answer of NAME to the same measurement and options, where it is known already.
+        generator: the generator of the run's randomness.
+        progress: the callback that is told the run's progress.
+        device: the device on which the run computes.
+        before: the answer of NAME to the same measurement and options, for ``NAME+dc``, where it is known already.
     """
 
     generator: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))

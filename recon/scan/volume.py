@@ -44,7 +44,7 @@ class Volume:
             z to the Superior. CT is in HU, MR is a magnitude in the file's own units.
         affine: (4, 4) affine of the canonical array, voxel (x, y, z) to RAS+ millimetres.
         modality: ``"CT"`` or ``"MR"``.
-        source: where it came from; None for a volume made in memory.
+        source: the origin of the volume; None for a volume made in memory.
         notices: what the reader of a result must know about it, such as a doubtful intensity scale, or what
             its reader decided.
     """

@@ -59,10 +59,10 @@ def enforce_data(
     """The image nearest to an estimate that the measurement allows.
 
     Args:
-        measurement: of any operator.
+        measurement: the measurement, of any operator.
         estimate: (z, y, x) in the operator's unit; complex for MR (see :func:`with_calibration_phase`).
         weight: λ / ‖A‖²; None by the discrepancy principle.
-        iterations: of conjugate gradients.
+        iterations: the conjugate gradient iterations.
         phase: (z, y, x) of magnitude 1, that of a complex image, where it is known nearly; None takes any.
         scale: (z, y, x) how far the estimate may be off, its mean square 1; None takes the same everywhere.
 
@@ -118,9 +118,9 @@ def discrepancy_weight(
     """The largest λ / ‖A‖² whose residual the noise explains, judged on the middle slices.
 
     Args:
-        measurement, estimate, phase, scale: see :func:`enforce_data`.
+        measurement, estimate, phase, scale: the arguments of :func:`enforce_data`.
         square: ‖A‖².
-        iterations: of conjugate gradients.
+        iterations: the conjugate gradient iterations.
     """
     slabs = list(in_slabs(measurement, _SLAB_SLICES))
     part, slab = slabs[len(slabs) // 2]

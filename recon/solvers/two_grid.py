@@ -123,7 +123,7 @@ class _Problem:
         noise: (z, views, cells) standard deviation that is known, 0 where none is.
         coarse: A.
         fine: F, thin rays on the fine grid.
-        mean: of a fine image over the pixels of the coarse grid.
+        mean: the operator that averages a fine image over the pixels of the coarse grid.
         held_out: (views, cells) bool, rays that the estimate does not see.
         spacing: (z, y, x) of the coarse grid, mm.
     """

@@ -27,7 +27,7 @@ class WaveletTransform:
     Args:
         shape: (y, x) of a slice.
         name: an orthogonal wavelet of ``pywt``.
-        device: where the slices are.
+        device: the device of the slices.
     """
 
     def __init__(self, shape: tuple[int, int], name: str = "db4", device: torch.device | str = "cpu") -> None:

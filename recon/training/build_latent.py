@@ -70,7 +70,7 @@ def average_latents(volumes: Sequence[TrainingVolume], encoding: Encoding, crop:
     """Of each class, as plain values; see :mod:`priors.diffusion.average`.
 
     Args:
-        volumes: of the training set.
+        volumes: the volumes of the training set.
         encoding: keeps their latents.
         crop: (z, x, y) latent voxels that samples of the training have; the usual volume is as thick, and as wide as
             the class's median.

@@ -107,7 +107,7 @@ class Samples:
             excerpts: what parts of them the scans are of.
             variants: scans of one volume.
             refiner: makes the references of later rounds.
-            rounds: see :class:`recon.training.settings.slices.RefinerTask`.
+            rounds: the rounds of :class:`recon.training.settings.slices.RefinerTask`.
         """
         found = []
         for each in volumes:

@@ -22,12 +22,12 @@ class Estimate:
     """What a dry run tells.
 
     Attributes:
-        parameters: that are trained.
-        frozen: that are not.
+        parameters: the number of parameters that are trained.
+        frozen: the number of parameters that are not trained.
         memory_gb: weights, gradients, optimiser, average and activations of one process.
         steps_per_epoch: optimiser steps that see every item once.
-        items: of the training set.
-        volumes: for training.
+        items: the items of the training set.
+        volumes: the volumes for training.
     """
 
     parameters: int

@@ -48,7 +48,7 @@ class Excerpts:
     """How parts of volumes are drawn.
 
     Attributes:
-        slices: of each scan, neighbours from a random place; None takes whole volumes.
+        slices: the number of neighbouring slices of each scan, from a random place; None takes whole volumes.
         coarse: share of scans of which pixels are averaged two by two.
         planes: share of scans, of MR volumes whose voxels are about as thick as wide, that show coronal or sagittal
             slices. Computed tomographs see axial ones alone.

@@ -26,7 +26,7 @@ class StoredLatent:
 
     Attributes:
         latents: (n · C, Z, X, Y) float16, in about [-1, 1]: the target's, or the conditions' and then the target's.
-        class_index: of the anatomy.
+        class_index: the class index of the anatomy.
     """
 
     latents: np.ndarray
@@ -38,9 +38,9 @@ class Encoding:
     """Encodes images with one autoencoder, which its weights' hash names in the cache.
 
     Attributes:
-        autoencoder: on its device.
-        sha256: of its weights.
-        cache: where latents are kept.
+        autoencoder: the frozen autoencoder, on its device.
+        sha256: the hash of its weights.
+        cache: the cache that keeps the latents.
         volume_wise: the encoder sees volumes whole, for the paper's ablation (Table VIII), and not patch by patch.
         least: (z, x, y) voxels that every image is grown to, such that crops of latents fit in.
     """
@@ -179,7 +179,7 @@ class CodeSource:
 
     Args:
         volumes: prepared.
-        encoding: with the frozen encoder and codebook; grows every volume to the crop at least.
+        encoding: the encoding by the frozen encoder and codebook; it grows every volume to the crop at least.
         crop: (z, x, y) voxels of a sample, multiples of the patch.
         per_volume: crops of one volume in an epoch.
         mirror: also mirror images.

@@ -53,9 +53,9 @@ def simulate_pairs(
         volumes: prepared.
         task: how scans are simulated and shown.
         variants: scans of one volume.
-        cache: where pairs are kept.
+        cache: the cache that keeps the pairs.
         on_pair: called after each.
-        device: where scans are simulated.
+        device: the device on which scans are simulated.
         excerpts: what parts of the volumes they are of.
     """
     pairs = []

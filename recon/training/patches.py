@@ -35,7 +35,7 @@ class Augmentation:
         rotation: about the z axis, radians.
         noise: standard deviation of added noise, network range, at most this.
         stretch: relative spacing along z, of cubes alone.
-        shift: of all intensities, network range; 0.01 is 10 HU, within what scanners differ by.
+        shift: a shift of all intensities, network range; 0.01 is 10 HU, within what scanners differ by.
     """
 
     flip: float = 0.5
@@ -53,7 +53,7 @@ class PatchSource:
         volumes: prepared.
         patch: edge of the cube (z, x, y) in voxels; smaller volumes are padded, see :func:`grown`.
         per_volume: cubes of one volume in an epoch.
-        augmentation: of every cube.
+        augmentation: the augmentation of every cube.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ class Prepared:
     """One volume, memory-mapped.
 
     Attributes:
-        case: where it came from.
+        case: the case that the volume came from.
         data: (Z, X, Y) int16.
         spacing: (z, x, y) mm.
     """
@@ -84,7 +84,7 @@ def prepare(
 
     Args:
         cases: volumes of one modality.
-        cache: where prepared volumes are kept.
+        cache: the cache that keeps prepared volumes.
         report: gets one line for each case that cannot be read.
         on_case: called after each case.
 

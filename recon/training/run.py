@@ -39,7 +39,7 @@ def train(
 
     Args:
         request: what is to be trained.
-        machine: where it runs; None is one process on the CPU.
+        machine: the machine that trains; None is one process on the CPU.
         report: takes one line about progress.
         on_step: is told of every step.
 

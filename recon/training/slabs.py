@@ -31,9 +31,9 @@ class SlabSource:
 
     Args:
         volumes: prepared, of one modality.
-        slices: of a slab; they are neighbours.
+        slices: the number of neighbouring slices in a slab.
         edge: pixels of a slice both ways; others are padded with air or cut at a random place.
-        augmentation: of every slab.
+        augmentation: the augmentation of every slab.
     """
 
     def __init__(self, volumes: Sequence[Prepared], slices: int, edge: int, augmentation: Augmentation):

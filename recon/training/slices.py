@@ -23,7 +23,7 @@ class SliceSource:
     Args:
         stacks: simulated scans; or volumes, which have no condition.
         crop: edge of the square that is cut out; smaller slices are padded with air.
-        augmentation: of every slice.
+        augmentation: the augmentation of every slice.
     """
 
     def __init__(self, stacks: Sequence[StoredPair | Prepared], crop: int, augmentation: Augmentation):

@@ -28,10 +28,11 @@ class DataPart:
 
     Attributes:
         dataset: its kind, such as ``folder`` or ``kits19``.
-        path: where it lies; None for what ships with the suite.
+        path: the path of the data set; None for what ships with the suite.
         modality: CT or MR, where the kind does not say.
-        class_name: of the anatomy, for BiFlowNet and ControlNet.
-        manifest: as ``benchmarks data check`` wrote it; the data are compared with it, and results name its hash.
+        class_name: the name of the anatomy's class, for BiFlowNet and ControlNet.
+        manifest: the manifest as ``benchmarks data check`` wrote it; the data are compared with it, and results name
+            its hash.
         repeat: how often each of its training volumes counts in an epoch.
     """
 
@@ -78,7 +79,7 @@ def parse_data(
     Args:
         data: a folder, or a YAML file with a list of ``dataset``, ``path`` (relative to the file), ``modality``,
             ``class``, ``manifest``, ``repeat``.
-        dataset, modality, class_name, manifest: of a folder.
+        dataset, modality, class_name, manifest: the facts of a folder that is no YAML list.
 
     Raises:
         InputError: no such path, not such a list, or an unknown class.

@@ -35,8 +35,8 @@ class UnrolledLearner(Learner):
     """Samples ``slab`` and ``spacing``, see :class:`recon.training.slabs.SlabSource`.
 
     Args:
-        net: to be trained.
-        config: of it, as plain values.
+        net: the unrolled network to train.
+        config: the configuration of the network, as plain values.
         loss: mean absolute error or mean square.
     """
 
@@ -78,7 +78,7 @@ class PrimalDualLearner(UnrolledLearner):
     """Learned primal-dual on simulated CT.
 
     Args:
-        net, config, loss: as for :class:`UnrolledLearner`.
+        net, config, loss: the arguments of :class:`UnrolledLearner`.
         acquisition: the scans that are simulated.
         start: name of the method whose image the iterations start from.
     """

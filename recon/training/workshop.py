@@ -25,16 +25,16 @@ class Ingredients:
     """What a builder works from.
 
     Attributes:
-        recipe: see there.
+        recipe: the recipe of the run.
         train, val: volumes of the two splits; the second may be empty.
-        cache: for what is computed once.
+        cache: the cache for what is computed once.
         report: takes one line about progress.
         base: folder of the prior that the network builds upon; None where it needs none.
         warm_start: weights to begin with.
-        stage: of the autoencoder.
+        stage: the stage of the autoencoder's training.
         task: what a head or a method learns to undo.
         head: whose samples a refiner learns from.
-        device: where scans are simulated and frozen networks run, before and beside the training.
+        device: the device on which scans are simulated and frozen networks run, before and beside the training.
     """
 
     recipe: Recipe
