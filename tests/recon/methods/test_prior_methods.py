@@ -171,12 +171,12 @@ def test_the_problem_in_u_is_the_scan_scaled_to_norm_one(modality, channels):
         ("CT", "dolce", "adm-CT", {}, "of kind adm, where dolce is wanted"),
         ("CT", "dds", "adm-CT", {"steps": "101"}, "101 steps of 100"),
         ("CT", "dolce", "dolce-CT", {"steps": "7"}, "7 steps of 100; a divisor"),
-        ("CT", "dds", "adm-CT", {"mode": "4d"}, "mode must be 2d or 3d"),
-        ("CT", "dds", "adm-CT", {"rho": "0"}, "must be positive"),
-        ("CT", "diffpir", "adm-CT", {"zeta": "2"}, "zeta must be 0 to 1"),
-        ("CT", "dds", "adm-CT", {"legacy": "yes"}, "legacy is of mode 2d"),
+        ("CT", "dds", "adm-CT", {"mode": "4d"}, "`mode`=4d: must be one of 3d, 2d"),
+        ("CT", "dds", "adm-CT", {"rho": "0"}, "`rho`=0: must be a number above 0"),
+        ("CT", "diffpir", "adm-CT", {"zeta": "2"}, "`zeta`=2: must be a number from 0 to 1"),
+        ("CT", "dds", "adm-CT", {"legacy": "yes"}, "`legacy`: has an effect only with `mode`=2d"),
         ("CT", "dds", "adm-CT", {"legacy": "yes", "mode": "2d"}, "prior of complex images"),
-        ("CT", "dds", "adm-CT", {"precision": "int4"}, "precision must be float32 or bfloat16"),
+        ("CT", "dds", "adm-CT", {"precision": "int4"}, "must be one of float32, bfloat16"),
     ],
 )
 def test_mistakes_are_one_line(weights, modality, method, file, settings, line):
