@@ -128,7 +128,6 @@ def test_a_card_that_pins_nonsense_is_refused() -> None:
     assert told_of_other_weights("the head", None, {"condition modl: network": "a"}) == ()
 
 
-@pytest.mark.shipped_heads
 def test_the_default_for_mr_names_the_network_whose_image_it_is_shown() -> None:
     from recon.diffusion.controlnet_head import load_head
     from recon.scan.measurement import Protocol
@@ -153,7 +152,6 @@ def test_training_pins_what_the_images_were_made_with_and_the_card_says_it(prior
     assert f"condition modl: network {'a1' * 6}" in model_card(head)
 
 
-@pytest.mark.shipped_heads
 def test_the_card_of_an_older_head_says_that_nothing_was_recorded() -> None:
     card = run_recon("weights", "card", "starter/heads/mri")
     assert card.code == 0, card.err
