@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets.dicom_file import is_dicom
+
 _NIFTI = (".nii.gz", ".nii")
 
 
@@ -29,7 +31,7 @@ def list_folder(root: Path) -> FolderListing:
     for path in _files(root):
         if is_nifti_name(path.name):
             nifti.append(path)
-        elif _is_dicom(path):
+        elif is_dicom(path):
             dicom.add(path.parent)
         else:
             others.append(path)
@@ -60,11 +62,3 @@ def _is_new(folder: Path, seen: set[str]) -> bool:
     new = real not in seen
     seen.add(real)
     return new
-
-
-def _is_dicom(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
-    except OSError:  # a dangling link, a file that may not be read: listed among the others
-        return False

@@ -13,19 +13,32 @@ class AreaAverage(LinearOperator):
 
     Both grids cover the same rectangle. A fine pixel that an edge of the coarse grid cuts counts by its share.
 
+    Maps (z, y, x) images to the (z, y, x) of the coarser grid.
+
     Args:
         fine: (y, x) pixels of the images.
         coarse: (y, x) pixels of their means, along each axis at most as many.
+        slices: number of slices.
 
     Raises:
         ValueError: the coarse grid is empty or finer than the fine one.
     """
 
-    def __init__(self, fine: tuple[int, int], coarse: tuple[int, int]) -> None:
+    separable = True
+
+    def __init__(self, fine: tuple[int, int], coarse: tuple[int, int], slices: int = 1) -> None:
         if not all(1 <= few <= many for few, many in zip(coarse, fine, strict=True)):
             raise ValueError(f"the means must be on a grid of 1 to {fine} pixels, not {coarse}")
-        self.domain, self.range = tuple(fine), tuple(coarse)
+        self._fine, self._coarse = fine, coarse
+        self.domain, self.range = (slices, *fine), (slices, *coarse)
         self._rows, self._columns = (overlaps(many, few) for many, few in zip(fine, coarse, strict=True))
+
+    def _slices(self, part: slice) -> AreaAverage:
+        return AreaAverage(self._fine, self._coarse, len(range(*part.indices(self.domain[0]))))
+
+    def _norm_bound(self) -> float:
+        """The root of the largest column sum, of which the matrix A Aᵀ has none larger; rows sum to 1."""
+        return float(self._rows.sum(0).amax() * self._columns.sum(0).amax()) ** 0.5
 
     def _forward(self, x: Tensor) -> Tensor:
         rows, columns = self._rows.to(x), self._columns.to(x)

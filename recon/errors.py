@@ -20,6 +20,8 @@ class InputError(Exception):
     The message names the file, or the parameter in backticks, what is wrong and what would be right.
     """
 
+    exit_code = 2
+
     @property
     def parameter(self) -> str | None:
         """Name of the first parameter that the message names; None where it names none, as for a damaged file."""

@@ -168,9 +168,7 @@ METRICS: dict[str, Metric] = {
         in_tables=True,
         on_screen=True,
     ),
-    "ssim_3d": Metric(
-        "SSIM 3D", "", "higher", 4, lambda s: ssim_volume(s.truth, s.prediction, s.data_range, s.window)
-    ),
+    "ssim_3d": Metric("SSIM 3D", "", "higher", 4, lambda s: ssim_volume(s.truth, s.prediction, s.data_range, s.window)),
     "psnr_body": Metric(
         "PSNR body", "dB", "higher", 2, lambda s: psnr_body(s.truth, s.prediction, s.data_range, s.modality, s.window)
     ),
@@ -215,9 +213,7 @@ def evaluate(truth: np.ndarray, prediction: np.ndarray, modality: Modality) -> d
         raise ValueError(f"the truth is {truth.shape}, the prediction {prediction.shape}")
     window = CT_WINDOW if modality == "CT" else None
     data_range = window[1] - window[0] if window else float(truth.max())
-    scored = Scored(
-        np.asarray(truth, np.float32), np.asarray(prediction, np.float32), modality, data_range, window
-    )
+    scored = Scored(np.asarray(truth, np.float32), np.asarray(prediction, np.float32), modality, data_range, window)
     values = {
         key: metric.compute(scored)
         for key, metric in METRICS.items()

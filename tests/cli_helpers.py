@@ -17,6 +17,7 @@ import h5py
 import nibabel
 import numpy as np
 import pydicom
+from click.testing import CliRunner
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
@@ -52,6 +53,14 @@ def run_recon(*arguments: object) -> Run:
     finally:
         signal.signal(signal.SIGTERM, handler)
     return Run(code, out.getvalue(), err.getvalue())
+
+
+def run_benchmarks(*arguments: object) -> Run:
+    """``benchmarks ARGUMENTS`` in this process."""
+    from benchmarks.cli import main as benchmarks
+
+    result = CliRunner().invoke(benchmarks, [str(argument) for argument in arguments])
+    return Run(result.exit_code, result.stdout, result.stderr)
 
 
 def train(*arguments: object) -> Path:

@@ -195,6 +195,15 @@ def test_every_folder_of_modules_is_a_package() -> None:
         assert (file.parent / "__init__.py").is_file(), f"{file.relative_to(ROOT)} would not be installed"
 
 
+def test_no_test_file_imports_another() -> None:
+    """What several of them need lies in a file of its own directly in ``tests/``, so that each file runs alone."""
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not [name for name in names if name.rpartition(".")[2].startswith("test_")], path
+
+
 def test_the_citation_names_this_version() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == PROJECT["project"]["version"]

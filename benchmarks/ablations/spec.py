@@ -3,70 +3,61 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import model_validator
+
+from benchmarks.specs import read_spec
+from priors.training.section import Section, setting
 
 ABLATIONS = Path(__file__).parent / "specs"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class RunSpec(Section):
+    """One network to train."""
+
+    network: Literal["autoencoder", "biflownet"] = setting(..., "kind of network")
+    stage: Literal[1, 2] = setting(1, "stage of the autoencoder's training")
+    base: str = setting("", "run whose autoencoder a BiFlowNet builds upon")
+    warm_start: str = setting("", "run whose weights this one begins with")
+    settings: tuple[str, ...] = setting((), "settings that replace the recipe's, as KEY=VALUE")
+    perceptual: bool = setting(False, "whether it needs the file of the perceptual network")
+
+    @model_validator(mode="after")
+    def _has_a_use_for_all(self) -> RunSpec:
+        if self.network == "autoencoder" and self.base:
+            raise ValueError("base belongs to biflownet; an autoencoder builds upon nothing")
+        if self.network == "biflownet" and (self.stage != 1 or self.perceptual):
+            raise ValueError("stage and perceptual belong to autoencoder")
+        return self
 
 
-class RunSpec(_Section):
-    """One network to train.
+class RowSpec(Section):
+    """One line of the table."""
 
-    Attributes:
-        network: its kind.
-        stage: of the autoencoder.
-        base: run whose autoencoder a BiFlowNet builds upon.
-        warm_start: run whose weights this one begins with.
-        settings: of the recipe, as ``recon train --set`` takes them.
-        perceptual: needs the perceptual network's file.
-    """
-
-    network: Literal["autoencoder", "biflownet"]
-    stage: Literal[1, 2] = 1
-    base: str = ""
-    warm_start: str = ""
-    settings: tuple[str, ...] = ()
-    perceptual: bool = False
+    label: str = setting(..., "label that the table shows")
+    run: str = setting(..., "run whose network is measured")
+    decode: Literal["patches", "volume"] = setting(
+        "volume", "decoding by an autoencoder: each patch alone, or the volume whole"
+    )
 
 
-class RowSpec(_Section):
-    """One line of the table.
-
-    Attributes:
-        label: as the table shows it.
-        run: whose network is measured.
-        decode: of an autoencoder: each patch alone, or the volume whole.
-    """
-
-    label: str
-    run: str
-    decode: Literal["patches", "volume"] = "volume"
-
-
-class AblationSpec(_Section):
+class AblationSpec(Section):
     """An ablation.
 
-    Attributes:
-        title: of the table.
-        measure: ``round-trip``: PSNR and SSIM of held-out volumes through the autoencoder; ``generation``: distances
-            of new volumes from held-out ones.
-        runs: networks by name, each after those that it builds upon.
-        rows: of the table.
+    ``round-trip`` measures PSNR and SSIM of held-out volumes through the autoencoder, ``generation`` distances of new
+    volumes from held-out ones. Each run stands after those that it builds upon.
     """
 
-    title: str
-    measure: Literal["round-trip", "generation"]
-    runs: dict[str, RunSpec] = Field(min_length=1)
-    rows: tuple[RowSpec, ...] = Field(min_length=1)
+    title: str = setting(..., "title of the table")
+    measure: Literal["round-trip", "generation"] = setting(..., "what is measured")
+    runs: dict[str, RunSpec] = setting(..., "networks by name")
+    rows: tuple[RowSpec, ...] = setting(..., "lines of the table")
 
     @model_validator(mode="after")
     def _refers_backwards(self) -> AblationSpec:
+        if not self.runs or not self.rows:
+            raise ValueError("at least one run and one row are wanted")
         known: set[str] = set()
         for name, run in self.runs.items():
             missing = {run.base, run.warm_start} - {""} - known
@@ -85,13 +76,14 @@ def ablation_names() -> list[str]:
 
 
 def load_ablation(name: str) -> AblationSpec:
-    """A shipped ablation.
+    """A shipped ablation by name, or one from a YAML file.
 
     Raises:
-        ValueError: a wrong key or value; one line.
+        ValueError: no such ablation, not YAML, or a wrong key or value; one line.
     """
-    content: Any = yaml.safe_load((ABLATIONS / f"{name}.yaml").read_text(encoding="utf-8"))
+    path = ABLATIONS / f"{name}.yaml" if name in ablation_names() else Path(name)
     try:
-        return AblationSpec.model_validate(content)
-    except ValidationError as error:
-        raise ValueError(f"ablation {name}: {error.errors()[0]['msg']}") from error
+        return read_spec(AblationSpec, path, f"ablation {name}")
+    except FileNotFoundError:
+        known = ", ".join(ablation_names())
+        raise ValueError(f"no ablation {name!r}; there are {known}, or name a YAML file") from None

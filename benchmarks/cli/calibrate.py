@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from benchmarks.cli.run import one_line
+from recon.cli.flags import FlaggedCommand
+from recon.errors import InputError, input_errors
 
 
-@click.command()
+@click.command(cls=FlaggedCommand)
 @click.argument("head", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--prior", default="", metavar="NAME|FOLDER", help="As for recon svct.  [default: the one with its hash]")
 @click.option("--data", required=True, metavar="FOLDER|FILE", help="Volumes; those of the split val are looked at.")
@@ -33,11 +34,10 @@ def calibrate(
     from benchmarks.quality.calibrate import calibrate as fit
     from benchmarks.quality.calibrate import table, write
     from datasets.cache import Cache
-    from recon.errors import InputError
     from recon.methods.meddiffusion import MedDiffusionOptions
     from recon.training.sources import load_split, parse_data
 
-    with one_line(), TemporaryDirectory() as scratch:
+    with input_errors(), TemporaryDirectory() as scratch:
         if out.exists() and not overwrite:
             raise InputError(f"-o {out}: exists; --overwrite replaces it")
         parts = parse_data(data, "folder", modality, None)

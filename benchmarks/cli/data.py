@@ -7,30 +7,41 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
 
-if TYPE_CHECKING:
-    from benchmarks.data.check import Check
-
-_SHOWN = 20
-"""Lines of each kind on screen."""
+from benchmarks.cli.data_text import summary_of, summary_text
+from recon.cli.flags import FlaggedCommand, FlaggedGroup, with_flags
+from recon.errors import InputError, RunError
 
 
-class _Refusal(click.ClickException):
-    """One line, exit code 2."""
-
-    exit_code = 2
-
-
-class _Failure(click.ClickException):
-    """One line, exit code 3: the check itself could not be finished (1 says that it found problems)."""
+class UnfinishedError(RunError):
+    """The check itself could not be finished: exit code 3, since 1 says that it found problems."""
 
     exit_code = 3
 
 
-@click.group()
+class DataCommand(FlaggedCommand):
+    """A command on data sets."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; the layers below raise ``ValueError`` for what a user got wrong."""
+        try:
+            return super().invoke(ctx)
+        except (ValueError, FileExistsError) as error:
+            raise InputError(with_flags(str(error), self)) from error
+        except (RunError, OSError) as error:
+            raise UnfinishedError(with_flags(str(error), self)) from error
+
+
+class DataGroup(FlaggedGroup):
+    """The group of such commands."""
+
+    command_class = DataCommand
+
+
+@click.group(cls=DataGroup)
 def data() -> None:
     """Data sets: how to get them, whether they are whole, phantoms as files.
 
@@ -49,8 +60,7 @@ def how(name: str) -> None:
     """How to get the data set NAME, how it is laid out and split, and its terms."""
     from datasets import how_to_get
 
-    with _one_line():
-        click.echo(with_flags(how_to_get(name), check), nl=False)
+    click.echo(with_flags(how_to_get(name), check), nl=False)
 
 
 @data.command()
@@ -87,15 +97,14 @@ def check(
 
     target = out or Path(f"manifest-{name.partition(':')[0]}.json")
     start = time.monotonic()
-    with _one_line():
-        dataset = open_dataset(name, path, modality=modality, splits=splits, subject=subject)
-        check_output(target, overwrite, folder=False)
-        with _progress(dataset.title) as progress:
-            found = check_dataset(dataset, progress)
-        with output_file(target, overwrite) as temporary:
-            found.manifest.write(temporary)
-    summary = _summary(found, target, time.monotonic() - start)
-    click.echo(json.dumps(summary, indent=2) if as_json else _text(summary))
+    dataset = open_dataset(name, path, modality=modality, splits=splits, subject=subject)
+    check_output(target, overwrite, folder=False)
+    with _progress(dataset.title) as progress:
+        found = check_dataset(dataset, progress)
+    with output_file(target, overwrite) as temporary:
+        found.manifest.write(temporary)
+    summary = summary_of(found, target, time.monotonic() - start)
+    click.echo(json.dumps(summary, indent=2) if as_json else summary_text(summary))
     ctx.exit(1 if found.problems else 0)
 
 
@@ -107,14 +116,13 @@ def write(name: str, folder: Path) -> None:
     from datasets import open_dataset
     from datasets.sets.phantom import PhantomSet, write_nifti
 
-    with _one_line():
-        dataset = open_dataset(name)
-        if not isinstance(dataset, PhantomSet):
-            raise ValueError(f"data set {name!r} consists of files already; only phantom is written")
-        with _progress(dataset.title) as progress:
-            for index, case in enumerate(dataset.cases()):
-                write_nifti(case, folder)
-                progress(index + 1, dataset.count)
+    dataset = open_dataset(name)
+    if not isinstance(dataset, PhantomSet):
+        raise ValueError(f"data set {name!r} consists of files already; only phantom is written")
+    with _progress(dataset.title) as progress:
+        for index, case in enumerate(dataset.cases()):
+            write_nifti(case, folder)
+            progress(index + 1, dataset.count)
     click.echo(
         f"{dataset.count} files in {folder}; check them with: benchmarks data check folder {folder} --modality CT"
     )
@@ -155,7 +163,7 @@ def pack(
     from datasets.cache import Cache
     from recon.training.sources import parse_data
 
-    with _one_line(), TemporaryDirectory() as scratch:
+    with TemporaryDirectory() as scratch:
         parts = parse_data(given, "folder", modality, None)
         done = write_pack(
             parts,
@@ -169,20 +177,6 @@ def pack(
 
 
 @contextmanager
-def _one_line() -> Iterator[None]:
-    """Errors of the layers below as one line and an exit code."""
-    from recon.cli.flags import in_flags
-    from recon.errors import InputError, RunError
-
-    try:
-        yield
-    except (InputError, ValueError, FileExistsError) as error:
-        raise _Refusal(in_flags(" ".join(str(error).split()))) from error
-    except (RunError, OSError) as error:
-        raise _Failure(in_flags(" ".join(str(error).split()))) from error
-
-
-@contextmanager
 def _progress(title: str) -> Iterator[Any]:
     """A callback (done, total) that draws a bar on a terminal, and does nothing elsewhere."""
     from recon.cli.console import progress_bar
@@ -190,48 +184,3 @@ def _progress(title: str) -> Iterator[Any]:
 
     with progress_bar(quiet=False) as update:
         yield lambda done, total: update(ProgressEvent(title, done, total))
-
-
-def _summary(found: Check, manifest: Path, seconds: float) -> dict[str, Any]:
-    rows = found.manifest.rows
-    return {
-        "data_set": found.manifest.data_set,
-        "title": found.title,
-        "readable": len(rows),
-        "subjects": len({row.subject for row in rows}),
-        "splits": {split: sum(row.split == split for row in rows) for split in ("train", "val", "test")},
-        "problems": [{"fault": each.fault, "case": each.case, "text": each.text} for each in found.problems],
-        "notes": found.notes,
-        "manifest": str(manifest),
-        "manifest_sha256": found.manifest.sha256,
-        "seconds": round(seconds, 2),
-    }
-
-
-def _text(summary: dict[str, Any]) -> str:
-    splits = ", ".join(f"{count} {split}" for split, count in summary["splits"].items())
-    lines = [f"{summary['title']}: {summary['readable']} cases of {summary['subjects']} subjects ({splits})"]
-    for fault in ("missing", "unreadable", "duplicated", "off"):
-        texts = [_problem(each) for each in summary["problems"] if each["fault"] == fault]
-        lines += _shown(fault.upper(), texts)
-    notes = summary["notes"]
-    lines += _shown("note", notes)
-    counts = f"{_count(len(summary['problems']), 'problem')}, {_count(len(notes), 'note')}"
-    lines.append(f"{counts}, {summary['seconds']:.1f} s")
-    lines.append(f"manifest {summary['manifest_sha256'][:16]} in {click.format_filename(summary['manifest'])}")
-    return "\n".join(lines)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
-
-
-def _problem(problem: dict[str, str]) -> str:
-    return f"{problem['case']}: {problem['text']}" if problem["case"] else problem["text"]
-
-
-def _shown(label: str, texts: list[str]) -> list[str]:
-    """The first of them, a line each, and how many there are more."""
-    lines = [f"{label:11}{text}" for text in texts[:_SHOWN]]
-    more = len(texts) - _SHOWN
-    return [*lines, f"{label:11}and {more} more; --json prints them all"] if more > 0 else lines

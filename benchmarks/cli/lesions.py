@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
-from benchmarks.cli.run import one_line
+from recon.cli.flags import FlaggedCommand
+from recon.errors import input_errors
 
 
-@click.command()
+@click.command(cls=FlaggedCommand)
 @click.option("--input", "source", type=click.Path(path_type=Path), default=None, help="CT.  [default: the sample]")
 @click.option("--methods", default="tv,fbpconv,meddiffusion", show_default=True, metavar="A,B")
 @click.option("--geometry", default="paper40", show_default=True, metavar="NAME|FILE", help="As for recon svct.")
@@ -30,8 +31,8 @@ def lesions(
     from recon.acquisition.ct import choose_geometry
     from recon.cli.svct import parse_noise, read_ct
 
-    with one_line():
-        volume = read_ct(source, None, "auto", quiet=False)
+    with input_errors():
+        volume = read_ct(source, None, "auto", "refuse", quiet=False)
         rows = measure(
             most_soft_tissue(volume, slices),
             choose_geometry(geometry),

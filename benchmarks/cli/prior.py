@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
-from benchmarks.cli.run import one_line
+from recon.cli.flags import FlaggedCommand
+from recon.errors import input_errors
 
 
-@click.command()
+@click.command(cls=FlaggedCommand)
 @click.argument("name", metavar="[NAME|FOLDER]", default="starter")
 @click.option(
     "--data", default="", metavar="FOLDER|FILE", help="Volumes, or a YAML list of data sets as for recon train."
@@ -54,7 +55,7 @@ def prior(
     from priors.weights.store import find_prior
     from recon.training.sources import parse_data
 
-    with one_line():
+    with input_errors():
         networks = load_prior(find_prior(name)).to(device)
         parts = parse_data(data, "folder", modality, None) if data else []
         bfloat16 = computes_in_bfloat16(torch.device(device))

@@ -17,6 +17,7 @@ from scipy import ndimage
 from physics.ct.geometry import Geometry
 from physics.noise import TransmissionNoise
 from recon.errors import InputError
+from recon.methods import get_method
 from recon.run.measure import simulate_ct
 from recon.run.outcome import reconstruct
 from recon.scan.volume import Volume
@@ -133,7 +134,7 @@ def measure(
         methods: names, with ``+dc`` where wanted.
         noise: of the scans; the same draw for all methods.
         lesions: what is put in.
-        report: takes one line about progress.
+        report: takes one line about progress, and why a network that is used all the same was not made for the scans.
 
     Raises:
         InputError: no place for a lesion, or a method that cannot do it.
@@ -145,9 +146,13 @@ def measure(
     scans = [simulate_ct(each, geometry, None, noise) for each in (volume, ill)]
     rows = []
     for method in methods:
+        settings = {"allow_other": True} if "allow_other" in get_method("CT", method).options.model_fields else {}
         healthy, found = (
-            reconstruct(scan, truth, method, truth=truth) for scan, truth in zip(scans, (volume, ill), strict=True)
+            reconstruct(scan, truth, method, truth=truth, settings=settings)
+            for scan, truth in zip(scans, (volume, ill), strict=True)
         )
+        for notice in found.answer.notices if found.answer else ():
+            report(f"{method}: {notice}")
         for place, lesion in places.items():
             true, before = contrast(ill, place, lesion), contrast(volume, place, lesion)
             recovered = (contrast(found.result, place, lesion) - contrast(healthy.result, place, lesion)) / (

@@ -86,8 +86,6 @@ def _differences(result: TableResult) -> tuple[str, list[Difference]]:
     rows = []
     for method, label in present:
         if method != best:
-            texts = [
-                compare(result.paired(best, method, key)).text(metric.decimals) for key, metric in COLUMNS.items()
-            ]
+            texts = [compare(result.paired(best, method, key)).text(metric.decimals) for key, metric in COLUMNS.items()]
             rows.append(Difference(label, tuple(texts)))
     return dict(present)[best], rows

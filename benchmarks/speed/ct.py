@@ -45,7 +45,7 @@ def projector(repeats: int) -> list[Row]:
 
     grid = ImageGrid((SIZE, SIZE), (SPACING, SPACING))
     build = _seconds(lambda: CTProjector(load_protocol("paper40"), grid), 1)
-    operator = CTProjector(load_protocol("paper40"), grid)
+    operator = CTProjector(load_protocol("paper40"), grid, slices=SLICES)
     volume = (phantom(SLICES, SIZE) / 1000 + 1) * 0.0192
     identifier = _astra_projector(operator)
     sample = volume[: SLICES // 8]
@@ -125,7 +125,7 @@ def _astra_projector(operator: CTProjector) -> int:
     half = SIZE * SPACING / 2
     volume = astra.create_vol_geom(SIZE, SIZE, -half, half, -half, half)
     vectors = operator.geometry.vectors() * np.array([1.0, -1.0] * 3)
-    geometry = astra.create_proj_geom("fanflat_vec", operator.range[1], vectors)
+    geometry = astra.create_proj_geom("fanflat_vec", operator.geometry.data_shape[1], vectors)
     return int(astra.create_projector("line_fanflat", geometry, volume))
 
 

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from physics.mr.cartesian import CartesianMR, simulate_kspace
 from physics.mr.masks import make_mask
+from physics.noise import ComplexGaussianNoise
 from recon.methods import get_method
 from recon.scan.measurement import Measurement, RunContext
-from recon.solvers.mr_slices import zero_filled
+from recon.solvers.slabs import zero_filled
 from recon.solvers.wavelets import WaveletTransform
 
 SHAPE, COILS, SLICES, ACCEL, NOISE = (256, 256), 8, 2, 4.0, 0.01
@@ -51,18 +52,22 @@ def run(repeats: int = 3) -> list[dict[str, str | float]]:
 
 def problem() -> Measurement:
     """An ellipse phantom with a phase, seen by birdcage coils, Poisson-sampled, with noise."""
-    from sigpy.mri import birdcage_maps
-
     y, x = (torch.linspace(-1, 1, n) for n in SHAPE)
     image = torch.zeros(SHAPE)
     for cy, cx, ry, rx, value in ((0, 0, 0.8, 0.6, 1), (0.1, 0, 0.7, 0.5, -0.5), (-0.3, 0.2, 0.1, 0.15, 0.4)):
         image += value * ((((y - cy) / ry) ** 2)[:, None] + ((x - cx) / rx) ** 2 < 1)
     volume = torch.stack([image, image.flip(0)]) * torch.exp(1j * (x + 0.5 * y[:, None]))
-    maps = torch.from_numpy(np.asarray(birdcage_maps((COILS, *SHAPE)), np.complex64))
     mask = make_mask("poisson", SHAPE, ACCEL).array
-    maps = maps.expand(SLICES, *maps.shape).contiguous()
-    data = simulate_kspace(volume, mask, maps, NOISE, torch.Generator().manual_seed(0))
+    maps = torch.from_numpy(_coil_maps()).expand(SLICES, COILS, *SHAPE).contiguous()
+    data = simulate_kspace(volume, mask, maps, ComplexGaussianNoise(NOISE), torch.Generator().manual_seed(0))
     return Measurement(data, CartesianMR(mask, maps), NOISE)
+
+
+def _coil_maps() -> np.ndarray:
+    """(coils, y, x) sensitivities of every slice."""
+    from sigpy.mri import birdcage_maps
+
+    return np.asarray(birdcage_maps((COILS, *SHAPE)), np.complex64)
 
 
 def _row(contest: _Contest, measurement: Measurement, repeats: int) -> dict[str, str | float]:
@@ -122,10 +127,8 @@ def _sigpy_wavelet(measurement: Measurement, weight: float) -> Tensor:
 
 
 def _slices(measurement: Measurement) -> list[tuple[np.ndarray, np.ndarray]]:
-    operator = measurement.operator
-    assert isinstance(operator, CartesianMR)
-    assert operator.coil_maps is not None
-    return list(zip(measurement.y.numpy(), operator.coil_maps.numpy(), strict=True))
+    maps = _coil_maps()
+    return [(data, maps) for data in measurement.y.numpy()]
 
 
 def _misfit(measurement: Measurement, image: Tensor) -> float:

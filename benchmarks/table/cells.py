@@ -32,6 +32,7 @@ from recon.acquisition.ct import ct_protocol
 from recon.diffusion.controlnet_head import installed_head
 from recon.errors import InputError, RunError, input_errors
 from recon.learned.refiner import refiner_path
+from recon.learned.task import task_from_dict
 from recon.learned.trained import weights_path
 from recon.methods import get_method
 from recon.methods.method import DATA_STEP
@@ -149,6 +150,13 @@ def method_weights(modality: Modality, method: MethodSpec, operator: OperatorSpe
     if kind == "controlnet" and not given:
         return installed_head(_protocol(operator), modality)
     return None if kind is None else weights_path(kind, given, modality)
+
+
+def why_unsuitable(path: Path, operator: OperatorSpec) -> str | None:
+    """Why a network was not made for such scans, in one line; None if it was, or is for any."""
+    card = read_card(path)
+    task = card.config.get("task") or card.extra.get("task")
+    return task_from_dict(task).why_unsuitable(_protocol(operator)) if task else None
 
 
 def _protocol(operator: OperatorSpec) -> Protocol:

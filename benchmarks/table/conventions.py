@@ -44,7 +44,7 @@ def paper_truth(truth: Volume, key: str, cache: Cache) -> Volume:
 def _full_view(truth: Volume) -> Tensor:
     geometry = replace(choose_geometry("paper40"), angles=circular_angles(FULL_VIEWS))
     grid = ImageGrid((truth.data.shape[1], truth.data.shape[2]), truth.spacing[1:])
-    projector = CTProjector(geometry, grid, max_bytes=_MATRIX_BYTES)
+    projector = CTProjector(geometry, grid, max_bytes=_MATRIX_BYTES, slices=len(truth.data))
     sinogram = projector(hu_to_attenuation(truth.data.clone()))
     return attenuation_to_hu(fbp(sinogram, projector.geometry, grid, "ram-lak"))
 

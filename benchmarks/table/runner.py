@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.table.cells import Job, all_weights, case_sha256, cell_key, method_weights
+from benchmarks.table.cells import Job, all_weights, case_sha256, cell_key, method_weights, why_unsuitable
 from benchmarks.table.execute import OnDone, run_jobs
 from benchmarks.table.results import Absent, Budget, CellResult, Store, TableResult
-from benchmarks.table.spec import MethodSpec, TableSpec
-from datasets import open_dataset
+from benchmarks.table.spec import MethodSpec, OperatorSpec, TableSpec, check_methods
+from datasets import find_entry, open_dataset
 from datasets.case import Case
 from priors.weights.card import read_card
 from recon.errors import InputError, input_errors
@@ -22,8 +22,6 @@ from recon.methods.method import DATA_STEP
 
 Execute = Callable[[Sequence[Job], OnDone], None]
 Report = Callable[[str], None]
-
-PAPER_DATASETS = {"kits19": "KiTS19", "fastmri": "fastMRI knee"}
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,7 @@ def run_table(request: Request, execute: Execute | None = None, report: Report =
         InputError: no case, or an unknown method.
         RunError: processes were killed.
     """
+    check_methods(request.spec)
     cases = find_cases(request)
     columns, absent = _usable_methods(request, cases)
     keys = _keys(request, cases, columns)
@@ -140,8 +139,8 @@ def title_of(request: Request) -> str:
     ]
     paper = request.spec.paper_dataset
     if request.sources and all(source.dataset == paper for source in request.sources):
-        return f"{request.spec.title}: {PAPER_DATASETS[paper]}, split {request.split}"
-    return f"{request.spec.title}: {', '.join(names)}; this is not {PAPER_DATASETS.get(paper, paper)}"
+        return f"{request.spec.title}: {find_entry(paper).title}, split {request.split}"
+    return f"{request.spec.title}: {', '.join(names)}; this is not {find_entry(paper).title}"
 
 
 def _asked(request: Request) -> list[MethodSpec]:
@@ -254,9 +253,16 @@ def _budgets(request: Request, columns: Sequence[MethodSpec]) -> list[Budget]:
             "device": extra.get("device"),
             "minutes of the last run": _minutes(extra.get("seconds_of_last_session")),
             "validation": extra.get("validation"),
+            "not made for": _others(path, request.spec.operators),
         }
         budgets.append(Budget(method.column, facts))
     return budgets
+
+
+def _others(path: Path, operators: Sequence[OperatorSpec]) -> str:
+    """The rows of the table whose scans a network was not made for, each with the reason; empty if there is none."""
+    reasons = {operator.name: why_unsuitable(path, operator) for operator in operators}
+    return "; ".join(f"{name} ({reason})" for name, reason in reasons.items() if reason)
 
 
 def _minutes(seconds: float | None) -> int | None:

@@ -3,91 +3,99 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import model_validator
+
+from benchmarks.specs import read_spec
+from datasets import find_entry
+from priors.training.section import Section, setting
+from recon.errors import InputError
+from recon.methods import get_method, parse_options
 
 TABLES = Path(__file__).parent / "specs"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class OperatorSpec(Section):
+    """One way of measuring: a CT geometry with perhaps noise, or an MR mask."""
 
+    name: str = setting(..., "name that the table shows")
+    geometry: str | None = setting(None, "CT: preset or file")
+    photons: float | None = setting(None, "CT: dose; null is noise-free", "photons per detector cell", gt=0)
+    mask: str | None = setting(None, "MR: kind of mask")
+    accel: float | None = setting(None, "MR: nominal acceleration", ge=1)
+    noise: float = setting(0.0, "MR: standard deviation of the noise over the volume's maximum", ge=0)
 
-class OperatorSpec(_Section):
-    """One way of measuring: a CT geometry with perhaps noise, or an MR mask.
-
-    Attributes:
-        name: as the table shows it.
-        geometry: CT: preset or file.
-        photons: CT: per detector cell; None is noise-free.
-        mask: MR: kind of mask.
-        accel: MR: nominal acceleration.
-        noise: MR: standard deviation over the volume's maximum.
-    """
-
-    name: str
-    geometry: str | None = None
-    photons: float | None = Field(None, gt=0)
-    mask: str | None = None
-    accel: float | None = Field(None, ge=1)
-    noise: float = Field(0.0, ge=0)
+    @property
+    def modality(self) -> Literal["CT", "MR"]:
+        """The modality that is measured."""
+        return "CT" if self.geometry is not None else "MR"
 
     @model_validator(mode="after")
     def _is_one_of_them(self) -> OperatorSpec:
         if (self.geometry is None) == (self.mask is None):
             raise ValueError("either geometry (CT) or mask (MR) is wanted")
+        if self.geometry is not None and (self.accel is not None or self.noise):
+            raise ValueError("accel and noise belong to a mask (MR), not to a geometry (CT)")
+        if self.mask is not None and self.photons is not None:
+            raise ValueError("photons belong to a geometry (CT), not to a mask (MR)")
         return self
 
 
-class MethodSpec(_Section):
-    """One column.
+class MethodSpec(Section):
+    """One column."""
 
-    Attributes:
-        method: as ``recon svct --method`` takes it.
-        label: as the table shows it.
-        settings: its options, as text.
-        name: of the column, where one method has several; the method's own otherwise.
-        in_paper: whether the paper's table has it.
-    """
-
-    method: str
-    label: str
-    settings: dict[str, str] = {}
-    name: str = ""
-    in_paper: bool = False
+    method: str = setting(..., "name of the method, as `method` of a reconstruction")
+    label: str = setting(..., "label that the table shows")
+    settings: dict[str, str] = setting({}, "options of the method, as text")
+    name: str = setting("", "name of the column, where one method has several; the method's own otherwise")
+    in_paper: bool = setting(False, "whether the paper's table has the column")
 
     @property
     def column(self) -> str:
-        """What cells of this column are kept and asked for by."""
+        """The name by which cells of this column are kept and asked for."""
         return self.name or self.method
 
 
-class TableSpec(_Section):
-    """A table.
+class TableSpec(Section):
+    """A table."""
 
-    Attributes:
-        title: without the data set.
-        modality: of all cases.
-        paper_dataset: the data set that the paper's figures are of.
-        operators: rows.
-        methods: columns.
-    """
+    title: str = setting(..., "title without the data set")
+    modality: Literal["CT", "MR"] = setting(..., "modality of all cases")
+    paper_dataset: str = setting(..., "data set that the paper's figures are of")
+    operators: tuple[OperatorSpec, ...] = setting(..., "rows: ways of measuring")
+    methods: tuple[MethodSpec, ...] = setting(..., "columns: methods")
 
-    title: str
-    modality: Literal["CT", "MR"]
-    paper_dataset: str
-    operators: tuple[OperatorSpec, ...] = Field(min_length=1)
-    methods: tuple[MethodSpec, ...] = Field(min_length=1)
+    @model_validator(mode="after")
+    def _is_of_one_modality(self) -> TableSpec:
+        find_entry(self.paper_dataset)
+        other = [each.name for each in self.operators if each.modality != self.modality]
+        if other:
+            raise ValueError(f"operator {other[0]} does not measure {self.modality}")
+        return self
 
     @model_validator(mode="after")
     def _has_each_column_once(self) -> TableSpec:
+        if not self.operators or not self.methods:
+            raise ValueError("at least one operator and one method are wanted")
         columns = [method.column for method in self.methods]
         twice = {column for column in columns if columns.count(column) > 1}
         if twice:
             raise ValueError(f"column {min(twice)} is there twice; give one of them a name")
         return self
+
+
+def check_methods(spec: TableSpec) -> None:
+    """Refuse methods that do not exist, and options that they do not have.
+
+    Raises:
+        InputError: names the column.
+    """
+    for each in spec.methods:
+        try:
+            parse_options(get_method(spec.modality, each.method), each.settings)
+        except InputError as error:
+            raise InputError(f"column {each.column} of the table: {error}") from error
 
 
 def table_names() -> list[str]:
@@ -103,13 +111,6 @@ def load_table_spec(name: str) -> TableSpec:
     """
     path = TABLES / f"{name}.yaml" if name in table_names() else Path(name)
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return TableSpec.model_validate(content)
-    except OSError:
+        return read_spec(TableSpec, path, f"table {name}")
+    except FileNotFoundError:
         raise ValueError(f"no table {name!r}; there are {', '.join(table_names())}, or name a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"table {name}: not YAML: {' '.join(str(error).split())}") from error
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        raise ValueError(f"table {name}: {where}: {problem['msg']}") from error

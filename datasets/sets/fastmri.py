@@ -79,6 +79,7 @@ class FastMRIKnee:
             for split in ("train", "val", "test")
             if split in self._folders
             for path in sorted(self._folders[split].glob("*.h5"))
+            if path.is_file()  # opening a pipe would wait for ever
         ]
         return sorted(cases, key=lambda case: case.id)
 
@@ -97,7 +98,7 @@ def _header(path: Path) -> tuple[str, dict[str, str]]:
             acquisition = _text(file.attrs.get("acquisition", ""))
             details = {"acquisition": acquisition, "contrast": CONTRASTS.get(acquisition, "")}
             details = {name: value for name, value in details.items() if value}
-            details["reference"] = "yes" if _REFERENCE in file else "no"
+            details["reference"] = "yes" if isinstance(file.get(_REFERENCE, getlink=True), h5py.HardLink) else "no"
             return _text(file.attrs.get("patient_id", path.stem)), details
     except (OSError, RuntimeError, KeyError, ValueError, TypeError):  # h5py's ways to say that it is damaged
         return path.stem, {}

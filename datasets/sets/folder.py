@@ -192,7 +192,8 @@ ENTRY = Entry(
     about="folder: your own CT or MR volumes, NIfTI (.nii, .nii.gz) and DICOM series, in any folders below one.",
     get="You have it.",
     layout="""\
-Every NIfTI file is a case, and so is every CT or MR series of a folder of DICOM files. Label maps do not belong here.""",
+Every NIfTI file is a case, and so is every CT or MR series of a folder of DICOM files. Label maps do not belong
+here.""",
     terms="Yours to know.",
     splits="""\
 1. `splits` FILE, or splits.json in the folder: {"train": [...], "val": [...], "test": [...]}, each a list of

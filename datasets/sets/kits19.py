@@ -90,7 +90,8 @@ ENTRY = Entry(
     title="KiTS19",
     open=lambda given: KiTS19(given.folder),
     modality="CT",
-    about="KiTS19: contrast-enhanced abdominal CT of 210 patients before kidney surgery, with segmentations; tens of GB.",
+    about="KiTS19: contrast-enhanced abdominal CT of 210 patients before kidney surgery, with segmentations; tens of "
+    "GB.",
     get="""\
 git clone https://github.com/neheller/kits19
 cd kits19 && pip install -r requirements.txt && python -m starter_code.get_imaging""",

@@ -25,50 +25,59 @@ def cuda_projector_available() -> bool:
     return bool(astra.use_cuda())
 
 
+class _Handle:
+    """A projector that ASTRA holds, given back when nobody uses it any more."""
+
+    def __init__(self, identifier: int) -> None:
+        self.identifier = identifier
+
+    def __del__(self) -> None:
+        import astra
+
+        astra.projector3d.delete(self.identifier)
+
+
 class AstraCudaProjector(Projector):
     """Each slice as a one-slice volume of ASTRA's 3D projectors, whose arrays are linked without copies (DLPack).
 
     Args:
-        geometry: the scanner's geometry; without a number of cells, as many are taken as cover the grid.
-        grid: the slices' pixels.
+        geometry: scan geometry, with or without its number of cells (then enough to cover the grid).
+        grid: pixels of a slice.
         device: a CUDA device.
+        slices: number of slices.
 
     Raises:
         RuntimeError: no ASTRA, or no GPU that it can use.
     """
 
-    def __init__(self, geometry: Geometry, grid: ImageGrid, device: torch.device | str = "cuda") -> None:
+    def __init__(
+        self, geometry: Geometry, grid: ImageGrid, device: torch.device | str = "cuda", slices: int = 1
+    ) -> None:
         if not cuda_projector_available():
             raise RuntimeError("ASTRA's CUDA projectors need astra-toolbox and an NVIDIA GPU; use CTProjector")
-        super().__init__(geometry, grid, torch.float32, device)
+        super().__init__(geometry, grid, torch.float32, device, slices)
         import astra
 
         volume, projections = astra_geometries(self.geometry, grid)
-        self._identifier = astra.create_projector("cuda3d", projections, volume)
-
-    def __del__(self) -> None:
-        if hasattr(self, "_identifier"):
-            import astra
-
-            astra.projector3d.delete(self._identifier)
+        self._handle = _Handle(astra.create_projector("cuda3d", projections, volume))
 
     def _forward(self, x: Tensor) -> Tensor:
         from astra.experimental import direct_FP3D
 
-        slices = x.reshape(-1, 1, *self.domain).contiguous()
-        sinogram = x.new_empty((slices.shape[0], 1, *self.range))
+        slices = x.reshape(-1, 1, *self.grid.shape).contiguous()
+        sinogram = x.new_empty((slices.shape[0], 1, *self.geometry.data_shape))
         for image, projections in zip(slices, sinogram, strict=True):
-            direct_FP3D(self._identifier, image, projections)
-        return sinogram.reshape(*x.shape[:-2], *self.range)
+            direct_FP3D(self._handle.identifier, image, projections)
+        return sinogram.reshape(*x.shape[:-2], *self.geometry.data_shape)
 
     def _adjoint(self, y: Tensor) -> Tensor:
         from astra.experimental import direct_BP3D
 
-        sinogram = y.reshape(-1, 1, *self.range).contiguous()
-        slices = y.new_empty((sinogram.shape[0], 1, *self.domain))
+        sinogram = y.reshape(-1, 1, *self.geometry.data_shape).contiguous()
+        slices = y.new_empty((sinogram.shape[0], 1, *self.grid.shape))
         for image, projections in zip(slices, sinogram, strict=True):
-            direct_BP3D(self._identifier, image, projections)
-        return slices.reshape(*y.shape[:-2], *self.domain)
+            direct_BP3D(self._handle.identifier, image, projections)
+        return slices.reshape(*y.shape[:-2], *self.grid.shape)
 
 
 def astra_geometries(geometry: Geometry, grid: ImageGrid) -> tuple[dict[str, object], dict[str, object]]:

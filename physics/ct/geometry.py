@@ -9,10 +9,14 @@ stands at ``source_isocentre`` · (sin β, −cos β) and the detector opposite 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
+
+_SAME_ANGLE = 1e-9
+"""Angles in radians that differ by less are the same."""
 
 GOLDEN_ANGLE = math.pi * (math.sqrt(5.0) - 1.0)
 """Angular increment of golden-angle acquisition over the full circle, 222.49°, in radians."""
@@ -62,6 +66,19 @@ def golden_angles(views: int, start: float = 0.0) -> tuple[float, ...]:
     return tuple((start + GOLDEN_ANGLE * k) % (2 * math.pi) for k in range(views))
 
 
+def covered_arc(angles: Sequence[float], period: float) -> float:
+    """Arc in radians that views at these angles cover, see :attr:`Detector.covered_arc`."""
+    gaps = _sorted_gaps(angles, period)
+    excess = gaps[-1] - (gaps[-2] if len(gaps) > 1 else 0.0)
+    return period if excess < _SAME_ANGLE else period - float(excess)
+
+
+def _sorted_gaps(angles: Sequence[float], period: float) -> np.ndarray:
+    """Angles between neighbouring directions all around a circle of ``period``, ascending; as many as ``angles``."""
+    directions = np.sort(np.asarray(angles, dtype=float) % period)
+    return np.sort(np.diff(directions, append=directions[0] + period))
+
+
 @dataclass(frozen=True)
 class Detector:
     """What both geometries share.
@@ -79,6 +96,8 @@ class Detector:
     offset: float = 0.0
 
     kind: ClassVar[str] = "detector"
+    period: ClassVar[float] = 2 * math.pi
+    """Angle in radians after which a view measures the same rays again."""
 
     def __post_init__(self) -> None:
         if not self.angles or not all(math.isfinite(a) for a in self.angles):
@@ -94,6 +113,43 @@ class Detector:
     def views(self) -> int:
         """Number of views."""
         return len(self.angles)
+
+    @property
+    def covered_arc(self) -> float:
+        """Arc in radians that the views cover, at most :attr:`period`.
+
+        The views' directions, sorted, leave gaps between neighbours all around the circle. The widest gap counts as not
+        scanned as far as it exceeds the second widest. So the arc of evenly spread views includes their last step, and
+        order, repeated views and further turns change nothing; one direction alone covers nothing.
+        """
+        return covered_arc(self.angles, self.period)
+
+    @property
+    def largest_gap(self) -> float:
+        """Largest angle in radians between neighbouring directions of the covered arc, the second widest gap of all.
+
+        Of evenly spread views it is their step.
+        """
+        return float(_sorted_gaps(self.angles, self.period)[-2:][0])
+
+    def with_views(self, views: int, start: float | None = None) -> Self:
+        """The same scanner with other views, evenly spread over the arc that these are evenly spread over.
+
+        Args:
+            views: number of views.
+            start: angle of the first view, radians; None keeps it.
+
+        Raises:
+            ValueError: these views are not evenly spread in ascending order, or ``views`` is below 1.
+        """
+        steps = np.diff(self.angles)
+        if self.views > 1 and (steps[0] <= 0 or not np.allclose(steps, steps[0])):
+            raise ValueError(
+                "this geometry's views are not evenly spread, so say over which `arc` the new ones shall be"
+            )
+        # of a whole turn even for parallel beams, whose second half turn has views in between where their number is odd
+        arc = covered_arc(self.angles, 2 * math.pi) if self.views > 1 else 2 * math.pi
+        return replace(self, angles=circular_angles(views, self.angles[0] if start is None else start, arc))
 
     @property
     def data_shape(self) -> tuple[int, int]:
@@ -123,9 +179,13 @@ class Detector:
 
 @dataclass(frozen=True)
 class ParallelBeam(Detector):
-    """Parallel rays onto a flat detector."""
+    """Parallel rays onto a flat detector.
+
+    Views half a turn apart measure the same rays, so that directions count within half a turn.
+    """
 
     kind: ClassVar[str] = "parallel"
+    period: ClassVar[float] = math.pi
 
     def covering(self, grid: ImageGrid) -> ParallelBeam:
         """The same geometry with ``cells`` chosen, if undecided, to cover the corners of ``grid``."""

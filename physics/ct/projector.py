@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self, cast
 
 import torch
 from torch import Tensor
 
+from physics.ct.fbp import Window, fbp
 from physics.ct.geometry import Geometry, ImageGrid, geometry_from_dict
 from physics.ct.system_matrix import CSR, Builder, build_csr, default_builder, matrix_bytes, transpose
+from physics.norm import perron_bound
 from physics.operator import LinearOperator
 
 DEFAULT_MATRIX_BYTES = 3 * 2**30
@@ -36,19 +40,55 @@ class _Block:
 class Projector(LinearOperator):
     """Line integrals of attenuation along every ray, slice by slice.
 
-    Maps (..., y, x) attenuation in 1/mm to (..., views, cells) dimensionless line integrals.
+    Maps (z, y, x) attenuation in 1/mm to (z, views, cells) dimensionless line integrals. A single slice is a stack of
+    one.
+
+    Args:
+        geometry: scan geometry, with or without its number of cells (then enough to cover the grid).
+        grid: pixels of a slice.
+        dtype: type of image and data.
+        device: device of image and data.
+        slices: number of slices.
 
     Attributes:
-        geometry: with its number of cells decided.
-        grid: the slices' pixels.
-        dtype: of the data.
-        device: where the data must be.
+        geometry: scan geometry with its number of cells decided.
+        grid: pixels of a slice.
     """
 
-    def __init__(self, geometry: Geometry, grid: ImageGrid, dtype: torch.dtype, device: torch.device | str) -> None:
+    separable = True
+    _origin: Projector | None = None  # the projector that a stack was made from
+
+    def __init__(
+        self, geometry: Geometry, grid: ImageGrid, dtype: torch.dtype, device: torch.device | str, slices: int
+    ) -> None:
+        if slices < 1:
+            raise ValueError(f"`slices` {slices}: must be 1 or more")
         self.geometry, self.grid = geometry.covering(grid), grid
-        self.domain, self.range = grid.shape, self.geometry.data_shape
         self.dtype, self.device = dtype, torch.device(device)
+        self._set_slices(slices)
+
+    def _set_slices(self, slices: int) -> None:
+        self.domain, self.range = (slices, *self.grid.shape), (slices, *self.geometry.data_shape)
+
+    def stack(self, slices: int) -> Self:
+        """The same projector for another number of slices; both share what they hold, so that it costs nothing."""
+        other = copy.copy(self)
+        other._origin = self._origin or self
+        other._set_slices(slices)
+        return other
+
+    def _slices(self, part: slice) -> Self:
+        return self.stack(len(range(*part.indices(self.domain[0]))))
+
+    def filtered_adjoint(self, y: Tensor, window: str) -> Tensor:
+        """Filtered backprojection, see :func:`physics.ct.fbp.fbp`."""
+        return fbp(y, self.geometry, self.grid, cast(Window, window))  # fbp checks it
+
+    def _norm_bound(self) -> float:
+        """That of one slice, computed once for all stacks that share a matrix."""
+        if self._origin is not None:
+            return self._origin.norm_bound
+        return perron_bound(self.stack(1).gram, (1, *self.grid.shape), self.dtype, self.device)
 
 
 class CTProjector(Projector):
@@ -59,12 +99,13 @@ class CTProjector(Projector):
     blocks that are built when needed and dropped: slow, but bounded in memory.
 
     Args:
-        geometry: with or without its number of cells (then enough to cover the grid).
-        grid: the slices' pixels.
+        geometry: scan geometry, with or without its number of cells (then enough to cover the grid).
+        grid: pixels of a slice.
         dtype: float32, or float64 for tests.
-        device: where the matrix lives and the data must be.
+        device: device of the matrix and of the data.
         max_bytes: see above.
         builder: as for :func:`~physics.ct.system_matrix.build_csr`.
+        slices: number of slices.
     """
 
     def __init__(
@@ -75,8 +116,9 @@ class CTProjector(Projector):
         device: torch.device | str = "cpu",
         max_bytes: int = DEFAULT_MATRIX_BYTES,
         builder: Builder | None = None,
+        slices: int = 1,
     ) -> None:
-        super().__init__(geometry, grid, dtype, device)
+        super().__init__(geometry, grid, dtype, device, slices)
         self.builder = builder or default_builder(grid, self.device)
         needed = matrix_bytes(self.geometry, grid, dtype.itemsize)
         self.resident = needed <= max_bytes
@@ -95,7 +137,7 @@ class CTProjector(Projector):
         return self.device if self.device.type == "cuda" else torch.device("cpu")
 
     def _block(self, start: int, matrix: CSR) -> _Block:
-        pixels, rays = self.domain[0] * self.domain[1], len(matrix.crow) - 1
+        pixels, rays = self.grid.shape[0] * self.grid.shape[1], len(matrix.crow) - 1
         transposed = self._sparse(transpose(matrix, pixels), (pixels, rays))
         return _Block(start, self._sparse(matrix, (rays, pixels)), transposed)
 
@@ -112,19 +154,19 @@ class CTProjector(Projector):
 
     def _forward(self, x: Tensor) -> Tensor:
         slices = x.reshape(-1, x.shape[-2] * x.shape[-1])
-        sinogram = x.new_empty((slices.shape[0], *self.range))
+        sinogram = x.new_empty((slices.shape[0], *self.geometry.data_shape))
         for block in self._blocks():
             part = sinogram[:, block.first : block.first + self._starts.step]
             multiply_rows(block.matrix, slices, part)
-        return sinogram.reshape(*x.shape[:-2], *self.range)
+        return sinogram.reshape(*x.shape[:-2], *self.geometry.data_shape)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        sinogram = y.reshape(-1, *self.range)
-        image = y.new_zeros((sinogram.shape[0], self.domain[0] * self.domain[1]))
+        sinogram = y.reshape(-1, *self.geometry.data_shape)
+        image = y.new_zeros((sinogram.shape[0], self.grid.shape[0] * self.grid.shape[1]))
         for block in self._blocks():
             part = sinogram[:, block.first : block.first + self._starts.step]
             multiply_rows(block.transposed, part.reshape(part.shape[0], -1), image, accumulate=True)
-        return image.reshape(*y.shape[:-2], *self.domain)
+        return image.reshape(*y.shape[:-2], *self.grid.shape)
 
     def save(self, path: Path) -> None:
         """Write the matrix to a safetensors file that :meth:`load` reads on a machine without ASTRA."""
@@ -144,8 +186,8 @@ class CTProjector(Projector):
         save_file(tensors, path, metadata={"projector": json.dumps(facts)})
 
     @classmethod
-    def load(cls, path: Path, device: torch.device | str = "cpu") -> CTProjector:
-        """A projector from a file of :meth:`save`; ``ValueError`` if it is not one."""
+    def load(cls, path: Path, device: torch.device | str = "cpu", slices: int = 1) -> CTProjector:
+        """A projector of some slices from a file of :meth:`save`; ``ValueError`` if it is not one."""
         from safetensors import SafetensorError, safe_open
 
         try:
@@ -157,7 +199,7 @@ class CTProjector(Projector):
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: not a saved projector ({error})") from error
         projector = cls.__new__(cls)
-        Projector.__init__(projector, geometry, grid, dtype, device)
+        Projector.__init__(projector, geometry, grid, dtype, device, slices)
         projector.builder, projector.resident = facts["builder"], True
         projector._starts = range(0, projector.geometry.views, facts["views_per_block"])
         projector._held = [projector._restore(tensors, start) for start in projector._starts]

@@ -6,9 +6,12 @@ given standard deviation in k-space has the same standard deviation in a fully s
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
+from physics.noise import NoiseModel
 from physics.operator import LinearOperator, Shape
 
 _AXES = (-2, -1)
@@ -29,20 +32,22 @@ def ifft2c(kspace: Tensor) -> Tensor:
 class CartesianMR(LinearOperator):
     """A = M F S: coil sensitivities, centred FFT and a mask that is the same for every slice and coil.
 
-    A volume (z, y, x) maps to k-space (z, coils, y, x) in either case: without coil maps the domain is
-    one slice (y, x), the range (1, y, x), and z is a batch axis; with maps the domain is (z, y, x).
+    Maps (z, y, x) complex images to (z, coils, y, x) k-space, zero where not sampled.
 
     Args:
         mask: (y, x) bool, True where sampled.
         coil_maps: (z, coils, y, x) complex sensitivities, or None for one uniform coil.
+        slices: number of slices; None: as many as there are coil maps, or one.
 
     Raises:
-        ValueError: a mask that is not (y, x) bool or samples nothing, or maps of another (y, x).
+        ValueError: a mask that is not (y, x) bool or samples nothing, or maps of another (y, x) or number of slices.
     """
 
-    is_complex = True
+    separable = True
+    slab_elements = 2**19  # 8 slices of 256² with one coil, 1 with 8 coils; 4 MiB an array, near the cache
+    mask: Tensor
 
-    def __init__(self, mask: Tensor, coil_maps: Tensor | None = None) -> None:
+    def __init__(self, mask: Tensor, coil_maps: Tensor | None = None, slices: int | None = None) -> None:
         if mask.ndim != 2 or mask.dtype != torch.bool:
             raise ValueError(f"the mask must be (y, x) bool, not {mask.dtype} of shape {tuple(mask.shape)}")
         if not mask.any():
@@ -52,49 +57,55 @@ class CartesianMR(LinearOperator):
                 f"the coil maps must be (z, coils, {mask.shape[0]}, {mask.shape[1]}) like the mask, "
                 f"not {tuple(coil_maps.shape)}"
             )
-        self.mask, self.coil_maps = mask, coil_maps
+        if coil_maps is not None and slices not in (None, len(coil_maps)):
+            raise ValueError(f"`slices` {slices}: there are coil maps of {len(coil_maps)}")
+        self.mask, self.device = mask, mask.device
+        self.dtype = torch.complex64 if coil_maps is None else coil_maps.dtype
         self._weights = mask.to(torch.float32)  # multiplying complex by real is faster than by bool
-        rows, columns = mask.shape
-        self.domain: Shape = (rows, columns)
-        self.range: Shape = (1, rows, columns)
-        if coil_maps is not None:
-            self.domain = (coil_maps.shape[0], rows, columns)
-            self.range = tuple(coil_maps.shape)
+        self._set_maps(coil_maps, 1 if slices is None else slices)
 
-    @property
-    def norm_bound(self) -> float:
-        """An upper bound of ‖A‖: the root of the largest Σ|S|² of a voxel; 1 for normalised maps."""
+    def _set_maps(self, coil_maps: Tensor | None, slices: int) -> None:
+        self.coil_maps = coil_maps
+        self.range: Shape = (slices, 1, *self.mask.shape) if coil_maps is None else tuple(coil_maps.shape)
+        self.domain: Shape = (self.range[0], *self.mask.shape)
+
+    def _slices(self, part: slice) -> CartesianMR:
+        other = copy.copy(self)
+        maps = None if self.coil_maps is None else self.coil_maps[part]
+        other._set_maps(maps, len(range(*part.indices(self.domain[0]))))
+        other._norm = None
+        return other
+
+    def _norm_bound(self) -> float:
+        """The root of the largest Σ|S|² of a voxel; 1 for normalised maps."""
         if self.coil_maps is None:
             return 1.0
         return float(self.coil_maps.abs().square().sum(1).amax().sqrt())
 
-    def slices(self, first: int, last: int) -> CartesianMR:
-        """The encoding of the slices ``first`` to ``last`` (excluded) alone."""
-        if self.coil_maps is None:
-            return self
-        return CartesianMR(self.mask, self.coil_maps[first:last])
-
-    def without_shifts(self, y: Tensor) -> tuple[ShiftFreeMR, Tensor]:
-        """An equivalent problem that is cheaper to iterate on: an operator B and data b with
-        BᴴB = AᴴA, Bᴴb = Aᴴy and ‖Bx − b‖ = ‖Ax − y‖ for every x (``y`` zero where not sampled).
-
-        Args:
-            y: (z, coils, y, x) as :meth:`forward` gives it.
-        """
+    def equivalent_problem(self, y: Tensor) -> tuple[LinearOperator, Tensor]:
+        """The encoding without the shifts of its Fourier transforms, and its data."""
         equivalent = ShiftFreeMR(self)
         return equivalent, equivalent.transform(ifft2c(y))
 
+    def solve_normal(self, rhs: Tensor, weight: Tensor | float) -> Tensor | None:
+        """Of one uniform coil AᴴA is the mask in k-space, so that its regularised inverse is a division there."""
+        if self.coil_maps is not None:
+            return None
+        return ifft2c(fft2c(rhs) / (self._weights + weight))
+
     def _forward(self, x: Tensor) -> Tensor:
-        return fft2c(self._to_coils(x)) * self._weights
+        return fft2c(self.to_coils(x)) * self._weights
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return self._from_coils(ifft2c(y * self._weights))
+        return self.from_coils(ifft2c(y * self._weights))
 
-    def _to_coils(self, x: Tensor) -> Tensor:
+    def to_coils(self, x: Tensor) -> Tensor:
+        """S x: (..., z, y, x) images to (..., z, coils, y, x), a view of ``x`` for one uniform coil."""
         coils = x.unsqueeze(-3)
         return coils if self.coil_maps is None else coils * self.coil_maps
 
-    def _from_coils(self, coils: Tensor) -> Tensor:
+    def from_coils(self, coils: Tensor) -> Tensor:
+        """Sᴴ: (..., z, coils, y, x) coil images to (..., z, y, x)."""
         if self.coil_maps is None:
             return coils.squeeze(-3)
         return (coils * self.coil_maps.conj()).sum(-3)
@@ -108,15 +119,18 @@ class ShiftFreeMR(LinearOperator):
     which the mask is constant the transform cancels in AᴴA, so a mask of whole columns needs a 1D FFT.
     """
 
-    is_complex = True
+    separable = True
+    slab_elements = CartesianMR.slab_elements
 
     def __init__(self, encoding: CartesianMR) -> None:
         self._encoding = encoding
         self.domain, self.range = encoding.domain, encoding.range
+        self.dtype, self.device = encoding.dtype, encoding.device
         mask = encoding.mask
         varies = bool((mask != mask[:1]).any()), bool((mask != mask[:, :1]).any())
         self._axes = tuple(axis for axis, needed in zip(_AXES, varies, strict=True) if needed)
-        self._weights = torch.fft.ifftshift(mask).to(torch.float32)
+        self.mask = torch.fft.ifftshift(mask)
+        self._weights = self.mask.to(torch.float32)
 
     def transform(self, coils: Tensor) -> Tensor:
         """Coil images to this operator's k-space, unmasked: (..., coils, y, x) to the same shape."""
@@ -127,28 +141,43 @@ class ShiftFreeMR(LinearOperator):
         """BᴴB, with one pass of the mask instead of two."""
         return _Gram(self)
 
+    def _slices(self, part: slice) -> ShiftFreeMR:
+        return ShiftFreeMR(self._encoding._slices(part))
+
+    def _norm_bound(self) -> float:
+        return self._encoding.norm_bound
+
     def _forward(self, x: Tensor) -> Tensor:
-        coils = self._encoding._to_coils(x)
+        coils = self._encoding.to_coils(x)
         # A mask that is constant along both axes samples everything; the copy is so as never to return x itself.
         return self.transform(coils).mul_(self._weights) if self._axes else coils.clone()
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return self._from_kspace(y * self._weights)
+        return self.from_kspace(y * self._weights)
 
-    def _from_kspace(self, masked: Tensor) -> Tensor:
+    def from_kspace(self, masked: Tensor) -> Tensor:
+        """The adjoint of k-space that is zero where not sampled."""
         coils = torch.fft.ifftn(masked, dim=self._axes, norm="ortho") if self._axes else masked
-        return self._encoding._from_coils(coils)
+        return self._encoding.from_coils(coils)
 
 
 class _Gram(LinearOperator):
-    is_complex = True
+    separable = True
 
     def __init__(self, encoding: ShiftFreeMR) -> None:
         self._encoding = encoding
         self.domain = self.range = encoding.domain
+        self.dtype, self.device = encoding.dtype, encoding.device
+        self.slab_elements = encoding.slab_elements
+
+    def _slices(self, part: slice) -> LinearOperator:
+        return self._encoding.slices(part).gram
+
+    def _norm_bound(self) -> float:
+        return self._encoding.norm_bound**2
 
     def _forward(self, x: Tensor) -> Tensor:
-        return self._encoding._from_kspace(self._encoding._forward(x))
+        return self._encoding.from_kspace(self._encoding._forward(x))
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return self._forward(y)
@@ -158,27 +187,22 @@ def simulate_kspace(
     image: Tensor,
     mask: Tensor,
     coil_maps: Tensor | None = None,
-    noise_std: float = 0.0,
+    noise: NoiseModel | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Undersampled k-space of an image, with white complex Gaussian noise on the sampled points.
+    """Undersampled k-space of an image, with noise on the sampled points.
 
     Args:
         image: (z, y, x) real or complex.
         mask: (y, x) bool.
         coil_maps: (z, coils, y, x), or None for one uniform coil.
-        noise_std: σ with E|n|² = σ² per complex sample, in the unit of ``image``.
+        noise: noise of a complex sample; None for none.
         generator: the run's randomness; torch's global one if None.
 
     Returns:
         (z, coils, y, x) complex; zero where not sampled.
     """
-    if noise_std < 0:
-        raise ValueError(f"the noise standard deviation must not be negative, it is {noise_std:g}")
     if not image.is_complex():
         image = torch.complex(image, torch.zeros_like(image))
-    kspace = CartesianMR(mask, coil_maps)(image)
-    if noise_std == 0:
-        return kspace
-    noise = torch.randn(kspace.shape, dtype=kspace.dtype, device=kspace.device, generator=generator)
-    return kspace + noise_std * noise * mask
+    kspace = CartesianMR(mask, coil_maps, len(image))(image)
+    return kspace if noise is None else noise.apply(kspace, generator)[0] * mask

@@ -8,6 +8,9 @@ from torch import Tensor
 
 _KERNEL = 6  # side of the ESPIRiT kernel in samples, sigpy's default
 
+LEAST_CALIBRATION = _KERNEL + 1
+"""Least side, in samples, of the fully sampled centre that coil maps need."""
+
 
 def rss(coils: Tensor) -> Tensor:
     """Root sum of squares over coils: (..., coils, y, x) complex to (..., y, x) real."""
@@ -31,9 +34,9 @@ def estimate_maps(kspace: Tensor, calib: int) -> Tensor:
         raise ValueError(f"k-space must be (z, coils, y, x) complex, not {kspace.dtype} {tuple(kspace.shape)}")
     if kspace.shape[1] == 1:
         return torch.ones_like(kspace, dtype=torch.complex64)
-    if not _KERNEL < calib <= min(kspace.shape[-2:]):
+    if not LEAST_CALIBRATION <= calib <= min(kspace.shape[-2:]):
         raise ValueError(
-            f"coil maps need a fully sampled centre of {_KERNEL + 1} to {min(kspace.shape[-2:])} samples a side, "
+            f"coil maps need a fully sampled centre of {LEAST_CALIBRATION} to {min(kspace.shape[-2:])} samples a side, "
             f"not {calib}; give the mask a larger calibration region"
         )
     return torch.stack([_espirit(slice_.cpu().numpy(), calib) for slice_ in kspace]).to(kspace.device)

@@ -9,7 +9,6 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -110,48 +109,25 @@ def calibration_width(array: Tensor) -> int:
     return width
 
 
-def load_mask(path: Path, shape: Shape2D) -> Mask:
-    """Read a mask of zeros and ones: (y, x), or (x,) for whole columns.
+def stated_mask(array: np.ndarray, shape: Shape2D) -> Mask:
+    """A mask of zeros and ones that somebody states: (y, x), or (x,) for whole columns.
 
     Args:
-        path: ``.npy``, ``.npz`` (one array, or one called ``mask``) or HDF5 (a dataset ``mask``, as in fastMRI).
+        array: the zeros and ones, of any real type.
         shape: (y, x) of the k-space it is for.
 
     Raises:
-        ValueError: not such a file, other values, another shape, or nothing sampled.
+        ValueError: other values, another shape, or nothing sampled.
     """
-    array = np.squeeze(_read_array(path))
+    array = np.squeeze(array)
     if array.shape not in (shape, shape[1:]):
-        raise ValueError(f"{path}: the mask is {array.shape}, but k-space is {shape[0]} × {shape[1]} (y, x)")
+        raise ValueError(f"the mask is {array.shape}, but k-space is {shape[0]} × {shape[1]} (y, x)")
     if array.dtype.kind not in "buif" or not np.isin(array, (0, 1)).all():
-        raise ValueError(f"{path}: a mask holds zeros and ones only")
+        raise ValueError("a mask holds zeros and ones only")
     if not array.any():
-        raise ValueError(f"{path}: the mask is empty: it samples nothing")
+        raise ValueError("the mask is empty: it samples nothing")
     mask = torch.from_numpy(np.broadcast_to(array != 0, shape).copy())
     return Mask(mask, "file", mask.numel() / int(mask.sum()), calibration_width(mask), None)
-
-
-def _read_array(path: Path) -> np.ndarray:
-    try:
-        if path.suffix in (".h5", ".hdf5"):
-            import h5py
-
-            with h5py.File(path) as file:
-                return np.asarray(file["mask"])
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            name = loaded.files[0] if len(loaded.files) == 1 else "mask"
-            return np.asarray(loaded[name])
-    except FileNotFoundError:
-        raise ValueError(f"{path}: there is no such file") from None
-    except KeyError:
-        raise ValueError(f"{path}: it holds no array called 'mask'") from None
-    except OSError as error:
-        raise ValueError(f"{path}: not a readable .npy, .npz or HDF5 mask ({error})") from error
-    except (ValueError, EOFError) as error:  # numpy's text would advise to unpickle it
-        raise ValueError(f"{path}: not a readable .npy, .npz or HDF5 mask") from error
 
 
 def _check_calibration(kind: str, shape: Shape2D, accel: float, calib: int) -> None:

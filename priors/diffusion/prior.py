@@ -2,8 +2,8 @@
 
 A prior is an autoencoder of volumes and a noise estimator of its latents. Which networks these are, how their latents
 are scaled and what else they are told stays inside the prior; another latent model is another class with these members
-and an entry in :mod:`priors.networks.registry`. Images are (B, 1, Z, X, Y) in the network range, about [-1, 1]; sizes and
-voxel sizes are in the order (z, x, y).
+and an entry in :mod:`priors.networks.registry`. Images are (B, 1, Z, X, Y) in the network range, about [-1, 1]; sizes
+and voxel sizes are in the order (z, x, y).
 """
 
 from __future__ import annotations

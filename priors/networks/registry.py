@@ -50,7 +50,7 @@ class Kind:
         return _named(self.config) if self.config else None
 
     def prior_loader(self) -> Any:
-        """The function from a folder to the latent prior in it; None for other kinds than noise estimators of latents."""
+        """The function from a folder to the latent prior in it; None where a kind estimates no noise of latents."""
         return _named(self.prior) if self.prior else None
 
     def build(self, config: Mapping[str, Any], extra: Mapping[str, Any]) -> nn.Module:

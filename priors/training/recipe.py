@@ -141,8 +141,8 @@ def load_recipe(network: str, name_or_file: str, settings: Iterable[str] = ()) -
         known = f"; shipped for {network}: {', '.join(shipped)}" if shipped else ""
         raise ValueError(f"recipe {name_or_file}: no such file{known}")
     content = _read_yaml(path)
-    for setting in settings:
-        _apply(content, setting)
+    for change in settings:
+        _apply(content, change)
     return parse_recipe(content, str(name_or_file))
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from priors.networks.fbpconvnet import FBPConvNet, FBPConvNetConfig
+from priors.weights.matlab_size import check_inflated
 from priors.weights.networks import fill, unfilled
 
 _EPSILON = 1e-4
@@ -50,6 +51,7 @@ def _read_layers(path: Path) -> list[dict[str, Any]]:
     """The layers that have weights."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
+    check_inflated(path)
     try:
         content = scipy.io.loadmat(path, variable_names=["net"], simplify_cells=True)
     except NotImplementedError as error:

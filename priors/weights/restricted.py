@@ -148,6 +148,10 @@ def _check_archive(path: Path) -> None:
     """torch does not compare the checksums of what it reads."""
     try:
         with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            compressed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+            if compressed or sum(member.file_size for member in members) > path.stat().st_size:
+                raise ValueError("compressed or overlapping entries")  # torch writes neither; they could fill a disk
             broken = archive.testzip()
             pickles = [name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl"]
     except Exception as error:  # a damaged directory fails in many ways, checksums of compressed entries in zlib

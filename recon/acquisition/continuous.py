@@ -20,7 +20,7 @@ from torch.nn.functional import conv1d, interpolate, pad
 from physics.averaging import AreaAverage
 from physics.ct.finite_cells import Aperture, readings
 from physics.ct.geometry import Geometry, ImageGrid
-from physics.noise import TransmissionNoise
+from physics.noise import NoiseModel, Sigma
 from recon.acquisition.ct import projector_for
 from recon.errors import InputError, input_errors
 from recon.scan.measurement import Measurement, Protocol
@@ -88,7 +88,7 @@ def scan_continuous(
     geometry: Geometry,
     shape: tuple[int, int] | None = None,
     scanner: Scanner | None = None,
-    noise: TransmissionNoise | None = None,
+    noise: NoiseModel | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> ContinuousScan:
@@ -100,7 +100,7 @@ def scan_continuous(
         geometry: of the scan.
         shape: (y, x) pixels of the result, over the same area; None takes the volume's own.
         scanner: what the scanner does besides line integrals; None takes its defaults.
-        noise: of the photons; None for noise-free data.
+        noise: noise of the line integrals; None for noise-free data.
         seed: of noise, gains and dead cells.
         device: where the operator and the data shall live.
 
@@ -111,17 +111,16 @@ def scan_continuous(
     fine = _fine_shape(volume, shape or (volume.data.shape[1], volume.data.shape[2]))
     empty = averaged(volume, shape) if shape else volume
     projector = projector_for(empty, geometry, device)
-    average = AreaAverage(fine, projector.domain)  # type: ignore[arg-type]
     grid = ImageGrid(fine, _spacing(volume, fine))
     truths, data = [], []
     for slab in volume.data.cpu().split(_SLAB_SLICES):
         body = refined(hu_to_attenuation(slab.clone()), fine)
-        truths.append(attenuation_to_hu(average(body)))
+        truths.append(attenuation_to_hu(AreaAverage(fine, projector.grid.shape, len(body))(body)))
         with input_errors("`scanner`"):
             data.append(readings(body, projector.geometry, grid, scanner.aperture))
     y, sigma, missing = _detected(torch.cat(data), scanner, noise, seed)
     protocol = _protocol(projector.geometry, scanner, noise, grid)
-    moved = None if sigma is None else sigma.to(projector.device)
+    moved = sigma.to(projector.device) if isinstance(sigma, Tensor) else sigma
     measurement = Measurement(y.to(projector.device), projector, moved, empty.spacing, protocol)
     return ContinuousScan(measurement, empty.like(torch.cat(truths)), missing)
 
@@ -134,7 +133,7 @@ def averaged(volume: Volume, shape: tuple[int, int]) -> Volume:
     """
     own = (volume.data.shape[1], volume.data.shape[2])
     with input_errors("`grid`"):
-        average = AreaAverage(own, shape)
+        average = AreaAverage(own, shape, len(volume.data))
     ratio = np.array([own[1] / shape[1], own[0] / shape[0], 1.0])
     affine = volume.affine.astype(float).copy()
     affine[:3, 3] += affine[:3, :3] @ ((ratio - 1) / 2)
@@ -151,7 +150,7 @@ def refined(image: Tensor, shape: tuple[int, int]) -> Tensor:
     """
     if tuple(image.shape[-2:]) == shape:
         return image
-    average = AreaAverage(shape, (image.shape[-2], image.shape[-1]))
+    average = AreaAverage(shape, (image.shape[-2], image.shape[-1]), len(image))
     fine = torch.zeros((len(image), *shape), dtype=image.dtype, device=image.device)
     for _ in range(_MEAN_ROUNDS):
         lacking = image - average(fine)
@@ -173,15 +172,13 @@ def _spacing(volume: Volume, fine: tuple[int, int]) -> tuple[float, float]:
     return y * rows / fine[0], x * columns / fine[1]
 
 
-def _detected(
-    ideal: Tensor, scanner: Scanner, noise: TransmissionNoise | None, seed: int
-) -> tuple[Tensor, Tensor | None, Tensor]:
+def _detected(ideal: Tensor, scanner: Scanner, noise: NoiseModel | None, seed: int) -> tuple[Tensor, Sigma, Tensor]:
     """Data with scatter, noise and the faults of cells; their noise's standard deviation; (z, cells) which are dead."""
     drawn, gained, died = (
         torch.Generator().manual_seed(int(part)) for part in np.random.SeedSequence(seed).generate_state(3)
     )
     y = _with_scatter(ideal, scanner.scatter)
-    sigma = None
+    sigma: Sigma = None
     if noise is not None:
         y, sigma = noise.apply(y, drawn)
     cells = (len(y), y.shape[-1])
@@ -218,7 +215,7 @@ def _bridged(y: Tensor, missing: Tensor) -> Tensor:
     return out
 
 
-def _protocol(geometry: Geometry, scanner: Scanner, noise: TransmissionNoise | None, grid: ImageGrid) -> Protocol:
+def _protocol(geometry: Geometry, scanner: Scanner, noise: NoiseModel | None, grid: ImageGrid) -> Protocol:
     described = geometry.describe()
     pixels = f"{grid.shape[0]} x {grid.shape[1]} pixels of {math.prod(grid.spacing) ** 0.5:.3g} mm"
     added = noise.describe() if noise else "no noise was added"
@@ -231,5 +228,5 @@ def _protocol(geometry: Geometry, scanner: Scanner, noise: TransmissionNoise | N
             "The ground truth is the object's mean over each voxel.",
         ),
         geometry=geometry.to_dict() | {"description": described},
-        noise=None if noise is None else {"photons": noise.photons, "electronic": noise.electronic},
+        noise=None if noise is None else noise.to_dict(),
     )

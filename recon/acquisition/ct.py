@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from physics.ct import make_projector
 from physics.ct.geometry import Geometry, ImageGrid, circular_angles, geometry_from_dict, golden_angles
 from physics.ct.projector import Projector
 from physics.ct.protocol import load_protocol
-from physics.noise import TransmissionNoise
+from physics.noise import NoiseModel, Sigma, noise_from_dict
 from recon.errors import InputError, input_errors
 from recon.scan.measurement import Measurement, Protocol
 from recon.scan.units import hu_to_attenuation
@@ -64,16 +64,18 @@ def choose_geometry(
             raise InputError("`arc`: golden-angle views cover the full circle; leave `arc` out")
         with input_errors("`views`"):
             return replace(base, angles=golden_angles(count, math.radians(start)))
-    with input_errors("`views`" if arc is None else "`views`, `arc`"):
-        span = _arc_of(base) if arc is None else math.radians(arc)
-        return replace(base, angles=circular_angles(count, math.radians(start), span))
+    if arc is None:
+        with input_errors("`views`"):
+            return base.with_views(count, math.radians(start))
+    with input_errors("`views`, `arc`"):
+        return replace(base, angles=circular_angles(count, math.radians(start), math.radians(arc)))
 
 
 def simulate_ct(
     volume: Volume,
     geometry: Geometry | str = DEFAULT_GEOMETRY,
     views: int | None = None,
-    noise: TransmissionNoise | None = None,
+    noise: NoiseModel | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
     projectors: MakeProjector | None = None,
@@ -96,17 +98,17 @@ def simulate_ct(
         geometry = choose_geometry(geometry, views)
     elif views is not None:
         with input_errors("views"):
-            geometry = replace(geometry, angles=circular_angles(views, span_start(geometry), _arc_of(geometry)))
+            geometry = geometry.with_views(views)
     projector = (projectors or projector_for)(volume, geometry, device)
-    y = torch.cat([projector(hu_to_attenuation(slab).to(projector.device)) for slab in volume.data.split(_SLAB_SLICES)])
-    sigma: Tensor | None = None
+    y = torch.cat([_projections(projector, slab) for slab in volume.data.split(_SLAB_SLICES)])
+    sigma: Sigma = None
     if noise is not None:
         y, sigma = noise.apply(y, torch.Generator().manual_seed(seed))
     return Measurement(y, projector, sigma, volume.spacing, ct_protocol(projector.geometry, noise, simulated=True))
 
 
 def measured_ct(
-    sinogram: Sinogram, noise: TransmissionNoise | None = None, device: torch.device | str = "cpu"
+    sinogram: Sinogram, noise: NoiseModel | None = None, device: torch.device | str = "cpu"
 ) -> tuple[Measurement, Volume]:
     """A measurement from a sinogram file, and the empty volume whose grid the reconstruction has.
 
@@ -122,45 +124,41 @@ def measured_ct(
         geometry = geometry_from_dict(sinogram.geometry)
     grid = Volume(torch.zeros(sinogram.shape), sinogram.affine, "CT", sinogram_source(sinogram))
     projector = projector_for(grid, geometry, device)
-    known = sinogram.meta.get("noise")
-    if noise is None and known:
+    if noise is None:
         with input_errors("`sinogram`"):
-            noise = _stated_noise(known)
+            noise = noise_from_dict(sinogram.meta.get("noise") or None)
     y = sinogram.data.to(projector.device)
-    sigma = None if noise is None else noise.standard_deviation(y)
     simulated = bool(sinogram.meta.get("simulated", False))
-    return Measurement(y, projector, sigma, grid.spacing, ct_protocol(projector.geometry, noise, simulated)), grid
+    protocol = ct_protocol(projector.geometry, noise, simulated)
+    return Measurement(y, projector, noise.standard_deviation(y), grid.spacing, protocol), grid
 
 
-def _stated_noise(known: Any) -> TransmissionNoise:
-    """The noise that a file's plain values state; ``ValueError`` if they do not."""
-    try:
-        return TransmissionNoise(float(known["photons"]), float(known.get("electronic", 0.0)))
-    except (AttributeError, KeyError, TypeError):
-        raise ValueError(f"its noise must state 'photons' and 'electronic' as numbers, not {known!r}") from None
+def _projections(projector: Projector, slab: Tensor) -> Tensor:
+    """Line integrals (n, views, cells) of some slices in HU."""
+    return projector.stack(len(slab))(hu_to_attenuation(slab).to(projector.device))
 
 
 def sinogram_of(measurement: Measurement, volume: Volume, seed: int) -> Sinogram:
     """A simulated measurement as a sinogram that can be written."""
     from recon.io.sinogram import Sinogram
 
-    projector = measurement.operator
-    assert isinstance(projector, Projector)  # simulate_ct makes no other
     z, y, x = volume.data.shape
+    geometry = dict(measurement.protocol.geometry or {})
+    geometry.pop("description", None)
     meta = {
         "simulated": True,
         "noise": measurement.protocol.noise,
         "seed": seed,
         "source": volume.source.path.name if volume.source else None,
     }
-    return Sinogram(measurement.y.cpu(), projector.geometry.to_dict(), (z, y, x), volume.affine, meta)
+    return Sinogram(measurement.y.cpu(), geometry, (z, y, x), volume.affine, meta)
 
 
 def projector_for(volume: Volume, geometry: Geometry, device: torch.device | str) -> Projector:
     """The operator of a geometry on a volume's slices; :class:`InputError` if the geometry does not fit them."""
     with input_errors("the geometry does not fit the volume"):
         grid = ImageGrid((volume.data.shape[1], volume.data.shape[2]), volume.spacing[1:])
-        return make_projector(geometry, grid, device)
+        return make_projector(geometry, grid, device, volume.data.shape[0])
 
 
 def sinogram_source(sinogram: Sinogram) -> Source:
@@ -170,38 +168,24 @@ def sinogram_source(sinogram: Sinogram) -> Source:
     return Source(path, "hdf5", np.asarray(sinogram.affine), (x, y, z))
 
 
-def span_start(geometry: Geometry) -> float:
-    """The angle of the first view, radians."""
-    return geometry.angles[0]
-
-
-def _arc_of(geometry: Geometry) -> float:
-    """The arc over which a geometry's views are evenly spread, radians."""
-    if geometry.views < 2:
-        return 2 * math.pi
-    steps = np.diff(geometry.angles)
-    if not np.allclose(steps, steps[0]) or steps[0] <= 0:
-        raise ValueError("this geometry's views are not evenly spread, so say over which `arc` the new ones shall be")
-    return min(float(steps[0] * geometry.views), 2 * math.pi)
-
-
-def ct_protocol(geometry: Geometry, noise: TransmissionNoise | None, simulated: bool) -> Protocol:
+def ct_protocol(geometry: Geometry, noise: NoiseModel | None, simulated: bool) -> Protocol:
     """How CT data come to be, or will: what is known of a scan before it is measured, too."""
     described = geometry.describe()
     return Protocol(
         sentences=tuple(_sentences(described, noise, simulated)),
         geometry=geometry.to_dict() | {"description": described},
-        noise=None if noise is None else {"photons": noise.photons, "electronic": noise.electronic},
+        noise=None if noise is None else noise.to_dict(),
     )
 
 
-def _sentences(described: str, noise: TransmissionNoise | None, simulated: bool) -> Iterator[str]:
+def _sentences(described: str, noise: NoiseModel | None, simulated: bool) -> Iterator[str]:
     yield described[0].upper() + described[1:] + "."
+    words = noise.describe() if noise and noise.known else None
     if simulated:
         yield "The measurement was simulated: line integrals of attenuation (water 0.0192/mm) through every slice."
-        yield f"{noise.describe()[0].upper()}{noise.describe()[1:]}." if noise else "No noise was added."
+        yield f"{words[0].upper()}{words[1:]}." if words else "No noise was added."
         yield "The same discretisation projects and reconstructs, which makes the task easier than a real scan."
         yield "Scatter and beam hardening are not simulated."
     else:
         yield "The sinogram was read from a file; there is no ground truth."
-        yield f"Its noise was taken as {noise.describe()}." if noise else "Nothing is known of its noise."
+        yield f"Its noise was taken as {words}." if words else "Nothing is known of its noise."

@@ -7,19 +7,18 @@ trained for.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 
-from physics.ct.geometry import Geometry, circular_angles, geometry_from_dict
+from physics.ct.geometry import Geometry, geometry_from_dict
 from physics.noise import TransmissionNoise
 from recon.acquisition.ct import MakeProjector, simulate_ct
+from recon.acquisition.ct_suitability import why_other_geometry, why_other_model_error, why_other_noise
 from recon.scan.measurement import Measurement, Protocol
 from recon.scan.volume import Modality, Volume
-
-_ANGLE_TOLERANCE = math.radians(0.5)
 
 
 @dataclass(frozen=True)
@@ -31,18 +30,22 @@ class CTAcquisition:
         views: fewest and most views over the geometry's arc; None keeps the geometry's own angles.
         photons: range of the dose, log-uniform, photons per cell; None is noise-free. Half of the simulated scans of a
             range stay noise-free.
+        model_error: least and largest relative model error of the scans, see :class:`recon.scan.measurement.Protocol`;
+            None where it is not known.
     """
 
     geometry: Geometry
     views: tuple[int, int] | None = None
     photons: tuple[float, float] | None = None
+    model_error: tuple[float, float] | None = None
 
     modality: ClassVar[Modality] = "CT"
     card_name: ClassVar[str] = "svct"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, the reverse of :meth:`from_dict`."""
-        return {"geometry": self.geometry.to_dict(), "views": self.views, "photons": self.photons}
+        """Plain values, the reverse of :meth:`from_dict`; no model error where it is not known, as in older cards."""
+        values = {"geometry": self.geometry.to_dict(), "views": self.views, "photons": self.photons}
+        return values if self.model_error is None else values | {"model_error": self.model_error}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CTAcquisition:
@@ -68,8 +71,7 @@ class CTAcquisition:
         if self.views is None:
             return self.geometry
         count = int(torch.randint(self.views[0], self.views[1] + 1, (), generator=random))
-        first, arc = _arc(self.geometry)
-        return replace(self.geometry, angles=circular_angles(count, first, arc))
+        return self.geometry.with_views(count)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -83,36 +85,21 @@ class CTAcquisition:
     def why_unsuitable(self, scan: Measurement | Protocol) -> str | None:
         """Why a scan is not one of these, in one line; None if it is."""
         protocol = scan.protocol if isinstance(scan, Measurement) else scan
-        values = protocol.geometry or {}
-        geometry = geometry_from_dict({key: value for key, value in values.items() if key != "description"})
-        return self._why_other_geometry(geometry)
+        if protocol.geometry is None:
+            return "it was trained for CT of a known geometry, the scan does not state its own"
+        values = {key: value for key, value in protocol.geometry.items() if key != "description"}
+        return (
+            why_other_geometry(self.geometry, self.views, geometry_from_dict(values))
+            or why_other_noise(self.photons, _noise_of(scan, protocol))
+            or why_other_model_error(self.model_error, protocol.model_error)
+        )
 
-    def _why_other_geometry(self, scan: Geometry) -> str | None:
-        if type(scan) is not type(self.geometry):
-            return f"it was trained for {type(self.geometry).__name__}, the scan is {type(scan).__name__}"
-        fewest, most = self.views or (self.geometry.views, self.geometry.views)
-        if not fewest <= scan.views <= most:
-            return f"it was trained for {number_range(fewest, most)} views, the scan has {scan.views}"
-        trained, found = _arc(self.geometry)[1], _arc(scan)[1]
-        if abs(trained - found) > _ANGLE_TOLERANCE:
-            degrees = [f"{math.degrees(arc):.0f}" for arc in (trained, found)]
-            return f"it was trained for an arc of {degrees[0]} degrees, the scan has {degrees[1]}"
-        for name in ("source_isocentre", "source_detector"):
-            if not math.isclose(getattr(scan, name, 0), getattr(self.geometry, name, 0), rel_tol=0.01):
-                words = name.replace("_", " to ")
-                return (
-                    f"it was trained for {words} {getattr(self.geometry, name)} mm, the scan has {getattr(scan, name)}"
-                )
+
+def _noise_of(scan: Measurement | Protocol, protocol: Protocol) -> dict[str, Any] | None:
+    """What is stated of the photons or, where nothing is but data have a sigma, photons that would leave as much."""
+    if protocol.noise and "photons" in protocol.noise:
+        return protocol.noise
+    if not isinstance(scan, Measurement) or scan.sigma is None:
         return None
-
-
-def _arc(geometry: Geometry) -> tuple[float, float]:
-    """First angle and arc of evenly spread views, radians."""
-    angles: Sequence[float] = geometry.angles
-    step = (angles[-1] - angles[0]) / max(1, len(angles) - 1)
-    return angles[0], min(step * len(angles), 2 * math.pi)
-
-
-def number_range(low: float, high: float) -> str:
-    """``20 to 80``, or one number."""
-    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    variance = torch.as_tensor(scan.sigma).double().square().mean()
+    return {"photons": float(scan.y.double().exp().mean() / variance.clamp_min(1e-30))}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from physics.mr.cartesian import CartesianMR, ifft2c, simulate_kspace
-from physics.mr.coils import estimate_maps, rss
-from physics.mr.masks import MASK_KINDS, Mask, calibration_width, load_mask, make_mask, seed_of
+from physics.mr.coils import LEAST_CALIBRATION, estimate_maps, rss
+from physics.mr.masks import MASK_KINDS, Mask, calibration_width, make_mask, seed_of, stated_mask
+from physics.noise import ComplexGaussianNoise, NoiseModel, UnknownNoise, noise_from_dict
 from recon.errors import InputError, input_errors
+from recon.io.mask_file import read_mask_file
 from recon.scan.kspace import KSpace
 from recon.scan.measurement import Measurement, Protocol, Scan
 from recon.scan.volume import Volume
@@ -23,6 +25,9 @@ SIMULATED_FROM_MAGNITUDE = (
     "simulated from magnitude: k-space was computed from a magnitude image, which has no phase and no noise of its "
     "own; this makes the task easier than a real scan"
 )
+
+Origin = Literal["simulated", "measured", "undersampled"]
+"""Where k-space comes from: a magnitude volume, a fully sampled file, a file that was undersampled already."""
 
 _MAP_CALIBRATION = 24
 
@@ -66,8 +71,8 @@ def choose_mask(request: MaskRequest, shape: tuple[int, int], name: str) -> Mask
             raise InputError(f"`mask` {kind}: neither a file nor one of {', '.join(MASK_KINDS)}")
         if request.accel is not None or request.calib is not None:
             raise InputError(f"`mask` {kind}: a mask from a file has its own acceleration; leave `accel`, `calib` out")
-        with input_errors("`mask`"):
-            return load_mask(Path(kind), shape)
+        with input_errors(f"`mask`: {kind}"):
+            return stated_mask(read_mask_file(Path(kind), shape), shape)
     seed = seed_of(name) if request.seed is None else request.seed
     accel = DEFAULT_ACCELERATION if request.accel is None else request.accel
     with input_errors(f"`mask` {kind}"):
@@ -100,13 +105,14 @@ def simulate_mr(
     if isinstance(mask, str):
         request = MaskRequest(mask, accel if mask in MASK_KINDS else None)
         mask = choose_mask(request, (volume.data.shape[1], volume.data.shape[2]), volume_name(volume))
-    sigma = noise * float(volume.data.max())
+    added = ComplexGaussianNoise.of_maximum(noise, float(volume.data.max())) if noise else None
     generator = torch.Generator().manual_seed(seed)
     image = volume.data.to(torch.complex64) if phase is None else torch.polar(volume.data, phase)
-    y = simulate_kspace(image, mask.array, None, sigma, generator)
-    protocol = _protocol(mask, 1, noise, (SIMULATED_FROM_MAGNITUDE,))
-    operator = CartesianMR(mask.array.to(device))
-    return Measurement(y.to(device), operator, sigma or None, volume.spacing, protocol)
+    y = simulate_kspace(image, mask.array, None, added, generator)
+    protocol = _protocol(mask, 1, added, (SIMULATED_FROM_MAGNITUDE,))
+    operator = CartesianMR(mask.array.to(device), slices=len(y))
+    sigma = None if added is None else added.standard_deviation(y)
+    return Measurement(y.to(device), operator, sigma, volume.spacing, protocol)
 
 
 def measured_mr(
@@ -114,29 +120,34 @@ def measured_mr(
 ) -> Scan:
     """A measurement from k-space, undersampled here if the file is fully sampled.
 
-    Coil maps come from the calibration region that the mask leaves (ESPIRiT); they never see other data.
+    Coil maps come from the calibration region that the mask leaves, or from calibration lines that were measured
+    apart (ESPIRiT); they never see other data. Padding, and what partial Fourier left out, is no sample of the mask.
 
     Raises:
         InputError: a mask or noise was asked for and the file is undersampled already; no calibration region for
-            several coils.
+            several coils; a mask that samples nothing but padding.
     """
     if kspace.mask is not None and noise:
         raise InputError("`noise`: the file is undersampled already; noise is added to fully sampled data only")
     shape = (kspace.data.shape[-2], kspace.data.shape[-1])
     mask = _mask_for(kspace, request, shape)
-    full = kspace.mask is None
-    data = kspace.data * mask.array
-    sigma = noise * float(_combined(kspace.data).max()) if full else float(kspace.meta.get("noise_std", 0.0))
-    if full and sigma:
-        data = data + _noise(data, sigma, seed) * mask.array
-    operator = CartesianMR(mask.array.to(device), _coil_maps(data, mask, device))
+    data, model = kspace.data, _stated_noise(kspace)
+    if kspace.mask is None and noise:
+        model = ComplexGaussianNoise.of_maximum(noise, float(_combined(data).max()))
+        data = model.apply(data, torch.Generator().manual_seed(seed))[0]
+    data = data * mask.array
+    operator = CartesianMR(mask.array.to(device), _coil_maps(kspace, data, mask, device), len(data))
     notices = (SIMULATED_FROM_MAGNITUDE,) if kspace.meta.get("simulated") else ()
-    protocol = _protocol(mask, data.shape[1], noise if full else 0.0, notices, measured=True)
+    full = kspace.mask is None and not kspace.partial_fourier
+    origin: Origin = "measured" if full else "undersampled"
+    places = mask.array.numel() if kspace.acquired is None else int(kspace.acquired.sum())
+    protocol = _protocol(mask, data.shape[1], model, notices, origin, places)
     spacing = Volume(torch.zeros(1, 1, 1), kspace.affine, "MR").spacing
-    measurement = Measurement(data.to(device), operator, sigma or None, spacing, protocol)
+    sigma = None if model is None else model.standard_deviation(data)
+    measurement = Measurement(data.to(device), operator, sigma, spacing, protocol)
     truth = reference_image(kspace)
     grid_shape = (len(data), *(kspace.image_shape or shape))
-    grid = Volume(torch.zeros(grid_shape), kspace.affine, "MR", kspace.source)
+    grid = Volume(torch.zeros(grid_shape), kspace.affine, "MR", kspace.source, kspace.notices)
     return Scan(measurement, grid, None if truth is None else grid.like(truth))
 
 
@@ -153,14 +164,17 @@ def mr_case(
 def kspace_of(case: Scan, data: Volume | KSpace) -> KSpace:
     """The measurement as k-space that can be written, with its mask and the fully sampled image as reference."""
     measurement, protocol = case.measurement, case.measurement.protocol
-    mask: Tensor = measurement.operator.mask  # type: ignore[attr-defined]
     meta: dict[str, Any] = {"simulated": not isinstance(data, KSpace), "mask": protocol.mask}
+    if data.source is not None:
+        known = {"spacing_known": data.source.spacing_known, "orientation_known": data.source.orientation_known}
+        meta |= {name: value for name, value in known.items() if not value}
     if measurement.sigma is not None:
         meta["noise_std"] = measurement.sigma
     return KSpace(
         data=measurement.y,
         affine=case.grid.affine,
-        mask=mask,
+        mask=measurement.operator.mask,
+        calibration=data.calibration if isinstance(data, KSpace) else None,
         image_shape=data.image_shape if isinstance(data, KSpace) else None,
         reference=None if case.truth is None else case.truth.data,
         meta=meta,
@@ -185,29 +199,51 @@ def volume_name(volume: Volume | KSpace) -> str:
 
 
 def _mask_for(kspace: KSpace, request: MaskRequest, shape: tuple[int, int]) -> Mask:
-    if kspace.mask is None:
-        return choose_mask(request, shape, volume_name(kspace))
+    """The mask that was asked for, or the file's own; of partial Fourier data, what was acquired is their own."""
+    whole = torch.ones(shape, dtype=torch.bool) if kspace.acquired is None else kspace.acquired
+    own = kspace.mask if kspace.mask is not None or not kspace.partial_fourier else whole
+    if own is None or (kspace.mask is None and not request.is_open):
+        return _within(choose_mask(request, shape, volume_name(kspace)), whole, volume_name(kspace))
     if not request.is_open:
         raise InputError(
             f"{volume_name(kspace)}: the file is undersampled already and brings its mask; leave `mask`, `accel` and "
             "`calib` out"
         )
-    own = kspace.mask
-    return Mask(own, "file", own.numel() / int(own.sum()), calibration_width(own), None)
+    return Mask(own, "file", int(whole.sum()) / int(own.sum()), calibration_width(own), None)
 
 
-def _coil_maps(data: Tensor, mask: Mask, device: torch.device | str) -> Tensor | None:
+def _within(mask: Mask, acquired: Tensor, name: str) -> Mask:
+    """A mask without the places that were never sampled."""
+    array = mask.array & acquired
+    if not array.any():
+        raise InputError(f"{name}: the mask samples nothing that was acquired; choose another `mask`")
+    return replace(mask, array=array)
+
+
+def _coil_maps(kspace: KSpace, data: Tensor, mask: Mask, device: torch.device | str) -> Tensor | None:
     if data.shape[1] == 1:
         return None
+    width, lines = calibration_width(mask.array), data
+    if kspace.calibration is not None:
+        apart = calibration_width((kspace.calibration != 0).any(dim=1).all(dim=0))
+        width, lines = (apart, kspace.calibration) if apart > width else (width, lines)
+    if kspace.mask is not None and width < LEAST_CALIBRATION:
+        raise InputError(
+            f"{volume_name(kspace)}: {data.shape[1]} coils undersampled without calibration lines: coil maps need a "
+            f"fully sampled centre of {LEAST_CALIBRATION} or more samples a side, and it has {width}"
+        )
     with input_errors("`mask`"):
-        return estimate_maps(data, min(_MAP_CALIBRATION, calibration_width(mask.array))).to(device)
+        return estimate_maps(lines, min(_MAP_CALIBRATION, width)).to(device)
 
 
 def reference_image(kspace: KSpace) -> Tensor | None:
-    """The file's own reference, or the root sum of squares of fully sampled data."""
+    """The file's own reference, or the root sum of squares of fully sampled data.
+
+    Data with a missing side (partial Fourier) have no such image: their zero-filled one is blurred.
+    """
     if kspace.reference is not None:
         return kspace.reference.float()
-    if kspace.mask is not None:
+    if kspace.mask is not None or kspace.partial_fourier:
         return None
     image = _combined(kspace.data)
     return center_crop(image, kspace.image_shape) if kspace.image_shape else image
@@ -217,22 +253,51 @@ def _combined(data: Tensor) -> Tensor:
     return rss(ifft2c(data)).float()
 
 
-def _noise(data: Tensor, sigma: float, seed: int) -> Tensor:
-    return sigma * torch.randn(data.shape, dtype=data.dtype, generator=torch.Generator().manual_seed(seed))
+def _stated_noise(kspace: KSpace) -> NoiseModel | None:
+    """The noise that an undersampled file states, unknown where it states none; None for fully sampled data and for
+    simulated ones without noise, to which none was added."""
+    stated = kspace.meta.get("noise_std")
+    full = kspace.mask is None and not kspace.partial_fourier
+    if full or (stated is None and kspace.meta.get("simulated")):
+        return None
+    with input_errors("`kspace`"):
+        return UnknownNoise() if stated is None else noise_from_dict({"sigma": stated})
 
 
-def _protocol(mask: Mask, coils: int, noise: float, notices: tuple[str, ...], measured: bool = False) -> Protocol:
+def _protocol(
+    mask: Mask,
+    coils: int,
+    noise: NoiseModel | None,
+    notices: tuple[str, ...],
+    origin: Origin = "simulated",
+    places: int | None = None,
+) -> Protocol:
+    """The protocol in words and values; ``places``: positions of k-space without padding, None for all."""
+    acceleration = (places or mask.array.numel()) / int(mask.array.sum())
     coil_words = "one coil" if coils == 1 else f"{coils} coils with ESPIRiT maps from the calibration region"
-    origin = "k-space was read from a file" if measured else "k-space was simulated from a magnitude volume"
+    source = "simulated from a magnitude volume" if origin == "simulated" else "read from a file"
     sampling = (
-        f"Mask {mask.kind}: true acceleration {mask.true_acceleration:.3f} "
+        f"Mask {mask.kind}: true acceleration {acceleration:.3f} "
         f"(nominal {mask.accel:g}), calibration region {mask.calib}, one mask for the whole volume."
     )
-    added = f"Complex Gaussian noise of {noise:g} of the image's maximum was added." if noise else "No noise was added."
     return Protocol(
-        sentences=(f"Cartesian 2D Fourier encoding, {coil_words}; {origin}.", sampling, added),
+        sentences=(
+            f"Cartesian 2D Fourier encoding, {coil_words}; k-space was {source}.",
+            sampling,
+            _of_noise(noise, origin),
+        ),
         notices=notices,
         mask={"kind": mask.kind, "accel": mask.accel, "calib": mask.calib, "seed": mask.seed},
-        true_acceleration=mask.true_acceleration,
-        noise={"std_of_maximum": noise} if noise else None,
+        true_acceleration=acceleration,
+        noise=None if noise is None else noise.to_dict(),
     )
+
+
+def _of_noise(noise: NoiseModel | None, origin: Origin) -> str:
+    """The noise in a sentence; that of undersampled data was there before."""
+    if noise is None:
+        return "No noise was added."
+    words = noise.describe()
+    if origin == "undersampled":
+        return f"Its noise was taken as {words}." if noise.known else "Nothing is known of its noise."
+    return f"{words[0].upper()}{words[1:]} was added."

@@ -12,11 +12,15 @@ from torch import Tensor
 from physics.mr.masks import MASK_KINDS, Mask, make_mask
 from physics.mr.phase import smooth_phase
 from priors.training.batches import derived_seed
-from recon.acquisition.ct_acquisition import number_range
+from recon.acquisition.ct_suitability import number_range
 from recon.acquisition.mr import simulate_mr
+from recon.acquisition.network_scale import mr_scale
 from recon.errors import InputError
 from recon.scan.measurement import Measurement, Protocol
 from recon.scan.volume import Modality, Volume
+
+_NOISIER = 2**0.5
+"""Factor from the largest noise that was learned to the largest that passes."""
 
 _SMALLER_CALIBRATIONS = (20, 16, 12, 8, 4)
 
@@ -94,7 +98,17 @@ class MRAcquisition:
         accel = float(mask.get("accel") or 0.0)
         if not low * 0.99 <= accel <= high * 1.01:
             return f"it was trained for acceleration {number_range(low, high)}, the scan has {accel:g}"
-        return None
+        return self._why_other_noise(scan, protocol)
+
+    def _why_other_noise(self, scan: Measurement | Protocol, protocol: Protocol) -> str | None:
+        """Why a scan's noise is more than was learned; None if it is not, or nothing is stated."""
+        noise = float((protocol.noise or {}).get("std_of_maximum") or 0.0)
+        if not noise and isinstance(scan, Measurement) and scan.sigma is not None:
+            noise = float(torch.as_tensor(scan.sigma).square().mean().sqrt()) / mr_scale(scan).magnitude
+        if noise <= _NOISIER * self.noise:
+            return None
+        learned = f"noise of at most {self.noise:.2g} of the maximum" if self.noise else "noise-free data"
+        return f"it was trained for {learned}, the scan has noise of {noise:.2g} of the maximum"
 
 
 def _possible_mask(kind: str, shape: tuple[int, int], accel: float, seed: int) -> Mask:

@@ -28,7 +28,7 @@ from recon.scan.units import (
     network_to_magnitude,
 )
 from recon.scan.volume import Volume
-from recon.solvers.mr_slices import encoding_of, zero_filled
+from recon.solvers.slabs import zero_filled
 
 NOISE_KEPT = 0.25
 """Of the noise of filtered backprojection. With it the spread of one validation case means what it means for another,
@@ -141,10 +141,12 @@ def network_scale(measurement: Measurement) -> NetworkScale:
 def mr_scale(measurement: Measurement) -> MRScale:
     """The scale of k-space, as :func:`network_scale`.
 
-    What was not sampled has the noise of the outermost samples too, so that those foretell the grain.
+    What was not sampled has the noise of the outermost samples too, so that those foretell the grain. Samples on no
+    grid do not tell of theirs, and the grain is 0.
     """
     magnitude = magnitude_scale(zero_filled(measurement).abs())
-    grain = noise_of_outer_samples(measurement.y, encoding_of(measurement).mask)
+    mask = measurement.operator.mask
+    grain = 0.0 if mask is None else noise_of_outer_samples(measurement.y, mask)
     return MRScale(magnitude / 2, grain, magnitude)
 
 

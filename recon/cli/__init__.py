@@ -26,15 +26,16 @@ def cli(ctx: click.Context) -> None:
     """Reconstruct CT and MR volumes from too few measurements.
 
     \b
-    recon svct --views 40 --input case.nii.gz     40 X-ray views of a CT volume
-    recon mri --mask poisson --accel 8            one eighth of k-space, shipped sample
-    recon info case.nii.gz                        what a file is
-    recon generate --class CTChestAbdomen         a new volume from a diffusion prior
-    recon train controlnet --task svct ...        a network, or a head for your scanner
-    recon weights list                            trained networks that are installed
+    recon svct case.nii.gz --views 40             reconstruct CT from 40 views
+    recon mri --mask poisson --accel 8            reconstruct MR from one eighth of k-space (sample data)
+    recon info case.nii.gz                        tell what a file holds
+    recon methods                                 list the reconstruction methods
+    recon generate --class CTChestAbdomen         generate a new volume with a diffusion prior
+    recon train controlnet --task svct ...        train a network, such as a head for your scanner
+    recon weights list                            list the trained networks that are installed
 
-    Each reconstruction writes a folder with the volume (recon.nii.gz), its figures (result.json) and a page to look at
-    (report.html). Exit codes: 0 done, 2 wrong input or options, 1 the run failed, 130 interrupted.
+    Each reconstruction writes a folder with the volume (recon.nii.gz), its figures (result.json) and a report for the
+    browser (report.html). Exit codes: 0 done, 2 wrong input or options, 1 the run failed, 130 interrupted.
 
     Shell completion: eval "$(_RECON_COMPLETE=bash_source recon)" in bash, zsh_source in zsh.
     """

@@ -69,7 +69,8 @@ class FlaggedCommand(click.Command):
             owners = _owners(error.option_name, ctx)
             if not owners or ctx.parent is None:
                 raise
-            whose = f"'{ctx.parent.command_path}' has it for {', '.join(owners)}"
+            group = ctx.parent.command_path
+            whose = f"'{group}' has it for {', '.join(owners)}" if owners[1:] else f"'{group} {owners[0]}' has it"
             raise click.UsageError(f"no option {error.option_name} of '{ctx.command_path}'; {whose}", ctx) from error
 
     def invoke(self, ctx: click.Context) -> Any:

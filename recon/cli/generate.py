@@ -31,21 +31,21 @@ def _class_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     required=True,
     metavar="NAME",
     shell_complete=_class_names,
-    help="CTHeadNeck, CTChestAbdomen, CTLegs, MRT1Brain, MRT2Brain (FLAIR), MRAbdomen or MRKnee.",
+    help="Anatomy to generate: CTHeadNeck, CTChestAbdomen, CTLegs, MRT1Brain, MRT2Brain (FLAIR), MRAbdomen or MRKnee.",
 )
 @option(
     "--size",
     group="Volume",
     default=None,
     metavar="X,Y,Z",
-    help="Voxels of the file.  [default: as the prior learned]",
+    help="Number of voxels along X, Y and Z.  [default: the size that the prior was trained on]",
 )
 @option(
     "--spacing",
     group="Volume",
     default=None,
     metavar="X,Y,Z",
-    help="Voxel size in mm that the file states.  [default: as the prior learned]",
+    help="Voxel size in mm that the file states.  [default: the voxel size that the prior was trained on]",
 )
 @option(
     "--prior",
@@ -53,63 +53,70 @@ def _class_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     group="Prior",
     default="starter",
     metavar="NAME|FOLDER",
-    help="Networks to use; 'recon weights list' shows the names, 'recon weights import' adds the official ones.",
+    help="Prior to sample from: a name that 'recon weights list' shows, or a folder. 'recon weights import' adds the "
+    "official priors.",
 )
 @option(
-    "--sampler", group="Sampling", type=click.Choice(["ddim", "ddpm", "dpm++"]), default="ddim", help="How to sample."
+    "--sampler",
+    group="Sampling",
+    type=click.Choice(["ddim", "ddpm", "dpm++"]),
+    default="ddim",
+    help="Sampler of the reverse diffusion.",
 )
-@option("--steps", group="Sampling", type=click.IntRange(1), default=50, help="Steps of the sampler.")
+@option("--steps", group="Sampling", type=click.IntRange(1), default=50, help="Number of steps of the sampler.")
 @option(
     "--timesteps",
     group="Sampling",
     type=click.Choice(["linspace", "leading", "trailing", "logsnr"]),
     default=None,
-    help="Which steps of the diffusion are taken.  [default: linspace; logsnr for dpm++]",
+    help="How the steps of the sampler are spread over the diffusion.  [default: linspace; logsnr for dpm++]",
 )
 @option(
     "--start",
     group="Sampling",
     type=click.Choice(["average", "noise"]),
     default="average",
-    help="From the noised average of the class where the prior knows one, or from noise alone.",
+    help="Start the sampler from the class average with noise added, where the prior knows an average (average), or "
+    "from noise alone (noise).",
 )
-@option("--seed", group="Sampling", type=SEED, default=0, help="Seed of all randomness (a whole number).")
+@option("--seed", group="Sampling", type=SEED, default=0, help="Seed of all random numbers (a whole number).")
 @option(
     "--count",
     group="Sampling",
     type=click.IntRange(1),
     default=1,
-    help="Volumes to make, with the seeds --seed, --seed + 1 and so on; the seed then goes into their names.",
+    help="Number of volumes to generate. Their seeds are --seed, --seed + 1 and so on, and stand in the file names.",
 )
 @option(
     "--batch",
     group="Sampling",
     type=click.IntRange(1),
     default=1,
-    help="Volumes sampled together: faster on a GPU, takes more memory, changes results by rounding.",
+    help="Number of volumes that are sampled together. More are faster on a GPU and take more memory; rounding changes "
+    "the results slightly.",
 )
 @option(
     "--device",
     group="Sampling",
     default="auto",
     metavar="DEVICE",
-    help="auto (a GPU where there is one), cpu, cuda or cuda:N.",
+    help="Device that computes: auto (a GPU if there is one), cpu, cuda or cuda:N.",
 )
 @option(
     "--dtype",
     group="Sampling",
     type=click.Choice(["float32", "bfloat16", "float16"]),
     default="float32",
-    help="Precision of the networks; half precision is faster on a GPU and not exact.",
+    help="Floating-point precision of the networks. Half precision is faster on a GPU, but less exact.",
 )
 @option(
     "--compile",
     "compiled",
     group="Sampling",
     is_flag=True,
-    help="Compile the noise estimator: faster steps after a minute or more of preparation.",
+    help="Compile the noise estimator; its steps are then faster, after a minute or more of preparation.",
 )
-@output_options("NIfTI file to write, and a .json file beside it.  [default: CLASS.nii.gz]")
+@output_options("NIfTI file to write; a .json file is written beside it.  [default: CLASS.nii.gz]")
 @option("--preview", group="Output", is_flag=True, help="Also write a PNG picture of the three middle planes.")
 def generate(
     class_name: str,

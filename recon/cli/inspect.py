@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 from pathlib import Path
 from typing import Any, cast
 
 import click
 
+from recon.cli.console import progress_bar
 from recon.cli.flags import with_flags
 from recon.cli.mri import mri
 from recon.cli.options import PATH
@@ -18,9 +20,17 @@ from recon.errors import InputError
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def methods(name: str | None, as_json: bool) -> None:
-    """List the methods, or the options of the method NAME; NAME+dc is one followed by a data-consistency step."""
+    """List the reconstruction methods, or describe one of them with its options.
+
+    Any method can be followed by a data-consistency step, as NAME+dc.
+
+    \b
+    recon methods
+    recon methods tv
+    recon methods fbpconv+dc
+    """
     from recon.methods import method_names
     from recon.methods.method import DATA_STEP
     from recon.scan.volume import Modality
@@ -34,8 +44,11 @@ def methods(name: str | None, as_json: bool) -> None:
         for modality in cast(tuple[Modality, ...], ("CT", "MR"))
     }
     if not any(table.values()):
-        known = ", ".join(sorted({*method_names("CT"), *method_names("MR")}))
-        raise InputError(f"{name}: no such method; there are {known}")
+        known = sorted({*method_names("CT"), *method_names("MR")})
+        near = difflib.get_close_matches(name or "", known, n=1)
+        raise InputError(
+            f"{name}: no such method; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}")
+        )
     if as_json:
         click.echo(json.dumps(table, indent=2))
         return
@@ -82,12 +95,19 @@ def _shown(value: Any) -> str:
 
 @click.command()
 @click.argument("path", type=PATH)
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 def info(path: Path, as_json: bool) -> None:
-    """Tell what a file or folder is, and what the suite would do with it."""
-    from recon.io.detect import describe
+    """Tell what a file or folder holds, and what the suite would do with it.
 
-    facts = describe(path)
+    \b
+    recon info case.nii.gz
+    recon info dicom_folder
+    """
+    from recon.io.detect import describe
+    from recon.scan.measurement import ProgressEvent
+
+    with progress_bar(as_json) as progress:
+        facts = describe(path, lambda done, total: progress(ProgressEvent("reading headers", done, total)))
     facts = dataclasses.replace(facts, would=with_flags(facts.would, mri if "recon mri" in facts.would else svct))
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(facts), indent=2, default=str))

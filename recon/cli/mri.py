@@ -23,6 +23,7 @@ from recon.cli.reconstruct import Order
 from recon.errors import InputError
 
 if TYPE_CHECKING:
+    from recon.io.intensity import NaNs
     from recon.scan.kspace import KSpace
     from recon.scan.volume import Volume
 
@@ -108,6 +109,7 @@ def mri(
     path: Path | None,
     source: Path | None,
     axes: str | None,
+    nan: NaNs,
     series: str | None,
     mask: str | None,
     accel: float | None,
@@ -157,21 +159,20 @@ def mri(
     wanted.check()
     check_noise(noise)
     place = select_device(device)
-    data = read_mr(source, axes, series, quiet)
+    data = read_mr(source, axes, series, nan, quiet)
     if dicom:
         _check_dicom(data)
     wanted.fulfil(measure_mr(data, mask, accel, calib, mask_seed, noise, seed, place))
 
 
-def read_mr(source: Path | None, axes: str | None, series: str | None, quiet: bool) -> Volume | KSpace:
+def read_mr(source: Path | None, axes: str | None, series: str | None, nan: NaNs, quiet: bool) -> Volume | KSpace:
     """The input, or the sample; what is doubtful about it is printed."""
     from recon.io.sinogram import Sinogram
     from recon.run.load import load
-    from recon.scan.volume import Volume
 
-    data = load(source, "MR", axes=axes, series=series)
+    data = load(source, "MR", axes=axes, series=series, nan=nan)
     assert not isinstance(data, Sinogram)  # load refuses one for MR
-    for notice in data.notices if isinstance(data, Volume) else ():
+    for notice in data.notices:
         say(f"note: {notice}", quiet)
     return data
 

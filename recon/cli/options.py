@@ -30,7 +30,7 @@ class GroupedCommand(FlaggedCommand):
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record:
+            if record and isinstance(parameter, click.Option):  # the usage line shows arguments
                 groups.setdefault(getattr(parameter, "group", "Other"), []).append(record)
         for heading, records in groups.items():
             with formatter.section(heading):
@@ -40,6 +40,15 @@ class GroupedCommand(FlaggedCommand):
 def option(*names: str, group: str, **settings: Any) -> Callable[[Function], Function]:
     """``click.option`` under a heading, with its default shown."""
     return click.option(*names, cls=GroupedOption, group=group, show_default=True, **settings)
+
+
+nan_option = option(
+    "--nan",
+    group="Input",
+    type=click.Choice(["refuse", "air"]),
+    default="refuse",
+    help="Voxels that are NaN: an error, or background (air; in MR 0).",
+)
 
 
 def all_of(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:

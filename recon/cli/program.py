@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -15,27 +15,45 @@ from recon.errors import InputError, RunError
 class Program(FlaggedGroup):
     """The outermost group. Exit codes: 0 done, 2 wrong input or options, 1 the run failed, 130 interrupted."""
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **settings: Any) -> Any:
-        """Run a command line; errors become one line on standard error and an exit code."""
-        name = prog_name or self.name or "recon"
-        try:
-            ended = super().main(args=args, prog_name=name, **(settings | {"standalone_mode": False}))
-            sys.exit(ended if isinstance(ended, int) else 0)
-        except InputError as error:
-            self._fail(name, str(error), 2)
-        except RunError as error:
-            self._fail(name, str(error), error.exit_code)
-        except click.ClickException as error:
-            usage = isinstance(error, click.UsageError)
-            hint = f" (see {error.ctx.command_path} --help)" if isinstance(error, click.UsageError) and error.ctx else ""
-            self._fail(name, error.format_message() + hint, error.exit_code if usage else 2)
-        except (KeyboardInterrupt, click.Abort):
-            self._fail(name, "interrupted; nothing was written", 130)
-        except OSError as error:  # a pipe that is closed early is click's business
-            where = f"{error.filename}: " if error.filename else ""
-            self._fail(name, f"{where}{error.strerror or error}", 1)
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command line and leave the process with an exit code; an error is one line on standard error.
 
-    @staticmethod
-    def _fail(name: str, message: str, code: int) -> None:
-        click.echo(f"{name}: {' '.join(message.split())}", err=True)
-        sys.exit(code)
+        Args:
+            args, prog_name, complete_var, extra: as click has them.
+            standalone_mode: False hands errors and results to the caller instead.
+        """
+        name = prog_name or self.name
+        if not standalone_mode:
+            return super().main(args, name, complete_var, False, **extra)
+        try:
+            ended = super().main(args, name, complete_var, False, **extra)
+        except (KeyboardInterrupt, click.Abort):
+            _fail(name, "interrupted; nothing was written", 130)
+        except (InputError, RunError, click.ClickException, OSError) as error:
+            _fail(name, *_described(error))
+        sys.exit(ended if isinstance(ended, int) else 0)
+
+
+def _described(error: InputError | RunError | click.ClickException | OSError) -> tuple[str, int]:
+    """What to say of an error, and the exit code."""
+    if isinstance(error, click.UsageError):
+        hint = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+        return error.format_message() + hint, error.exit_code
+    if isinstance(error, click.ClickException):
+        return error.format_message(), 2
+    if isinstance(error, OSError):  # a pipe that is closed early is click's business
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}", 1
+    return str(error), error.exit_code
+
+
+def _fail(name: str | None, message: str, code: int) -> NoReturn:
+    click.echo(f"{name}: {' '.join(message.split())}", err=True)
+    sys.exit(code)

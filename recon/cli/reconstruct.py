@@ -56,7 +56,7 @@ class Order:
         parse_options(get_method(self.modality, method), self.settings)
         task = "svct" if self.modality == "CT" else "mri"
         folder = self.output or default_folder(self.source, task, method)
-        check_output(folder, self.overwrite)
+        check_output(folder, self.overwrite, inputs=[self.source])
         return folder
 
     def fulfil(self, scan: Scan) -> None:
@@ -66,7 +66,7 @@ class Order:
         from recon.run.save import save
 
         protocol = scan.measurement.protocol
-        method, why = choose_method(self.method, protocol, self.modality, self.settings)
+        method, why = choose_method(self.method, scan.measurement, self.modality, self.settings)
         folder = self.folder(method)
         for notice in (*protocol.notices, *why):
             say(f"note: {notice}", self.quiet)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,13 +14,16 @@ from recon.cli.options import SEED, GroupedCommand, all_of, help_alone, one_inpu
 from recon.cli.svct import geometry_options, noise_options, parse_noise, read_ct, volume_options
 from recon.errors import InputError
 
+if TYPE_CHECKING:
+    from recon.io.intensity import NaNs
+
 _seed = option("--seed", group="Noise", type=SEED, default=0, help="Seed of the noise (a whole number).")
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def simulate(ctx: click.Context) -> None:
-    """Write a simulated measurement: a sinogram, or undersampled k-space."""
+    """Simulate a measurement and write it to a file: a sinogram, or undersampled k-space."""
     help_alone(ctx)
 
 
@@ -31,6 +35,7 @@ def simulate(ctx: click.Context) -> None:
 def simulate_sinogram(
     path: Path | None,
     source: Path | None,
+    nan: NaNs,
     series: str | None,
     intensity: str,
     geometry: str,
@@ -50,15 +55,14 @@ def simulate_sinogram(
     from recon.io.atomic import check_output, output_file
 
     source, target = one_input(path, source), output or Path("sinogram.h5")
-    check_output(target, overwrite, folder=False)
-    _check_not_input(target, source)
+    check_output(target, overwrite, folder=False, inputs=[source] if source else [])
     noise = parse_noise(photons, electronic_noise)
     from recon.acquisition.ct import choose_geometry, sinogram_of
     from recon.io.sinogram import write_sinogram
     from recon.run.measure import simulate_ct
 
     chosen = choose_geometry(geometry, views, arc, start, order)
-    volume = read_ct(source, series, intensity, quiet)
+    volume = read_ct(source, series, intensity, nan, quiet)
     measurement = simulate_ct(volume, chosen, None, noise, seed)
     with output_file(target, overwrite) as temporary:
         write_sinogram(temporary, sinogram_of(measurement, volume, seed))
@@ -74,6 +78,7 @@ def simulate_kspace_file(
     path: Path | None,
     source: Path | None,
     axes: str | None,
+    nan: NaNs,
     series: str | None,
     mask: str | None,
     accel: float | None,
@@ -90,14 +95,13 @@ def simulate_kspace_file(
     from recon.io.atomic import check_output, output_file
 
     source, target = one_input(path, source), output or Path("kspace.h5")
-    check_output(target, overwrite, folder=False)
-    _check_not_input(target, source)
+    check_output(target, overwrite, folder=False, inputs=[source] if source else [])
     from recon.acquisition.mr import kspace_of
     from recon.io.kspace import write_kspace
     from recon.run.measure import check_noise, measure_mr
 
     check_noise(noise)
-    data = read_mr(source, axes, series, quiet)
+    data = read_mr(source, axes, series, nan, quiet)
     if getattr(data, "mask", None) is not None:
         raise InputError(f"{source}: undersampled already; give fully sampled k-space or a volume")
     scan = measure_mr(data, mask, accel, calib, mask_seed, noise, seed)
@@ -106,11 +110,6 @@ def simulate_kspace_file(
     protocol = scan.measurement.protocol
     facts = {"mask": protocol.mask, "true_acceleration": protocol.true_acceleration}
     _done(target, protocol.sentences, facts, as_json, quiet)
-
-
-def _check_not_input(path: Path, source: Path | None) -> None:
-    if source is not None and source.exists() and path.exists() and path.samefile(source):
-        raise InputError(f"--output {path}: is the input; choose another name")
 
 
 def _done(path: Path, sentences: tuple[str, ...], facts: Mapping[str, object], as_json: bool, quiet: bool) -> None:

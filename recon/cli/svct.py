@@ -24,6 +24,7 @@ from recon.errors import InputError, input_errors
 
 if TYPE_CHECKING:
     from physics.noise import TransmissionNoise
+    from recon.io.intensity import NaNs
     from recon.io.sinogram import Sinogram
     from recon.scan.volume import Volume
 
@@ -129,6 +130,7 @@ volume_options = all_of(
 def svct(
     path: Path | None,
     source: Path | None,
+    nan: NaNs,
     series: str | None,
     intensity: str,
     sinogram: Path | None,
@@ -190,7 +192,7 @@ def svct(
         from recon.acquisition.ct import choose_geometry
 
         chosen = choose_geometry(geometry, views, arc, start, order)
-        volume = read_ct(source, series, intensity, quiet)
+        volume = read_ct(source, series, intensity, nan, quiet)
         if dicom:
             from recon.run.save import check_dicom
 
@@ -224,12 +226,12 @@ def parse_noise(photons: float | None, electronic: float | None) -> Transmission
         return TransmissionNoise(photons, electronic or 0.0)
 
 
-def read_ct(source: Path | None, series: str | None, intensity: Any, quiet: bool) -> Volume:
+def read_ct(source: Path | None, series: str | None, intensity: Any, nan: NaNs, quiet: bool) -> Volume:
     """The input volume in HU, or the sample; what is doubtful about it is printed."""
     from recon.run.load import load
     from recon.scan.volume import Volume
 
-    volume = load(source, "CT", series=series, intensity=intensity)
+    volume = load(source, "CT", series=series, intensity=intensity, nan=nan)
     if not isinstance(volume, Volume):
         raise InputError(f"{source}: a sinogram; give it as --sinogram")
     for notice in volume.notices:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from priors.diffusion.prior import LatentPrior
 from priors.networks.controlnet import ControlNet
 from priors.weights.card import read_card
 from priors.weights.networks import load_controlnet
-from priors.weights.store import entries, find_prior
+from priors.weights.store import Entry, entries, find_prior
 from recon.diffusion.calibration import Calibrations
 from recon.errors import InputError, input_errors
 from recon.learned.provenance import pinned_weights, told_of_other_weights
@@ -34,6 +34,7 @@ class Head:
         calibrations: what the spread of the head's samples means; None where its card does not know.
         trained_with: the hashes of the networks that made the images of its training, as
             :func:`recon.learned.provenance.pinned_weights` reads them; None where its card does not say.
+        other_scan: a notice why the head was not made for the scan, where it is used all the same.
     """
 
     network: ControlNet
@@ -43,6 +44,7 @@ class Head:
     path: Path
     calibrations: Calibrations | None = None
     trained_with: Mapping[str, str] | None = None
+    other_scan: tuple[str, ...] = ()
 
     @property
     def weights(self) -> dict[str, str]:
@@ -50,8 +52,12 @@ class Head:
         return {"head": self.sha256, **self.prior.sha256}
 
     def notices(self, shown: Mapping[str, str]) -> tuple[str, ...]:
-        """What to tell where images are made by other networks, ``shown``, than in the head's training."""
-        return told_of_other_weights("the head", self.trained_with, shown)
+        """What to tell where scan or networks are others than in the head's training.
+
+        Args:
+            shown: the hashes of the networks that made the images which the head is shown.
+        """
+        return self.other_scan + told_of_other_weights("the head", self.trained_with, shown)
 
 
 def load_head(
@@ -70,27 +76,34 @@ def load_head(
         InputError: no head, a damaged one, another prior, or a scan that it was not trained for; the line names a way
             out.
     """
-    path = Path(weights) if weights else installed_head(scan, modality)
+    path = Path(weights) if weights else installed_head(scan, modality, allow_other)
     with input_errors("`weights`"):
         network = load_controlnet(path).eval()
         card = read_card(path)
     task = task_from_dict(network.config.task)
-    check_task(task, scan, modality, path, allow_other)
+    notices = check_task(task, scan, modality, path, allow_other)
     with input_errors("`prior`"):
         base = prior_of(network, prior)
     with input_errors("`weights`"):
         values = card.extra.get("calibration")
         calibrations = None if values is None else Calibrations.from_dict(values)
-        return Head(network, base, task, card.sha256, path, calibrations, pinned_weights(card.extra))
+        return Head(network, base, task, card.sha256, path, calibrations, pinned_weights(card.extra), notices)
 
 
-def installed_head(scan: Measurement | Protocol, modality: Modality) -> Path:
+def installed_head(scan: Measurement | Protocol, modality: Modality, allow_other: bool = False) -> Path:
     """The first installed head that was trained for such a scan.
+
+    Args:
+        scan: the scan, or what is known of it before it is measured.
+        modality: CT or MR.
+        allow_other: where none was trained for such a scan, take the first of the modality.
 
     Raises:
         InputError: there is none; the line says why each does not fit, and names a way out.
     """
     path, reason = find_head(scan, modality)
+    if path is None and allow_other:
+        path = next((each.path for each, _ in _installed(modality)), None)
     if path is None:
         raise InputError(
             f"`method` meddiffusion: {reason}; take `method` tv, or train a head with 'recon train controlnet' and "
@@ -102,21 +115,25 @@ def installed_head(scan: Measurement | Protocol, modality: Modality) -> Path:
 def find_head(scan: Measurement | Protocol, modality: Modality) -> tuple[Path | None, str]:
     """The first installed head that was trained for such a scan; else None, and why each does not fit."""
     reasons = []
-    for entry in entries():
-        try:
-            card = read_card(entry.path)
-        except ValueError:
-            continue  # 'recon weights list' shows damaged files
-        if card.kind != "controlnet":
-            continue
-        task = task_from_dict(card.config["task"])
-        if task.modality != modality:
-            continue
+    for entry, task in _installed(modality):
         reason = task.why_unsuitable(scan)
         if reason is None:
             return entry.path, ""
         reasons.append(f"{entry.name}: {reason}")
     return None, "; ".join(reasons) or f"no ControlNet head for {modality} is installed"
+
+
+def _installed(modality: Modality) -> Iterator[tuple[Entry, Task]]:
+    """The installed heads of a modality with their tasks."""
+    for entry in entries():
+        try:
+            card = read_card(entry.path)
+        except ValueError:
+            continue  # 'recon weights list' shows damaged files
+        if card.kind == "controlnet":
+            task = task_from_dict(card.config["task"])
+            if task.modality == modality:
+                yield entry, task
 
 
 def prior_of(network: ControlNet, given: str | Path | None) -> LatentPrior:

@@ -28,10 +28,9 @@ from recon.options import setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.scan.units import ATTENUATION_UNIT
 from recon.scan.volume import Modality
-from recon.solvers.ct_slices import projector_of
 from recon.solvers.data_consistency import with_calibration_phase
-from recon.solvers.krylov import power_iteration
-from recon.solvers.mr_slices import encoding_of, noise_level, zero_filled
+from recon.solvers.krylov import problem_axes
+from recon.solvers.slabs import zero_filled
 
 Map = Callable[[Tensor], Tensor]
 
@@ -127,6 +126,7 @@ class ImageProblem:
 
     Attributes:
         normal: A*A on (z, C, y, x).
+        axes: number of trailing axes of (z, C, y, x) that make one problem: 3, or 4 where A couples the slices.
         adjoint_data: A*y, (z, C, y, x).
         sigma: standard deviation of the data's noise in the same scale; 0 without noise.
         finish: from u to the image in the operator's unit, (z, y, x).
@@ -134,6 +134,7 @@ class ImageProblem:
     """
 
     normal: Map
+    axes: int
     adjoint_data: Tensor
     sigma: float
     finish: Map
@@ -144,7 +145,7 @@ def image_problem(measurement: Measurement, modality: Modality, channels: int) -
     """A scan as the loops take it.
 
     Args:
-        measurement: of a projector, or of a Cartesian encoding.
+        measurement: CT or MR measurement.
         modality: which.
         channels: of the prior; 1 takes the phase of an MR image from the calibration region.
     """
@@ -152,45 +153,40 @@ def image_problem(measurement: Measurement, modality: Modality, channels: int) -
 
 
 def _ct_problem(measurement: Measurement) -> ImageProblem:
-    projector = projector_of(measurement)
-    square = power_iteration(projector) ** 2
-    data = projector.adjoint(measurement.y)[:, None] / (ATTENUATION_UNIT * square)
-    sigma = noise_level(measurement) / (ATTENUATION_UNIT * math.sqrt(square))
+    operator, square = measurement.operator, measurement.operator.norm_bound**2
     return ImageProblem(
-        lambda u: projector.adjoint(projector(u)) / square,
-        data,
-        sigma,
+        lambda u: operator.gram(u[:, 0])[:, None] / square,
+        problem_axes(operator) + 1,
+        operator.adjoint(measurement.y)[:, None] / (ATTENUATION_UNIT * square),
+        measurement.noise_level / (ATTENUATION_UNIT * math.sqrt(square)),
         lambda u: (u[:, 0] * ATTENUATION_UNIT).clamp_min(0),
-        lambda noise: projector.adjoint(noise(measurement.y))[:, None] / math.sqrt(square),
+        lambda noise: operator.adjoint(noise(measurement.y))[:, None] / math.sqrt(square),
     )
 
 
 def _mr_problem(measurement: Measurement, channels: int) -> ImageProblem:
-    encoding = encoding_of(measurement)
-    direct = zero_filled(measurement)
-    scale, square = mr_scale(measurement).magnitude, encoding.norm_bound**2
-    sigma = noise_level(measurement) / (scale * math.sqrt(square))
+    operator, square = measurement.operator, measurement.operator.norm_bound**2
+    direct, axes = zero_filled(measurement), problem_axes(operator) + 1
+    scale = mr_scale(measurement).magnitude
+    sigma = measurement.noise_level / (scale * math.sqrt(square))
     if channels == 2:
         return ImageProblem(
-            lambda u: as_channels(_gram(measurement, as_complex(u))) / square,
+            lambda u: as_channels(operator.gram(as_complex(u))) / square,
+            axes,
             as_channels(direct) / (scale * square),
             sigma,
             lambda u: as_complex(u) * scale,
-            lambda noise: as_channels(encoding.adjoint(noise(measurement.y))) / math.sqrt(square),
+            lambda noise: as_channels(operator.adjoint(noise(measurement.y))) / math.sqrt(square),
         )
     phase = with_calibration_phase(measurement, torch.ones_like(direct.real))
     return ImageProblem(
-        lambda u: (_gram(measurement, u[:, 0] * phase) * phase.conj()).real[:, None] / square,
+        lambda u: (operator.gram(u[:, 0] * phase) * phase.conj()).real[:, None] / square,
+        axes,
         (direct * phase.conj()).real[:, None] / (scale * square),
         sigma,
         lambda u: u[:, 0] * phase * scale,
-        lambda noise: (encoding.adjoint(noise(measurement.y)) * phase.conj()).real[:, None] / math.sqrt(square),
+        lambda noise: (operator.adjoint(noise(measurement.y)) * phase.conj()).real[:, None] / math.sqrt(square),
     )
-
-
-def _gram(measurement: Measurement, image: Tensor) -> Tensor:
-    encoding = encoding_of(measurement)
-    return encoding.adjoint(encoding(image))
 
 
 def as_channels(image: Tensor) -> Tensor:

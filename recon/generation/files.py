@@ -17,6 +17,7 @@ from recon.errors import InputError
 from recon.generation.preview import preview
 from recon.generation.request import Request
 from recon.generation.volumes import generate_volumes
+from recon.io.nifti_header import PROGRAM
 from recon.run import provenance
 from recon.run.devices import describe_device
 from recon.scan.measurement import Progress, no_progress
@@ -94,9 +95,11 @@ def save_volumes(
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
-    from PIL import Image
+    from PIL import Image, PngImagePlugin
 
-    Image.fromarray(pixels).save(path, format="PNG")
+    information = PngImagePlugin.PngInfo()
+    information.add_text("Software", PROGRAM)
+    Image.fromarray(pixels).save(path, format="PNG", pnginfo=information)
 
 
 def result_json(

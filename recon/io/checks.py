@@ -1,21 +1,31 @@
-"""What every reader checks before it hands data on: the file, its values, and whether they fit."""
+"""What every reader checks before it hands data on: the file, its size in memory, its values."""
 
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import numpy as np
 
 from recon.errors import InputError
 
+LARGEST_RATIO = 200
+"""Of the bytes that a file unpacks to and those that it has. Scans reach 2 to 20; zeros reach 1000 (deflate's most)."""
+
+SMALL = 1 << 28
+"""Bytes up to which data may unpack from however little: an empty volume may be mostly zeros."""
+
 
 def require_file(path: Path) -> None:
     """:class:`InputError` unless ``path`` is a readable file that is not empty."""
-    if path.is_dir():
-        raise InputError(f"{path}: a folder, not a file")
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
+    try:
+        if path.is_dir():
+            raise InputError(f"{path}: a folder, not a file")
+        if not path.exists():
+            raise InputError(f"{path}: no such file")
+    except OSError as error:  # a name that no file can have
+        raise InputError(f"{str(path)[:80]}: no such file ({error.strerror})") from error
     if not path.is_file():
         raise InputError(f"{path}: a pipe or device; save it as a file first")
     if not os.access(path, os.R_OK):
@@ -36,14 +46,25 @@ def check_values(path: Path, array: np.ndarray, what: str) -> None:
 
 
 def check_fits(path: Path, needed: int) -> None:
-    """:class:`InputError` if ``needed`` bytes are more than this machine's memory."""
-    memory = physical_memory()
+    """:class:`InputError` if ``needed`` bytes are more than the memory that can be had."""
+    memory = available_memory()
     if needed > memory:
+        raise InputError(f"{path}: needs {needed / 2**30:.1f} GiB of memory to read, {memory / 2**30:.1f} GiB are free")
+
+
+def check_unpacked(path: Path, unpacked: int, packed: int) -> None:
+    """:class:`InputError` if a few bytes unpack to very many: no scan compresses so well."""
+    if unpacked > SMALL and unpacked > LARGEST_RATIO * packed:
         raise InputError(
-            f"{path}: needs {needed / 2**30:.1f} GiB of memory to read, this machine has {memory / 2**30:.1f} GiB"
+            f"{path}: {packed / 2**20:.1f} MiB that unpack to {unpacked / 2**30:.1f} GiB are no scan; "
+            "the file is damaged or made to fill the memory"
         )
 
 
-def physical_memory() -> int:
-    """The machine's memory in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def available_memory() -> int:
+    """Memory in bytes that this process can have without swapping, within the limit on its address space."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return free if limit == resource.RLIM_INFINITY else min(free, limit - psutil.Process().memory_info().vms)

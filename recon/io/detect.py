@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from recon.errors import InputError
 from recon.io.checks import require_file
-from recon.io.hdf5 import is_hdf5, open_hdf5
+from recon.io.hdf5 import held, is_hdf5, open_hdf5
+from recon.io.intensity import NaNs
 from recon.io.orientation import axis_codes, spacing_of
 
 if TYPE_CHECKING:
@@ -19,7 +18,9 @@ if TYPE_CHECKING:
     from recon.scan.kspace import KSpace
     from recon.scan.volume import Modality, Volume
 
-Kind = Literal["nifti", "dicom", "sinogram", "kspace", "numpy"]
+Kind = Literal["nifti", "dicom", "sinogram", "kspace", "numpy", "weights"]
+Step = Callable[[int, int], None]
+"""Called with the number of files looked at and that of all."""
 
 _READABLE = (
     "NIfTI (.nii, .nii.gz), a folder of DICOM slices, a sinogram in HDF5, k-space (fastMRI or ISMRMRD HDF5, .npy, .npz)"
@@ -62,8 +63,14 @@ class FileInfo:
     problem: str | None = None
 
 
-def describe(path: Path | str) -> FileInfo:
+def describe(path: Path | str, step: Step = lambda done, total: None) -> FileInfo:
     """What ``path`` is. A file that is known but cannot be used is described with its ``problem``.
+
+    Of a folder only headers are read.
+
+    Args:
+        path: the file or folder.
+        step: called as the files of a folder are looked at.
 
     Raises:
         InputError: it does not exist, or is of no known kind.
@@ -71,10 +78,11 @@ def describe(path: Path | str) -> FileInfo:
     kind = detect(Path(path))
     describers: dict[Kind, tuple[FileInfo, Callable[[FileInfo], FileInfo]]] = {
         "nifti": (FileInfo(str(path), "volume", "NIfTI"), _describe_nifti),
-        "dicom": (FileInfo(str(path), "DICOM folder", "DICOM"), _describe_dicom),
+        "dicom": (FileInfo(str(path), "DICOM folder", "DICOM"), lambda info: _describe_folder(info, step)),
         "sinogram": (FileInfo(str(path), "sinogram", "HDF5", modality="CT"), _describe_sinogram),
         "kspace": (FileInfo(str(path), "k-space", "HDF5", modality="MR"), _describe_kspace),
         "numpy": (FileInfo(str(path), "array", "NumPy", modality="MR (a guess)"), _describe_numpy),
+        "weights": (FileInfo(str(path), "weights of a network", "safetensors"), _describe_weights),
     }
     blank, describer = describers[kind]
     try:
@@ -84,7 +92,12 @@ def describe(path: Path | str) -> FileInfo:
 
 
 def read_any(
-    path: Path | str, modality: Modality, *, axes: str | None = None, series: str | None = None
+    path: Path | str,
+    modality: Modality,
+    *,
+    axes: str | None = None,
+    series: str | None = None,
+    nan: NaNs = "refuse",
 ) -> Volume | KSpace | Sinogram:
     """Whatever ``path`` holds, read by the reader for it.
 
@@ -93,6 +106,7 @@ def read_any(
         modality: ``CT`` takes volumes and sinograms, ``MR`` volumes and k-space.
         axes: axis order of an .npy or .npz array.
         series: which DICOM series of a folder, as :func:`recon.io.dicom.read_series`.
+        nan: what becomes of the NaN of a NIfTI volume, as :func:`recon.io.nifti.read_volume`.
 
     Raises:
         InputError: an unusable file, a kind that does not go with ``modality``, or an option that does not go
@@ -104,7 +118,7 @@ def read_any(
     if kind == "nifti":
         from recon.io.nifti import read_volume
 
-        return read_volume(path, modality)
+        return read_volume(path, modality, nan)
     if kind == "dicom":
         from recon.io.dicom import read_series
 
@@ -124,19 +138,25 @@ def detect(path: Path) -> Kind:
     Raises:
         InputError: it does not exist, or is of no known kind.
     """
-    from recon.io.kspace_numpy import is_numpy
+    from datasets.dicom_file import is_dicom
+    from recon.io.matlab_files import is_matlab
     from recon.io.nifti import is_nifti
+    from recon.io.numpy_files import is_numpy
 
     if path.is_dir():
         return "dicom"
     require_file(path)
+    if is_matlab(path):
+        return "numpy"
     if is_hdf5(path):
         return _hdf5_kind(path)
     if is_nifti(path) or path.name.lower().endswith((".nii", ".nii.gz")):
         return "nifti"
     if is_numpy(path) or path.suffix.lower() in (".npy", ".npz"):
         return "numpy"
-    if _is_dicom_file(path):
+    if _is_weights(path):
+        return "weights"
+    if is_dicom(path):
         raise InputError(f"{path}: a single DICOM file; give the folder that holds the series")
     raise InputError(f"{path}: of no known kind; the suite reads {_READABLE}")
 
@@ -145,20 +165,24 @@ def _hdf5_kind(path: Path) -> Kind:
     from recon.io.kspace import hdf5_kind
 
     with open_hdf5(path) as file:
-        if hdf5_kind(file) is not None:
+        if hdf5_kind(path, file) is not None:
             return "kspace"
-        if "sinogram" in file or file.attrs.get("format") == "recon-sinogram":
+        if "sinogram" in list(file) or str(file.attrs.get("format")) == "recon-sinogram":
             return "sinogram"
-        held = ", ".join(sorted(file)[:5]) or "nothing"
-    raise InputError(f"{path}: an HDF5 file with neither 'sinogram' nor 'kspace' nor ISMRMRD data; it holds {held}")
+        names = held(file)
+    raise InputError(f"{path}: an HDF5 file with neither 'sinogram' nor 'kspace' nor ISMRMRD data; it holds {names}")
 
 
-def _is_dicom_file(path: Path) -> bool:
+def _is_weights(path: Path) -> bool:
+    """Whether the file begins like safetensors: a length, then JSON."""
     with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
+        start = stream.read(9)
+    return len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size
 
 
 def _check_options(path: Path, kind: Kind, modality: Modality, axes: str | None, series: str | None) -> None:
+    if kind == "weights":
+        raise InputError(f"{path}: weights of a network; give a scan")
     if modality == "CT" and kind in ("kspace", "numpy"):
         raise InputError(f"{path}: k-space or a bare array; CT needs a volume (NIfTI, DICOM) or a sinogram")
     if modality == "MR" and kind == "sinogram":
@@ -175,47 +199,62 @@ def _describe_nifti(info: FileInfo) -> FileInfo:
     stored = load_stored(Path(info.path), None)
     low, high = float(stored.array.min()), float(stored.array.max())
     modality = "CT" if low <= _HU_LIKE else "MR" if low >= 0 and high > 1 else None
-    placed = bool(stored.header["sform_code"] or stored.header["qform_code"])
     return replace(
         info,
         shape=stored.array.shape,
         axes="i, j, k",
-        orientation=axis_codes(stored.affine) if placed else None,
+        orientation=axis_codes(stored.affine) if stored.grid.placed else None,
         spacing_mm=spacing_of(stored.affine),
         dtype=str(stored.header.get_data_dtype()),
         value_range=(low, high),
         modality=modality and f"{modality} (a guess from the values)",
+        details={"notices": list(stored.notices)} if stored.notices else {},
         would=_would_with_volume(modality),
     )
 
 
-def _describe_dicom(info: FileInfo) -> FileInfo:
-    from recon.io.dicom import read_series
-    from recon.io.dicom_files import list_series, scan_folder
+def _describe_folder(info: FileInfo, step: Step) -> FileInfo:
+    from recon.io.describe_folder import check_count, dicom_headers, result_facts
+    from recon.io.dicom import grid_of_series
+    from recon.io.dicom_files import list_series
 
     folder = Path(info.path)
-    found = scan_folder(folder)
-    details = {"series": list_series(found)}
+    result = result_facts(folder)
+    if result is not None:
+        blank = replace(info, kind="result", format="folder of this suite", details=result)
+        return replace(blank, would="Nothing: it is a result; open its report.html.")
+    check_count(folder)
+    found = dicom_headers(folder, step)
+    details: dict[str, Any] = {"series": list_series(found)}
     if len(found) > 1:
         return replace(info, details=details, would="Ask which series to take: `series` and the end of its UID.")
-    header = next(iter(found.values()))[0]
-    modality = header.get("Modality")
+    headers = next(iter(found.values()))
+    modality = headers[0].get("Modality")
     if modality not in ("CT", "MR"):
         raise InputError(f"{folder}: the series is {modality or 'of no modality'}; the suite takes CT and MR")
-    volume = read_series(folder, modality)
-    assert volume.source is not None
+    slices, stack, notices = grid_of_series(folder, headers, modality)
     return replace(
         info,
         kind="DICOM series",
-        shape=volume.source.shape,
+        shape=(int(slices[0].get("Columns")), int(slices[0].get("Rows")), len(slices)),
         axes="columns, rows, slices",
-        orientation=axis_codes(volume.source.affine),
-        spacing_mm=spacing_of(volume.source.affine),
-        value_range=(float(volume.data.min()), float(volume.data.max())),
+        orientation=axis_codes(stack.affine),
+        spacing_mm=spacing_of(stack.affine),
         modality=modality,
-        details=details,
+        details=details | ({"notices": notices} if notices else {}),
         would=_would_with_volume(modality),
     )
+
+
+def _describe_weights(info: FileInfo) -> FileInfo:
+    from recon.errors import input_errors
+
+    with input_errors("weights"):
+        from priors.weights.card import read_card
+
+        card = read_card(info.path)
+    details = {"kind": card.kind, "source": card.source, "licence": card.licence, "sha256": card.sha256}
+    return replace(info, details=details, would="Nothing by itself: methods and priors use it (`weights`).")
 
 
 def _describe_sinogram(info: FileInfo) -> FileInfo:
@@ -240,6 +279,7 @@ def _describe_kspace(info: FileInfo) -> FileInfo:
 
     kspace = read_kspace(Path(info.path))
     assert kspace.source is not None
+    meta = {name: value for name, value in kspace.meta.items() if name != "patient_id"}
     magnitude = kspace.data.abs()
     sampled = 1.0 if kspace.mask is None else float(kspace.mask.float().mean())
     oriented = kspace.meta.get("orientation_known", kspace.source.format == "hdf5")
@@ -252,23 +292,33 @@ def _describe_kspace(info: FileInfo) -> FileInfo:
         spacing_mm=spacing_of(kspace.affine) if kspace.meta.get("spacing_known") else None,
         dtype="complex64",
         value_range=(float(magnitude.min()), float(magnitude.max())),
-        details={"sampled": round(sampled, 4), "image (y, x)": kspace.image_shape, **kspace.meta},
+        details={"sampled": round(sampled, 4), "image (y, x)": kspace.image_shape, **meta, **_notes(kspace)},
         would=_would_with_kspace(kspace.mask is None, kspace.reference is not None),
     )
 
 
 def _describe_numpy(info: FileInfo) -> FileInfo:
-    from recon.io.kspace_numpy import array_shapes
+    from recon.io.kspace_numpy import complex_arrays, stored_arrays
+    from recon.io.matlab_files import is_matlab
 
-    arrays = array_shapes(Path(info.path))
-    usable = {name: (shape, dtype) for name, (shape, dtype) in arrays.items() if np.dtype(dtype).kind == "c"}
+    info = replace(info, format="MATLAB") if is_matlab(Path(info.path)) else info
+    arrays = stored_arrays(Path(info.path))
+    usable = complex_arrays(arrays)
     details = {name: f"{dtype} {shape}" for name, (shape, dtype) in arrays.items()}
     if not usable:
         problem = f"{info.path}: no complex array, so no k-space; an image must be a NIfTI file"
         return replace(info, modality=None, details=details, would="Nothing: it holds no k-space.", problem=problem)
+    if len(usable) > 1 and "kspace" not in usable:
+        problem = f"{info.path}: which array is the k-space? name it 'kspace'; there are {', '.join(usable)}"
+        return replace(info, details=details, would="Ask which of the arrays to take.", problem=problem)
     shape, dtype = usable.get("kspace", next(iter(usable.values())))
     would = "recon mri would take it as k-space once `axes` states its axis order, such as `axes` cyx."
-    return replace(info, kind="k-space (by its complex values)", shape=shape, dtype=dtype, details=details, would=would)
+    kind = "k-space (by its complex values)"
+    return replace(info, kind=kind, shape=shape, dtype=str(dtype), details=details, would=would)
+
+
+def _notes(found: KSpace) -> dict[str, Any]:
+    return {"notices": list(found.notices)} if found.notices else {}
 
 
 def _would_with_volume(modality: str | None) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.errors import InputError
-from recon.io.dicom_files import damaged_file
+from recon.io.dicom_files import read_file
 from recon.io.orientation import from_canonical
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _OF_THE_SOURCE_PIXELS = (
     "ModalityLUTSequence",
     "VOILUTSequence",
 )
+_IDENTITY = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 _OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
 
 
@@ -52,6 +53,7 @@ def write_series(folder: Path, volume: Volume, description: str) -> None:
     array, affine = from_canonical(volume.data.numpy(), volume.affine, source.affine)
     if array.shape != source.shape or not np.allclose(affine, source.affine, atol=1e-4):
         raise ValueError(f"the volume is no longer on the grid of its source {source.path}")
+    check_exportable(volume)
     slices = np.ascontiguousarray(array.T)
     slope = _slope(slices, volume.modality)
     stored = np.clip(np.rint(slices / slope), _INT16.min, _INT16.max).astype("<i2")
@@ -63,6 +65,26 @@ def write_series(folder: Path, volume: Volume, description: str) -> None:
         dataset.save_as(folder / f"IM{index:05d}.dcm", enforce_file_format=True)
 
 
+def check_exportable(volume: Volume) -> None:
+    """Refuse, before any work, a source whose headers cannot become those of a derived series.
+
+    Raises:
+        InputError: not read from DICOM, multi-frame, or slices without the UIDs that a derived image refers to.
+    """
+    source = volume.source
+    if source is None or source.format != "dicom":
+        raise InputError(f"{source.path if source else 'the volume'}: DICOM output needs DICOM input, for its headers")
+    if source.header.get("frames"):
+        raise InputError(f"{source.path}: DICOM output needs one file a slice; this series is multi-frame")
+    for path in source.header["files"]:
+        if not path.is_file():
+            raise InputError(f"{path}: the source slice is gone; its header is needed for DICOM output")
+        header = read_file(path, tags=list(_IDENTITY))
+        missing = [keyword for keyword in _IDENTITY if not header.get(keyword)]
+        if missing:
+            raise InputError(f"{path}: DICOM output refers to the source's {missing[0]}, which this slice lacks")
+
+
 def _slope(values: np.ndarray, modality: str) -> float:
     top = float(np.abs(values).max())
     if modality == "CT" or _MR_FINE <= top <= _INT16.max:
@@ -72,15 +94,13 @@ def _slope(values: np.ndarray, modality: str) -> float:
 
 def _derived(path: Path, description: str, identity: str) -> Any:
     """The header of the source slice ``path``, made that of a slice of the new series."""
-    from pydicom import dcmread
     from pydicom.dataset import Dataset
     from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
     if not path.is_file():
         raise InputError(f"{path}: the source slice is gone; its header is needed for DICOM output")
-    with damaged_file(path):
-        dataset = dcmread(path, stop_before_pixels=True)
-        dataset.remove_private_tags()  # which decodes every value, too
+    dataset = _little_endian(read_file(path))
+    dataset.remove_private_tags()
     original = Dataset()
     original.ReferencedSOPClassUID, original.ReferencedSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
     dataset.SourceImageSequence = [original]
@@ -93,6 +113,15 @@ def _derived(path: Path, description: str, identity: str) -> Any:
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     return dataset
+
+
+def _little_endian(dataset: Any) -> Any:
+    """The data set without the bytes and the byte order that it was read with; pixels are set anew anyway."""
+    from pydicom.dataset import FileDataset
+
+    plain = FileDataset("", {}, preamble=b"\0" * 128, file_meta=dataset.file_meta)
+    plain.update({element.tag: element for element in dataset})
+    return plain
 
 
 def _set_pixels(dataset: Any, pixels: np.ndarray, slope: float, modality: str) -> None:

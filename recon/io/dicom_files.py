@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import struct
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from datasets.dicom_file import NO_UID, is_dicom, read_dicom, series_uid
 from recon.errors import InputError
+from recon.io.printable import printable
 
 _HEADER_TAGS = [
     "SOPClassUID",
@@ -19,10 +19,13 @@ _HEADER_TAGS = [
     "SeriesNumber",
     "Modality",
     "ImageType",
+    "ComplexImageComponent",
     "InstanceNumber",
     "NumberOfFrames",
+    "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
     "SamplesPerPixel",
+    "PhotometricInterpretation",
     "Rows",
     "Columns",
     "PixelSpacing",
@@ -32,44 +35,49 @@ _HEADER_TAGS = [
     "SpacingBetweenSlices",
 ]
 
-_PARSE_ERRORS = (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error)
-"""What pydicom raises, depending on where a damaged file stops making sense."""
-
+_DICOMDIR = "1.2.840.10008.1.3.10"
 _TAIL = 8  # last characters of a series UID that are shown, and enough to name it
 
+Step = Callable[[int, int], None]
+"""Called with the number of files looked at and that of all."""
 
-@contextmanager
-def damaged_file(path: Path) -> Iterator[None]:
-    """Turn pydicom's errors on a damaged file into an :class:`InputError`, and keep its remarks off the terminal."""
-    from pydicom.errors import BytesLengthException
 
+def read_file(path: Path, *, pixels: bool = False, tags: list[str] | None = None) -> Any:
+    """As :func:`datasets.dicom_file.read_dicom`, with an :class:`InputError`."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except (*_PARSE_ERRORS, BytesLengthException, NotImplementedError) as error:
-        raise InputError(f"{path}: damaged DICOM file ({' '.join(str(error).split())})") from error
+        return read_dicom(path, pixels=pixels, tags=tags)
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
-def scan_folder(folder: Path) -> dict[str, list[Any]]:
+def scan_folder(folder: Path, step: Step = lambda done, total: None) -> dict[str, list[Any]]:
     """Headers (pydicom datasets, without pixels) of all images in a folder and those below it, by series UID.
 
-    Files that are not DICOM, and DICOM objects without an image (reports, structures), are passed over; of
-    copies of one instance the first counts.
+    Files that are not DICOM, and DICOM objects without an image (reports, structures), are passed over; of copies of
+    one instance (same UID, number and position) the first counts. Images without a series UID belong to the one
+    series of the folder, if there is one.
 
     Raises:
         InputError: no such folder, a damaged DICOM file, or no image in it.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: {'a file, not a folder' if folder.exists() else 'no such folder'} of DICOM slices")
-    series: dict[str, dict[str, Any]] = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        header = _read_header(path)
-        if header is not None and "Rows" in header and "SeriesInstanceUID" in header:
-            instance = str(header.get("SOPInstanceUID", path))
-            series.setdefault(str(header.SeriesInstanceUID), {}).setdefault(instance, header)
+    series: dict[str, dict[Any, Any]] = {}
+    paths = sorted(_files(folder))
+    for index, path in enumerate(paths):
+        step(index, len(paths))
+        header = read_file(path, tags=_HEADER_TAGS) if is_dicom(path) else None
+        if header is None:
+            continue
+        if not len(header) and not _is_directory(header):
+            raise InputError(f"{path}: damaged DICOM file (nothing in it can be read)")
+        if "Rows" in header:
+            series.setdefault(series_uid(header), {}).setdefault(_instance(header, path), header)
     if not series:
         raise InputError(f"{folder}: no DICOM image in this folder")
+    if len(series) == 2 and NO_UID in series:
+        strays = series.pop(NO_UID)
+        next(iter(series.values())).update(strays)
     return {uid: _without_localizers(list(headers.values())) for uid, headers in series.items()}
 
 
@@ -88,27 +96,33 @@ def choose_series(folder: Path, found: dict[str, list[Any]], series: str | None)
 
 def list_series(found: dict[str, list[Any]]) -> str:
     """The series in one line: end of the UID, modality, description, number of slices."""
-    return "; ".join(f"{uid[-_TAIL:]} ({_describe(headers)})" for uid, headers in found.items())
+    return "; ".join(f"{printable(uid[-_TAIL:])} ({_describe(headers)})" for uid, headers in found.items())
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Ordinary files below a folder; links to folders are not followed."""
+    for root, _, names in os.walk(folder):
+        yield from (path for name in names if (path := Path(root, name)).is_file())
+
+
+def _is_directory(header: Any) -> bool:
+    """Whether a file is the DICOMDIR of a medium, which lists others."""
+    return str(header.file_meta.get("MediaStorageSOPClassUID")) == _DICOMDIR
+
+
+def _instance(header: Any, path: Path) -> Any:
+    """What tells an image from others: not its UID alone, which anonymisers empty, or give to all of them."""
+    position = header.get("ImagePositionPatient")
+    uid = header.get("SOPInstanceUID")
+    if not uid or position is None:
+        return str(path)
+    return str(uid), str(header.get("InstanceNumber")), str(position)
 
 
 def _describe(headers: list[Any]) -> str:
-    description = headers[0].get("SeriesDescription") or "no description"
-    count = f"{len(headers)} slice{'s' if len(headers) > 1 else ''}"
-    return f"{headers[0].get('Modality', '?')}, {description}, {count}"
-
-
-def _read_header(path: Path) -> Any | None:
-    """The header of a DICOM file, or None for a file of another kind."""
-    from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
-
-    with damaged_file(path):
-        try:
-            header = dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS)
-        except InvalidDicomError:
-            return None
-        list(header)  # pydicom decodes values when they are looked at: do it here, where damage is expected
-    return header
+    description = printable(headers[0].get("SeriesDescription") or "no description")
+    frames = sum(int(header.get("NumberOfFrames") or 1) for header in headers)
+    return f"{printable(headers[0].get('Modality', '?'))}, {description}, {frames} slice{'s' if frames > 1 else ''}"
 
 
 def _without_localizers(headers: list[Any]) -> list[Any]:

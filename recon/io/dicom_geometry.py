@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from recon.errors import InputError
+from recon.io.dicom_frames import Slice
 from recon.io.orientation import MAX_SHEAR
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -22,37 +22,70 @@ _ROUNDING = 0.1
 """Positions are often rounded to this many mm."""
 
 
+_JITTER = 2.5e-3
+"""Tolerated difference of two slices' direction cosines (0.15 degrees): reconstructions round them differently."""
+_TOLD = 5e-5
+"""Difference of direction cosines from which it is told that their mean was taken."""
+_SIZES = (1e-4, 1e4)
+_FARTHEST = 1e6
+"""Plausible voxel sizes and positions, mm; what lies beyond is damage."""
+
+
 @dataclass(frozen=True)
 class Stack:
-    """Slices in ascending order along the normal, and the (4, 4) affine of the (column, row, slice) array."""
+    """Where slices lie.
 
-    headers: list[Any]
+    Attributes:
+        order: places of the slices in the list that was given, in ascending order along the normal.
+        affine: (4, 4) affine of the (column, row, slice) array.
+        notices: what was decided.
+    """
+
+    order: list[int]
     affine: np.ndarray
+    notices: tuple[str, ...] = ()
 
 
-def stack_slices(folder: Path, headers: list[Any]) -> Stack:
+def stack_slices(folder: Path, headers: list[Slice]) -> Stack:
     """Sort the slices of one series by position.
 
     Raises:
         InputError: missing or differing orientation, size or pixel spacing; two slices at one position; a gap;
             a tilted gantry (slices shifted sideways).
     """
-    orientation = _common(folder, headers, "ImageOrientationPatient", 6, 1e-4).reshape(2, 3)
+    orientation, jitter = _orientation(folder, headers)
     spacing = _common(folder, headers, "PixelSpacing", 2, 1e-4)
+    if not (_SIZES[0] <= spacing.min() and spacing.max() <= _SIZES[1]):
+        raise InputError(f"{folder}: PixelSpacing is {spacing.tolist()} mm; the file is damaged")
     for keyword in ("Rows", "Columns"):
         _common(folder, headers, keyword, 1, 0)
     row, column = _unit_vectors(folder, orientation)
     normal = np.cross(row, column)
     positions = np.stack([_numbers(folder, header, "ImagePositionPatient", 3) for header in headers])
+    if np.abs(positions).max() > _FARTHEST:
+        raise InputError(f"{folder}: ImagePositionPatient is beyond {_FARTHEST:g} mm; the file is damaged")
     order = np.argsort(positions @ normal, kind="stable")
     step = _step(folder, [headers[k] for k in order], positions[order], normal)
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = row * spacing[1], column * spacing[0]
     affine[:3, 2], affine[:3, 3] = step, positions[order[0]]
-    return Stack([headers[k] for k in order], _LPS_TO_RAS @ affine)
+    return Stack([int(k) for k in order], _LPS_TO_RAS @ affine, jitter)
 
 
-def _step(folder: Path, headers: list[Any], positions: np.ndarray, normal: np.ndarray) -> np.ndarray:
+def _orientation(folder: Path, headers: list[Slice]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The mean of the slices' (2, 3) orientations, which may differ by rounding."""
+    values = np.stack([_numbers(folder, header, "ImageOrientationPatient", 6) for header in headers])
+    apart = np.abs(values - values[0]).max(axis=1)
+    if apart.max() > _JITTER:
+        raise InputError(
+            f"{folder}: ImageOrientationPatient differs between {headers[0].name} and "
+            f"{headers[int(apart.argmax())].name}; the slices of a volume share it"
+        )
+    notice = f"the slices' orientations differ by up to {apart.max():.2g} of a cosine; their mean was taken"
+    return values.mean(axis=0).reshape(2, 3), (notice,) if apart.max() > _TOLD else ()
+
+
+def _step(folder: Path, headers: list[Slice], positions: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """The vector from a slice to the next, along the normal, mm."""
     if len(headers) == 1:
         return normal * _thickness(folder, headers[0])
@@ -88,7 +121,7 @@ def _refuse_tilt(folder: Path, positions: np.ndarray, normal: np.ndarray) -> Non
         )
 
 
-def _thickness(folder: Path, header: Any) -> float:
+def _thickness(folder: Path, header: Slice) -> float:
     for keyword in ("SpacingBetweenSlices", "SliceThickness"):
         if header.get(keyword):
             return abs(float(_numbers(folder, header, keyword, 1)[0]))
@@ -104,13 +137,13 @@ def _unit_vectors(folder: Path, orientation: np.ndarray) -> np.ndarray:
     return orientation / lengths
 
 
-def _common(folder: Path, headers: list[Any], keyword: str, count: int, tolerance: float) -> np.ndarray:
+def _common(folder: Path, headers: list[Slice], keyword: str, count: int, tolerance: float) -> np.ndarray:
     """The numbers under ``keyword``, which all slices must share."""
     values = np.stack([_numbers(folder, header, keyword, count) for header in headers])
     different = np.flatnonzero(np.abs(values - values[0]).max(axis=1) > tolerance)
     if len(different):
         raise InputError(
-            f"{folder}: {keyword} differs between {_name(headers[0])} and {_name(headers[different[0]])}; "
+            f"{folder}: {keyword} differs between {headers[0].name} and {headers[different[0]].name}; "
             "the slices of a volume share it"
         )
     if count < 6 and values[0].min() <= 0:
@@ -118,19 +151,15 @@ def _common(folder: Path, headers: list[Any], keyword: str, count: int, toleranc
     return np.asarray(values[0])
 
 
-def _numbers(folder: Path, header: Any, keyword: str, count: int) -> np.ndarray:
+def _numbers(folder: Path, header: Slice, keyword: str, count: int) -> np.ndarray:
     try:
         values = np.atleast_1d(np.asarray(header.get(keyword), float))
     except (TypeError, ValueError):
         values = np.empty(0)
     if values.shape != (count,) or not np.isfinite(values).all():
-        raise InputError(f"{folder}: {_name(header)} has no valid {keyword}, which places a slice in space")
+        raise InputError(f"{folder}: {header.name} has no valid {keyword}, which places a slice in space")
     return values
 
 
-def _names(headers: list[Any], first: int) -> str:
-    return f"{_name(headers[first])} and {_name(headers[first + 1])}"
-
-
-def _name(header: Any) -> str:
-    return Path(header.filename).name
+def _names(headers: list[Slice], first: int) -> str:
+    return f"{headers[first].name} and {headers[first + 1].name}"

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 Intensity = Literal["auto", "hu", "unit", "byte"]
 
+NaNs = Literal["refuse", "air"]
+"""What becomes of voxels that are NaN: an error, or background."""
+
 AIR_HU = -1024.0
 """What voxels outside the scanner's field of view become; no attenuation, like every value below -1000 HU."""
 

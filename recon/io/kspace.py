@@ -1,7 +1,8 @@
 """k-space files in, of any of the formats that are known, told apart by their content; and out, in one format.
 
 Files written here have fastMRI's layout (dataset ``kspace`` (z, y, x) for one coil, else (z, coils, y, x), and
-``reconstruction_esc`` or ``_rss`` where there is a reference), a (y, x) ``mask``, and the root attributes
+``reconstruction_esc`` or ``_rss`` where there is a reference), a (y, x) ``mask``, separate ``calibration`` lines (z,
+coils, y, x) where there are some, and the root attributes
 ``format`` = "recon-kspace", ``version``, ``affine``, ``image_shape``, ``simulated`` and ``meta`` (JSON).
 """
 
@@ -15,11 +16,13 @@ import numpy as np
 
 from recon.errors import InputError
 from recon.io.checks import require_file
-from recon.io.hdf5 import create_hdf5, is_hdf5, open_hdf5, read_affine, read_json
+from recon.io.hdf5 import create_hdf5, held, is_hdf5, open_hdf5, read_affine, read_dataset, read_json
 from recon.io.kspace_checks import RawKSpace, checked_kspace
 from recon.io.kspace_fastmri import read_coils, read_fastmri, read_mask, read_reference
 from recon.io.kspace_ismrmrd import find_group, read_ismrmrd
-from recon.io.kspace_numpy import is_numpy, read_numpy
+from recon.io.kspace_numpy import read_numpy
+from recon.io.matlab_files import is_matlab
+from recon.io.numpy_files import is_numpy
 from recon.io.orientation import check_affine
 
 if TYPE_CHECKING:
@@ -31,22 +34,22 @@ FORMAT, VERSION = "recon-kspace", 1
 
 
 def read_kspace(path: Path, axes: str | None = None) -> KSpace:
-    """The k-space in a fastMRI or ISMRMRD file, in one of our own, or in an .npy or .npz file.
+    """The k-space in a fastMRI or ISMRMRD file, in one of our own, or in an .npy, .npz or MATLAB file.
 
     Args:
         path: the file; its content, not its name, decides how it is read.
-        axes: axis order of an .npy or .npz array, such as ``"cyx"``; only for those.
+        axes: axis order of an .npy, .npz or MATLAB array, such as ``"cyx"``; only for those.
 
     Raises:
         InputError: an unknown or damaged file, or data that are no usable k-space.
     """
     require_file(path)
-    if is_numpy(path):
+    if is_numpy(path) or is_matlab(path):
         return checked_kspace(read_numpy(path, axes))
     if not is_hdf5(path):
-        raise InputError(f"{path}: no k-space file; it must be fastMRI or ISMRMRD HDF5, .npy or .npz")
+        raise InputError(f"{path}: no k-space file; it must be fastMRI or ISMRMRD HDF5, .npy, .npz or .mat")
     if axes is not None:
-        raise InputError(f"`axes` {axes}: is for .npy and .npz files; {path} states its axes itself")
+        raise InputError(f"`axes` {axes}: is for .npy, .npz and .mat files; {path} states its axes itself")
     with open_hdf5(path) as file:
         raw = _read_hdf5(path, file)
     return checked_kspace(raw)
@@ -62,6 +65,8 @@ def write_kspace(path: Path, kspace: KSpace) -> None:
             file.create_dataset("mask", data=kspace.mask.numpy().astype(np.uint8))
         if kspace.reference is not None:
             file.create_dataset(f"reconstruction_{'esc' if single else 'rss'}", data=kspace.reference.numpy())
+        if kspace.calibration is not None:
+            file.create_dataset("calibration", data=kspace.calibration.numpy())
         if kspace.image_shape is not None:
             file.attrs["image_shape"] = np.asarray(kspace.image_shape, np.int64)
         file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
@@ -70,24 +75,24 @@ def write_kspace(path: Path, kspace: KSpace) -> None:
         file.attrs["meta"] = json.dumps(kspace.meta)
 
 
-def hdf5_kind(file: h5py.File) -> str | None:
+def hdf5_kind(path: Path, file: h5py.File) -> str | None:
     """``"own"``, ``"fastmri"`` or ``"ismrmrd"``, or None if the file holds no k-space."""
-    if file.attrs.get("format") == FORMAT:
+    if str(file.attrs.get("format")) == FORMAT:
         return "own"
-    if "kspace" in file:
+    if "kspace" in file.keys():  # noqa: SIM118  (`in file` would follow links)
         return "fastmri"
-    return "ismrmrd" if find_group(file) is not None else None
+    return "ismrmrd" if find_group(path, file) is not None else None
 
 
 def _read_hdf5(path: Path, file: h5py.File) -> RawKSpace:
-    kind = hdf5_kind(file)
+    kind = hdf5_kind(path, file)
     if kind == "own":
         return _read_own(path, file)
     if kind == "fastmri":
         return read_fastmri(path, file)
-    group = find_group(file)
+    group = find_group(path, file)
     if group is None:
-        raise InputError(f"{path}: holds no k-space ('kspace' or an ISMRMRD table), but {', '.join(file) or 'nothing'}")
+        raise InputError(f"{path}: holds no k-space ('kspace' or an ISMRMRD table), but {held(file)}")
     return read_ismrmrd(path, group)
 
 
@@ -99,7 +104,17 @@ def _read_own(path: Path, file: h5py.File) -> RawKSpace:
     check_affine(path, affine)
     meta = read_json(path, file.attrs, "meta") | {"simulated": bool(file.attrs.get("simulated", False))}
     reference = read_reference(path, file, data.shape[1])
-    return RawKSpace(path, "hdf5", data, affine, read_mask(path, file), _shape(path, file.attrs), reference, meta)
+    image_shape, calibration = _shape(path, file.attrs), _calibration(path, file, data.shape)
+    return RawKSpace(path, "hdf5", data, affine, read_mask(path, file), image_shape, reference, calibration, meta=meta)
+
+
+def _calibration(path: Path, file: h5py.File, shape: tuple[int, ...]) -> np.ndarray | None:
+    if "calibration" not in file.keys():  # noqa: SIM118  (`in file` would follow links)
+        return None
+    lines = read_dataset(path, file, "calibration", complex_values=True)
+    if lines.shape != shape:
+        raise InputError(f"{path}: the calibration is {lines.shape}, the k-space {shape}; they must be alike")
+    return lines
 
 
 def _shape(path: Path, attributes: Any) -> tuple[int, int] | None:

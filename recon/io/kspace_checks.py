@@ -10,14 +10,28 @@ import numpy as np
 
 from recon.errors import InputError
 from recon.io.checks import check_values
+from recon.io.kspace_support import Support, support_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from recon.scan.kspace import KSpace
 
 
 @dataclass(frozen=True)
 class RawKSpace:
-    """What a reader found: ``data`` (z, coils, y, x) complex64; the rest as in :class:`recon.scan.kspace.KSpace`."""
+    """What a reader found.
+
+    Attributes:
+        path: the file.
+        format: as in :class:`recon.scan.volume.Source`.
+        data: (z, coils, y, x) complex64.
+        affine, reference, calibration, image_shape: as in :class:`recon.scan.kspace.KSpace`.
+        mask: what the file states, (x,), (1, x) or (y, x); None where it states none.
+        columns: the columns between the padding, if the file states them.
+        meta: what else the file says; ``spacing_known`` and ``orientation_known`` among it where they are not.
+        notices: what the reader of a result must know.
+    """
 
     path: Path
     format: str
@@ -26,17 +40,21 @@ class RawKSpace:
     mask: np.ndarray | None = None
     image_shape: tuple[int, int] | None = None
     reference: np.ndarray | None = None
+    calibration: np.ndarray | None = None
+    columns: slice | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
 
 def checked_kspace(raw: RawKSpace) -> KSpace:
     """The k-space, its mask made (y, x), samples outside the mask set to 0, the reference cropped to the image.
 
-    A file without a mask whose samples are zero in places gets the mask that this shows, unless the zeros only
-    pad the edges.
+    A file without a mask whose samples are zero in places gets the mask that this shows; zeros at the edges are
+    padding, or the missing side of partial Fourier.
 
     Raises:
-        InputError: NaN, infinity, nothing but zeros, or a mask or reference of another shape.
+        InputError: NaN, infinity, nothing but zeros, slices or coils that are sampled at different places, or a mask
+            or reference of another shape.
     """
     import torch
 
@@ -45,21 +63,50 @@ def checked_kspace(raw: RawKSpace) -> KSpace:
 
     _check_data(raw.path, raw.data)
     rows, columns = raw.data.shape[-2:]
-    mask, notes = _mask(raw, _support(raw.data))
-    data = raw.data if mask is None else raw.data * mask
+    stated = None if raw.mask is None else _expanded(raw.path, raw.mask, (rows, columns))
+    outside = 0 if stated is None else int(np.count_nonzero((raw.data != 0).any(axis=(0, 1)) & ~stated))
+    data = raw.data if stated is None else raw.data * stated
     _check_some_signal(raw.path, data)
+    support = support_of(raw.path, data, stated, raw.columns)
     image_shape = _image_shape(raw, (rows, columns))
     y, x = image_shape or (rows, columns)
-    source = Source(raw.path, raw.format, raw.affine, (x, y, raw.data.shape[0]))
+    meta = {"spacing_known": True} | raw.meta | _mask_notes(support, stated is not None, outside)
+    source = Source(
+        raw.path,
+        raw.format,
+        raw.affine,
+        (x, y, raw.data.shape[0]),
+        spacing_known=bool(meta["spacing_known"]),
+        orientation_known=bool(meta.get("orientation_known", True)),
+    )
     return KSpace(
         data=torch.from_numpy(np.ascontiguousarray(data, np.complex64)),
         affine=raw.affine,
-        mask=None if mask is None else torch.from_numpy(mask),
+        mask=_tensor(support.mask),
+        acquired=_tensor(support.acquired),
+        partial_fourier=support.partial,
+        calibration=_tensor(raw.calibration),
         image_shape=image_shape,
         reference=_reference(raw, (y, x)),
-        meta={"spacing_known": True} | raw.meta | notes,
+        meta=meta,
         source=source,
+        notices=(*raw.notices, *_unknown_geometry(source), *support.notices),
     )
+
+
+def _tensor(array: np.ndarray | None) -> Tensor | None:
+    import torch
+
+    return None if array is None else torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _unknown_geometry(source: Any) -> tuple[str, ...]:
+    """Notices on what the file leaves open; results leave it open too."""
+    if not source.spacing_known:
+        return ("the file states neither voxel size nor orientation: both are unknown, in the results too",)
+    if not source.orientation_known:
+        return ("the file does not state the orientation: where the patient's sides are is unknown",)
+    return ()
 
 
 def _check_data(path: Path, data: np.ndarray) -> None:
@@ -74,24 +121,16 @@ def _check_some_signal(path: Path, data: np.ndarray) -> None:
         raise InputError(f"{path}: the k-space is zero everywhere that was sampled: there is nothing in it")
 
 
-def _support(data: np.ndarray) -> np.ndarray:
-    """(y, x) bool: where any slice and coil has a sample."""
-    return np.asarray((data != 0).any(axis=(0, 1)))
+def _mask_notes(support: Support, stated: bool, outside: int) -> dict[str, Any]:
+    """Where the mask came from."""
+    if support.mask is None:
+        return {}
+    if not stated:
+        return {"mask_from": "samples that are zero"}
+    return {"mask_from": "file"} | ({"positions_outside_mask_set_to_zero": outside} if outside else {})
 
 
-def _mask(raw: RawKSpace, support: np.ndarray) -> tuple[np.ndarray | None, dict[str, Any]]:
-    """The (y, x) mask, None when fully sampled, and notes for ``meta`` on where it came from."""
-    if raw.mask is None:
-        if _is_rectangle(support):  # zero padding at the edges (partial echo, matrix size): not undersampled
-            return None, {}
-        return support, {"mask_from": "samples that are zero"}
-    mask = _expanded(raw.path, raw.mask, support.shape)
-    outside = int(np.count_nonzero(support & ~mask))
-    notes = {"mask_from": "file"} | ({"positions_outside_mask_set_to_zero": outside} if outside else {})
-    return (None, {}) if mask.all() else (mask, notes)
-
-
-def _expanded(path: Path, mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _expanded(path: Path, mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """A mask (x,), (1, x) or (y, x) as (y, x) bool."""
     squeezed = mask.reshape(mask.shape[-2:]) if mask.size == np.prod(mask.shape[-2:]) else mask
     rows_fit = squeezed.ndim == 1 or (squeezed.ndim == 2 and squeezed.shape[0] in (1, shape[0]))
@@ -105,11 +144,6 @@ def _expanded(path: Path, mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarra
     if not expanded.any():
         raise InputError(f"{path}: the mask is empty: it samples nothing")
     return expanded
-
-
-def _is_rectangle(support: np.ndarray) -> bool:
-    rows, columns = np.flatnonzero(support.any(1)), np.flatnonzero(support.any(0))
-    return bool(support[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all())
 
 
 def _image_shape(raw: RawKSpace, matrix: tuple[int, int]) -> tuple[int, int] | None:

@@ -2,35 +2,60 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recon.errors import InputError
-from recon.io.hdf5 import read_dataset
+from recon.io.hdf5 import dataset_of, read_dataset, read_text
 from recon.io.kspace_checks import RawKSpace
-from recon.io.mr_header import image_affine, parse_encoding
+from recon.io.kspace_plausible import check_centred, check_slices
+from recon.io.mr_header import Encoding, image_affine, parse_encoding
+from recon.io.printable import printable
 
 if TYPE_CHECKING:
     import h5py
 
 _REFERENCES = ("reconstruction_esc", "reconstruction_rss")
+_TRANSPOSED = "the array's image axes are those of its header in the other order: they were exchanged"
 _CONTRASTS = {"CORPD_FBK": "PD", "CORPDFS_FBK": "PDFS"}
 
 
 def read_fastmri(path: Path, file: h5py.File) -> RawKSpace:
     """Single-coil ``kspace`` (z, y, x) or multi-coil (z, coils, y, x), its header, mask and reference.
 
-    The distance of the slices is not in these files; the slice thickness of the header stands for it.
+    The distance of the slices is not in these files; the slice thickness of the header stands for it. An array whose
+    image axes are the header's in the other order is transposed.
+
+    Raises:
+        InputError: a damaged file, zero frequency at an edge, or 3D k-space.
     """
     data = read_coils(path, file)
+    encoding = _encoding(path, file)
+    notices: tuple[str, ...] = ()
+    if encoding is not None and _is_transposed(encoding, data.shape):
+        data, notices = np.ascontiguousarray(data.swapaxes(-1, -2)), (_TRANSPOSED,)
+    check_centred(path, data)
+    check_slices(path, data, "save it as .npy and name that axis p in `axes`, such as `axes` pcyx")
     reference = read_reference(path, file, data.shape[1])
-    affine, image_shape, meta = _header(path, file, data.shape)
+    affine, image_shape = _geometry(encoding, data.shape)
     if reference is not None:
         image_shape = reference.shape[-2], reference.shape[-1]
-    meta |= _attributes(file.attrs) | {"orientation_known": False}
-    return RawKSpace(path, "fastmri", data, affine, read_mask(path, file), image_shape, reference, meta)
+    meta = _attributes(file.attrs) | {"spacing_known": encoding is not None, "orientation_known": False}
+    return RawKSpace(
+        path,
+        "fastmri",
+        data,
+        affine,
+        read_mask(path, file),
+        image_shape,
+        reference,
+        columns=_between_padding(file.attrs, data.shape[-1]),
+        meta=meta,
+        notices=notices,
+    )
 
 
 def read_coils(path: Path, file: h5py.File) -> np.ndarray:
@@ -43,39 +68,56 @@ def read_coils(path: Path, file: h5py.File) -> np.ndarray:
 
 def read_mask(path: Path, file: h5py.File) -> np.ndarray | None:
     """The dataset ``mask`` (test files have one, over the columns), or None."""
-    return read_dataset(path, file, "mask", complex_values=False) if "mask" in file else None
+    if "mask" not in file.keys():  # noqa: SIM118  (`in file` would follow links)
+        return None
+    shape = dataset_of(path, file, "mask").shape
+    data = dataset_of(path, file, "kspace").shape
+    if math.prod(shape) > math.prod(data[-2:]):
+        raise InputError(f"{path}: the mask is {shape}, the k-space {data[-2:]} (y, x): it must be that or {data[-1:]}")
+    return read_dataset(path, file, "mask", complex_values=False)
 
 
 def read_reference(path: Path, file: h5py.File, coils: int) -> np.ndarray | None:
     """The (z, y, x) reference image: the single-coil one first for single-coil data."""
     names = _REFERENCES if coils == 1 else reversed(_REFERENCES)
-    name = next((name for name in names if name in file), None)
+    name = next((name for name in names if name in file.keys()), None)  # noqa: SIM118  (`in file` would follow links)
     return None if name is None else read_dataset(path, file, name, complex_values=False)
 
 
-def _header(
-    path: Path, file: h5py.File, shape: tuple[int, ...]
-) -> tuple[np.ndarray, tuple[int, int] | None, dict[str, Any]]:
-    """Affine, image shape and whether the spacing is known, from ``ismrmrd_header``."""
-    if "ismrmrd_header" not in file:
-        return np.eye(4), None, {"spacing_known": False}
-    content = file["ismrmrd_header"][()]
-    if not isinstance(content, bytes):
-        raise InputError(f"{path}: 'ismrmrd_header' is no text")
-    encoding = parse_encoding(path, content)
+def _encoding(path: Path, file: h5py.File) -> Encoding | None:
+    """The header, or None where there is none."""
+    if "ismrmrd_header" not in file.keys():  # noqa: SIM118  (`in file` would follow links)
+        return None
+    return parse_encoding(path, read_text(path, file, "ismrmrd_header"))
+
+
+def _is_transposed(encoding: Encoding, shape: tuple[int, ...]) -> bool:
+    """Whether the readout, whose length the header states, lies along the columns and not along the rows."""
+    readout, phase = encoding.matrix[:2]
+    return shape[-2] != readout and shape[-1] == readout and readout != phase
+
+
+def _geometry(encoding: Encoding | None, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, int] | None]:
+    """Affine and image shape; voxels of 1 mm where there is no header."""
+    if encoding is None:
+        return np.eye(4), None
     rows, columns = shape[-2:]
     y, x = encoding.pixel_size(rows, columns)
-    affine = image_affine((x, y, encoding.field_of_view[2]))
-    return affine, encoding.image_shape(rows, columns), {"spacing_known": True}
+    return image_affine((x, y, encoding.field_of_view[2])), encoding.image_shape(rows, columns)
+
+
+def _between_padding(attributes: Any, columns: int) -> slice | None:
+    """The columns that were acquired: fastMRI's files say where the padding of the others ends and begins."""
+    try:
+        left, right = int(attributes["padding_left"]), int(attributes["padding_right"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return slice(left, right) if 0 <= left < right <= columns and (left, right) != (0, columns) else None
 
 
 def _attributes(attributes: Any) -> dict[str, Any]:
     """What the file says of itself, as text: acquisition, patient, and PD or PDFS where that is known."""
-    meta = {name: _text(attributes[name]) for name in ("acquisition", "patient_id") if name in attributes}
+    meta = {name: printable(attributes[name]) for name in ("acquisition", "patient_id") if name in attributes}
     if meta.get("acquisition") in _CONTRASTS:
         meta["contrast"] = _CONTRASTS[meta["acquisition"]]
     return meta
-
-
-def _text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

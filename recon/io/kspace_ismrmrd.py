@@ -6,75 +6,117 @@ the readout, columns the phase encoding, as in fastMRI.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recon.errors import InputError
 from recon.io.checks import check_fits
+from recon.io.hdf5 import dataset_of, member, read_text
+from recon.io.ismrmrd_geometry import Slices, affine_of, slices_of
 from recon.io.kspace_checks import RawKSpace
-from recon.io.mr_header import Encoding, image_affine, parse_encoding
+from recon.io.kspace_numpy import along_partitions
+from recon.io.mr_header import Encoding, parse_encoding
+from recon.io.printable import printable
 
 if TYPE_CHECKING:
     import h5py
 
 # Acquisition flags are numbered from 1 (ismrmrd.h, ISMRMRD_AcquisitionFlags).
-_NOT_IMAGING = (19, 20, 23, 24, 26, 27, 28, 29)  # noise, calibration, navigator, phase correction, feedback, dummy
+_CALIBRATION = 20
 _REVERSED = 22
+_NOT_IMAGING = (19, 23, 24, 26, 27, 28, 29, 30, 31)
+"""Noise, navigator, phase correction, feedback, dummy, surface coil correction, phase stabilization, its reference."""
+_COMPRESSED = (53, 54, 55, 56)
 _SINGLE = ("contrast", "phase", "repetition", "set")
-_LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 
 
-def find_group(file: h5py.File) -> h5py.Group | None:
+@dataclass(frozen=True)
+class _Table:
+    """Readouts of one kind: their headers and samples."""
+
+    heads: np.ndarray
+    lines: np.ndarray
+
+
+def find_group(path: Path, file: h5py.File) -> h5py.Group | None:
     """The group that holds ISMRMRD's ``xml`` and ``data``, or None if the file is something else."""
     import h5py
 
-    groups = [group for group in file.values() if isinstance(group, h5py.Group) and {"xml", "data"} <= set(group)]
-    return next((group for group in groups if group.name == "/dataset"), groups[0] if groups else None)
+    names = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
+    found = {name: group for name in names if isinstance(group := member(path, file, name), h5py.Group)}
+    groups = [name for name, group in found.items() if {"xml", "data"} <= set(group)]
+    return found["dataset" if "dataset" in groups else groups[0]] if groups else None
 
 
 def read_ismrmrd(path: Path, group: h5py.Group) -> RawKSpace:
-    """Cartesian multi-slice or 3D k-space: averages averaged, other than imaging readouts left out; of 3D data the
-    partition axis is transformed to slices.
+    """Cartesian multi-slice or 3D k-space: averages averaged, slices in order of their positions, other than imaging
+    readouts left out, separate calibration lines kept apart; of 3D data the partition axis is transformed to slices.
 
     Raises:
-        InputError: not Cartesian, echo-planar, several contrasts or repetitions, slices sampled differently, 3D data
-            that are undersampled along the partitions, or readouts that contradict the header.
+        InputError: not Cartesian, echo-planar, several contrasts or repetitions, slices that are not evenly spaced or
+            sampled differently, 3D data that are undersampled along the partitions, or readouts that contradict the
+            header.
     """
-    encoding = parse_encoding(path, group["xml"][()].ravel()[0])
+    encoding = parse_encoding(path, read_text(path, group, "xml"))
     if encoding.trajectory != "cartesian":
-        raise InputError(f"{path}: the trajectory is {encoding.trajectory}; only Cartesian data can be read")
-    heads, lines, skipped = _imaging_lines(path, group["data"])
-    _check_simple(path, heads)
-    data, sampled = _sort(path, heads, lines, encoding)
+        raise InputError(f"{path}: the trajectory is {printable(encoding.trajectory)}; only Cartesian data can be read")
+    imaging, calibration, skipped = _tables(path, dataset_of(path, group, "data"))
+    _check_simple(path, imaging.heads)
+    slices = slices_of(path, imaging.heads)
+    data, sampled = _sort(path, imaging, encoding, slices)
     if (sampled != sampled[:1]).any():
         raise InputError(
             f"{path}: the slices or partitions are sampled at different places; one mask a volume is needed"
         )
+    lines, unused = None, len(calibration.heads)
     if encoding.matrix[2] > 1:
-        data = _along_partitions(data)
+        data = along_partitions(data)
+    else:
+        lines, unused = _calibration_lines(path, calibration, encoding, slices, data.shape)
     image_shape = encoding.image_shape(*data.shape[-2:])
-    affine, known = _affine(heads, encoding, data.shape, image_shape)
-    meta = {"spacing_known": True, "orientation_known": known, "readouts_left_out": skipped}
-    return RawKSpace(path, "ismrmrd", data, affine, image_shape=image_shape, meta=meta)
+    affine, known = affine_of(imaging.heads, encoding, data.shape, image_shape, slices)
+    return RawKSpace(
+        path,
+        "ismrmrd",
+        data,
+        affine,
+        None if sampled[0].all() else sampled[0],
+        image_shape,
+        calibration=lines,
+        meta={"spacing_known": True, "orientation_known": known, "readouts_left_out": skipped + unused},
+        notices=slices.notices,
+    )
 
 
-def _imaging_lines(path: Path, table: h5py.Dataset) -> tuple[np.ndarray, np.ndarray, int]:
-    """Headers and samples of the readouts that make the image, and how many others there are."""
+def _tables(path: Path, table: h5py.Dataset) -> tuple[_Table, _Table, int]:
+    """The readouts that make the image, those of separate calibration lines, and how many others there are."""
     if table.dtype.names is None or not {"head", "data"} <= set(table.dtype.names):
         raise InputError(f"{path}: the ISMRMRD table 'data' has no columns 'head' and 'data'")
+    check_fits(path, 4 * table.size * table.dtype.itemsize)
     heads = table.fields("head")[()]
     check_fits(path, 16 * int((heads["number_of_samples"].astype(int) * heads["active_channels"]).sum()))
-    skip = np.bitwise_or.reduce([np.uint64(1) << np.uint64(flag - 1) for flag in _NOT_IMAGING])
-    imaging = ((heads["flags"] & skip) == 0) & (heads["encoding_space_ref"] == 0)
+    if _flagged(heads, _COMPRESSED).any():
+        raise InputError(f"{path}: its readouts are compressed (flags 53 to 56); convert it to uncompressed ISMRMRD")
+    usable = ~_flagged(heads, _NOT_IMAGING) & (heads["number_of_samples"] > 0) & (heads["encoding_space_ref"] == 0)
+    apart = _flagged(heads, (_CALIBRATION,))
+    imaging = usable & ~apart
     if not imaging.any():
         raise InputError(f"{path}: none of the {len(heads)} readouts is imaging data")
-    return heads[imaging], table.fields("data")[()][imaging], int((~imaging).sum())
+    lines = table.fields("data")[()]
+    kept = [_Table(heads[chosen], lines[chosen]) for chosen in (imaging, usable & apart)]
+    return kept[0], kept[1], int((~usable).sum())
+
+
+def _flagged(heads: np.ndarray, flags: tuple[int, ...]) -> np.ndarray:
+    bits = np.bitwise_or.reduce([np.uint64(1) << np.uint64(flag - 1) for flag in flags])
+    return np.asarray((heads["flags"] & bits) != 0)
 
 
 def _check_simple(path: Path, heads: np.ndarray) -> None:
-    if (heads["flags"] & np.uint64(1 << (_REVERSED - 1))).any():
+    if _flagged(heads, (_REVERSED,)).any():
         raise InputError(f"{path}: readouts in both directions (echo-planar): its ghost correction is not supported")
     for counter in _SINGLE:
         count = len(np.unique(heads["idx"][counter]))
@@ -84,17 +126,34 @@ def _check_simple(path: Path, heads: np.ndarray) -> None:
         raise InputError(f"{path}: the number of coils changes between readouts")
 
 
-def _sort(path: Path, heads: np.ndarray, lines: np.ndarray, encoding: Encoding) -> tuple[np.ndarray, np.ndarray]:
+def _calibration_lines(
+    path: Path, table: _Table, encoding: Encoding, slices: Slices, shape: tuple[int, ...]
+) -> tuple[np.ndarray | None, int]:
+    """(z, coils, y, x) k-space of calibration lines that were measured apart, and how many of them do not fit the
+    image's k-space and are left out."""
+    heads, (rows, columns, _) = table.heads, encoding.matrix
+    steps = heads["idx"]["kspace_encode_step_1"].astype(int) + _shift(encoding.centre[0], columns)
+    fits = np.isin(heads["idx"]["slice"], slices.counters) & (heads["active_channels"] == shape[1])
+    fits &= (heads["number_of_samples"] <= rows) & (steps >= 0) & (steps < columns)
+    if not fits.any():
+        return None, len(heads)
+    data, _ = _sort(path, _Table(heads[fits], table.lines[fits]), encoding, slices)
+    return data, int((~fits).sum())
+
+
+def _sort(path: Path, table: _Table, encoding: Encoding, slices: Slices) -> tuple[np.ndarray, np.ndarray]:
     """(z, coils, y, x) averaged k-space, and (z, y, x) bool where there are samples; z is slice or partition."""
+    heads = table.heads
     rows, columns, partitions = encoding.matrix
-    planes = _planes(path, heads, partitions, encoding.centre[1])
+    planes = _planes(path, heads, partitions, encoding.centre[1], slices)
     steps = heads["idx"]["kspace_encode_step_1"].astype(int) + _shift(encoding.centre[0], columns)
     if steps.min() < 0 or steps.max() >= columns:
         raise InputError(f"{path}: a phase-encoding step lies outside the header's matrix of {columns}")
-    shape = (int(planes.max()) + 1 if partitions == 1 else partitions, int(heads[0]["active_channels"]), rows, columns)
-    check_fits(path, 16 * int(np.prod(shape)))
+    count = len(slices.counters) if partitions == 1 else partitions
+    shape = (count, int(heads[0]["active_channels"]), rows, columns)
+    check_fits(path, 16 * int(np.prod(shape, dtype=object)))
     data, counts = np.zeros(shape, np.complex64), np.zeros((shape[0], rows, columns), np.int32)
-    for head, samples, plane, step in zip(heads, lines, planes, steps, strict=True):
+    for head, samples, plane, step in zip(heads, table.lines, planes, steps, strict=True):
         line, first = _line(path, head, samples, rows)
         data[plane, :, first : first + line.shape[1], step] += line
         counts[plane, first : first + line.shape[1], step] += 1
@@ -102,13 +161,12 @@ def _sort(path: Path, heads: np.ndarray, lines: np.ndarray, encoding: Encoding) 
     return data, counts > 0
 
 
-def _planes(path: Path, heads: np.ndarray, partitions: int, centre: int | None) -> np.ndarray:
+def _planes(path: Path, heads: np.ndarray, partitions: int, centre: int | None, slices: Slices) -> np.ndarray:
     """Index along z of every readout."""
-    slices, index = np.unique(heads["idx"]["slice"], return_inverse=True)
     if partitions == 1:
-        return index
+        return slices.index(heads["idx"]["slice"])
     planes = heads["idx"]["kspace_encode_step_2"].astype(int) + _shift(centre, partitions)
-    if len(slices) > 1 or planes.min() < 0 or planes.max() >= partitions:
+    if len(slices.counters) > 1 or planes.min() < 0 or planes.max() >= partitions:
         raise InputError(f"{path}: several slabs, or a partition outside the header's matrix of {partitions}")
     if len(np.unique(planes)) < partitions:
         raise InputError(f"{path}: 3D data with {len(np.unique(planes))} of {partitions} partitions; all are needed")
@@ -131,41 +189,3 @@ def _line(path: Path, head: np.ndarray, samples: np.ndarray, rows: int) -> tuple
     start, stop = int(head["discard_pre"]), count - int(head["discard_post"])
     line = np.ascontiguousarray(samples, np.float32).view(np.complex64).reshape(coils, count)
     return line[:, start:stop], first + start
-
-
-def _along_partitions(data: np.ndarray) -> np.ndarray:
-    """Centred orthonormal inverse FFT along the first axis: fully sampled partitions become slices."""
-    image = np.fft.ifft(np.fft.ifftshift(data, axes=0), axis=0, norm="ortho")
-    return np.fft.fftshift(image, axes=0).astype(np.complex64)
-
-
-def _affine(
-    heads: np.ndarray, encoding: Encoding, shape: tuple[int, ...], image: tuple[int, int]
-) -> tuple[np.ndarray, bool]:
-    """Affine of the (x, y, z) image to RAS+ mm from the readouts' directions (LPS), and whether these are given."""
-    y, x = encoding.pixel_size(*shape[-2:])
-    depth = encoding.field_of_view[2] / encoding.matrix[2]
-    directions = np.stack([heads[0][f"{axis}_dir"] for axis in ("phase", "read", "slice")]).astype(float)
-    if not np.allclose(directions @ directions.T, np.eye(3), atol=1e-2):
-        return image_affine((x, y, depth)), False
-    centres = np.stack([heads[heads["idx"]["slice"] == k][0]["position"] for k in np.unique(heads["idx"]["slice"])])
-    axes = (directions * np.array([[x], [y], [depth]])).T
-    axes[:, 2] = _slice_step(centres.astype(float), axes[:, 2])
-    to_corner = np.array([image[1] // 2, image[0] // 2, encoding.matrix[2] // 2])
-    affine = np.eye(4)
-    affine[:3, :3], affine[:3, 3] = axes, centres[0] - axes @ to_corner
-    affine[:3] *= _LPS_TO_RAS[:, None]
-    return affine, True
-
-
-def _slice_step(centres: np.ndarray, fallback: np.ndarray) -> Any:
-    """The vector between slices if their centres are evenly spaced along the normal, else the header's thickness."""
-    steps = np.diff(centres, axis=0)
-    if len(steps) == 0:
-        return fallback
-    mean, normal = steps.mean(axis=0), fallback / np.linalg.norm(fallback)
-    height = float(mean @ normal)
-    even = np.allclose(steps, mean, atol=0.1 * abs(height)) and np.allclose(
-        mean, height * normal, atol=0.01 * abs(height)
-    )
-    return height * normal if even and height else fallback

@@ -1,118 +1,109 @@
-"""k-space in .npy and .npz files, whose axis order the user states."""
+"""k-space in .npy, .npz and MATLAB files, whose axis order the user states."""
 
 from __future__ import annotations
 
-import struct
-import tokenize
-import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from recon.errors import InputError
-from recon.io.checks import check_fits, require_file
+from recon.io.complex_pairs import as_complex, complex_parts
 from recon.io.kspace_checks import RawKSpace
+from recon.io.kspace_plausible import check_centred, check_slices
+from recon.io.matlab_files import is_matlab, matlab_headers, read_matlab
+from recon.io.numpy_files import Header, array_headers, read_array
 
 _AXES = "zcyx"
+_PARTITIONS = "p"
 _EXAMPLES = {2: "yx", 3: "cyx (coils first) or `axes` zyx (slices first)", 4: "zcyx"}
-_ERRORS = (
-    *(OSError, EOFError, ValueError, KeyError, TypeError, MemoryError, RuntimeError, SyntaxError),
-    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
-)  # what numpy and zipfile raise, depending on the byte that is damaged
-
-
-def is_numpy(path: Path) -> bool:
-    """Whether the file begins like .npy, or like the zip file that .npz is."""
-    with path.open("rb") as stream:
-        return stream.read(6).startswith((b"\x93NUMPY", b"PK\x03\x04"))
 
 
 def read_numpy(path: Path, axes: str | None) -> RawKSpace:
     """Complex k-space from an array with the axes ``axes``: a permutation of some of z, c, y, x, with y and x.
 
-    An .npz file may hold a ``mask`` beside ``kspace`` (or beside its one complex array). The voxel size is not in
-    such files and taken as 1 mm.
+    The partitions of 3D k-space are ``p`` in place of z: they are transformed to slices. Complex values may be stored
+    as pairs of real and imaginary part, or along a last axis of length 2 that ``axes`` does not name. An .npz or
+    MATLAB file may hold a ``mask`` beside ``kspace`` (or beside its one complex array). Neither voxel size nor
+    orientation are in such files.
 
     Raises:
-        InputError: no axis order, one that does not fit, real values, zero frequency in the corner, damaged files,
-            pickled objects.
+        InputError: no axis order, one that does not fit, real values, zero frequency at an edge, partitions called
+            slices, damaged files, pickled objects.
     """
-    require_file(path)
-    with _readable(path):
-        data, mask = _load(path)
-    order = _checked_axes(path, data.shape, axes)
-    data = _in_order(data, order)
+    headers = stored_arrays(path)
+    name = _kspace_name(path, headers)
+    shape, paired = _complex_shape(path, headers[name], axes)
+    order = _checked_axes(path, shape, axes)
+    data = _in_order(_complex(path, _read(path, name), paired), order)
+    mask = np.squeeze(_read(path, "mask")) if "mask" in headers and name != "mask" else None
     if mask is not None and mask.ndim == 2 and order.index("x") < order.index("y"):
         mask = mask.T
-    _check_centred(path, data)
+    check_centred(path, data)
+    if _PARTITIONS in order:
+        data = along_partitions(data)
+    else:
+        check_slices(path, data, "name that axis p in `axes`, such as `axes` pcyx, to have it transformed")
     meta = {"spacing_known": False, "orientation_known": False}
-    return RawKSpace(path, "numpy", data, np.eye(4), mask, meta=meta)
+    notices = ("real and imaginary parts lie along the last axis of the array",) if paired else ()
+    return RawKSpace(path, "numpy", data, np.eye(4), mask, meta=meta, notices=notices)
 
 
-def array_shapes(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and dtype of every array in the file by name (the array of an .npy file is called ``array``).
-
-    Raises:
-        InputError: a damaged file.
-    """
-    require_file(path)
-    with _readable(path):
-        if not _is_zip(path):
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-            return {"array": (array.shape, str(array.dtype))}
-        with np.load(path, allow_pickle=False) as arrays:
-            loaded = {name: arrays[name] for name in arrays.files}
-        return {name: (array.shape, str(array.dtype)) for name, array in loaded.items()}
+def stored_arrays(path: Path) -> dict[str, Header]:
+    """Shape and dtype of every array in an .npy, .npz or MATLAB file."""
+    return matlab_headers(path) if is_matlab(path) else array_headers(path)
 
 
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """numpy's errors on a damaged file, or on pickled objects, as one line; nothing is read that cannot fit."""
-    try:
-        if _is_zip(path):
-            with zipfile.ZipFile(path) as archive:
-                check_fits(path, 3 * sum(member.file_size for member in archive.infolist()))
-        yield
-    except _ERRORS as error:
-        raise InputError(f"{path}: not a readable .npy or .npz file ({' '.join(str(error).split())})") from error
+def complex_arrays(headers: dict[str, Header]) -> dict[str, Header]:
+    """Those of the arrays that hold complex numbers by their type, and could be k-space."""
+    return {
+        name: header
+        for name, header in headers.items()
+        if name != "mask" and (header[1].kind == "c" or complex_parts(header[1]))
+    }
 
 
-def _is_zip(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(2) == b"PK"
+def along_partitions(data: np.ndarray) -> np.ndarray:
+    """Centred orthonormal inverse FFT along the first axis: fully sampled partitions become slices."""
+    image = np.fft.ifft(np.fft.ifftshift(data, axes=0), axis=0, norm="ortho")
+    return np.fft.fftshift(image, axes=0).astype(np.complex64)
 
 
-def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """The k-space array and the mask, if any; never unpickles."""
-    if not _is_zip(path):
-        return _complex(path, np.load(path, mmap_mode="r", allow_pickle=False)), None
-    with np.load(path, allow_pickle=False) as arrays:
-        name = _kspace_name(path, arrays)
-        mask = np.asarray(arrays["mask"]) if "mask" in arrays.files and name != "mask" else None
-        return _complex(path, arrays[name]), mask
+def _read(path: Path, name: str) -> np.ndarray:
+    return read_matlab(path, name) if is_matlab(path) else read_array(path, name)
 
 
-def _kspace_name(path: Path, arrays: np.lib.npyio.NpzFile) -> str:
-    if "kspace" in arrays.files:
+def _kspace_name(path: Path, headers: dict[str, Header]) -> str:
+    """The array that is k-space: by its name, as the only complex one, or as the only one at all."""
+    if "kspace" in headers:
         return "kspace"
-    shapes = {name: (arrays[name].shape, arrays[name].dtype) for name in arrays.files if name != "mask"}
-    candidates = [name for name, (_, dtype) in shapes.items() if dtype.kind == "c"]
-    if len(candidates) != 1:
-        listed = ", ".join(f"{name} {shape} {dtype}" for name, (shape, dtype) in list(shapes.items())[:5])
-        raise InputError(f"{path}: which array is the k-space? name it 'kspace'; there are {listed or 'none'}")
-    return candidates[0]
+    for candidates in (complex_arrays(headers), headers):
+        if len(candidates) == 1:
+            return next(iter(candidates))
+        if candidates:
+            break
+    listed = ", ".join(f"{name} {shape} {dtype}" for name, (shape, dtype) in list(headers.items())[:5])
+    raise InputError(f"{path}: which array is the k-space? name it 'kspace'; there are {listed or 'none'}")
 
 
-def _complex(path: Path, array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind != "c":
-        raise InputError(
-            f"{path}: an array of {array.dtype} with shape {array.shape}; k-space is complex "
-            "(save an image as NIfTI instead)"
-        )
-    return np.array(array, np.complex64)
+def _complex_shape(path: Path, header: Header, axes: str | None) -> tuple[tuple[int, ...], bool]:
+    """The shape as complex numbers, and whether the last axis holds their parts."""
+    shape, dtype = header
+    if dtype.kind == "c" or complex_parts(dtype):
+        return shape, False
+    named = len(axes) if axes else len(shape) - 1
+    if dtype.kind in "iuf" and len(shape) > 2 and shape[-1] == 2 and named == len(shape) - 1:
+        return shape[:-1], True
+    raise InputError(
+        f"{path}: an array of {dtype} with shape {shape}; k-space is complex, or has real and imaginary part "
+        "along a last axis that `axes` does not name (save an image as NIfTI instead)"
+    )
+
+
+def _complex(path: Path, values: np.ndarray, paired: bool) -> np.ndarray:
+    """The values as complex64; a MATLAB header does not tell whether they are complex."""
+    if not paired and values.dtype.kind != "c" and complex_parts(values.dtype) is None:
+        raise InputError(f"{path}: an array of {values.dtype} with shape {values.shape}; k-space is complex")
+    return as_complex(values)
 
 
 def _checked_axes(path: Path, shape: tuple[int, ...], axes: str | None) -> str:
@@ -122,8 +113,12 @@ def _checked_axes(path: Path, shape: tuple[int, ...], axes: str | None) -> str:
             f"{path}: an array of shape {shape} needs its axis order: give `axes`, such as `axes` {example}"
         )
     order = axes.lower()
-    if not {"y", "x"} <= set(order) <= set(_AXES) or len(set(order)) != len(order):
-        raise InputError(f"`axes` {axes}: must hold y and x, and z (slices) and c (coils) if there are such, each once")
+    known = set(_AXES + _PARTITIONS)
+    if not {"y", "x"} <= set(order) <= known or len(set(order)) != len(order) or {"z", _PARTITIONS} <= set(order):
+        raise InputError(
+            f"`axes` {axes}: must hold y and x, and z (slices; p: partitions of 3D k-space) and c (coils) if there "
+            "are such, each once"
+        )
     if len(order) != len(shape):
         raise InputError(
             f"`axes` {axes}: names {len(order)} axes, {path} has {len(shape)}: {shape}; such as `axes` {example}"
@@ -132,22 +127,9 @@ def _checked_axes(path: Path, shape: tuple[int, ...], axes: str | None) -> str:
 
 
 def _in_order(data: np.ndarray, order: str) -> np.ndarray:
-    """The array with axes ``order`` as (z, coils, y, x)."""
+    """The array with axes ``order`` as (z or partitions, coils, y, x)."""
+    order = order.replace(_PARTITIONS, "z")
     missing = tuple(axis for axis in _AXES if axis not in order)
     full = data.reshape((1,) * len(missing) + data.shape)
     names = "".join(missing) + order
     return np.ascontiguousarray(full.transpose([names.index(axis) for axis in _AXES]))
-
-
-def _check_centred(path: Path, data: np.ndarray) -> None:
-    """Refuse k-space as ``np.fft.fft2`` returns it: its zero frequency, the strongest, lies in the corner."""
-    with np.errstate(over="ignore", invalid="ignore"):  # values that are not finite are another check's business
-        energy = np.square(np.abs(data), dtype=np.float64).sum(axis=(0, 1))
-    if min(energy.shape) < 8 or not np.isfinite(energy).all() or not energy.any():
-        return
-    peak = np.unravel_index(int(energy.argmax()), energy.shape)
-    if all(min(int(k), n - int(k)) <= 1 for k, n in zip(peak, energy.shape, strict=True)):
-        raise InputError(
-            f"{path}: the zero frequency lies in the corner; it must be at the centre: "
-            "apply np.fft.fftshift over y and x"
-        )

@@ -16,6 +16,10 @@ from recon.errors import InputError
 
 Triple = tuple[float, float, float]
 
+_LARGEST = 1 << 16
+_ROUNDING = 0.01
+_FIELD_OF_VIEW = (0.1, 1e4)  # mm: from less than a cell culture to more than a patient
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -63,10 +67,13 @@ def parse_encoding(path: Path, xml: bytes | str) -> Encoding:
             trajectory=(_child(encoding, "trajectory").text or "").strip().lower(),
             centre=(_centre(encoding, "kspace_encoding_step_1"), _centre(encoding, "kspace_encoding_step_2")),
         )
-    except (ElementTree.ParseError, ValueError, UnicodeError) as error:
+    except (ElementTree.ParseError, ValueError, UnicodeError, RecursionError, LookupError) as error:
         raise InputError(f"{path}: the ISMRMRD header is damaged ({error})") from error
-    if min(result.matrix) < 1 or min(*result.field_of_view, *result.image_field_of_view) <= 0:
+    sizes = (*result.field_of_view, *result.image_field_of_view)
+    if min(result.matrix) < 1 or min(sizes) <= 0:
         raise InputError(f"{path}: the ISMRMRD header has a matrix or field of view that is not positive")
+    if min(sizes) < _FIELD_OF_VIEW[0] or max(sizes) > _FIELD_OF_VIEW[1]:
+        raise InputError(f"{path}: the ISMRMRD header has a field of view of {min(sizes):g} to {max(sizes):g} mm")
     return result
 
 
@@ -90,10 +97,17 @@ def _triple(element: ElementTree.Element) -> Triple:
 
 
 def _integers(element: ElementTree.Element) -> tuple[int, int, int]:
-    x, y, z = (int(value) for value in _triple(element))
+    """Matrix sizes; some converters compute them and write 7.9996 for 8."""
+    x, y, z = (_whole(value) for value in _triple(element))
     return x, y, z
+
+
+def _whole(value: float) -> int:
+    if not abs(value) <= _LARGEST or abs(value - round(value)) > _ROUNDING:
+        raise ValueError(f"{value:g} is no number of samples")
+    return round(value)
 
 
 def _centre(encoding: ElementTree.Element, step: str) -> int | None:
     limits = encoding.find(f"{{*}}encodingLimits/{{*}}{step}")
-    return None if limits is None else int(_child(limits, "center").text or "")
+    return None if limits is None else _whole(float(_child(limits, "center").text or ""))

@@ -1,4 +1,4 @@
-"""NIfTI-1 and NIfTI-2 single files (.nii, .nii.gz) in and out.
+"""NIfTI-1 and NIfTI-2 in (.nii, .nii.gz, and pairs of .hdr and .img) and out (.nii, .nii.gz).
 
 The header is nibabel's; the voxels are read here, to the end of the file, so that gzip's checksum is
 verified and a damaged scan is never taken for a whole one.
@@ -17,83 +17,130 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from recon.errors import InputError
-from recon.io.checks import check_fits, check_values, require_file
-from recon.io.orientation import check_affine, from_canonical, to_canonical
+from recon.io.checks import check_fits, check_unpacked, check_values, require_file
+from recon.io.intensity import AIR_HU, NaNs
+from recon.io.nifti_header import (
+    PROGRAM,
+    Grid,
+    grid_of,
+    is_pair,
+    one_line,
+    parse_header,
+    quiet_nibabel,
+    read_block,
+    version_of,
+)
+from recon.io.orientation import from_canonical, to_canonical
 
 if TYPE_CHECKING:
     from recon.scan.volume import Modality, Volume
 
 _GZIP = b"\x1f\x8b"
-_HEADER_BYTES = {348: 1, 540: 2}  # sizeof_hdr to NIfTI version
-_UNITS = {0: "unknown", 1: "metre", 2: "mm", 3: "micron"}
-_MAX_OFFSET = 1 << 30  # header extensions lie before the voxels, but none is that long
-_CHUNK = 1 << 22
+_MAX_OFFSET = 1 << 28  # header extensions lie before the voxels, but none is that long
+_MAX_TAIL = 1 << 24  # bytes after the voxels: rounding to blocks, never another volume
+_CHUNK = 1 << 20
+_PAIR = {".hdr": ".img", ".img": ".hdr"}
 
 
 @dataclass(frozen=True)
 class StoredImage:
-    """A NIfTI file as stored: (i, j, k) float32 ``array``, (4, 4) ``affine`` in mm, nibabel ``header``."""
+    """A NIfTI file as stored: (i, j, k) float32 ``array``, its ``grid``, nibabel ``header``, all ``notices``."""
 
     array: np.ndarray
-    affine: np.ndarray
+    grid: Grid
     header: Any
+    notices: tuple[str, ...]
+
+    @property
+    def affine(self) -> np.ndarray:
+        """(4, 4) affine in mm."""
+        return self.grid.affine
 
 
 def is_nifti(path: Path) -> bool:
-    """Whether the file begins like a NIfTI file, compressed or not."""
+    """Whether the file begins like a NIfTI file, compressed or not, or is the voxels of such a header."""
     try:
         with _open(path) as stream:
-            return _version(stream.read(540)) is not None
+            if version_of(stream.read(540)) is not None:
+                return True
+        header = _partner(path) if _suffix(path) == ".img" else None
+        if header is None:
+            return False
+        with _open(header) as stream:
+            return version_of(stream.read(540)) is not None
     except (OSError, EOFError, zlib.error):
         return False
 
 
-def read_volume(path: Path, modality: Modality) -> Volume:
+def header_of(path: Path) -> Any | None:
+    """The header of a file that is NIfTI and undamaged so far, else None."""
+    try:
+        with _open(path) as stream:
+            return parse_header(path, read_block(path, stream))
+    except (OSError, EOFError, zlib.error, InputError):
+        return None
+
+
+def read_volume(path: Path, modality: Modality, nan: NaNs = "refuse") -> Volume:
     """The volume in a NIfTI file, in canonical orientation, with all that :func:`write_volume` needs.
 
-    CT voxels are taken as HU. A complex MR image becomes its magnitude. Spacing is in mm (a file that
-    states no unit is taken to mean mm).
+    CT voxels are taken as HU. A complex MR image becomes its magnitude. Spacing is in mm (a file that states no unit
+    is taken to mean mm). A 2D image is one slice.
+
+    Args:
+        path: the file; of a pair, the header or the voxels.
+        modality: ``CT`` or ``MR``.
+        nan: ``air`` takes voxels that are NaN as air (CT) or 0 (MR).
 
     Raises:
-        InputError: missing, damaged or not NIfTI; not one 3D volume; RGB, or complex for CT; NaN, infinity or a
-            constant; a voxel size that is not positive, a sheared affine, a unit other than mm.
+        InputError: missing, damaged or not NIfTI; not one image; RGB, or complex for CT; NaN, infinity or a
+            constant; a voxel size that is not positive, a sheared affine, a unit that cannot be meant; more memory
+            than there is.
     """
     import torch
 
     from recon.scan.volume import Source, Volume
 
-    stored = load_stored(path, modality)
+    stored = load_stored(path, modality, nan)
     data, affine = to_canonical(stored.array, stored.affine)
-    i, j, k = stored.array.shape
-    header = {"nifti_header": stored.header.binaryblock, "nifti_version": _version(stored.header.binaryblock)}
-    source = Source(path, "nifti", stored.affine, (i, j, k), header)
-    return Volume(torch.from_numpy(data), affine, modality, source)
+    header = {"nifti_header": stored.header.binaryblock, "nifti_version": version_of(stored.header.binaryblock)}
+    source = Source(path, "nifti", stored.affine, stored.grid.shape, header, orientation_known=stored.grid.placed)
+    return Volume(torch.from_numpy(data), affine, modality, source, notices=stored.notices)
 
 
-def load_stored(path: Path, modality: Modality | None) -> StoredImage:
+def load_stored(path: Path, modality: Modality | None, nan: NaNs = "refuse") -> StoredImage:
     """The file's voxels and header, checked but not reoriented; ``modality`` None accepts what either accepts."""
     require_file(path)
+    header_path, voxel_path = _files(path)
     try:
-        with _open(path) as stream:
-            header = _read_header(path, stream)
-            shape = _volume_shape(path, header)
-            affine = _checked_affine(path, header)
-            array = _read_voxels(path, stream, header, shape, modality)
-            while stream.read(_CHUNK):  # to the end: only there does gzip check its sum
-                pass
+        with _open(header_path) as stream:
+            block = read_block(header_path, stream)
+            header = parse_header(header_path, block)
+            grid = grid_of(header_path, header)
+            if not is_pair(block):
+                array, notices = _read_voxels(path, stream, header, grid.shape, modality)
+            elif voxel_path is None:
+                raise InputError(f"{path}: a NIfTI header whose voxels lie in another file, {_other(path)}: not there")
+        if is_pair(block) and voxel_path is not None:
+            require_file(voxel_path)
+            with _open(voxel_path) as stream:
+                array, notices = _read_voxels(voxel_path, stream, header, grid.shape, modality)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path}: damaged or truncated gzip data ({error}); copy the file again") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error})") from error
+    array, more = _without_nan(path, array, modality, nan)
     check_values(path, array, "volume")
-    return StoredImage(array, affine, header)
+    _make_single(header)
+    return StoredImage(array, grid, header, (*grid.notices, *notices, *more))
 
 
 def write_volume(path: Path, volume: Volume) -> None:
     """Write a volume as float32 NIfTI on its source's grid: orientation, affine, qform and sform as they were.
 
     A volume whose grid is no longer its source's (cropped, say) keeps the source's axis order and gets its
-    own affine. One that never was in a NIfTI file gets an sform and a qform with code 1 (scanner).
+    own affine. One that never was in a NIfTI file gets an sform and a qform with code 1 (scanner), or 0 (unknown)
+    where its source does not say how it lies.
     """
     import nibabel
 
@@ -103,8 +150,9 @@ def write_volume(path: Path, volume: Volume) -> None:
     header = _header_for(volume)
     same_grid = source is not None and array.shape == source.shape and np.allclose(affine, source.affine, atol=1e-4)
     if "nifti_header" not in (source.header if source else {}):
-        header.set_sform(affine, code=1)
-        header.set_qform(affine, code=1)
+        code = 1 if source is None or source.orientation_known else 0
+        header.set_sform(affine, code=code)
+        header.set_qform(affine, code=code)
     elif not same_grid:
         header.set_sform(affine, code=int(header["sform_code"]) or 1)
         header.set_qform(affine, code=int(header["qform_code"]))
@@ -122,11 +170,18 @@ def _header_for(volume: Volume) -> Any:
         header = header_class(extras["nifti_header"])
     else:
         header = nibabel.Nifti1Header()
-        header.set_xyzt_units("mm")
+        header.set_xyzt_units("mm" if volume.source is None or volume.source.spacing_known else "unknown")
     header.set_data_dtype(np.float32)
+    header["descrip"] = PROGRAM
     header["cal_min"] = header["cal_max"] = 0
     header.set_slope_inter(None, None)
     return header
+
+
+def _make_single(header: Any) -> None:
+    """The header of one file with header and voxels, whatever it was read from: results are written so."""
+    header["magic"] = header.single_magic
+    header["vox_offset"] = 0
 
 
 def _open(path: Path) -> AbstractContextManager[BinaryIO]:
@@ -136,93 +191,79 @@ def _open(path: Path) -> AbstractContextManager[BinaryIO]:
     return gzip.open(path, "rb") if compressed else path.open("rb")  # type: ignore[return-value]
 
 
-def _version(block: bytes) -> int | None:
-    """1 or 2 for the start of a NIfTI file of either byte order, else None."""
-    sizes = {int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big")}
-    version = next((_HEADER_BYTES[size] for size in sizes if size in _HEADER_BYTES), None)
-    magic = block[344:348] if version == 1 else block[4:8]
-    return version if magic[:3] in (b"n+1", b"n+2", b"ni1", b"ni2") else None
+def _suffix(path: Path) -> str:
+    """The last suffix in small letters, without ``.gz``."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
-def _read_header(path: Path, stream: BinaryIO) -> Any:
-    import nibabel
-    from nibabel.imageglobals import LoggingOutputSuppressor
-    from nibabel.spatialimages import HeaderDataError
-
-    block = stream.read(348)
-    if block[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c"):  # 540: NIfTI-2
-        block += stream.read(540 - 348)
-    version = _version(block)
-    if version is None:
-        raise InputError(f"{path}: not a NIfTI file; give a .nii or .nii.gz volume")
-    if b"ni" in (block[344:346], block[4:6]):
-        raise InputError(f"{path}: a NIfTI header whose voxels lie in another file; convert the pair to .nii.gz")
-    header_class = nibabel.Nifti2Header if version == 2 else nibabel.Nifti1Header
-    if len(block) < header_class.sizeof_hdr:
-        raise InputError(f"{path}: the file ends within its header: it is truncated")
-    _check_spacing(path, header_class(block, check=False))
-    try:
-        with LoggingOutputSuppressor():
-            return header_class(block, check=True)
-    except (HeaderDataError, ValueError) as error:
-        raise InputError(f"{path}: the NIfTI header is damaged ({_line(error)})") from error
+def _other(path: Path) -> str:
+    """The name of the other file of a pair."""
+    stem = path.name[: -len(".gz")] if path.name.lower().endswith(".gz") else path.name
+    return Path(stem).stem + _PAIR.get(_suffix(path), ".img")
 
 
-def _check_spacing(path: Path, header: Any) -> None:
-    """Refuse sizes that are not positive, on the header as stored: nibabel's own check silently makes them 1."""
-    spacing = np.asarray(header["pixdim"][1:4], float)
-    if not (np.isfinite(spacing).all() and (spacing > 0).all()):
-        sizes = " x ".join(f"{size:g}" for size in spacing)
-        raise InputError(f"{path}: the header's voxel size (pixdim) is {sizes}; it must be positive along every axis")
-    unit = _UNITS.get(int(header["xyzt_units"]) & 7, "an unknown code")
-    if unit not in ("unknown", "mm"):
-        raise InputError(f"{path}: the header's spatial unit is {unit}; convert it and the affine to mm")
+def _partner(path: Path) -> Path | None:
+    """The other file of a pair, compressed or not; None if it is not there."""
+    candidates = (path.with_name(_other(path) + ending) for ending in ("", ".gz"))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def _volume_shape(path: Path, header: Any) -> tuple[int, int, int]:
-    shape = tuple(int(n) for n in header.get_data_shape())
-    if min(shape, default=0) < 1:
-        raise InputError(f"{path}: an image of shape {_shape(shape)} is empty")
-    if len(shape) < 3:
-        raise InputError(f"{path}: a 2D image ({_shape(shape)}); a 3D volume is needed")
-    if math.prod(shape[3:]) > 1:
-        raise InputError(f"{path}: {math.prod(shape[3:])} volumes in one file ({_shape(shape)}); give a file with one")
-    return shape[0], shape[1], shape[2]
-
-
-def _checked_affine(path: Path, header: Any) -> np.ndarray:
-    from nibabel.spatialimages import HeaderDataError
-
-    try:
-        affine = np.asarray(header.get_best_affine(), float)
-    except (HeaderDataError, ValueError) as error:
-        raise InputError(f"{path}: the header's orientation is damaged ({_line(error)})") from error
-    check_affine(path, affine)
-    return affine
+def _files(path: Path) -> tuple[Path, Path | None]:
+    """The file with the header, and that with the voxels where it is another one."""
+    if _suffix(path) != ".img":
+        return path, _partner(path)
+    header = _partner(path)
+    if header is None:
+        raise InputError(f"{path}: the voxels of a NIfTI pair, whose header {_other(path)} is not there")
+    return header, path
 
 
 def _read_voxels(
     path: Path, stream: BinaryIO, header: Any, shape: tuple[int, int, int], modality: Modality | None
-) -> np.ndarray:
-    """(i, j, k) float32 with the header's slope and intercept applied; the stream stands after the header."""
+) -> tuple[np.ndarray, list[str]]:
+    """(i, j, k) float32 with the header's slope and intercept applied, and notices."""
     dtype = header.get_data_dtype()
     if dtype.kind not in "iufc":
         raise InputError(f"{path}: a colour image ({header.get_value_label('datatype')}); one value a voxel is needed")
     if dtype.kind == "c" and modality == "CT":
         raise InputError(f"{path}: a complex image; a CT volume holds real HU")
     size = math.prod(shape) * dtype.itemsize
+    check_unpacked(path, size, path.stat().st_size)
     check_fits(path, size + 12 * math.prod(shape))  # as stored, float32, reoriented copy, one to work on
     stream.seek(_voxel_offset(path, header))
     content = stream.read(size)
     if len(content) < size:
         raise InputError(f"{path}: truncated: {len(content)} of {size} bytes of voxels are there; copy the file again")
+    notices = _read_tail(path, stream)
     stored = np.frombuffer(content, dtype).reshape(shape, order="F")
-    return _scaled(np.abs(stored) if dtype.kind == "c" else stored, *_slope_intercept(path, header))
+    return _scaled(np.abs(stored) if dtype.kind == "c" else stored, *_slope_intercept(path, header)), notices
+
+
+def _read_tail(path: Path, stream: BinaryIO) -> list[str]:
+    """Read compressed data to their end: only there does gzip check its sum.
+
+    What follows the end (zeros up to a block of a tape or disk, say) was never part of the compressed data.
+    """
+    if not isinstance(stream, gzip.GzipFile):
+        return []
+    tail = 0
+    try:
+        while part := stream.read(_CHUNK):
+            tail += len(part)
+            if tail > _MAX_TAIL:
+                raise InputError(f"{path}: more than {_MAX_TAIL >> 20} MiB follow the voxels; it is not one volume")
+    except gzip.BadGzipFile as error:
+        if not str(error).startswith("Not a gzipped file"):  # the checksum, then, and not bytes behind it
+            raise
+        return ["the file goes on behind its compressed data; these bytes were passed over"]
+    return []
 
 
 def _voxel_offset(path: Path, header: Any) -> int:
+    """Where the voxels begin; of the voxels of a pair, mostly 0."""
     offset = float(header["vox_offset"])
-    if not header.sizeof_hdr <= offset <= _MAX_OFFSET:
+    least = 0 if bytes(header["magic"].item())[:2] == b"ni" else header.sizeof_hdr
+    if not least <= offset <= _MAX_OFFSET:
         raise InputError(f"{path}: the NIfTI header is damaged (vox_offset is {offset})")
     return int(offset)
 
@@ -231,9 +272,10 @@ def _slope_intercept(path: Path, header: Any) -> tuple[float | None, float | Non
     from nibabel.spatialimages import HeaderDataError
 
     try:
-        return header.get_slope_inter()
+        with quiet_nibabel():
+            return header.get_slope_inter()
     except HeaderDataError as error:
-        raise InputError(f"{path}: the NIfTI header is damaged ({_line(error)})") from error
+        raise InputError(f"{path}: the NIfTI header is damaged ({one_line(error)})") from error
 
 
 def _scaled(stored: np.ndarray, slope: float | None, intercept: float | None) -> np.ndarray:
@@ -243,9 +285,19 @@ def _scaled(stored: np.ndarray, slope: float | None, intercept: float | None) ->
         return (stored * np.float64(slope) + np.float64(intercept or 0)).astype(np.float32)
 
 
-def _shape(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "nothing"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _without_nan(
+    path: Path, array: np.ndarray, modality: Modality | None, nan: NaNs
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The array with NaN as background, if that was asked for."""
+    missing = np.isnan(array)
+    count = int(np.count_nonzero(missing))
+    if not count or modality is None:
+        return array, ()
+    if nan == "refuse":
+        raise InputError(
+            f"{path}: {count} of {array.size} voxels are NaN; is that the background? "
+            "then give `nan` air to take them as air"
+        )
+    value = AIR_HU if modality == "CT" else 0.0
+    words = f"air ({value:g} HU)" if modality == "CT" else "0"
+    return np.where(missing, np.float32(value), array), (f"{count} voxels that are NaN were taken as {words}",)

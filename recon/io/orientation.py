@@ -21,7 +21,7 @@ def check_affine(path: Path, affine: np.ndarray) -> None:
         raise InputError(f"{path}: the affine holds NaN or infinity; it must place the voxels in millimetres")
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not (spacing > 1e-6).all():
-        raise InputError(f"{path}: the voxel size is {_numbers(spacing)} mm; it must be positive along every axis")
+        raise InputError(f"{path}: the voxel size is {numbers(spacing)} mm; it must be positive along every axis")
     axes = affine[:3, :3] / spacing
     shear = np.abs(axes.T @ axes - np.eye(3)).max()
     if shear > MAX_SHEAR:
@@ -38,7 +38,13 @@ def to_canonical(array: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.
 
     orientation = io_orientation(affine)
     canonical = apply_orientation(array, orientation)
-    return np.ascontiguousarray(canonical.T), affine @ inv_ornt_aff(orientation, array.shape)
+    return _contiguous(canonical.T), affine @ inv_ornt_aff(orientation, array.shape)
+
+
+def _contiguous(array: np.ndarray) -> np.ndarray:
+    """A contiguous array without negative strides, which numpy lets pass for axes of length 1 and torch refuses."""
+    array = np.ascontiguousarray(array)
+    return array.copy() if min(array.strides) < 0 else array
 
 
 def from_canonical(array: np.ndarray, affine: np.ndarray, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -64,5 +70,6 @@ def spacing_of(affine: np.ndarray) -> tuple[float, float, float]:
     return float(i), float(j), float(k)
 
 
-def _numbers(values: np.ndarray) -> str:
+def numbers(values: np.ndarray) -> str:
+    """Sizes as text, such as ``1.5 x 1.5 x 3``."""
     return " x ".join(f"{value:g}" for value in values)

@@ -9,6 +9,7 @@ radians), ``shape`` (z, y, x), ``spacing`` (z, y, x) in mm and ``affine`` (4, 4)
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 FORMAT, VERSION = "recon-sinogram", 1
 
+_PITCH = (1e-4, 1e3)
+"""Plausible distances of detector cells, mm."""
+
+_MOST_TURNS = 10
+"""Of a helical or golden-angle scan that does not count angles from 0 again."""
+
 
 @dataclass(frozen=True)
 class Sinogram:
@@ -36,6 +43,7 @@ class Sinogram:
         shape: (z, y, x) of the volume.
         affine: (4, 4) affine of the volume, voxel (x, y, z) to RAS+ mm.
         meta: plain facts: noise, seed, what it was simulated from.
+        notices: what the reader of a result must know about how the file was read.
     """
 
     data: Tensor
@@ -43,6 +51,7 @@ class Sinogram:
     shape: tuple[int, int, int]
     affine: np.ndarray
     meta: dict[str, Any] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
 
 def write_sinogram(path: Path, sinogram: Sinogram) -> None:
@@ -75,9 +84,29 @@ def read_sinogram(path: Path) -> Sinogram:
         shape, affine = _grid(path, file.attrs)
     if not geometry:
         raise InputError(f"{path}: has no attribute 'geometry'; a sinogram cannot be reconstructed without it")
+    _check_plain(path, geometry)
     geometry["cells"] = _check_shapes(path, data.shape, geometry, shape)
     check_values(path, data, "sinogram")
     return Sinogram(torch.from_numpy(data), geometry, shape, affine, meta)
+
+
+def _check_plain(path: Path, geometry: dict[str, Any]) -> None:
+    """Refuse values of other types, and lengths and angles that no scanner has."""
+    angles, cells, pitch = geometry.get("angles"), geometry.get("cells"), geometry.get("pitch")
+    if not isinstance(geometry.get("type"), str):
+        raise InputError(f"{path}: geometry: 'type' must be a name")
+    if cells is not None and type(cells) is not int:
+        raise InputError(f"{path}: geometry: 'cells' is {cells}; it must be a whole number")
+    if any(type(value) is bool for value in (*geometry.values(), *(angles if isinstance(angles, list) else []))):
+        raise InputError(f"{path}: geometry: true and false are no numbers")
+    if isinstance(pitch, int | float) and not _PITCH[0] <= pitch <= _PITCH[1]:
+        raise InputError(f"{path}: geometry: a pitch of {pitch:g} mm; it must be {_PITCH[0]:g} to {_PITCH[1]:g} mm")
+    numbers = [value for value in angles if isinstance(value, int | float)] if isinstance(angles, list) else []
+    span = max(numbers, default=0) - min(numbers, default=0)
+    if math.isfinite(span) and span > _MOST_TURNS * math.tau:
+        raise InputError(
+            f"{path}: geometry: the angles span {math.degrees(span):.0f} degrees; they must be radians, not degrees"
+        )
 
 
 def _check_version(path: Path, attributes: Any) -> None:

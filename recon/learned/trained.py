@@ -45,12 +45,14 @@ class Trained:
         task: what it was trained for; None where its file does not say it, as of priors.
         extra: of its card.
         sha256: of its tensors.
+        notices: why it was not made for the scan, where it is used all the same.
     """
 
     network: nn.Module
     task: Task | None
     extra: Mapping[str, Any]
     sha256: str
+    notices: tuple[str, ...] = ()
 
     @property
     def known_task(self) -> Task:
@@ -80,11 +82,12 @@ def load_trained(kind: str, options: NetworkOptions, measurement: Measurement, m
     with input_errors("`weights`"):
         network, card = load_network(path, kind), read_card(path)
     task = task_from_dict(card.extra["task"]) if "task" in card.extra else None
+    notices: tuple[str, ...] = ()
     if task is not None:
-        check_task(task, measurement, modality, path, options.allow_other)
+        notices = check_task(task, measurement, modality, path, options.allow_other)
     elif card.extra.get("modality", modality) != modality:
         raise InputError(f"`weights` {path}: trained on {card.extra['modality']}, the scan is {modality}")
-    return Trained(network.to(measurement.y.device).eval(), task, card.extra, card.sha256)
+    return Trained(network.to(measurement.y.device).eval(), task, card.extra, card.sha256, notices)
 
 
 def weights_path(kind: str, given: str, modality: Modality) -> Path:
@@ -101,17 +104,30 @@ def weights_path(kind: str, given: str, modality: Modality) -> Path:
         ) from None
 
 
-def check_task(task: Task, scan: Measurement | Protocol, modality: Modality, path: Path, allow_other: bool) -> None:
+def check_task(
+    task: Task, scan: Measurement | Protocol, modality: Modality, path: Path, allow_other: bool
+) -> tuple[str, ...]:
     """Refuse a scan that weights were not trained for.
 
+    Args:
+        task: the task of the weights.
+        scan: the scan, or how its data will come to be.
+        modality: CT or MR.
+        path: file of the weights.
+        allow_other: whether to use them for another scan of the modality all the same.
+
+    Returns:
+        A notice why they were not made for the scan, if so and if they are used all the same.
+
     Raises:
-        InputError: another modality, geometry or mask; the line names a way out.
+        InputError: another modality, geometry, mask or noise; the line names a way out.
     """
     if task.modality != modality:
         raise InputError(f"`weights` {path}: trained for {task.modality}, the scan is {modality}; take `method` tv")
     reason = task.why_unsuitable(scan)
     if reason and not allow_other:
         raise InputError(f"`weights` {path}: {reason}; take `method` tv, or `allow_other`=yes to try it all the same")
+    return (f"weights {path.name} are not made for this scan: {reason}",) if reason else ()
 
 
 def run_slice_network(
@@ -130,4 +146,4 @@ def run_slice_network(
     images = torch.stack([scale.to_network(each.mean) for each in shown])
     output = run_slices(trained.network, images, multiple, on_progress=partial(context.report, "slices"))
     image = scale.to_physical(output.to(measurement.y.device))
-    return Reconstruction(image, weights=trained.weights_with(shown))
+    return Reconstruction(image, weights=trained.weights_with(shown), notices=trained.notices)

@@ -11,13 +11,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from physics.mr.cartesian import CartesianMR, fft2c, ifft2c
+from physics.operator import LinearOperator
 from priors.networks.unrolled import LearnedPrimalDual, MoDL
 from recon.scan.measurement import Measurement
 from recon.scan.units import ATTENUATION_UNIT
-from recon.solvers.ct_slices import projector_of
-from recon.solvers.krylov import cg
-from recon.solvers.mr_slices import encoding_of
+from recon.solvers.krylov import cg, problem_axes
 
 DataStep = Callable[[Tensor, Tensor], Tensor]
 """(denoised (n, 2, y, x), weight) to argmin ‖Ax − y‖² + weight ‖x − denoised‖²."""
@@ -25,22 +23,21 @@ DataStep = Callable[[Tensor, Tensor], Tensor]
 _CG_ITERATIONS = 12
 
 
-def primal_dual_image(net: LearnedPrimalDual, measurement: Measurement, start: Tensor, norm: float) -> Tensor:
+def primal_dual_image(net: LearnedPrimalDual, measurement: Measurement, start: Tensor) -> Tensor:
     """Attenuation (z, y, x) in 1/mm by learned primal-dual iterations.
 
     Args:
-        net: in eval mode, or in training.
-        measurement: of a projector.
+        net: network in eval mode, or in training.
+        measurement: CT measurement; the network sees its operator scaled to norm 1.
         start: (z, y, x) first image in 1/mm.
-        norm: ‖A‖ of the projector, see :func:`recon.solvers.krylov.power_iteration`.
     """
-    projector = projector_of(measurement)
+    operator, norm = measurement.operator, measurement.operator.norm_bound
     data = measurement.y / (ATTENUATION_UNIT * norm)
     image = net(
         start[:, None] / ATTENUATION_UNIT,
         data[:, None],
-        lambda x: _in_full_precision(projector, x) / norm,
-        lambda y: _in_full_precision(projector.H, y) / norm,
+        lambda x: _in_full_precision(operator, x[:, 0])[:, None] / norm,
+        lambda y: _in_full_precision(operator.H, y[:, 0])[:, None] / norm,
     )
     return image[:, 0].float() * ATTENUATION_UNIT
 
@@ -61,40 +58,32 @@ def modl_image(net: MoDL, measurement: Measurement, start: Tensor, scale: float)
     """Complex image (z, y, x) by MoDL.
 
     Args:
-        net: in eval mode, or in training.
-        measurement: of a Cartesian encoding.
+        net: network in eval mode, or in training.
+        measurement: MR measurement.
         start: (z, y, x) complex first image.
         scale: magnitude that the network calls 1.
     """
-    encoding = encoding_of(measurement)
-    data = measurement.y / scale
-    step = single_coil_step(encoding, data) if encoding.coil_maps is None else coil_step(encoding, data)
+    step = data_step(measurement.operator, measurement.y / scale)
     image = net(_as_channels(start / scale), step)
     return _as_complex(image.float()) * scale
 
 
-def single_coil_step(encoding: CartesianMR, data: Tensor) -> DataStep:
-    """The exact data step where AᴴA is a mask in k-space; ``data`` (z, 1, y, x)."""
-    mask, samples = encoding.mask, data[:, 0]
+def data_step(operator: LinearOperator, data: Tensor) -> DataStep:
+    """The data step of an encoding: in closed form where the operator knows one, else by conjugate gradients.
 
-    def step(denoised: Tensor, weight: Tensor) -> Tensor:
-        with full_precision(denoised.device):
-            kspace = fft2c(_as_complex(denoised.float()))
-            weight = weight.float()
-            mixed = torch.where(mask, (samples + weight * kspace) / (1 + weight), kspace)
-            return _as_channels(ifft2c(mixed))
-
-    return step
-
-
-def coil_step(encoding: CartesianMR, data: Tensor) -> DataStep:
-    """The data step of several coils, by conjugate gradients; ``data`` (z, coils, y, x)."""
-    adjoint = encoding.adjoint(data)
+    Args:
+        operator: A, of images (z, y, x).
+        data: y, (*range).
+    """
+    adjoint, gram = operator.adjoint(data), operator.gram
 
     def step(denoised: Tensor, weight: Tensor) -> Tensor:
         with full_precision(denoised.device):
             start, weight = _as_complex(denoised.float()), weight.float()
-            image = cg(lambda x: encoding.gram(x) + weight * x, adjoint + weight * start, start, _CG_ITERATIONS, axes=2)
+            rhs = adjoint + weight * start
+            image = operator.solve_normal(rhs, weight)
+            if image is None:
+                image = cg(lambda x: gram(x) + weight * x, rhs, start, _CG_ITERATIONS, problem_axes(operator))
             return _as_channels(image)
 
     return step

@@ -18,19 +18,26 @@ from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.scan.volume import Modality
 
 
-def shown(task: Task, measurement: Measurement, context: RunContext | None = None) -> tuple[Reconstruction, ...]:
+def shown(
+    task: Task, measurement: Measurement, context: RunContext | None = None, allow_other: bool = False
+) -> tuple[Reconstruction, ...]:
     """What a network of a task is shown, in the order of ``task.conditions``.
 
     Args:
         task: the task that the network was trained for.
         measurement: the scan.
         context: the run that is told the progress; None for nobody.
+        allow_other: whether methods may use networks that were not made for the scan.
     """
-    return tuple(condition(task.modality, name, measurement, context) for name in task.conditions)
+    return tuple(condition(task.modality, name, measurement, context, allow_other) for name in task.conditions)
 
 
 def references(
-    task: Task, measurement: Measurement, known: Sequence[Reconstruction], context: RunContext | None = None
+    task: Task,
+    measurement: Measurement,
+    known: Sequence[Reconstruction],
+    context: RunContext | None = None,
+    allow_other: bool = False,
 ) -> tuple[Reconstruction, ...]:
     """The reconstructions the mean of which a head's samples change, in the order of ``task.references``.
 
@@ -39,16 +46,21 @@ def references(
         measurement: the scan.
         known: what the head is :func:`shown`; methods among those are not run again.
         context: the run that is told the progress; None for nobody.
+        allow_other: whether methods may use networks that were not made for the scan.
     """
     by_name = dict(zip(task.conditions, known, strict=True))
     return tuple(
-        by_name[name] if name in by_name else condition(task.modality, name, measurement, context)
+        by_name[name] if name in by_name else condition(task.modality, name, measurement, context, allow_other)
         for name in task.references
     )
 
 
 def condition(
-    modality: Modality, name: str, measurement: Measurement, context: RunContext | None = None
+    modality: Modality,
+    name: str,
+    measurement: Measurement,
+    context: RunContext | None = None,
+    allow_other: bool = False,
 ) -> Reconstruction:
     """The reconstruction by a method with its defaults, whose randomness does not depend on the run's.
 
@@ -57,7 +69,9 @@ def condition(
     """
     method = get_method(modality, name)
     told = (context or RunContext()).under(f"{method_label(name)} image").progress
-    return method.run(measurement, parse_options(method, {}), RunContext(progress=told, device=measurement.y.device))
+    settings = {"allow_other": True} if allow_other and "allow_other" in method.options.model_fields else {}
+    options = parse_options(method, settings)
+    return method.run(measurement, options, RunContext(progress=told, device=measurement.y.device))
 
 
 def weights_of_task(task: Task) -> dict[str, str]:

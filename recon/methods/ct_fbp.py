@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from physics.ct.fbp import Window, fbp
+from physics.ct.fbp import Window
 from recon.methods.method import Method
 from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
-from recon.solvers.ct_slices import projector_of
 
 
 class FBPOptions(Options):
@@ -17,8 +16,7 @@ class FBPOptions(Options):
 
 def run(measurement: Measurement, options: FBPOptions, context: RunContext) -> Reconstruction:
     """Reconstruct all slices."""
-    projector = projector_of(measurement)
-    return Reconstruction(fbp(measurement.y, projector.geometry, projector.grid, options.window))
+    return Reconstruction(measurement.operator.filtered_adjoint(measurement.y, options.window))
 
 
 METHOD = Method(

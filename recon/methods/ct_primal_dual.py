@@ -10,8 +10,6 @@ from recon.learned.unrolled import primal_dual_image
 from recon.methods.conditions import shown
 from recon.methods.method import Method
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
-from recon.solvers.ct_slices import projector_of
-from recon.solvers.krylov import power_iteration
 from recon.solvers.slabs import in_slabs
 
 _SLICES = 4
@@ -22,13 +20,13 @@ def run(measurement: Measurement, options: NetworkOptions, context: RunContext) 
     """Unrolled iterations on the sinogram, a few slices at a time."""
     trained = load_trained("primal-dual", options, measurement, "CT")
     assert isinstance(trained.network, LearnedPrimalDual)
-    images = shown(trained.known_task, measurement, context)
+    images = shown(trained.known_task, measurement, context, options.allow_other)
     start = images[0].mean
-    norm, parts = power_iteration(projector_of(measurement)), []
+    parts = []
     for part, slab in in_slabs(measurement, _SLICES):
-        parts.append(primal_dual_image(trained.network, slab, start[part], norm))
+        parts.append(primal_dual_image(trained.network, slab, start[part]))
         context.report("slices", part.stop, len(start))
-    return Reconstruction(torch.cat(parts).clamp_min(0), weights=trained.weights_with(images))
+    return Reconstruction(torch.cat(parts).clamp_min(0), weights=trained.weights_with(images), notices=trained.notices)
 
 
 METHOD = Method(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from physics.ct.projector import Projector
+from physics.operator import LinearOperator
 from recon.methods.method import Method
 from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
-from recon.solvers.ct_slices import Report, solve_slabs
 from recon.solvers.krylov import sirt
+from recon.solvers.slabs import Report, norm, solve_in_slabs
 
 
 class SIRTOptions(Options):
@@ -23,10 +23,10 @@ class SIRTOptions(Options):
 def run(measurement: Measurement, options: SIRTOptions, context: RunContext) -> Reconstruction:
     """Reconstruct slice by slice."""
 
-    def solve(projector: Projector, data: Tensor, report: Report) -> Tensor:
-        return sirt(projector, data, options.iterations, report)
+    def solve(operator: LinearOperator, data: Tensor, report: Report) -> Tensor:
+        return sirt(operator, data, options.iterations, lambda k, residual: report(k, norm(residual)))
 
-    return solve_slabs(measurement, context, options.iterations, solve)
+    return solve_in_slabs(measurement, context, options.iterations, solve)
 
 
 METHOD = Method(

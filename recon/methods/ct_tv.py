@@ -8,8 +8,8 @@ from torch import Tensor
 from recon.methods.method import Method
 from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext, TracePoint
-from recon.solvers.ct_slices import projector_of
 from recon.solvers.krylov import cgls
+from recon.solvers.slabs import in_slabs
 from recon.solvers.tv import tv_reconstruct
 
 WEIGHT = 190.0
@@ -41,7 +41,6 @@ class TVOptions(Options):
 
 def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Reconstruction:
     """Reconstruct the whole volume, from a few CGLS iterations as the start."""
-    projector = projector_of(measurement)
     pixel = min(measurement.spacing[1:])
     trace: list[TracePoint] = []
 
@@ -51,7 +50,7 @@ def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Re
         return iteration > _WARM_UP and change < options.tolerance
 
     image = tv_reconstruct(
-        projector,
+        measurement.operator,
         measurement.y,
         sigma=NOISE_FREE_SIGMA if measurement.sigma is None else measurement.sigma,
         weight=options.weight or WEIGHT * pixel,
@@ -71,8 +70,8 @@ def _axis_weights(spacing: tuple[float, float, float], pixel: float) -> tuple[fl
 
 
 def _start(measurement: Measurement) -> Tensor:
-    projector, slabs = projector_of(measurement), measurement.y.split(_SLAB_SLICES)
-    return torch.cat([cgls(projector, slab, _START_ITERATIONS).clamp_min_(0) for slab in slabs])
+    slabs = in_slabs(measurement, _SLAB_SLICES)
+    return torch.cat([cgls(slab.operator, slab.y, _START_ITERATIONS).clamp_min_(0) for _, slab in slabs])
 
 
 METHOD = Method(

@@ -11,7 +11,7 @@ from recon.scan.measurement import Measurement, Reconstruction, RunContext
 def run(measurement: Measurement, options: NetworkOptions, context: RunContext) -> Reconstruction:
     """Turn the direct image into a better one."""
     trained = load_trained("unet", options, measurement, "CT")
-    images = shown(trained.known_task, measurement, context)
+    images = shown(trained.known_task, measurement, context, options.allow_other)
     return run_slice_network(trained, measurement, images, context, multiple=1)
 
 

@@ -29,7 +29,7 @@ def run(measurement: Measurement, options: DDNMOptions, context: RunContext, mod
     problem = image_problem(measurement, modality, prior.channels)
     normal, data = problem.normal, problem.adjoint_data
     if problem.sigma > 0:
-        step = dds.proximal_step(normal, data, 1 / problem.sigma**2 * _PRIOR_VARIANCE, options.iterations, axes=3)
+        step = dds.proximal_step(normal, data, 1 / problem.sigma**2 * _PRIOR_VARIANCE, options.iterations, problem.axes)
     else:
-        step = dds.least_squares_step(normal, data, options.iterations, axes=3)
+        step = dds.least_squares_step(normal, data, options.iterations, problem.axes)
     return decomposed(prior, problem, step, options.steps, options.eta, context)

@@ -70,10 +70,10 @@ def _data_step(prior: SlicePrior, problem: ImageProblem, options: DDSOptions, ga
             raise InputError("`legacy`: the released step is for MR with a prior of complex images")
         return _released_step(problem, gamma, iterations)
     if problem.sigma > 0:
-        return dds.proximal_step(normal, data, gamma, iterations, axes=3)
+        return dds.proximal_step(normal, data, gamma, iterations, problem.axes)
     if options.gamma is not None:
         raise InputError("`gamma`: has an effect only on noisy data, and these are noise-free; leave it out")
-    return dds.least_squares_step(normal, data, iterations, axes=3)
+    return dds.least_squares_step(normal, data, iterations, problem.axes)
 
 
 def _released_step(problem: ImageProblem, gamma: float, iterations: int) -> dds.Map:

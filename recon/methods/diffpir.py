@@ -43,7 +43,7 @@ def run(measurement: Measurement, options: DiffPIROptions, context: RunContext, 
     def proximal(x0: Tensor, rho: float) -> Tensor:
         def solve(u: Tensor) -> Tensor:
             rhs = problem.adjoint_data + rho * u
-            return cg(lambda v: problem.normal(v) + rho * v, rhs, u, options.iterations, axes=3)
+            return cg(lambda v: problem.normal(v) + rho * v, rhs, u, options.iterations, problem.axes)
 
         return prior.in_range(solve)(x0)
 

@@ -50,7 +50,7 @@ class DOLCEOptions(PriorOptions):
 def run(measurement: Measurement, options: DOLCEOptions, context: RunContext, modality: Modality) -> Reconstruction:
     """Samples of the conditional diffusion model, averaged."""
     prior = load_slice_prior("dolce", options, measurement, modality)
-    conditions = shown(prior.trained.known_task, measurement, context)
+    conditions = shown(prior.trained.known_task, measurement, context, options.allow_other)
     problem = image_problem(measurement, modality, prior.channels)
     condition = prior.from_unit(_condition(measurement, conditions))
     results = []
@@ -59,7 +59,9 @@ def run(measurement: Measurement, options: DOLCEOptions, context: RunContext, mo
         results.append(problem.finish(prior.to_unit(_sample(prior, problem, condition, options, part))))
     stack = torch.stack(results)
     std = stack.abs().std(0) if options.samples > 1 else None
-    return Reconstruction(stack.mean(0), std, weights=prior.trained.weights_with(conditions))
+    return Reconstruction(
+        stack.mean(0), std, weights=prior.trained.weights_with(conditions), notices=prior.trained.notices
+    )
 
 
 def _condition(measurement: Measurement, conditions: Sequence[Reconstruction]) -> Tensor:
@@ -98,7 +100,7 @@ def _data_step(
 ) -> dolce.DataStep:
     if options.data_step == "cg":
         return dolce.conjugate_gradient_step(
-            problem.normal, problem.adjoint_data, options.lam, options.iterations, axes=3
+            problem.normal, problem.adjoint_data, options.lam, options.iterations, problem.axes
         )
 
     def noised(number: int) -> Tensor:

@@ -113,7 +113,7 @@ def run(
     head = load_head(options.weights, options.prior, measurement, modality, allow_other=options.allow_other)
     refiner = load_refiner(options.refiner, head.path, head.sha256)
     options.check(refiner)
-    shown = show(head.task, measurement, context)
+    shown = show(head.task, measurement, context, options.allow_other)
     return reconstruct(head, refiner, shown, measurement, options, context)
 
 
@@ -162,7 +162,7 @@ def reconstruct(
         )
     images, first = (torch.stack([each.to(measurement.y.device) for each in part]) for part in (found, advised))
     weights = head.weights | ({"refiner": refiner.sha256} if refiner else {}) | shown.weights
-    notices = head.notices(shown.weights) + (refiner.notices(shown.weights) if refiner else ())
+    notices = head.notices(shown.weights) + shown.notices + (refiner.notices(shown.weights) if refiner else ())
     return Reconstruction(
         images.mean(0), _deviation(images, first, shown, head, measurement), weights=weights, notices=notices
     )

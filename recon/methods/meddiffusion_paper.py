@@ -27,7 +27,7 @@ class PaperOptions(HeadOptions):
 def run(measurement: Measurement, options: PaperOptions, context: RunContext, modality: Modality) -> Reconstruction:
     """The mean of samples that a head steers towards the images it is shown."""
     head = load_head(options.weights, options.prior, measurement, modality, allow_other=options.allow_other)
-    conditions = shown(head.task, measurement, context)
+    conditions = shown(head.task, measurement, context, options.allow_other)
     weights = weights_shown(CONDITION, head.task.conditions, conditions)
     samples = _samples(head, in_network_range(measurement, conditions), measurement, options, context)
     scale, device = network_scale(measurement), measurement.y.device

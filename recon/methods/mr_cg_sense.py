@@ -7,11 +7,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from physics.operator import LinearOperator
 from recon.methods.method import Method
 from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
-from recon.solvers.krylov import cg
-from recon.solvers.mr_slices import Report, SliceProblem, noise_level, norm, solve_slicewise, zero_filled
+from recon.solvers.krylov import cg, problem_axes
+from recon.solvers.slabs import Report, norm, solve_in_slabs, zero_filled
 
 NOISE_FREE_WEIGHT = 1e-3
 """λ for noise-free data with Σ|S|² = 1."""
@@ -36,22 +37,24 @@ def run(measurement: Measurement, options: CGSenseOptions, context: RunContext) 
     """Reconstruct slice by slice."""
     weight = default_weight(measurement) if options.weight is None else options.weight
     solve = partial(solve_tikhonov, weight=weight, iterations=options.iterations, tolerance=options.tolerance)
-    return solve_slicewise(measurement, context, options.iterations, solve)
+    return solve_in_slabs(measurement, context, options.iterations, solve)
 
 
 def default_weight(measurement: Measurement) -> float:
     """The weight that is optimal for a white image: noise variance over its mean square (Wiener)."""
-    sigma = noise_level(measurement)
+    sigma = measurement.noise_level
     if sigma == 0:
         return NOISE_FREE_WEIGHT
     power = float(torch.view_as_real(zero_filled(measurement)).square().sum(-1).mean())
     return max(NOISE_FREE_WEIGHT, sigma**2 / power) if power > 0 else NOISE_FREE_WEIGHT
 
 
-def solve_tikhonov(problem: SliceProblem, report: Report, weight: float, iterations: int, tolerance: float) -> Tensor:
-    """The minimiser for each of (n, y, x) slices; CG steps of their own, so that slices do not interact."""
-    gram, rhs = problem.operator.gram, problem.zero_filled
-    energy = norm(problem.data) ** 2
+def solve_tikhonov(
+    operator: LinearOperator, data: Tensor, report: Report, weight: float, iterations: int, tolerance: float
+) -> Tensor:
+    """The minimiser (z, y, x); CG steps of their own for every slice, so that slices do not interact."""
+    gram, rhs = operator.gram, operator.adjoint(data)
+    energy = norm(data) ** 2
 
     def normal(x: Tensor) -> Tensor:
         return torch.add(gram(x), x, alpha=weight)
@@ -61,7 +64,7 @@ def solve_tikhonov(problem: SliceProblem, report: Report, weight: float, iterati
         # ‖Ax − b‖² takes inner products only, where its definition takes another Fourier transform per coil.
         report(iteration, max(energy - _inner(x, rhs) - weight * _inner(x, x), 0.0) ** 0.5)
 
-    return cg(normal, rhs, torch.zeros_like(rhs), iterations, axes=2, tolerance=tolerance, callback=show)
+    return cg(normal, rhs, torch.zeros_like(rhs), iterations, problem_axes(operator), tolerance, show)
 
 
 def _inner(a: Tensor, b: Tensor) -> float:

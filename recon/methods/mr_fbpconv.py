@@ -11,7 +11,7 @@ from recon.scan.measurement import Measurement, Reconstruction, RunContext
 def run(measurement: Measurement, options: NetworkOptions, context: RunContext) -> Reconstruction:
     """Remove what the network takes for artefacts."""
     trained = load_trained("fbpconv", options, measurement, "MR")
-    images = shown(trained.known_task, measurement, context)
+    images = shown(trained.known_task, measurement, context, options.allow_other)
     return run_slice_network(trained, measurement, images, context, trained.network.config.size_multiple)  # type: ignore[union-attr,arg-type]
 
 

@@ -8,11 +8,14 @@ import torch
 from pydantic import field_validator
 from torch import Tensor
 
+from physics.operator import LinearOperator
 from recon.methods.method import Method
 from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
-from recon.solvers.mr_slices import Report, SliceProblem, norm, relative_to_peak, solve_slicewise
+from recon.solvers.krylov import problem_axes
+from recon.solvers.slabs import Report, norm, solve_in_slabs
 from recon.solvers.wavelets import WaveletTransform, orthogonal_wavelets
+from recon.solvers.weights import relative_to_peak
 
 NOISE_FREE_WEIGHT = 0.003
 """λ / max|Aᴴy| for noise-free data; chosen on validation slices at 8 times undersampling."""
@@ -47,16 +50,17 @@ class L1WaveletOptions(Options):
 def run(measurement: Measurement, options: L1WaveletOptions, context: RunContext) -> Reconstruction:
     """Reconstruct slice by slice, with one λ for the volume."""
     weight = relative_to_peak(measurement, options.weight, NOISE_FREE_WEIGHT, NOISE_FACTOR).absolute
-    rows, columns = measurement.y.shape[-2:]
+    rows, columns = measurement.operator.domain[-2:]
     transform = WaveletTransform((rows, columns), options.wavelet, measurement.y.device)
     solve = partial(
         fista, transform=transform, weight=weight, iterations=options.iterations, tolerance=options.tolerance
     )
-    return solve_slicewise(measurement, context, options.iterations, solve)
+    return solve_in_slabs(measurement, context, options.iterations, solve)
 
 
 def fista(
-    problem: SliceProblem,
+    operator: LinearOperator,
+    data: Tensor,
     report: Report,
     transform: WaveletTransform,
     weight: float,
@@ -69,7 +73,8 @@ def fista(
     the residual of the iterate itself is there to be reported, at no further transform.
 
     Args:
-        problem: n slices.
+        operator: A of n slices.
+        data: b, (n, coils, y, x).
         report: gets ‖Ax − b‖.
         transform: W.
         weight: λ, in the image's unit.
@@ -79,18 +84,18 @@ def fista(
     Returns:
         (n, y, x) complex64.
     """
-    operator, step = problem.operator, problem.step
-    image = point = torch.zeros_like(problem.zero_filled)
-    gradient = point_gradient = -problem.zero_filled
-    momentum = image.real.new_ones((image.shape[0], 1, 1))
+    step, axes = 1 / operator.norm_bound**2, problem_axes(operator)
+    gradient = point_gradient = -operator.adjoint(data)
+    image = point = torch.zeros_like(gradient)
+    momentum: Tensor | float = 1.0
     for iteration in range(1, iterations + 1):
         new = shrink(torch.sub(point, point_gradient, alpha=step), transform, step * weight)
-        residual = operator(new).sub_(problem.data)
+        residual = operator(new).sub_(data)
         report(iteration, norm(residual))
         change = new - image
-        if bool((_dots(change, change) <= tolerance**2 * _dots(new, new)).all()):
+        if bool((_dots(change, change, axes) <= tolerance**2 * _dots(new, new, axes)).all()):
             return new
-        previous = torch.where(_dots(point - new, change) > 0, 1.0, momentum)  # restart where it points uphill
+        previous = torch.where(_dots(point - new, change, axes) > 0, 1.0, momentum)  # restart where it points uphill
         momentum = (1 + (1 + 4 * previous**2).sqrt()) / 2
         beta = (previous - 1) / momentum
         new_gradient = operator.adjoint(residual)
@@ -117,9 +122,11 @@ def soft_threshold(values: Tensor, threshold: float) -> Tensor:
     return values * (1 - threshold / modulus.clamp_min(threshold))
 
 
-def _dots(a: Tensor, b: Tensor) -> Tensor:
-    """Re⟨a, b⟩ slice by slice: (n, y, x) twice to (n, 1, 1). On real views: complex reductions are slow."""
-    return (torch.view_as_real(a) * torch.view_as_real(b)).sum((-3, -2, -1)).reshape(-1, 1, 1)
+def _dots(a: Tensor, b: Tensor, axes: int) -> Tensor:
+    """Re⟨a, b⟩ of each problem: (n, y, x) twice to (n, 1, 1), or (1, 1, 1). On real views: complex reductions are
+    slow."""
+    product = torch.view_as_real(a) * torch.view_as_real(b)
+    return product.sum(tuple(range(-axes - 1, 0)), keepdim=True)[..., 0]
 
 
 METHOD = Method(

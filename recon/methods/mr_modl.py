@@ -21,13 +21,13 @@ def run(measurement: Measurement, options: NetworkOptions, context: RunContext) 
     """Unrolled iterations on k-space, a few slices at a time; several coils through their maps."""
     trained = load_trained("modl", options, measurement, "MR")
     assert isinstance(trained.network, MoDL)
-    images = shown(trained.known_task, measurement, context)
+    images = shown(trained.known_task, measurement, context, options.allow_other)
     start = images[0].mean
     scale, parts = mr_scale(measurement).magnitude, []
     for part, slab in in_slabs(measurement, _SLICES):
         parts.append(modl_image(trained.network, slab, start[part], scale))
         context.report("slices", part.stop, len(start))
-    return Reconstruction(torch.cat(parts), weights=trained.weights_with(images))
+    return Reconstruction(torch.cat(parts), weights=trained.weights_with(images), notices=trained.notices)
 
 
 METHOD = Method(

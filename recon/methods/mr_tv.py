@@ -8,10 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from physics.operator import LinearOperator
 from recon.methods.method import Method
 from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
-from recon.solvers.mr_slices import Report, SliceProblem, norm, relative_to_peak, solve_slicewise
+from recon.solvers.slabs import Report, norm, solve_in_slabs
+from recon.solvers.weights import relative_to_peak
 
 NOISE_FREE_WEIGHT = 0.001
 """λ / max|Aᴴy| for noise-free data; chosen on validation slices at 8 times undersampling."""
@@ -41,7 +43,7 @@ def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Re
     """Reconstruct in batches of slices (2D) or all slices at once (3D), with one λ for the volume."""
     weight = relative_to_peak(measurement, options.weight, NOISE_FREE_WEIGHT, NOISE_FACTOR)
     if weight.absolute == 0:  # no signal at all
-        return Reconstruction(torch.zeros_like(measurement.y[:, 0]))
+        return Reconstruction(measurement.y.new_zeros(measurement.operator.domain))
     solve = partial(
         primal_dual,
         weight=weight.absolute,
@@ -50,12 +52,13 @@ def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Re
         iterations=options.iterations,
         tolerance=options.tolerance,
     )
-    batch = measurement.y.shape[0] if options.dimensions == 3 else None
-    return solve_slicewise(measurement, context, options.iterations, solve, batch)
+    slices = measurement.operator.domain[0] if options.dimensions == 3 else None
+    return solve_in_slabs(measurement, context, options.iterations, solve, slices)
 
 
 def primal_dual(
-    problem: SliceProblem,
+    operator: LinearOperator,
+    data: Tensor,
     report: Report,
     weight: float,
     primal_step: float,
@@ -67,7 +70,8 @@ def primal_dual(
     step of its own so that τ(σ₁‖A‖² + σ₂‖∇‖²) = 1.
 
     Args:
-        problem: n slices.
+        operator: A of n slices.
+        data: b, (n, coils, y, x).
         report: gets ‖Ax̄ − b‖ at the extrapolated image x̄ of the iteration.
         weight: λ, in the image's unit.
         primal_step: τ.
@@ -78,14 +82,14 @@ def primal_dual(
     Returns:
         (n, y, x) complex64.
     """
-    operator, image = problem.operator, problem.zero_filled
-    data_step = 0.5 * problem.step / primal_step
+    image = operator.adjoint(data)
+    data_step = 0.5 / (operator.norm_bound**2 * primal_step)
     gradient_step = 0.5 / (4 * dimensions * primal_step)
     extrapolated = image
-    data_dual = torch.zeros_like(problem.data)
+    data_dual = torch.zeros_like(data)
     gradient_dual = gradient(torch.zeros_like(image), dimensions)
     for iteration in range(1, iterations + 1):
-        residual = operator(extrapolated) - problem.data
+        residual = operator(extrapolated) - data
         report(iteration, norm(residual))
         data_dual = torch.add(data_dual, residual, alpha=data_step) / (1 + data_step)
         gradient_dual = project(gradient_dual.add_(gradient(extrapolated, dimensions), alpha=gradient_step), weight)

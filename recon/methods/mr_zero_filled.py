@@ -5,7 +5,7 @@ from __future__ import annotations
 from recon.methods.method import Method
 from recon.options import NoOptions
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
-from recon.solvers.mr_slices import zero_filled
+from recon.solvers.slabs import zero_filled
 
 
 def run(measurement: Measurement, options: NoOptions, context: RunContext) -> Reconstruction:

@@ -25,15 +25,17 @@ class Shown:
         reference: the image that samples change, (z, y, x) in the operator's unit.
         references: the images whose mean the reference is, (m, z, y, x) in the operator's unit.
         weights: the hash of each network that made one of them, by name.
+        notices: which of these networks were not made for the scan.
     """
 
     images: Tensor
     reference: Tensor
     references: Tensor
     weights: dict[str, str]
+    notices: tuple[str, ...] = ()
 
 
-def show(task: Task, measurement: Measurement, context: RunContext) -> Shown:
+def show(task: Task, measurement: Measurement, context: RunContext, allow_other: bool = False) -> Shown:
     """Reconstruct what a head is shown, and the reference: the last of these images, or the mean of several methods'.
 
     Methods err differently, so their mean, brought to agree with the data, is often better than each.
@@ -42,14 +44,17 @@ def show(task: Task, measurement: Measurement, context: RunContext) -> Shown:
         task: the task that the head was trained for.
         measurement: the scan.
         context: the run that is told the progress.
+        allow_other: whether methods may use networks that were not made for the scan.
     """
-    conditions = shown(task, measurement, context)
-    others = references(task, measurement, conditions, context)
+    conditions = shown(task, measurement, context, allow_other)
+    others = references(task, measurement, conditions, context, allow_other)
     means = torch.stack([each.mean for each in others])
     named = weights_shown(CONDITION, task.conditions, conditions)
     further = {name: image for name, image in zip(task.references, others, strict=True) if name not in task.conditions}
     named |= weights_shown(REFERENCE, list(further), list(further.values()))
-    return Shown(in_network_range(measurement, conditions), _reference(measurement, means, context), means, named)
+    notices = tuple(dict.fromkeys(notice for each in (*conditions, *others) for notice in each.notices))
+    reference = _reference(measurement, means, context)
+    return Shown(in_network_range(measurement, conditions), reference, means, named, notices)
 
 
 def in_network_range(measurement: Measurement, images: Sequence[Reconstruction]) -> Tensor:

@@ -30,6 +30,8 @@ class ReportData:
         mask: (y, x) bool, sampled positions in k-space, or None.
         trace: (iteration, relative data residual) pairs; empty for direct methods.
         provenance: label to text: version, command, seed, time, …
+        sides_known: whether it is known where the patient's sides are; where not, pictures carry no letters.
+        sizes_known: whether ``spacing`` is that of the patient, and not 1 for want of a better one.
 
     Raises:
         ValueError: no reconstruction, images of different shapes, a spacing that is not positive.
@@ -48,6 +50,8 @@ class ReportData:
     mask: np.ndarray | None
     trace: list[tuple[int, float]]
     provenance: dict[str, str]
+    sides_known: bool = True
+    sizes_known: bool = True
 
     def __post_init__(self) -> None:
         if not self.reconstructions:

@@ -10,6 +10,7 @@ from recon.metrics import METRICS
 
 Metrics = Mapping[str, Mapping[str, float | None]]
 
+
 @dataclass(frozen=True)
 class Cell:
     """A figure of the table as text; ``difference`` is empty in the baseline's row and where a figure is missing."""

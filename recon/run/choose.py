@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recon.scan.measurement import Protocol
+    from recon.scan.measurement import Measurement, Protocol
     from recon.scan.volume import Modality
 
 AUTO = "auto"
@@ -22,13 +22,13 @@ _SETTINGS_OF_A_HEAD = ("weights", "prior")
 
 
 def choose_method(
-    method: str, scan: Protocol, modality: Modality, settings: Mapping[str, Any]
+    method: str, scan: Measurement | Protocol, modality: Modality, settings: Mapping[str, Any]
 ) -> tuple[str, tuple[str, ...]]:
     """The method itself, or for ``auto`` the one for a scan; and a notice why that is not the flagship, if so.
 
     Args:
         method: name of a method, or ``auto``.
-        scan: how the data of the scan came to be.
+        scan: the scan, or how its data will come to be.
         modality: CT or MR.
         settings: options that the user sets. ``auto`` with `weights` or `prior`, which name a head or its prior, is
             the flagship.

@@ -11,7 +11,7 @@ from datasets.case import Case
 from recon.errors import InputError
 from recon.io.cases import read_case
 from recon.io.detect import read_any
-from recon.io.intensity import Intensity, check_hu
+from recon.io.intensity import Intensity, NaNs, check_hu
 from recon.io.sinogram import Sinogram
 from recon.scan.kspace import KSpace
 from recon.scan.volume import Modality, Volume
@@ -27,6 +27,7 @@ def load(
     intensity: Intensity = "auto",
     axes: str | None = None,
     series: str | None = None,
+    nan: NaNs = "refuse",
 ) -> Volume | KSpace | Sinogram:
     """Read a file or folder, whatever its format.
 
@@ -37,6 +38,7 @@ def load(
             -1000 to 1000 HU; ``auto`` takes them as HU and notes where they hardly are.
         axes: axis order of an .npy or .npz array, such as ``zcyx``.
         series: end of the UID of the series to take from a DICOM folder that holds several.
+        nan: what becomes of voxels that are NaN: ``refuse``; or ``air``, which takes them as air, in MR as 0.
 
     Returns:
         A volume (CT in HU, its ``notices`` saying what is doubtful about it), k-space or a sinogram.
@@ -45,9 +47,9 @@ def load(
         InputError: an unusable file, values that the modality cannot have, a kind that does not go with ``modality``,
             or an argument that does not go with the kind.
     """
-    _check_arguments(path, modality, intensity)
+    _check_arguments(path, modality, intensity, nan)
     shipped: Literal["ct", "mr"] = "ct" if modality == "CT" else "mr"
-    found = read_any(sample.path(shipped) if path is None else path, modality, axes=axes, series=series)
+    found = read_any(sample.path(shipped) if path is None else path, modality, axes=axes, series=series, nan=nan)
     if not isinstance(found, Volume):
         if intensity != "auto":
             raise InputError(f"`intensity` {intensity}: is for CT volumes; {path} holds none")
@@ -73,13 +75,15 @@ def _with_doubts(volume: Volume, intensity: Intensity) -> Volume:
     return replace(converted, notices=(*volume.notices, *doubts))
 
 
-def _check_arguments(path: Path | str | None, modality: str, intensity: str) -> None:
+def _check_arguments(path: Path | str | None, modality: str, intensity: str, nan: str) -> None:
     if modality not in get_args(Modality):
         raise InputError(f"`modality` {modality}: must be one of {', '.join(get_args(Modality))}")
     if path == "":
         raise InputError("`path`: must name a file or folder; it is empty")
     if intensity not in get_args(Intensity):
         raise InputError(f"`intensity` {intensity}: must be one of {', '.join(get_args(Intensity))}")
+    if nan not in get_args(NaNs):
+        raise InputError(f"`nan` {nan}: must be one of {', '.join(get_args(NaNs))}")
     if intensity != "auto" and modality != "CT":
         raise InputError(f"`intensity` {intensity}: is for CT volumes; leave it out for MR")
 

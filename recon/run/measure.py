@@ -8,7 +8,7 @@ import torch
 
 from physics.ct.geometry import Geometry, ImageGrid, geometry_from_dict
 from physics.mr.masks import Mask
-from physics.noise import TransmissionNoise
+from physics.noise import NoiseModel
 from recon.acquisition import ct, mr
 from recon.errors import InputError, input_errors
 from recon.io.orientation import spacing_of
@@ -25,7 +25,7 @@ def simulate_ct(
     volume: Volume,
     geometry: Geometry | str = ct.DEFAULT_GEOMETRY,
     views: int | None = None,
-    noise: TransmissionNoise | None = None,
+    noise: NoiseModel | None = None,
     seed: int = 0,
     device: Device = "cpu",
 ) -> Measurement:
@@ -78,7 +78,7 @@ def simulate_mr(
 def measure_ct(
     data: Volume | Sinogram,
     geometry: Geometry | str | None = None,
-    noise: TransmissionNoise | None = None,
+    noise: NoiseModel | None = None,
     seed: int = 0,
     device: Device = "cpu",
 ) -> Scan:

@@ -24,6 +24,7 @@ from recon.run.memory import memory_errors, run_bytes
 from recon.scan.measurement import Measurement, Progress, Reconstruction, RunContext, no_progress
 from recon.scan.units import attenuation_to_hu
 from recon.scan.volume import Modality, Volume
+from recon.solvers.slabs import in_slabs
 
 BASELINES: dict[Modality, str] = {"CT": "fbp", "MR": "zero-filled"}
 """The direct method that every result of a modality stands beside."""
@@ -124,7 +125,7 @@ def reconstruct(
     """
     _check_volumes(measurement, grid, truth)
     settings = settings or {}
-    method, why = choose_method(method, measurement.protocol, grid.modality, settings)
+    method, why = choose_method(method, measurement, grid.modality, settings)
     chosen = get_method(grid.modality, method)
     options = parse_options(chosen, settings)
     device = measurement.y.device
@@ -217,14 +218,10 @@ def _assess(
 
 def data_residual(measurement: Measurement, image: Tensor) -> float:
     """‖Ax − y‖/‖y‖ of an image in the operator's unit."""
-    y, operator = measurement.y, measurement.operator
-    if len(operator.domain) == 3:  # coil maps of every slice: all slices at once
-        return float((operator(image.to(y.dtype)) - y).norm() / y.norm().clamp_min(1e-30))
-    power = sum(
-        float((operator(part.to(y.dtype)) - data).norm().square())
-        for part, data in zip(image.split(16), y.split(16), strict=True)
-    )
-    return (power / max(float(y.norm().square()), 1e-30)) ** 0.5
+    image, power = image.to(measurement.y.dtype), 0.0
+    for part, slab in in_slabs(measurement):
+        power += float((slab.operator(image[part]) - slab.y).norm().square())
+    return (power / max(float(measurement.y.norm().square()), 1e-30)) ** 0.5
 
 
 def _in_units(mean: Tensor, grid: Volume) -> Tensor:

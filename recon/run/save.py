@@ -11,6 +11,7 @@ import torch
 
 from recon.errors import InputError
 from recon.io.atomic import output_folder
+from recon.io.ours import FILES, fingerprints
 from recon.methods.method import method_label
 from recon.run import provenance
 from recon.run.memory import memory_errors
@@ -47,7 +48,7 @@ def save(path: Path | str, outcome: Outcome, *, overwrite: bool = False, dicom: 
         check_dicom(outcome.result)
     path = Path(path)
     result = result_json(outcome, path)
-    with memory_errors(), output_folder(path, overwrite) as folder:
+    with memory_errors(), output_folder(path, overwrite, _inputs(outcome.result)) as folder:
         write_volume(folder / VOLUME, outcome.result)
         if outcome.std is not None:
             write_volume(folder / "std.nii.gz", outcome.std)
@@ -55,14 +56,24 @@ def save(path: Path | str, outcome: Outcome, *, overwrite: bool = False, dicom: 
             write_series(folder / "dicom", outcome.result, f"{method_label(outcome.method)}, not for diagnosis")
         page = render(report_data(outcome, result))
         (folder / REPORT).write_text(page, encoding="utf-8", errors="surrogateescape")  # file names are any bytes
+        result[FILES] = fingerprints(folder)
         (folder / RESULT).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return result
+
+
+def _inputs(volume: Volume) -> list[Path]:
+    """The files and folders that the volume's grid was read from."""
+    source = volume.source
+    return [source.path, *source.header.get("files", [])] if source else []
 
 
 def check_dicom(volume: Volume) -> None:
     """Refuse, before any work, DICOM output for an input that is no DICOM series."""
     if volume.source is None or volume.source.format != "dicom":
         raise InputError("`dicom`: a DICOM series needs the headers of a DICOM input; leave it out or give a folder")
+    from recon.io.dicom_export import check_exportable
+
+    check_exportable(volume)
 
 
 def result_json(outcome: Outcome, path: Path) -> dict[str, Any]:
@@ -76,7 +87,7 @@ def result_json(outcome: Outcome, path: Path) -> dict[str, Any]:
         "input": str(source.path) if source else None,
         "output": str(path / VOLUME),
         "shape": list(outcome.result.data.shape),
-        "spacing_mm": [round(s, 6) for s in outcome.result.spacing],
+        "spacing_mm": [round(s, 6) for s in outcome.result.spacing] if source is None or source.spacing_known else None,
         "metrics": outcome.metrics,
         "baseline": {"method": outcome.baseline_method} | outcome.baseline_metrics,
         "geometry": protocol.geometry,
@@ -100,6 +111,7 @@ def report_data(outcome: Outcome, result: dict[str, Any]) -> Any:
     """What the report shows (a :class:`recon.report.ReportData`)."""
     from recon.report import ReportData
 
+    source = outcome.result.source
     images = {} if outcome.truth is None else {"truth": _shown_truth(outcome.truth)}
     images |= {"baseline": outcome.baseline.data.numpy(), "result": outcome.result.data.numpy()}
     labels = {
@@ -128,6 +140,8 @@ def report_data(outcome: Outcome, result: dict[str, Any]) -> Any:
         mask=mask,
         trace=outcome.trace,
         provenance=_provenance(result),
+        sides_known=source is None or source.orientation_known,
+        sizes_known=source is None or source.spacing_known,
     )
 
 
@@ -143,7 +157,10 @@ def _case(volume: Volume, truth: Volume | None) -> dict[str, str]:
     case = {"Input": volume.source.path.name if volume.source else "in memory"}
     if volume.source:
         case["Format"] = volume.source.format
-    case["Grid"] = f"{x} × {y} × {z} voxels (x × y × z), {dx:.4g} × {dy:.4g} × {dz:.4g} mm"
+    size = f"{dx:.4g} × {dy:.4g} × {dz:.4g} mm"
+    if volume.source and not volume.source.spacing_known:
+        size = "of unknown size"
+    case["Grid"] = f"{x} × {y} × {z} voxels (x × y × z), {size}"
     if truth is not None:
         unit = " HU" if volume.modality == "CT" else ""
         case["Range"] = f"{float(truth.data.min()):g} to {float(truth.data.max()):g}{unit}"
@@ -158,9 +175,9 @@ def _intervals(outcome: Outcome) -> dict[str, str]:
     return {"Calibration": f"in the body, intervals of nominal size hold the truth: {pairs}"}
 
 
-def _mask(outcome: Outcome) -> np.ndarray:
-    mask: torch.Tensor = outcome.measurement.operator.mask  # type: ignore[attr-defined]
-    return mask.cpu().numpy()
+def _mask(outcome: Outcome) -> np.ndarray | None:
+    mask = outcome.measurement.operator.mask
+    return None if mask is None else mask.cpu().numpy()
 
 
 def _data_picture(outcome: Outcome) -> np.ndarray:

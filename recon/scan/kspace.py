@@ -17,7 +17,12 @@ class KSpace:
 
     Attributes:
         data: (z, coils, y, x) complex64; single-coil data have one coil. Samples not acquired are 0.
-        mask: (y, x) bool, what the file itself says was acquired; None when fully sampled.
+        mask: (y, x) bool, the places that the file was undersampled to; None when fully sampled.
+        acquired: (y, x) bool, the rectangle that the scanner sampled; None: all of the matrix. What lies outside is
+            zero padding, or was left out (partial Fourier), and no sample of any mask.
+        partial_fourier: whether that rectangle is not centred: the image without the missing side is no truth.
+        calibration: (z, coils, y, x) complex64 of fully sampled calibration lines that are no part of ``data``, zero
+            elsewhere; None where there are none.
         image_shape: (y, x) of the image after the readout oversampling is cropped; None: no crop.
         reference: (z, y, x) magnitude image that came with the file (fastMRI's
             ``reconstruction_esc`` or ``reconstruction_rss``), or None.
@@ -25,12 +30,17 @@ class KSpace:
             voxels, and ``meta["spacing_known"]`` is then False.
         meta: what else the file says, as plain values (``acquisition``, ``patient_id``, …).
         source: where it came from.
+        notices: what the reader of a result must know about how the file was read.
     """
 
     data: Tensor
     affine: np.ndarray
     mask: Tensor | None = None
+    acquired: Tensor | None = None
+    partial_fourier: bool = False
+    calibration: Tensor | None = None
     image_shape: tuple[int, int] | None = None
     reference: Tensor | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     source: Source | None = None
+    notices: tuple[str, ...] = ()

@@ -18,7 +18,8 @@ class ProgressEvent:
     """One step of a run, for whoever shows how far it is.
 
     Attributes:
-        stage: what is being done, in words, such as "sampling" or "data step 3 of 5"; empty: the method as a whole.
+        stage: what is being done, in words, such as "iterations" or "data step 3 of 5"; empty: the method as a whole. A
+            run puts the method's name before it: "TV: iterations".
         done: steps of this stage that are done.
         total: steps of this stage.
         residual: relative data residual ‖Ax − y‖/‖y‖ after this step; None where the step does not compute one.
@@ -49,6 +50,8 @@ class Protocol:
         mask: MR: kind, nominal acceleration, calibration, seed.
         true_acceleration: MR: points of k-space over samples.
         noise: plain values; None for noise-free data.
+        model_error: ‖y − Ax‖/‖y‖ that the truth x would leave without noise, since no operator A is the scanner; None
+            where it is not known.
     """
 
     sentences: tuple[str, ...] = ()
@@ -57,6 +60,7 @@ class Protocol:
     mask: dict[str, Any] | None = None
     true_acceleration: float | None = None
     noise: dict[str, Any] | None = None
+    model_error: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +70,7 @@ class Measurement:
     Attributes:
         y: CT: (z, views, cells) line integrals of attenuation, dimensionless.
             MR: (z, coils, y, x) complex k-space, zero where not sampled.
-        operator: maps (z, y, x) images to ``y`` (CT: attenuation in 1/mm; MR: complex image).
+        operator: operator that maps (z, y, x) images to ``y`` (CT: attenuation in 1/mm; MR: complex image).
         sigma: standard deviation of the noise: CT, (z, views, cells) or a number, in line integrals; MR: a
             number, per complex sample, E|n|² = sigma². None when the data are noise-free.
         spacing: voxel size (z, y, x) in mm of the images, for methods that work in 3D.
@@ -78,6 +82,32 @@ class Measurement:
     sigma: Tensor | float | None = None
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     protocol: Protocol = field(default_factory=Protocol)
+
+    def slices(self, part: slice) -> Measurement:
+        """The measurement of some slices alone; ``ValueError`` if the operator couples them."""
+        sigma = self.sigma
+        if isinstance(sigma, Tensor) and sigma.ndim:
+            sigma = sigma.expand(self.y.shape)[part]
+        return replace(self, y=self.y[part], operator=self.operator.slices(part), sigma=sigma)
+
+    @property
+    def noise_level(self) -> float:
+        """Root mean square of sigma over the data; 0 for noise-free data."""
+        return 0.0 if self.sigma is None else float(self._variance().mean().sqrt())
+
+    @property
+    def noise_power(self) -> float:
+        """E‖n‖² of all data that were measured, the ‖Ax − y‖² that the truth itself would leave; 0 if noise-free."""
+        if self.sigma is None:
+            return 0.0
+        variance, mask = self._variance(), self.operator.mask
+        if variance.ndim == 0:
+            return float(variance) * (self.y.numel() if mask is None else int(mask.expand(self.y.shape).sum()))
+        variance = variance.expand(self.y.shape)
+        return float(variance.sum() if mask is None else variance[mask.expand(self.y.shape)].sum())
+
+    def _variance(self) -> Tensor:
+        return torch.as_tensor(self.sigma, dtype=torch.float64).square()
 
 
 @dataclass(frozen=True)
@@ -113,7 +143,8 @@ class Reconstruction:
         trace: convergence, empty for direct methods.
         weights: hash of each trained network that took part, by name, those included that made the images which it was
             shown; None for methods without.
-        notices: what the reader of the result must know, such as that a network was trained with other weights.
+        notices: what the reader of the result must know, such as that a network was not made for the scan, or was
+            trained with other weights.
     """
 
     mean: Tensor

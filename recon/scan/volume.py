@@ -22,6 +22,8 @@ class Source:
         affine: (4, 4) affine of the array as stored, voxel (i, j, k) to RAS+ millimetres.
         shape: (i, j, k) shape of the array as stored.
         header: format-specific extras (for DICOM: the sorted list of slice files).
+        spacing_known: whether the file states the voxel size; where it does not, ``affine`` has voxels of 1 mm.
+        orientation_known: whether the file states where the patient's sides are.
     """
 
     path: Path
@@ -29,6 +31,8 @@ class Source:
     affine: np.ndarray
     shape: tuple[int, int, int]
     header: dict[str, Any] = field(default_factory=dict)
+    spacing_known: bool = True
+    orientation_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class Volume:
         affine: (4, 4) affine of the canonical array, voxel (x, y, z) to RAS+ millimetres.
         modality: ``"CT"`` or ``"MR"``.
         source: where it came from; None for a volume made in memory.
-        notices: what the reader of a result must know about it, such as a doubtful intensity scale.
+        notices: what the reader of a result must know about it, such as a doubtful intensity scale, or what
+            its reader decided.
     """
 
     data: Tensor

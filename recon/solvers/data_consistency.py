@@ -22,13 +22,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from physics.mr.cartesian import CartesianMR, fft2c, ifft2c
+from physics.mr.cartesian import fft2c, ifft2c
 from physics.mr.masks import calibration_width
 from physics.mr.phase import smoothed_phase
-from physics.operator import LinearOperator
 from recon.scan.measurement import Measurement
-from recon.solvers.krylov import cg, power_iteration
-from recon.solvers.mr_slices import encoding_of
+from recon.solvers.krylov import cg, problem_axes
 from recon.solvers.slabs import in_slabs
 
 NOISE_FREE_WEIGHT = 1e-3
@@ -48,9 +46,6 @@ EDGE_POWER, EDGE_FLOOR, EDGE_WINDOW = 0.25, 0.1, 5
 over the slice besides. Chosen on validation cases, CT and MR; more power gains on smooth images and loses on grainy."""
 
 _SLAB_SLICES = 8
-
-_POWER_ITERATIONS = 10
-"""Projections have no negative entries, so that ten iterations are within a millionth of ‖A‖."""
 
 
 def enforce_data(
@@ -74,7 +69,7 @@ def enforce_data(
     Returns:
         (z, y, x), and the weight that was used.
     """
-    square = _norm(measurement.operator) ** 2
+    square = measurement.operator.norm_bound**2
     if weight is None:
         weight = discrepancy_weight(measurement, estimate, square, iterations, phase, scale)
     parts = [
@@ -129,7 +124,7 @@ def discrepancy_weight(
     """
     slabs = list(in_slabs(measurement, _SLAB_SLICES))
     part, slab = slabs[len(slabs) // 2]
-    allowed = _noise_power(slab)
+    allowed = slab.noise_power
     if allowed == 0:
         return NOISE_FREE_WEIGHT
     for weight in _WEIGHTS:
@@ -167,36 +162,23 @@ def _proximal(
         return unit * operator.gram(unit * change) + penalised(change)
 
     gradient = unit * operator.adjoint(slab.y - operator(estimate))
-    return estimate + unit * cg(normal, gradient, torch.zeros_like(gradient), iterations, axes=2)
-
-
-def _noise_power(slab: Measurement) -> float:
-    """E‖n‖² of the slab's data."""
-    if slab.sigma is None:
-        return 0.0
-    variance = torch.as_tensor(slab.sigma, dtype=torch.float64).square()
-    operator = slab.operator
-    if isinstance(operator, CartesianMR):  # only sampled points carry noise
-        return float(variance.mean()) * float(operator.mask.sum()) * math.prod(slab.y.shape[:2])
-    return float(variance.sum()) if variance.ndim else float(variance) * slab.y.numel()
-
-
-def _norm(operator: LinearOperator) -> float:
-    if isinstance(operator, CartesianMR):
-        return operator.norm_bound
-    return power_iteration(operator, _POWER_ITERATIONS)
+    return estimate + unit * cg(normal, gradient, torch.zeros_like(gradient), iterations, problem_axes(operator))
 
 
 def with_calibration_phase(measurement: Measurement, magnitude: Tensor) -> Tensor:
     """A magnitude image (z, y, x) with the phase that the fully sampled centre of k-space shows.
 
-    Magnitude networks say nothing of the phase; that of the centre is smooth and nearly as good as the true one.
+    Magnitude networks say nothing of the phase; that of the centre is smooth and nearly as good as the true one. Where
+    the samples lie on no grid, it is the smoothed phase of Aᴴy.
     """
-    encoding = encoding_of(measurement)
-    rows, columns = encoding.mask.shape
-    half = max(2, calibration_width(encoding.mask) // 2)
+    operator = measurement.operator
+    direct, mask = operator.adjoint(measurement.y), operator.mask
+    if mask is None:
+        return magnitude.float() * smoothed_phase(direct)
+    rows, columns = mask.shape
+    half = max(2, calibration_width(mask) // 2)
     window = _hann(rows, half)[:, None] * _hann(columns, half)[None]
-    low = ifft2c(fft2c(encoding.adjoint(measurement.y)) * window.to(measurement.y.device))
+    low = ifft2c(fft2c(direct) * window.to(measurement.y.device))
     return torch.polar(magnitude.float(), low.angle())
 
 

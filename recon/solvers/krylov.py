@@ -1,7 +1,7 @@
 """Iterative solvers as plain functions on a linear operator.
 
-Each slice of a batch is its own problem where that is so (CG, CGLS): inner products run over the domain's
-axes only, so that every slice gets its own step lengths.
+Whatever is a problem of its own gets its own step lengths (CG, CGLS): every element of a batch, and every slice where
+the operator is separable. Inner products run over the axes of one problem only.
 """
 
 from __future__ import annotations
@@ -27,17 +27,9 @@ def inner(a: Tensor, b: Tensor, axes: int) -> Tensor:
     return product.sum(dim=dims, keepdim=True)
 
 
-def power_iteration(operator: LinearOperator, iterations: int = 30, seed: int = 0) -> float:
-    """Largest singular value ‖A‖, by power iteration on AᴴA; approaches it from below."""
-    generator = torch.Generator().manual_seed(seed)
-    dtype = torch.complex64 if operator.is_complex else getattr(operator, "dtype", torch.float32)
-    x = torch.randn(operator.domain, generator=generator, dtype=dtype).to(getattr(operator, "device", "cpu"))
-    norm = 0.0
-    for _ in range(iterations):
-        x = x / x.norm()
-        x = operator.adjoint(operator(x))
-        norm = float(x.norm())
-    return norm**0.5
+def problem_axes(operator: LinearOperator) -> int:
+    """Number of the domain's trailing axes that make one problem: those of a slice where the operator is separable."""
+    return len(operator.domain) - operator.separable
 
 
 def cg(
@@ -97,12 +89,12 @@ def cgls(
 
     Args:
         operator: A.
-        data: y, (batch, range).
+        data: y, (..., *range).
         iterations: most iterations; few of them regularise by themselves.
         damping: Tikhonov weight.
         callback: called after each iteration with the residual y − Ax; true stops.
     """
-    axes, data_axes = len(operator.domain), len(operator.range)
+    axes, data_axes = problem_axes(operator), len(operator.range) - operator.separable
     residual = data.clone()
     gradient = operator.adjoint(residual)
     x = torch.zeros_like(gradient)
@@ -132,11 +124,11 @@ def cgls(
 def sirt(operator: LinearOperator, data: Tensor, iterations: int, callback: Callback | None = None) -> Tensor:
     """SIRT from zero with non-negativity: x ← [x + C Aᵀ R (y − Ax)]₊, C and R the inverse column and row sums
     (Gregor & Benson 2008, eq. 3). ``callback`` gets the residual y − Ax; true stops."""
-    ones_image = data.new_ones((1, *operator.domain))
+    ones_image = data.new_ones(operator.domain)
     row_sums = operator(ones_image)
     column_sums = operator.adjoint(torch.ones_like(row_sums))
     rows, columns = _safe_ratio(torch.ones_like(row_sums), row_sums), _safe_ratio(ones_image, column_sums)
-    x = data.new_zeros((data.shape[0], *operator.domain))
+    x = data.new_zeros((*data.shape[: data.ndim - len(operator.range)], *operator.domain))
     residual = data.clone()
     for iteration in range(1, iterations + 1):
         x += columns * operator.adjoint(rows * residual)

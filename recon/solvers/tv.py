@@ -3,7 +3,8 @@
     min over x ≥ 0 of  ½ Σ ((Ax − y)/σ)² + λ TV(x),   TV(x) = Σ ‖∇x‖₂ (isotropic, 3D)
 
 Chambolle & Pock 2011 with the diagonal step sizes of Pock & Chambolle 2011 and over-relaxation (Condat
-2013). All updates are in place and by slabs of a few slices: the method needs five volumes of memory.
+2013). All updates are in place and by slabs of a few slices: the method needs five volumes of memory, six where slices
+have step sizes of their own.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def tv_reconstruct(
 
     Args:
         operator: A, with non-negative entries (its row and column sums give the step sizes).
-        data: y, (z, range).
+        data: y, (*range).
         sigma: standard deviation of the data, broadcastable to ``data``.
         weight: λ, in the reciprocal of x's unit.
         axis_weights: factors of the differences along z, y, x (pixel size over the axis' spacing).
@@ -79,7 +80,7 @@ def tv_reconstruct(
 
 @dataclass(frozen=True)
 class _Steps:
-    """Step sizes: ``primal`` (1, y, x), ``data`` broadcastable to the data, ``field`` a number."""
+    """Step sizes: ``primal`` (z, y, x) or (1, y, x), ``data`` broadcastable to the data, ``field`` a number."""
 
     primal: Tensor
     data: Tensor
@@ -93,13 +94,17 @@ def _step_sizes(
 
     s gives the gradient a fixed share of K; ``balance`` b is the size of x's error over that of its dual.
     """
-    ones = torch.ones((1, *operator.domain), dtype=data.dtype, device=data.device)
-    rows = operator(ones) * precision
-    columns = operator.adjoint(torch.ones((1, *operator.range), dtype=data.dtype, device=data.device) * precision)
+    rows = _once(operator(data.new_ones(operator.domain)) * precision)
+    columns = _once(operator.adjoint(data.new_ones(operator.range) * precision))
     share = _GRADIENT_SHARE * float(columns.max())
     primal = balance / (columns + share * 2 * sum(axis_weights))
     data_step = 1 / (balance * rows.clamp_min(_LEAST_ROW_SUM * float(rows.max())))
     return _Steps(primal, data_step, share / (2 * balance))
+
+
+def _once(slices: Tensor) -> Tensor:
+    """The first of slices that are all alike, else all of them."""
+    return slices[:1].clone() if bool((slices == slices[:1]).all()) else slices
 
 
 def _primal_step(x: Tensor, gradient: Tensor, field: Tensor, step: Tensor, axis_weights: AxisWeights) -> float:

@@ -1,7 +1,7 @@
 """How each kind of network is trained, once: what it learns, what it builds upon, and who builds it.
 
-The kinds themselves are those of :mod:`priors.networks.registry`. Classes and functions are named here and imported when
-they are asked for, so that the command line can list the trainings without any of them.
+The kinds themselves are those of :mod:`priors.networks.registry`. Classes and functions are named here and imported
+when they are asked for, so that the command line can list the trainings without any of them.
 """
 
 from __future__ import annotations

@@ -16,12 +16,10 @@ from priors.training.batches import Sample
 from recon.acquisition.ct import projector_for
 from recon.scan.padding import grown
 from recon.scan.volume import Volume
-from recon.solvers.krylov import power_iteration
 from recon.training.patches import Augmentation, augment
 from recon.training.prepared import Prepared
 
 _CACHE_BYTES = 4 * 2**30
-_NORM_ITERATIONS = 12
 
 _EMPTY = -0.95  # below this is air, or the noise around a patient
 _LEAST_FILLED = 0.02
@@ -84,10 +82,10 @@ def _from_linear(image: Tensor, volume: Prepared) -> Tensor:
 
 @dataclass
 class ProjectorCache:
-    """The most recently used projectors with their norms, as many as fit into ``max_bytes``."""
+    """The most recently used projectors, as many as fit into ``max_bytes``; each knows its norm once it was asked."""
 
     max_bytes: int = _CACHE_BYTES
-    _held: OrderedDict[tuple[object, ...], tuple[Projector, float, int]] = field(default_factory=OrderedDict)
+    _held: OrderedDict[tuple[object, ...], tuple[Projector, int]] = field(default_factory=OrderedDict)
 
     def projector(self, volume: Volume, geometry: Geometry, device: torch.device | str) -> Projector:
         """As :func:`recon.acquisition.ct.projector_for`."""
@@ -95,15 +93,8 @@ class ProjectorCache:
         if key not in self._held:
             made = projector_for(volume, geometry, device)
             size = matrix_bytes(made.geometry, made.grid)
-            while self._held and size + sum(each[2] for each in self._held.values()) > self.max_bytes:
+            while self._held and size + sum(each for _, each in self._held.values()) > self.max_bytes:
                 self._held.popitem(last=False)
-            self._held[key] = (made, power_iteration(made, _NORM_ITERATIONS), size)
+            self._held[key] = (made, size)
         self._held.move_to_end(key)
-        return self._held[key][0]
-
-    def norm(self, projector: Projector) -> float:
-        """‖A‖ of a projector of this cache; computed for another one."""
-        for held, norm, _ in self._held.values():
-            if held is projector:
-                return norm
-        return power_iteration(projector, _NORM_ITERATIONS)
+        return self._held[key][0].stack(volume.data.shape[0])

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from datasets import open_dataset
+from datasets import find_entry, open_dataset
 from datasets.cache import Cache
 from datasets.case import Case
 from datasets.manifest import Manifest, read_manifest
@@ -49,15 +49,16 @@ class DataPart:
 
     @property
     def known_modality(self) -> Modality | None:
-        """As given, or that of the class; None where neither says it."""
-        return self.modality or (find_class(self.class_name).modality if self.class_name else None)
+        """As given, or that of the data set or of the class; None where none says it."""
+        own = self.modality or find_entry(self.dataset.partition(":")[0]).modality
+        return own or (find_class(self.class_name).modality if self.class_name else None)
 
     @property
     def class_index(self) -> int:
         """Index of the class; the modality's first chest-like one where none is named."""
         if self.class_name:
             return find_class(self.class_name).index
-        wanted = "CTChestAbdomen" if self.modality != "MR" else "MRT1Brain"
+        wanted = "CTChestAbdomen" if self.known_modality != "MR" else "MRT1Brain"
         return find_class(wanted).index
 
 
@@ -131,15 +132,17 @@ def _modality(value: Any, subject: str) -> Modality | None:
 
 
 def _checked(part: DataPart) -> DataPart:
+    with input_errors("`dataset`"):
+        find_entry(part.dataset.partition(":")[0])
     if part.path is not None and not part.path.exists():
         raise InputError(f"`data` {part.path}: does not exist")
     if part.class_name:
         with input_errors("`class`"):
             anatomy = find_class(part.class_name)
-        if part.modality and anatomy.modality != part.modality:
-            names = ", ".join(each.name for each in CLASSES if each.modality == part.modality)
+        if part.known_modality != anatomy.modality:
+            names = ", ".join(each.name for each in CLASSES if each.modality == part.known_modality)
             raise InputError(
-                f"`class` {part.class_name} is {anatomy.modality}, the data are {part.modality}; take {names}"
+                f"`class` {part.class_name} is {anatomy.modality}, the data are {part.known_modality}; take {names}"
             )
     return part
 

@@ -92,12 +92,12 @@ class PrimalDualLearner(UnrolledLearner):
         super().__init__(net, config, loss)
         self._acquisition, self._start, self._projectors = acquisition, start, ProjectorCache()
 
-    def _measure(self, volume: Volume, seed: int, device: torch.device) -> tuple[Measurement, Tensor, float]:
-        """A scan, the image it starts from, and the norm of its projector."""
+    def _measure(self, volume: Volume, seed: int, device: torch.device) -> tuple[Measurement, Tensor]:
+        """A scan, and the image it starts from."""
         with torch.no_grad(), full_precision(device):
             measurement = self._acquisition.simulate(volume, seed, device, self._projectors.projector)
             start = condition("CT", self._start, measurement).mean
-        return measurement, start, self._projectors.norm(measurement.operator)  # type: ignore[arg-type]
+        return measurement, start
 
     def _pair(self, volume: Volume, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
         assert isinstance(self.net, LearnedPrimalDual)
@@ -107,8 +107,8 @@ class PrimalDualLearner(UnrolledLearner):
     @torch.no_grad()
     def reconstruct(self, net: nn.Module, volume: Volume, seed: int, slices: int) -> tuple[Tensor, Tensor, Tensor]:
         assert isinstance(net, LearnedPrimalDual)
-        measurement, start, norm = self._measure(volume, seed, next(net.parameters()).device)
-        parts = [primal_dual_image(net, part, start[z], norm) for z, part in in_slabs(measurement, slices)]
+        measurement, start = self._measure(volume, seed, next(net.parameters()).device)
+        parts = [primal_dual_image(net, part, start[z]) for z, part in in_slabs(measurement, slices)]
         scale = network_scale(measurement)
         before, after = (scale.to_network(image).cpu() for image in (start, torch.cat(parts)))
         return before, after, scale.truth(volume)

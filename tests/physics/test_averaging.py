@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from operators import assert_operator, assert_slices
 
 from physics.averaging import AreaAverage
 
 _SIZE = st.integers(1, 9)
 
 
+@settings(deadline=None, max_examples=10)
 @given(few=st.tuples(_SIZE, _SIZE), more=st.tuples(_SIZE, _SIZE), seed=st.integers(0, 99))
 def test_adjoint_is_exact_and_the_whole_keeps_its_mean(few, more, seed):
     fine = (few[0] + more[0], few[1] + more[1])
-    average = AreaAverage(fine, few)
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(2, *fine, generator=generator, dtype=torch.float64)
-    y = torch.randn(2, *few, generator=generator, dtype=torch.float64)
-    assert torch.allclose((average(x) * y).sum(), (x * average.adjoint(y)).sum(), rtol=1e-10, atol=1e-10)
+    average = AreaAverage(fine, few, 2)
+    assert_operator(average, seed)
+    assert_slices(average)
+    x = torch.randn(2, *fine, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     assert torch.allclose(average(x).mean((1, 2)), x.mean((1, 2)), rtol=1e-10, atol=1e-10)
 
 

@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from physics.noise import MINIMUM_COUNT, TransmissionNoise
+from physics.noise import (
+    MINIMUM_COUNT,
+    ComplexGaussianNoise,
+    NoiseModel,
+    TransmissionNoise,
+    UnknownNoise,
+    noise_from_dict,
+)
 
 SAMPLES = 200_000
 
@@ -115,3 +122,53 @@ def test_what_cannot_be_is_refused(photons: float, electronic: float, message: s
 def test_in_words() -> None:
     assert TransmissionNoise(1e5).describe() == "Poisson noise of 100000 photons per cell"
     assert TransmissionNoise(1e4, 8).describe().endswith("electronic noise of 8 photons")
+
+
+def test_complex_noise_has_its_variance_in_both_parts() -> None:
+    noise = ComplexGaussianNoise(0.7)
+    clean = torch.ones(200, 200, dtype=torch.complex64)
+    noisy, sigma = noise.apply(clean, torch.Generator().manual_seed(1))
+    assert sigma == noise.standard_deviation(noisy) == 0.7
+    added = noisy - clean
+    assert float(added.abs().square().mean()) == pytest.approx(0.49, rel=0.02)
+    assert float(added.real.square().mean()) == pytest.approx(0.245, rel=0.03)
+    assert torch.equal(noisy, noise.apply(clean, torch.Generator().manual_seed(1))[0])
+
+
+def test_complex_noise_over_the_maximum() -> None:
+    noise = ComplexGaussianNoise.of_maximum(0.02, 300.0)
+    assert noise.sigma == pytest.approx(6.0)
+    assert noise.describe() == "complex Gaussian noise of 0.02 of the image's maximum"
+    assert ComplexGaussianNoise(6.0).describe() == "complex Gaussian noise of standard deviation 6 per sample"
+    assert ComplexGaussianNoise(0.0).standard_deviation(torch.zeros(1)) is None
+    for sigma in (-1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="must not be negative"):
+            ComplexGaussianNoise(sigma)
+
+
+def test_of_unknown_noise_nothing_is_known() -> None:
+    data = torch.ones(3)
+    assert UnknownNoise().apply(data) == (data, None)
+    assert UnknownNoise().standard_deviation(data) is None
+    assert UnknownNoise().describe() == "unknown noise"
+    assert not UnknownNoise().known
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [TransmissionNoise(1e4, 8), ComplexGaussianNoise.of_maximum(0.1, 300.0), ComplexGaussianNoise(6.0), UnknownNoise()],
+)
+def test_plain_values_are_the_model(noise: NoiseModel) -> None:
+    assert noise_from_dict(noise.to_dict(), 300.0) == noise
+
+
+def test_results_state_noise_by_these_names() -> None:
+    assert TransmissionNoise(1e4, 8).to_dict() == {"photons": 1e4, "electronic": 8}
+    assert ComplexGaussianNoise.of_maximum(0.02, 300.0).to_dict() == {"std_of_maximum": 0.02}
+    assert UnknownNoise().to_dict() is None
+
+
+@pytest.mark.parametrize("values", [{}, {"electronic": 3}, "strong", ["photons"], {"photons": None}, {"sigma": []}, 3])
+def test_plain_values_of_no_model_are_refused(values: object) -> None:
+    with pytest.raises(ValueError, match="its noise must state 'photons'"):
+        noise_from_dict(values)

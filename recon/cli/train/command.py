@@ -33,8 +33,10 @@ def network_command(network: str) -> click.Command:
 
     decorate = all_of(settings_option(), *options_of(kind))
     command: click.Command = click.command(network, cls=GroupedCommand, short_help=kind.summary)(decorate(run))
-    example = f"recon train {network} --data scans --modality CT {with_flags(kind.example, command)} --out runs/{network}"
-    command.help = f"{kind.summary}\n\n\b\n{' '.join(example.split())}\n\nA run that was stopped goes on by the same command."
+    modality = "MR" if "mri" in kind.example else "CT"
+    words = [with_flags(kind.example, command), f"--data scans --modality {modality} --out runs/{network}"]
+    example = " ".join(["recon train", network, *filter(None, words)])
+    command.help = f"{kind.summary}\n\n\b\n{example}\n\nA run that was stopped goes on by the same command."
     return command
 
 

@@ -74,7 +74,7 @@ def _task(given: Options, shown: tuple[str, ...]) -> Task | None:
         return None
     from recon.methods import get_method
 
-    for option, names in (("`condition`", given.conditions), ("`reference`", given.references)):
+    for option, names in (("condition", given.conditions), ("reference", given.references)):
         for name in names:
             get_method("MR" if given.task == "mri" else "CT", name, option)
     return _mri(given, shown) if given.task == "mri" else _svct(given, shown)

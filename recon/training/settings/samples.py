@@ -37,10 +37,16 @@ class Scans(Section):
     """Simulated scans of the training volumes, see :class:`recon.training.excerpts.Excerpts`."""
 
     variants: int = setting(1, "simulated scans of each volume", ge=1)
-    slices: int | None = setting(None, "thickness of the part that is scanned; null scans whole volumes", "slices", ge=1)
+    slices: int | None = setting(
+        None, "thickness of the part that is scanned; null scans whole volumes", "slices", ge=1
+    )
     coarse: float = setting(0.0, "share of training scans of which pixels are averaged two by two", ge=0, le=1)
-    planes: float = setting(0.0, "share of training scans of coronal or sagittal slices (MR volumes of nearly cubic voxels)", ge=0, le=1)
-    contrast: float = setting(0.0, "share of training scans whose grey values go through a drawn curve (MR)", ge=0, le=1)
+    planes: float = setting(
+        0.0, "share of training scans of coronal or sagittal slices (MR volumes of nearly cubic voxels)", ge=0, le=1
+    )
+    contrast: float = setting(
+        0.0, "share of training scans whose grey values go through a drawn curve (MR)", ge=0, le=1
+    )
     grain: float = setting(0.0, "share of training scans whose magnitudes are made noisier (MR)", ge=0, le=1)
 
     @property

@@ -93,7 +93,7 @@ def test_patchwise_decoding_of_one_patch_is_the_joint_one():
 
 
 def run(*arguments: str) -> str:
-    result = CliRunner().invoke(main, ["run", *arguments], catch_exceptions=False)
+    result = CliRunner().invoke(main, ["ablate", *arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -155,7 +155,7 @@ def test_tables_that_begin_with_a_prior(tmp_path):
     assert "autoencoder: training" not in out
     (copied,) = tmp_path.glob("table8-*/patch/autoencoder.safetensors")
     assert copied.read_bytes() == (base / "autoencoder.safetensors").read_bytes()
-    result = CliRunner().invoke(main, ["run", "table8", *arguments, "--split", "train"])
+    result = CliRunner().invoke(main, ["ablate", "table8", *arguments, "--split", "train"])
     assert result.exit_code == 2
     assert "among the cases" in result.output
 
@@ -166,16 +166,55 @@ def test_data_may_be_a_list(tmp_path):
     folder = ["--recipe", "tiny", "--steps", "2", "--out", str(tmp_path / "out"), "--data", str(data)]
     out = run("table8", *folder, "--samples", "2", "--set", "biflownet:task.crop=[8,8,8]")
     assert "patch-wise encoding" in out
-    result = CliRunner().invoke(main, ["run", "table8", *folder, "--dataset", DATA])
+    result = CliRunner().invoke(main, ["ablate", "table8", *folder, "--dataset", DATA])
     assert result.exit_code == 2
     assert "give one of them" in result.output
 
 
 def test_bad_input_is_one_line(tmp_path):
-    result = CliRunner().invoke(main, ["run", "table7", *common(tmp_path), "--set", "biflownet:task.cropp=1"])
+    result = CliRunner().invoke(main, ["ablate", "table7", *common(tmp_path), "--set", "biflownet:task.cropp=1"])
     assert result.exit_code == 2
     assert "task.cropp" in result.output
     result = CliRunner().invoke(
-        main, ["run", "table7", *common(tmp_path), "--split", "test", "--dataset", "folder=/nowhere"]
+        main, ["ablate", "table7", *common(tmp_path), "--split", "test", "--dataset", "folder=/nowhere"]
     )
     assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["run", "table5"], "table5: networks are trained for it; 'benchmarks ablate table5' does that"),
+        (["run", "table9", "--recipe", "nonsense", "--base", "nowhere"], "no option --recipe of 'benchmarks run'"),
+        (["run", "table1", "--methods", "tv"], "--methods: has no effect on table1"),
+        (["ablate", "table9"], "'benchmarks run table9' measures it"),
+        (
+            ["ablate", "table5", "--methods", "tv"],
+            "no option --methods of 'benchmarks ablate'; 'benchmarks run' has it",
+        ),
+        (["ablate", "table5", "--perceptual", "x"], "--perceptual: has no effect on table5"),
+        (["ablate", "table5", "--samples", "3"], "--samples: has no effect on table5"),
+        (["ablate", "table5", "--set", "batch=2"], "--set batch=2: table5 trains autoencoder; write autoencoder:KEY"),
+        (["ablate", "table5", "--set", "biflownet:batch=2"], "--set biflownet:batch=2: table5 trains autoencoder"),
+        (["ablate", "table5", "--base", "nowhere"], "--base: no prior and no folder"),
+        (["ablate", "table5", "--dataset", "fastmri-knee=x"], "did you mean 'fastmri'?"),
+        (["ablate", "table55"], "no ablation 'table55'; there are table5, table6"),
+    ],
+)
+def test_what_has_no_effect_is_one_line(tmp_path, arguments, line):
+    result = CliRunner().invoke(main, [*arguments, "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    assert line in result.stderr
+    assert result.stderr.startswith("benchmarks: ")
+    assert result.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_ablation_file_names_the_key(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("title: x\nmeasure: round-trip\nruns: {a: {network: autoencoder, stag: 2}}\nrows: []\n")
+    with pytest.raises(ValueError, match=r"mine\.yaml: unknown key runs\.a\.stag; did you mean stage"):
+        load_ablation(str(file))
+    file.write_text("title: x\nmeasure: round-trip\nruns: {a: {network: biflownet, stage: 2}}\nrows: []\n")
+    with pytest.raises(ValueError, match=r"runs\.a: stage and perceptual belong to autoencoder"):
+        load_ablation(str(file))

@@ -78,5 +78,5 @@ def test_the_command_uses_it_by_default(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     about = json.loads(out.with_name("volume.json").read_text())
     assert read_card(find_prior("starter") / "biflownet.safetensors").sha256 in json.dumps(about)
-    with pytest.raises(InputError, match="--class MRT2Brain: this prior learned CTChestAbdomen"):
+    with pytest.raises(InputError, match="`class` MRT2Brain: this prior learned CTChestAbdomen"):
         CliRunner().invoke(cli, ["generate", "--class", "MRT2Brain", *options, "--overwrite"], catch_exceptions=False)

@@ -78,6 +78,33 @@ def test_shipped_tables_are_valid_and_their_methods_exist(name):
         get_method(spec.modality, method.method)
 
 
+@pytest.mark.parametrize("name", table_names())
+def test_installed_networks_run_on_the_scans_of_shipped_tables(name):
+    """Where they were not made for them, the table lets them run all the same, and says so."""
+    spec = load_table_spec(name)
+    for method in spec.methods:
+        try:
+            path = cells.method_weights(spec.modality, method, spec.operators[0])
+        except InputError:
+            continue  # no such network is installed
+        reasons = [cells.why_unsuitable(path, operator) for operator in spec.operators] if path else []
+        assert not any(reasons) or method.settings.get("allow-other") == "yes", (method.column, reasons)
+
+
+def test_a_network_that_learned_other_scans_runs_where_it_is_let_and_the_table_says_so(tmp_path):
+    file = weights(tmp_path / "net.safetensors")
+    noisy = SPEC.model_copy(update={"operators": (OperatorSpec(name="noisy", geometry="paper40", photons=1e5),)})
+    asked = request(tmp_path, spec=noisy, methods=("fbpconv",), weights=(("fbpconv", str(file)),), most=1)
+    reason = "it was trained for noise-free data, the scan has the noise of 1e+05 photons a cell"
+    refused = run_table(asked)
+    assert not refused.cells
+    assert reason in refused.absent[0].reason
+    let = MethodSpec(method="fbpconv", label="FBPCONV", settings={"allow-other": "yes"})
+    result = run_table(replace(asked, spec=noisy.model_copy(update={"methods": (let,)})))
+    assert len(result.cells) == 1
+    assert f"not made for noisy ({reason})" in text.table(result)
+
+
 def test_a_method_has_several_columns_by_name_and_shares_cells_with_other_tables(tmp_path):
     fbp = {"method": "fbp", "label": "FBP"}
     with pytest.raises(ValueError, match="column fbp is there twice"):
@@ -493,6 +520,8 @@ def test_the_commands_run_show_and_compare(tmp_path):
         (["run", "table9", "--dataset", "nosuch=/nowhere"], "--dataset nosuch"),
         (["show", "table9"], "table9 was not run here"),
         (["compare", "tv", "fbp"], "table9 was not run here"),
+        (["run", "table9", "--dataset", "fastmri-knee=/nowhere"], "did you mean 'fastmri'?"),
+        (["run", "table9", "--scheduler", "tcp://x", "--jobs", 2], "--jobs: has no effect with --scheduler"),
     ],
 )
 def test_mistakes_are_one_line_with_exit_code_2(tmp_path, arguments, line):
@@ -507,7 +536,46 @@ def test_a_wrong_table_file_names_the_key(tmp_path):
     file.write_text("title: x\nmodality: CT\npaper_dataset: kits19\noperators: [{name: a}]\nmethods: []\n")
     code, _, err = invoke("run", file, "--out", tmp_path / "out")
     assert code == 2
-    assert "operators.0: Value error, either geometry (CT) or mask (MR) is wanted" in err
+    assert "operators.0: either geometry (CT) or mask (MR) is wanted" in err
+
+
+TABLE = {
+    "title": "x",
+    "modality": "CT",
+    "paper_dataset": "kits19",
+    "operators": [{"name": "a", "geometry": "paper40"}],
+    "methods": [{"method": "fbp", "label": "FBP"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"metods": []}, "unknown key metods; did you mean methods"),
+        (
+            {"operators": [{"name": "a", "geometri": "paper40"}]},
+            "unknown key operators.0.geometri; did you mean geometry",
+        ),
+        ({"operators": [{"name": "a", "mask": "poisson"}]}, "operator a does not measure CT"),
+        ({"operators": [{"name": "a", "geometry": "paper40", "accel": 8}]}, "accel and noise belong to a mask"),
+        (
+            {"operators": [{"name": "a", "geometry": "paper40", "photons": "1e5"}]},
+            "operators.0.photons: Input should be",
+        ),
+        ({"paper_dataset": "kits"}, "did you mean 'kits19'?"),
+        ({"methods": [{"method": "fbq", "label": "FBP"}]}, "column fbq of the table: method fbq: no such CT method"),
+        ({"methods": [{"method": "fbp", "label": "FBP", "settings": {"windw": "hann"}}]}, "did you mean window?"),
+        ({"methods": [{"method": "fbp", "label": "FBP", "settings": {"window": 1}}]}, "should be a valid string"),
+        ({"methods": []}, "at least one operator and one method"),
+    ],
+)
+def test_tables_are_read_strictly(tmp_path, change, line):
+    file = tmp_path / "mine.yaml"
+    file.write_text(json.dumps(TABLE | change))
+    code, _, err = invoke("run", file, "--dataset", PHANTOM, "--out", tmp_path / "out")
+    assert code == 2
+    assert line in err
+    assert err.strip().count("\n") == 0
 
 
 def test_a_table_of_ones_own(tmp_path):

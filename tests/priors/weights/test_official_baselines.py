@@ -292,7 +292,7 @@ def test_they_become_priors(user: Path, tmp_path: Path, small_adm: None) -> None
     with pytest.raises(ValueError, match="exists already"):
         import_file(tmp_path / "model512_ckc.pt")
     path = save_matlab(tmp_path / "mine.mat", matlab_layers(fbpconvnet(matconvnet=True)))
-    with pytest.raises(ValueError, match="name its prior with --prior"):
+    with pytest.raises(ValueError, match="name its prior with `prior`"):
         import_file(path)
     ((written, card),) = import_file(path, "own").items()
     assert written == user / "own" / "fbpconv.safetensors"

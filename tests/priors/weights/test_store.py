@@ -229,7 +229,7 @@ def test_a_file_that_is_not_the_first_of_its_name(user: Path, checkpoints: Path,
 
 def test_a_checkpoint_of_ones_own(user: Path, checkpoints: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(checkpoints / "BiFlowNet_0453500.pt", tmp_path / "trained.pt"))
-    with pytest.raises(ValueError, match=r"none of the official files.*--prior"):
+    with pytest.raises(ValueError, match=r"none of the official files.*`prior`"):
         import_file(path)
     (card,) = import_file(path, "own", settings={"DiT_num_heads": 4}).values()
     assert (card.source, card.licence, card.config["dit_heads"]) == ("imported from trained.pt", "not known", 4)

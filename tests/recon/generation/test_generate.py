@@ -248,7 +248,7 @@ def test_a_class_that_the_prior_does_not_have(prior_folder: Path) -> None:
 
     prior = load_prior(prior_folder)
     few = BiFlowNet(BiFlowNetConfig(**{**vars(prior.biflownet.config), "classes": 2}))
-    with pytest.raises(InputError, match=r"--class MRKnee: .* first 2 "):
+    with pytest.raises(InputError, match=r"`class` MRKnee: .* first 2 "):
         check_request(PatchVolumePrior(prior.autoencoder, few, GaussianDiffusion()), request(KNEE, (32, 32, 32)))
 
 

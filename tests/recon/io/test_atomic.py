@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,28 +16,42 @@ from types import FrameType
 from typing import Any
 
 import h5py
+import nibabel
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
+import recon.io.partial
 import recon.io.rename
 from recon.errors import InputError, RunError
 from recon.io import atomic
 from recon.io.atomic import check_output, output_file, output_folder
+from recon.io.nifti import read_volume, write_volume
+from recon.io.ours import fingerprints
+from recon.scan.volume import Volume
 
 REPOSITORY = Path(__file__).parents[3]
 
 
 def write_result(path: Path, version: str, overwrite: bool = False) -> None:
     with output_folder(path, overwrite) as folder:
-        (folder / "result.json").write_text(version)
         (folder / "dicom").mkdir()
         (folder / "dicom" / "IM00001.dcm").write_text(version)
         (folder / "recon.nii.gz").write_text(version)
+        write_marker(folder, version)
+
+
+def write_marker(folder: Path, version: str) -> None:
+    """The ``result.json`` by which the suite knows a folder for its own."""
+    result = {"task": "svct", "version": version, "versions": {"recon": "0"}, "files": fingerprints(folder)}
+    (folder / "result.json").write_text(json.dumps(result))
 
 
 def version_of(path: Path) -> str:
     """The version of an output folder, all of whose files must agree."""
-    versions = {file.read_text() for file in path.rglob("*") if file.is_file()}
+    versions = {file.read_text() for file in path.rglob("*") if file.is_file() and file.name != "result.json"}
+    versions.add(json.loads((path / "result.json").read_text())["version"])
     assert len(versions) == 1
     assert sorted(p.name for p in path.iterdir()) == ["dicom", "recon.nii.gz", "result.json"]
     return versions.pop()
@@ -57,18 +73,53 @@ def test_a_folder_appears_at_the_end_with_its_parents(tmp_path: Path) -> None:
 def test_a_file_keeps_its_suffix_while_it_is_written(tmp_path: Path) -> None:
     with output_file(tmp_path / "scan.nii.gz", overwrite=False) as temporary:
         assert temporary.name.endswith(".nii.gz")
-        temporary.write_text("1")
+        write_ours(temporary, 1)
     assert listing(tmp_path) == ["scan.nii.gz"]
     with output_file(tmp_path / "scan.nii.gz", overwrite=True) as temporary:
-        temporary.write_text("2")
-    assert (tmp_path / "scan.nii.gz").read_text() == "2"
+        write_ours(temporary, 2)
+    assert read_volume(tmp_path / "scan.nii.gz", "MR").data.max() == 2
     assert listing(tmp_path) == ["scan.nii.gz"]
 
 
-def test_outputs_have_the_permissions_of_ordinary_files(tmp_path: Path) -> None:
+def write_ours(path: Path, value: int) -> None:
+    data = torch.zeros(2, 2, 2)
+    data[0, 0, 0] = value
+    write_volume(path, Volume(data, np.eye(4), "MR"))
+
+
+def test_outputs_can_be_read_by_their_owner_alone(tmp_path: Path) -> None:
     write_result(tmp_path / "out", "1")
-    (tmp_path / "plain").mkdir()
-    assert (tmp_path / "out").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    with output_file(tmp_path / "scan.h5", overwrite=False) as temporary:
+        assert temporary.parent.stat().st_mode & 0o777 == 0o700
+        temporary.write_text("1")
+    for path in [tmp_path / "out", *(tmp_path / "out").rglob("*"), tmp_path / "scan.h5"]:
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600)
+
+
+@pytest.mark.parametrize("relation", ["holds", "is", "lies inside", "holds by a link"])
+def test_an_output_stays_apart_from_its_input(tmp_path: Path, relation: str) -> None:
+    """Otherwise an overwriting run would delete the very scan that it read."""
+    case = tmp_path / "case"
+    write_result(case, "old")
+    source = {"holds": case / "dicom", "is": case, "lies inside": tmp_path}.get(relation, tmp_path / "link")
+    if relation == "holds by a link":
+        source.symlink_to(case / "dicom")
+    word = relation.removesuffix(" by a link")
+    with pytest.raises(InputError, match=f"the output {word} the input"):
+        check_output(case, True, inputs=[source])
+    with pytest.raises(InputError, match=f"the output {word} the input"), output_folder(case, True, [source]):
+        pytest.fail("the work began")
+    assert version_of(case) == "old"
+
+
+def test_an_output_file_is_not_its_input(tmp_path: Path) -> None:
+    write_ours(tmp_path / "scan.nii.gz", 1)
+    os.link(tmp_path / "scan.nii.gz", tmp_path / "other.nii.gz")
+    for name in ("scan.nii.gz", "other.nii.gz"):
+        with pytest.raises(InputError, match="the output is the input"):
+            check_output(tmp_path / "scan.nii.gz", True, folder=False, inputs=[tmp_path / name])
+    check_output(tmp_path / "new.nii.gz", True, folder=False, inputs=[tmp_path / "scan.nii.gz"])
+    check_output(tmp_path / "new.nii.gz", True, folder=False, inputs=[tmp_path / "missing.nii.gz"])
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
@@ -95,7 +146,7 @@ def test_an_error_while_overwriting_leaves_the_old_output(tmp_path: Path) -> Non
 def test_an_existing_output_needs_overwrite(tmp_path: Path) -> None:
     write_result(tmp_path / "out", "old")
     for call in (check_output, lambda path, overwrite: write_result(path, "new", overwrite)):
-        with pytest.raises(InputError, match="--overwrite"):
+        with pytest.raises(InputError, match="`overwrite`"):
             call(tmp_path / "out", False)
     check_output(tmp_path / "out", True)
     write_result(tmp_path / "out", "new", overwrite=True)
@@ -111,15 +162,53 @@ def test_a_folder_with_foreign_files_is_never_replaced(tmp_path: Path, name: str
     with pytest.raises(InputError, match=r"no result\.json"):
         check_output(out, True)
     (out / "result.json").write_text("1")
-    with pytest.raises(InputError, match="would delete"):
+    with pytest.raises(InputError, match=r"its result\.json is not one"):
+        check_output(out, True)
+    write_marker(tmp_path, "1")
+    result = json.loads((tmp_path / "result.json").read_text()) | {"files": {}}
+    (out / "result.json").write_text(json.dumps(result))
+    with pytest.raises(InputError, match="no file of that run"):
         check_output(out, True)
     assert (out / name).read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["recon.nii.gz", "dicom/IM00001.dcm"])
+def test_files_of_the_right_name_and_another_content_are_kept(tmp_path: Path, name: str) -> None:
+    out = tmp_path / "out"
+    write_result(out, "old")
+    (out / name).write_text("precious")
+    with pytest.raises(InputError, match=f"{name} in it was changed"):
+        check_output(out, True)
+    (out / name).unlink()  # what is gone cannot be lost
+    check_output(out, True)
+    shutil.rmtree(out / "dicom", ignore_errors=True)
+    (out / "dicom").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="dicom in it is no file of that run"):
+        check_output(out, True)
+
+
+@pytest.mark.parametrize("name", ["scan.h5", "scan.nii.gz", "scan.json", "scan.png"])
+def test_a_file_that_another_program_wrote_is_never_replaced(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "scan.h5":
+        with h5py.File(path, "w") as file:
+            file["kspace"] = np.ones(3)
+    elif name == "scan.nii.gz":
+        nibabel.save(nibabel.Nifti1Image(np.zeros((2, 2, 2), np.int16), np.eye(4)), path)
+    elif name == "scan.png":
+        Image.new("L", (2, 2)).save(path)
+    else:
+        path.write_text('{"task": "svct"}')
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="replaces only what an earlier run"), output_file(path, True):
+        pytest.fail("the work began")
+    assert path.read_bytes() == before
 
 
 def test_foreign_files_that_come_while_the_run_works_are_kept(tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_result(out, "old")
-    with pytest.raises(InputError, match="would delete"), output_folder(out, True):
+    with pytest.raises(InputError, match=r"notes\.txt in it is no file of that run"), output_folder(out, True):
         (out / "notes.txt").write_text("precious")
     assert (out / "notes.txt").read_text() == "precious"
     with pytest.raises(InputError, match="exists already"), output_folder(tmp_path / "two", False):
@@ -237,11 +326,11 @@ def test_hdf5_written_whole_is_readable_after_the_rename(tmp_path: Path) -> None
 
 # A run that is killed
 
-SOURCES = {atomic.__file__, recon.io.rename.__file__}
+SOURCES = {atomic.__file__, recon.io.rename.__file__, recon.io.partial.__file__}
 
 
 def in_a_child_killed_at_line(number: int, work: Callable[[], None]) -> bool:
-    """Run ``work`` in a forked child that gets SIGKILL at the ``number``-th line executed in the two modules;
+    """Run ``work`` in a forked child that gets SIGKILL at the ``number``-th line executed in the three modules;
     whether it was killed (and not done before)."""
     child = os.fork()
     if child == 0:
@@ -299,14 +388,33 @@ def test_killed_at_any_line_a_first_output_is_whole_or_absent(tmp_path: Path) ->
     assert seen == {None, "new"}
 
 
+def test_what_killed_runs_left_is_swept_and_what_living_ones_write_is_not(tmp_path: Path) -> None:
+    killed = tmp_path / ".recon-0123456789abcdef.partial"
+    killed.mkdir()
+    (killed / "recon.nii.gz").write_text("half")
+    (tmp_path / ".recon-0123456789abcdee.partial.nii.gz").write_text("half")
+    kept = [".recon-0123456789abcdef.partial.old", ".recon-notes", "a.partial"]
+    for name in kept:
+        (tmp_path / name).mkdir()
+    with output_folder(tmp_path / "one", False) as first, output_folder(tmp_path / "two", False) as second:
+        assert first.is_dir()
+        assert second.is_dir()
+        assert not killed.exists()
+        write_marker(first, "1")
+        write_marker(second, "1")
+    assert listing(tmp_path) == sorted([*kept, "one", "two"])
+
+
 ENDLESS = """
-import itertools, sys
+import itertools, json, sys
 from pathlib import Path
 from recon.io.atomic import output_folder
+from recon.io.ours import fingerprints
 for version in itertools.count():
     with output_folder(Path(sys.argv[1]), True) as folder:
-        for name in ("result.json", "recon.nii.gz"):
-            (folder / name).write_text(str(version))
+        (folder / "recon.nii.gz").write_text(str(version))
+        result = {"task": "svct", "versions": {"recon": version}, "files": fingerprints(folder)}
+        (folder / "result.json").write_text(json.dumps(result))
     print(version, flush=True)
 """
 
@@ -323,6 +431,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
         time.sleep(rng.uniform(0, 0.05))
         process.kill()
         last_reported = process.communicate()[0].split()
-        versions = {(out / name).read_text() for name in ("result.json", "recon.nii.gz")}
+        marker = json.loads((out / "result.json").read_text())
+        versions = {str(marker["versions"]["recon"]), (out / "recon.nii.gz").read_text()}
         assert len(versions) == 1
         assert int(versions.pop()) >= int(last_reported[-1] if last_reported else 0)

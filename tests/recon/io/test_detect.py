@@ -11,15 +11,21 @@ from pathlib import Path
 import h5py
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 import torch
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from physics.ct.geometry import FanBeam, circular_angles
 from physics.mr.cartesian import fft2c
+from priors.weights.card import Card, save_weights
 from recon.errors import InputError
+from recon.io import describe_folder
+from recon.io.atomic import output_folder
 from recon.io.detect import describe, read_any
 from recon.io.dicom import write_series
 from recon.io.kspace import write_kspace
+from recon.io.ours import fingerprints
 from recon.io.sinogram import Sinogram, write_sinogram
 from recon.scan.kspace import KSpace
 from recon.scan.volume import Volume
@@ -60,7 +66,7 @@ def test_a_sinogram_and_kspace_are_described(sinogram: Path, tmp_path: Path) -> 
     info = describe(sinogram)
     assert (info.kind, info.shape) == ("sinogram", (3, 5, 9))
     assert "5 views" in info.details["geometry"]
-    assert "recon svct --sinogram" in info.would
+    assert "recon svct would reconstruct it as `sinogram`" in info.would
     full = describe(kspace(tmp_path / "full.h5"))
     assert (full.kind, full.shape, full.details["sampled"]) == ("k-space", (2, 1, 12, 10), 1.0)
     assert "undersample" in full.would
@@ -73,7 +79,7 @@ def test_arrays_are_described_without_their_axes(tmp_path: Path) -> None:
     np.savez(tmp_path / "k.npz", kspace=np.ones((2, 3, 4), np.complex64), other=np.ones(3))
     info = describe(tmp_path / "k.npz")
     assert (info.shape, info.dtype) == ((2, 3, 4), "complex64")
-    assert "--axes" in info.would
+    assert "`axes`" in info.would
     np.save(tmp_path / "real.npy", np.ones((3, 4)))
     assert "no complex array" in (describe(tmp_path / "real.npy").problem or "")
 
@@ -130,9 +136,9 @@ def test_read_any_refuses_what_does_not_go_together(nifti: Path, sinogram: Path,
         read_any(raw, "CT")
     with pytest.raises(InputError, match="MR needs"):
         read_any(sinogram, "MR")
-    with pytest.raises(InputError, match="--axes"):
+    with pytest.raises(InputError, match="`axes`"):
         read_any(nifti, "MR", axes="yx")
-    with pytest.raises(InputError, match="--series"):
+    with pytest.raises(InputError, match="`series`"):
         read_any(nifti, "CT", series="1")
     with pytest.raises(InputError, match="needs DICOM input"):
         write_series(tmp_path / "out", read_any(nifti, "CT"), "x")  # type: ignore[arg-type]
@@ -158,3 +164,48 @@ def test_describing_a_volume_does_not_load_torch(nifti: Path) -> None:
         "describe(Path(sys.argv[1])); sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(nifti)], check=True, cwd=Path(__file__).parents[3])
+
+
+def write_headers(folder: Path, count: int = 4) -> None:
+    """A CT series whose pixels are missing."""
+    folder.mkdir()
+    for k in range(count):
+        dataset = pydicom.Dataset()
+        dataset.file_meta = pydicom.dataset.FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, f"1.2.{k + 1}"
+        dataset.SeriesInstanceUID, dataset.Modality = "1.2.3", "CT"
+        dataset.Rows, dataset.Columns, dataset.PixelSpacing = 5, 6, [1, 1]
+        dataset.ImageOrientationPatient, dataset.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, 2 * k]
+        dataset.save_as(folder / f"{k}.dcm", enforce_file_format=True)
+
+
+def test_a_folder_is_described_from_headers_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_headers(tmp_path / "s")
+    steps: list[tuple[int, int]] = []
+    info = describe(tmp_path / "s", lambda done, total: steps.append((done, total)))
+    assert (info.kind, info.shape, info.problem) == ("DICOM series", (6, 5, 4), None)
+    assert steps == [(k, 4) for k in range(4)]
+    monkeypatch.setattr(describe_folder, "MOST_FILES", 3)
+    assert "more than 3 files" in (describe(tmp_path / "s").problem or "")
+
+
+def test_a_result_folder_and_weights_are_known(tmp_path: Path) -> None:
+    with output_folder(tmp_path / "out", False) as folder:
+        (folder / "report.html").write_text("page")
+        result = {"task": "svct", "method": "tv", "versions": {"recon": "0"}, "files": fingerprints(folder)}
+        (folder / "result.json").write_text(json.dumps(result))
+    info = describe(tmp_path / "out")
+    assert (info.kind, info.details["method"], info.problem) == ("result", "tv", None)
+    assert "changed" not in info.details
+    (tmp_path / "out" / "report.html").write_text("edited")
+    assert "report.html in it was changed" in describe(tmp_path / "out").details["changed"]
+    save_weights(tmp_path / "w.safetensors", {"a": torch.ones(2)}, Card("autoencoder", {}, "here", "CC0"))
+    info = describe(tmp_path / "w.safetensors")
+    assert (info.kind, info.details["kind"]) == ("weights of a network", "autoencoder")
+    with pytest.raises(InputError, match="weights of a network"):
+        read_any(tmp_path / "w.safetensors", "CT")
+
+
+def test_a_folder_of_nifti_files_says_so(nifti: Path) -> None:
+    assert "a folder of 1 NIfTI files (such as ct.nii.gz)" in (describe(nifti.parent).problem or "")

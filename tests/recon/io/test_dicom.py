@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,26 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+import torch
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import MPEG2MPML, CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    MPEG2MPML,
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    EnhancedCTImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    LegacyConvertedEnhancedCTImageStorage,
+    generate_uid,
+)
 
+from datasets import dicom_file
+from datasets.dicom_series import find_series
+from datasets.walk import list_folder
 from recon.errors import InputError
 from recon.io.dicom import read_series, write_series
+from recon.io.dicom_export import check_exportable
 from recon.scan.volume import Volume
 
 AXIAL = (1, 0, 0, 0, 1, 0)
@@ -119,7 +135,7 @@ def test_several_series_are_listed_and_one_can_be_chosen(tmp_path: Path) -> None
     write_slices(tmp_path / "s", HU[:3] + 1, uid="1.2.3.22222222", SeriesNumber=5, SeriesDescription="Soft")
     with pytest.raises(InputError) as caught:
         read_series(tmp_path / "s", "CT")
-    for words in ("--series", "11111111 (CT, Lung, 4 slices)", "22222222 (CT, Soft, 3 slices)"):
+    for words in ("`series`", "11111111 (CT, Lung, 4 slices)", "22222222 (CT, Soft, 3 slices)"):
         assert words in str(caught.value)
     for choice in ("22222222", "222", "5", "1.2.3.22222222"):
         assert read_series(tmp_path / "s", "CT", choice).data.shape == (3, 5, 6)
@@ -136,6 +152,247 @@ def test_copies_scouts_and_other_files_are_passed_over(tmp_path: Path) -> None:
         tmp_path / "s" / "scout", HU[:1], CORONAL, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"], SOPInstanceUID="1.9"
     )
     assert read_series(tmp_path / "s", "CT").data.shape == (4, 5, 6)
+
+
+def write_enhanced(folder: Path, values: np.ndarray = HU, order: tuple[int, ...] = (2, 0, 3, 1), **tags: Any) -> Path:
+    """One multi-frame file: what the frames share in the shared groups, their places in their own, in ``order``."""
+    folder.mkdir(exist_ok=True, parents=True)
+    dataset = slice_dataset(values[0], "1.2.3.4", 0)
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
+    for keyword in ("PixelSpacing", "SliceThickness", "RescaleSlope", "RescaleIntercept"):
+        delattr(dataset, keyword)
+    shared = group(
+        PixelMeasuresSequence={"PixelSpacing": [0.75, 1.5], "SliceThickness": 2.5},
+        PlaneOrientationSequence={"ImageOrientationPatient": list(AXIAL)},
+    )
+    frames = []
+    for k in order:
+        place = [-10.0, 20.0, 30.0 + 2.5 * k]
+        scale = {"RescaleSlope": 1, "RescaleIntercept": -1024 - k}  # differs by frame
+        frames.append(
+            group(PlanePositionSequence={"ImagePositionPatient": place}, PixelValueTransformationSequence=scale)
+        )
+    dataset.SharedFunctionalGroupsSequence, dataset.PerFrameFunctionalGroupsSequence = [shared], frames
+    dataset.NumberOfFrames = len(order)
+    dataset.PixelData = np.stack([values[k] + 1024 + k for k in order]).astype("<u2").tobytes()
+    for keyword, value in tags.items():
+        setattr(dataset, keyword, value)
+    dataset.save_as(folder / "enhanced.dcm", enforce_file_format=True)
+    return folder / "enhanced.dcm"
+
+
+def group(**sequences: dict[str, Any]) -> pydicom.Dataset:
+    """A functional group with one item a sequence."""
+    made = pydicom.Dataset()
+    for name, values in sequences.items():
+        item = pydicom.Dataset()
+        for keyword, value in values.items():
+            setattr(item, keyword, value)
+        setattr(made, name, [item])
+    return made
+
+
+@pytest.mark.parametrize("uid", [EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage])
+def test_enhanced_multi_frame_files_are_read(tmp_path: Path, uid: str) -> None:
+    write_enhanced(tmp_path / "e", SOPClassUID=uid)
+    write_slices(tmp_path / "s")
+    volume, expected = read_series(tmp_path / "e", "CT"), read_series(tmp_path / "s", "CT")
+    np.testing.assert_array_equal(volume.data, expected.data)
+    np.testing.assert_allclose(volume.affine, expected.affine)
+    with pytest.raises(InputError, match="multi-frame"):
+        check_exportable(volume)
+
+
+def test_several_enhanced_files_form_one_volume(tmp_path: Path) -> None:
+    for name, order in (("a", (0, 2)), ("b", (3, 1))):
+        path = write_enhanced(tmp_path / "e" / name, order=order)
+        edit(path, SOPInstanceUID=generate_uid(entropy_srcs=[name]))
+    write_slices(tmp_path / "s")
+    np.testing.assert_array_equal(read_series(tmp_path / "e", "CT").data, read_series(tmp_path / "s", "CT").data)
+
+
+def test_enhanced_mr_magnitudes_and_phases(tmp_path: Path) -> None:
+    path = write_enhanced(tmp_path / "e", Modality="MR", ComplexImageComponent="MAGNITUDE")
+    assert read_series(tmp_path / "e", "MR").data.shape == (4, 5, 6)
+    edit(path, ComplexImageComponent="PHASE")
+    with pytest.raises(InputError, match="phase images"):
+        read_series(tmp_path / "e", "MR")
+
+
+def test_a_volume_twice_in_one_file_is_refused(tmp_path: Path) -> None:
+    write_enhanced(tmp_path / "e", order=(0, 1, 2, 3, 0, 1, 2, 3))
+    with pytest.raises(InputError, match=r"frame 1 of enhanced\.dcm and frame 5 of enhanced\.dcm lie at the same"):
+        read_series(tmp_path / "e", "CT")
+
+
+def test_old_multi_frame_files_are_a_stack_along_the_normal(tmp_path: Path) -> None:
+    path = write_slices(tmp_path / "m", HU[:1], SpacingBetweenSlices=2.5)[0]
+    edit(path, NumberOfFrames=4, PixelData=(HU + 1024).astype("<u2").tobytes())
+    write_slices(tmp_path / "s")
+    volume, expected = read_series(tmp_path / "m", "CT"), read_series(tmp_path / "s", "CT")
+    np.testing.assert_array_equal(volume.data, expected.data)
+    np.testing.assert_allclose(volume.affine, expected.affine)
+
+
+@pytest.mark.parametrize("uid", ["1.2.3", ""])
+def test_slices_with_one_or_no_instance_uid_are_all_kept(tmp_path: Path, uid: str) -> None:
+    for path in write_slices(tmp_path / "s"):
+        dataset = pydicom.dcmread(path)
+        dataset.SOPInstanceUID = uid
+        pydicom.dcmwrite(path, dataset, enforce_file_format=False)
+    volume = read_series(tmp_path / "s", "CT")
+    np.testing.assert_array_equal(np.flip(volume.data.numpy(), (1, 2)), HU)
+    assert "SOPInstanceUIDs" in volume.notices[0]
+    if not uid:
+        with pytest.raises(InputError, match="SOPInstanceUID, which this slice lacks"):
+            check_exportable(volume)
+
+
+def test_a_slice_without_series_uid_belongs_to_the_series(tmp_path: Path) -> None:
+    paths = write_slices(tmp_path / "s")
+    edit(paths[2], SeriesInstanceUID=None)
+    volume = read_series(tmp_path / "s", "CT")
+    np.testing.assert_array_equal(np.flip(volume.data.numpy(), (1, 2)), HU)
+    assert "1 files state no series" in volume.notices[0]
+    assert len(find_series(tmp_path / "s")) == 1
+    for path in paths[:2] + paths[3:]:
+        edit(path, SeriesInstanceUID=None)
+    assert read_series(tmp_path / "s", "CT").data.shape == (4, 5, 6)
+    found = find_series(tmp_path / "s")
+    assert len(found) == 1
+    assert read_series(tmp_path / "s", "CT", found[0].uid).data.shape == (4, 5, 6)
+
+
+@pytest.mark.parametrize("kind", ["P", "PHASE MAP", "R", "IMAGINARY"])
+def test_phase_images_are_no_magnitudes(tmp_path: Path, kind: str) -> None:
+    write_slices(tmp_path / "s", Modality="MR", ImageType=["ORIGINAL", "PRIMARY", kind, "ND"])
+    with pytest.raises(InputError, match="phase images"):
+        read_series(tmp_path / "s", "MR")
+    for path in write_slices(tmp_path / "m", Modality="MR", ImageType=["ORIGINAL", "PRIMARY", "M", "ND"]):
+        shutil.copy(path, tmp_path / "s" / f"m-{path.name}")
+        edit(tmp_path / "s" / f"m-{path.name}", SOPInstanceUID=generate_uid(entropy_srcs=["m", path.name]))
+    volume = read_series(tmp_path / "s", "MR")
+    assert torch.equal(volume.data, read_series(tmp_path / "m", "MR").data)
+    assert "4 phase images of the series were left out" in volume.notices[0]
+
+
+def test_padding_that_becomes_air_is_told(tmp_path: Path) -> None:
+    values = HU.copy()
+    values[:, :2] = 0
+    write_slices(tmp_path / "s", values, PixelPaddingValue=1024)
+    volume = read_series(tmp_path / "s", "CT")
+    assert "48 of 120 voxels hold the stated padding value (0 HU)" in volume.notices[0]
+    write_slices(tmp_path / "e", PixelPaddingValue=None, PixelPaddingRangeLimit=None)
+    assert read_series(tmp_path / "e", "CT").notices == ()
+
+
+def test_an_unsigned_padding_value_of_signed_pixels(tmp_path: Path) -> None:
+    for path in write_slices(tmp_path / "s"):
+        pixels = np.where(np.arange(30).reshape(5, 6) < 6, -2000, 40).astype("<i2")
+        pixels[3, 3] = 100
+        edit(path, PixelData=pixels.tobytes(), PixelRepresentation=1, RescaleIntercept=0)
+        dataset = pydicom.dcmread(path)
+        dataset.add_new(0x00280120, "US", 63536)
+        dataset.save_as(path)
+    volume = read_series(tmp_path / "s", "CT")
+    assert float(volume.data.min()) == -1024
+    assert "(-2000 HU)" in volume.notices[0]
+
+
+def test_orientations_that_differ_by_rounding_are_averaged(tmp_path: Path) -> None:
+    paths = write_slices(tmp_path / "s")
+    for k, path in enumerate(paths):
+        edit(path, ImageOrientationPatient=[1, (k - 1.5) * 5e-4, 0, -(k - 1.5) * 5e-4, 1, 0])
+    volume = read_series(tmp_path / "s", "CT")
+    np.testing.assert_allclose(volume.spacing, (2.5, 0.75, 1.5), rtol=1e-3)
+    assert "their mean was taken" in volume.notices[0]
+    edit(paths[0], ImageOrientationPatient=[1, 0.01, 0, -0.01, 1, 0])
+    with pytest.raises(InputError, match="ImageOrientationPatient differs"):
+        read_series(tmp_path / "s", "CT")
+
+
+def test_ct_without_rescale_is_taken_as_hu_with_a_notice(tmp_path: Path) -> None:
+    write_slices(tmp_path / "s")
+    for path in (tmp_path / "s").iterdir():
+        edit(path, RescaleSlope=None, RescaleIntercept=None)
+    volume = read_series(tmp_path / "s", "CT")
+    np.testing.assert_array_equal(np.flip(volume.data.numpy(), (1, 2)), HU + 1024)
+    assert "4 slices state no rescale slope or intercept" in volume.notices[0]
+
+
+@pytest.mark.parametrize("preamble", [b"\0" * 128, None])
+@pytest.mark.parametrize("implicit", [True, False])
+def test_files_without_preamble_or_meta_header(tmp_path: Path, preamble: bytes | None, implicit: bool) -> None:
+    for path in write_slices(tmp_path / "s"):
+        dataset = pydicom.dcmread(path)
+        dataset.file_meta, dataset.preamble = FileMetaDataset(), preamble
+        dataset["PixelData"].VR = "OW"
+        pydicom.dcmwrite(
+            path, dataset, implicit_vr=implicit, little_endian=True, enforce_file_format=False, overwrite=True
+        )
+    volume = read_series(tmp_path / "s", "CT")
+    np.testing.assert_array_equal(np.flip(volume.data.numpy(), (1, 2)), HU)
+    assert len(find_series(tmp_path / "s")) == 1
+
+
+def test_a_big_endian_series_is_read_and_written_back(tmp_path: Path) -> None:
+    for path in write_slices(tmp_path / "s"):
+        dataset = pydicom.dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+        dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
+        pydicom.dcmwrite(path, dataset, implicit_vr=False, little_endian=False, enforce_file_format=True)
+    volume = read_series(tmp_path / "s", "CT")
+    np.testing.assert_array_equal(np.flip(volume.data.numpy(), (1, 2)), HU)
+    write_series(tmp_path / "out", volume, "x")
+    np.testing.assert_array_equal(read_series(tmp_path / "out", "CT").data, volume.data)
+
+
+def deflated(folder: Path, tail: int = 0) -> None:
+    """A series whose data sets are deflated, with so many bytes of zeros behind the pixels."""
+    for path in write_slices(folder):
+        dataset = pydicom.dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        if tail:
+            dataset.add_new(0xFFFCFFFC, "OB", b"\0" * tail)
+        dataset.save_as(path, enforce_file_format=True)
+
+
+def test_deflated_files_are_bounded_before_they_are_inflated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deflated(tmp_path / "good")
+    assert read_series(tmp_path / "good", "CT").data.shape == (4, 5, 6)
+    monkeypatch.setattr(dicom_file, "_MOST_INFLATED", 1 << 20)
+    deflated(tmp_path / "bomb", 4 << 20)
+    with pytest.raises(InputError, match="which no image does"):
+        read_series(tmp_path / "bomb", "CT")
+    path = next((tmp_path / "good").iterdir())
+    content = bytearray(path.read_bytes())
+    content[-60:-20] = b"\xff" * 40
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"damaged|pixels"):
+        read_series(tmp_path / "good", "CT")
+
+
+def test_deep_nesting_and_pipes_are_no_traceback_and_no_waiting(tmp_path: Path) -> None:
+    path = write_slices(tmp_path / "s")[1]
+    content = path.read_bytes()
+    where = content.find(b"\x10\x00\x10\x00")
+    begin = b"\x08\x00\x15\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    end = b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
+    path.write_bytes(content[:where] + begin * 5000 + end * 5000 + content[where:])
+    with pytest.raises(InputError, match="nested too deeply"):
+        read_series(tmp_path / "s", "CT")
+    path.write_bytes(content)
+    os.mkfifo(tmp_path / "s" / "pipe")
+    assert read_series(tmp_path / "s", "CT").data.shape == (4, 5, 6)
+    assert list_folder(tmp_path / "s").dicom == [tmp_path / "s"]
+
+
+def test_foreign_text_is_made_printable(tmp_path: Path) -> None:
+    write_slices(tmp_path / "s", uid="1.2.3.1")
+    write_slices(tmp_path / "s", uid="1.2.3.2", SeriesDescription="\x1b[31mEVIL\x07")
+    with pytest.raises(InputError) as caught:
+        read_series(tmp_path / "s", "CT")
+    assert "?[31mEVIL?" in str(caught.value)
 
 
 def gap(folder: Path) -> None:
@@ -172,7 +429,13 @@ BAD = {
     "gap": (gap, "5.00 mm between"),
     "tilt": (tilt, "gantry tilt of 19.8"),
     "duplicate": (duplicate, "same position (2.50 mm)"),
-    "multi_frame": (edited(NumberOfFrames=3), "multi-frame"),
+    "frames_without_places": (edited(NumberOfFrames=3, SliceThickness=None), "multi-frame file that does not say"),
+    "fewer_frames_than_stated": (lambda f: edit(write_enhanced(f), NumberOfFrames=9), "4 functional groups"),
+    "palette": (edited(PhotometricInterpretation="PALETTE COLOR"), "colour"),
+    "look_up_table": (edited(ModalityLUTSequence=[pydicom.Dataset()], RescaleSlope=None), "look-up table"),
+    "tiny_spacing": (lambda f: write_slices(f, PixelSpacing=[1e-30, 1]), "the file is damaged"),
+    "far_away": (edited(ImagePositionPatient=[0, 0, 1e30]), "beyond 1e+06 mm"),
+    "mosaic": (lambda f: write_slices(f, ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]), "mosaic"),
     "colour": (edited(SamplesPerPixel=3), "colour"),
     "another_modality": (lambda f: write_slices(f, Modality="PT"), "PT, not CT"),
     "other_size": (edited(Rows=4), "Rows differs"),
@@ -180,7 +443,6 @@ BAD = {
     "no_position": (edited(ImagePositionPatient=None), "no valid ImagePositionPatient"),
     "no_spacing": (edited(PixelSpacing=None), "no valid PixelSpacing"),
     "zero_spacing": (lambda f: write_slices(f, PixelSpacing=[0, 1]), "must be positive"),
-    "no_rescale": (edited(RescaleSlope=None), "without RescaleSlope"),
     "zero_slope": (edited(RescaleSlope=0), "RescaleSlope is 0"),
     "constant": (lambda f: write_slices(f, np.zeros((3, 4, 5), int)), "constant"),
     "truncated": (truncated, "damaged"),

@@ -26,7 +26,7 @@ def test_hu_passes_unchanged_and_without_a_word(low: float, high: float) -> None
 
 @pytest.mark.parametrize(
     ("low", "high", "words"),
-    [(0, 1, "--intensity unit"), (-1, 1, "[-1, 1]"), (0, 255, "--intensity byte"), (0, 4095, "rescale intercept")],
+    [(0, 1, "`intensity` unit"), (-1, 1, "[-1, 1]"), (0, 255, "`intensity` byte"), (0, 4095, "rescale intercept")],
 )
 def test_values_that_are_hardly_hu_are_kept_with_a_warning(low: float, high: float, words: str) -> None:
     given = volume(low, high)
@@ -39,7 +39,7 @@ def test_values_that_are_hardly_hu_are_kept_with_a_warning(low: float, high: flo
 
 @pytest.mark.parametrize(("low", "high"), [(-6000, 100), (0, 65535), (-20000, 3000)])
 def test_values_that_cannot_be_hu_are_refused_unless_stated(low: float, high: float) -> None:
-    with pytest.raises(InputError, match="--intensity hu"):
+    with pytest.raises(InputError, match="`intensity` hu"):
         check_hu(volume(low, high))
     assert torch.equal(check_hu(volume(low, high), "hu")[0].data, volume(low, high).data)
 
@@ -49,7 +49,7 @@ def test_stated_scales_are_mapped_to_the_window(intensity: Intensity, top: float
     checked, notes = check_hu(volume(0, top), intensity)
     torch.testing.assert_close(checked.data.flatten(), torch.linspace(-1000, 1000, 60), atol=1e-2, rtol=0)
     assert len(notes) == 1
-    with pytest.raises(InputError, match=f"--intensity {intensity}"):
+    with pytest.raises(InputError, match=f"`intensity` {intensity}"):
         check_hu(volume(-1000, 1000), intensity)
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import io
 import itertools
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from physics.mr.cartesian import fft2c, ifft2c
 from recon.errors import InputError
+from recon.io import checks
+from recon.io.detect import describe
 from recon.io.kspace import read_kspace, write_kspace
 from recon.scan.kspace import KSpace
 
@@ -106,7 +110,7 @@ DATA = centred(2, 3, 12, 10).numpy()
 SPOILT = DATA.copy()
 SPOILT[0, 0, 0, :2] = np.nan
 BAD: dict[str, tuple[Callable[[Path], object], str | None, str]] = {
-    "no_axes": (saved(DATA), None, "shape (2, 3, 12, 10) needs its axis order: give --axes, such as --axes zcyx"),
+    "no_axes": (saved(DATA), None, "shape (2, 3, 12, 10) needs its axis order: give `axes`, such as `axes` zcyx"),
     "too_few_axes": (saved(DATA), "cyx", "names 3 axes"),
     "no_x": (saved(DATA), "zcyy", "must hold y and x"),
     "unknown_axis": (saved(DATA), "tcyx", "must hold y and x"),
@@ -224,3 +228,146 @@ def test_own_format_bad_files(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(InputError, match="truncated"):
         read_kspace(path)
+
+
+def test_zeros_here_and_there_are_values(tmp_path: Path) -> None:
+    full = centred(1, 2, 32, 32)
+    full[..., 3, 5] = full[..., 20, 9] = 0
+    np.save(tmp_path / "k.npy", full.numpy())
+    kspace = read_kspace(tmp_path / "k.npy", "zcyx")
+    assert (kspace.mask, kspace.acquired) == (None, None)
+
+
+@pytest.mark.parametrize(("axis", "name"), [(0, "slices"), (1, "coils")])
+@pytest.mark.parametrize("stated", [False, True])
+def test_a_mask_a_slice_or_coil_is_never_united(tmp_path: Path, axis: int, name: str, stated: bool) -> None:
+    full = centred(4, 4, 24, 20)
+    for k in range(4):
+        other = torch.arange(20) % 4 != k
+        other[8:12] = False
+        full.select(axis, k)[..., other] = 0
+    arrays = {"kspace": full.numpy()} | ({"mask": np.ones(20)} if stated else {})
+    np.savez(tmp_path / "k.npz", **arrays)
+    with pytest.raises(InputError, match=f"the {name} are sampled at different places"):
+        read_kspace(tmp_path / "k.npz", "zcyx")
+
+
+def test_dead_coils_and_empty_slices_are_no_masks(tmp_path: Path) -> None:
+    full = centred(3, 4, 24, 20)
+    full[:, 1] = 0
+    full[2] = 0
+    np.save(tmp_path / "k.npy", full.numpy())
+    kspace = read_kspace(tmp_path / "k.npy", "zcyx")
+    assert (kspace.mask, kspace.acquired) == (None, None)
+
+
+@pytest.mark.parametrize("axis", [-1, -2])
+def test_partial_fourier_is_recognised(tmp_path: Path, axis: int) -> None:
+    full = centred(2, 3, 40, 40)
+    full.narrow(axis, 0, 14)[:] = 0
+    np.save(tmp_path / "k.npy", full.numpy())
+    kspace = read_kspace(tmp_path / "k.npy", "zcyx")
+    assert kspace.mask is None
+    assert kspace.partial_fourier
+    assert kspace.acquired is not None
+    assert kspace.acquired.float().mean() == pytest.approx(26 / 40)
+    assert "partial Fourier" in kspace.notices[-1]
+
+
+def test_padding_is_told_apart(tmp_path: Path) -> None:
+    full = centred(2, 1, 40, 40)
+    full[..., :6] = full[..., 34:] = 0
+    np.save(tmp_path / "k.npy", full.numpy())
+    kspace = read_kspace(tmp_path / "k.npy", "zcyx")
+    assert (kspace.mask, kspace.partial_fourier) == (None, False)
+    assert kspace.acquired is not None
+    assert kspace.acquired.all(0).nonzero().flatten().tolist() == list(range(6, 34))
+    assert "the padding counts as no sample" in kspace.notices[-1]
+
+
+@pytest.mark.parametrize(("axis", "name"), [(-1, "x"), (-2, "y")])
+def test_one_axis_that_was_not_shifted_is_named(tmp_path: Path, axis: int, name: str) -> None:
+    np.save(tmp_path / "k.npy", np.fft.ifftshift(DATA, axis))
+    with pytest.raises(InputError, match=f"at the edge of axis {name}"):
+        read_kspace(tmp_path / "k.npy", "zcyx")
+
+
+def body(slices: int) -> torch.Tensor:
+    """A ball in air: its 3D k-space is strongest in the middle, as that of every body is."""
+    z, y, x = torch.meshgrid(*(torch.linspace(-1, 1, n) for n in (slices, 24, 20)), indexing="ij")
+    return ((x - 0.1) ** 2 + y**2 + (0.7 * z) ** 2 < 0.6).to(torch.complex64)
+
+
+def test_partitions_are_not_taken_for_slices(tmp_path: Path) -> None:
+    image = body(8)
+    volume = torch.fft.fftshift(torch.fft.fft(torch.fft.ifftshift(fft2c(image), dim=0), dim=0, norm="ortho"), dim=0)
+    np.save(tmp_path / "k.npy", volume.numpy())
+    with pytest.raises(InputError, match=r"no slices; name that axis p"):
+        read_kspace(tmp_path / "k.npy", "zyx")
+    kspace = read_kspace(tmp_path / "k.npy", "pyx")
+    torch.testing.assert_close(kspace.data[:, 0], fft2c(image), atol=1e-5, rtol=1e-5)
+    np.save(tmp_path / "slices.npy", fft2c(image).numpy())
+    assert read_kspace(tmp_path / "slices.npy", "zyx").data.shape == (8, 1, 24, 20)
+
+
+@pytest.mark.parametrize("names", [("re", "im"), ("real", "imag"), ("r", "i"), None])
+def test_pairs_of_real_and_imaginary_part(tmp_path: Path, names: tuple[str, str] | None) -> None:
+    if names is None:
+        stored = np.stack([DATA.real, DATA.imag], -1)
+    else:
+        stored = np.zeros(DATA.shape, [(names[0], "<f4"), (names[1], "<f4")])
+        stored[names[0]], stored[names[1]] = DATA.real, DATA.imag
+    np.save(tmp_path / "k.npy", stored)
+    kspace = read_kspace(tmp_path / "k.npy", "zcyx")
+    np.testing.assert_array_equal(kspace.data, DATA)
+    assert ("last axis" in kspace.notices[0]) == (names is None)
+
+
+def test_matlab_files(tmp_path: Path) -> None:
+    scipy.io.savemat(tmp_path / "five.mat", {"kspace": DATA, "note": "text"}, do_compression=True)
+    with h5py.File(tmp_path / "seven.mat", "w", userblock_size=512) as file:
+        pairs = np.zeros(DATA.shape[::-1], [("real", "<f8"), ("imag", "<f8")])
+        pairs["real"], pairs["imag"] = DATA.T.real, DATA.T.imag
+        file["kspace"] = pairs
+    with (tmp_path / "seven.mat").open("r+b") as stream:
+        stream.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM")
+    for name in ("five.mat", "seven.mat"):
+        assert describe(tmp_path / name).format == "MATLAB"
+        np.testing.assert_array_equal(read_kspace(tmp_path / name, "zcyx").data, DATA)
+    scipy.io.savemat(tmp_path / "real.mat", {"kspace": DATA.real})
+    with pytest.raises(InputError, match="k-space is complex"):
+        read_kspace(tmp_path / "real.mat", "zcyx")
+    whole = (tmp_path / "five.mat").read_bytes()
+    (tmp_path / "five.mat").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"five\.mat"):
+        read_kspace(tmp_path / "five.mat", "zcyx")
+
+
+def test_a_structured_array_is_described(tmp_path: Path) -> None:
+    np.save(tmp_path / "k.npy", np.zeros((4, 4), [("re", "<f4"), ("im", "<f4")]))
+    assert describe(tmp_path / "k.npy").kind.startswith("k-space")
+    np.save(tmp_path / "k.npy", np.zeros((4, 4), [("a", "<f4"), ("b", "<i4")]))
+    assert "no complex array" in (describe(tmp_path / "k.npy").problem or "")
+    np.savez(tmp_path / "two.npz", one=DATA, two=DATA)
+    assert "which array is the k-space" in (describe(tmp_path / "two.npz").problem or "")
+
+
+def test_archives_are_bounded_before_they_are_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez_compressed(tmp_path / "zeros.npz", kspace=np.zeros((64, 64, 64), np.complex64))
+    header = npy(np.zeros((1000, 1000), np.complex64))[:128]
+    with zipfile.ZipFile(tmp_path / "lying.npz", "w") as archive:
+        archive.writestr("kspace.npy", header + b"\0" * 64)
+    with zipfile.ZipFile(tmp_path / "many.npz", "w") as archive:
+        for k in range(101):
+            archive.writestr(f"a{k}.npy", npy(np.zeros(1)))
+    (tmp_path / "short.npy").write_bytes(header)
+    monkeypatch.setattr(checks, "SMALL", 1 << 16)
+    for name, words in (
+        ("zeros.npz", "are no scan"),
+        ("lying.npz", "it says 8000000 bytes"),
+        ("many.npz", "holds 101 arrays"),
+        ("short.npy", "it says 8000000 bytes"),
+    ):
+        with pytest.raises(InputError, match=words):
+            read_kspace(tmp_path / name, "zyx")
+        assert words in (describe(tmp_path / name).problem or "")

@@ -12,6 +12,7 @@ import torch
 
 from physics.mr.cartesian import fft2c, ifft2c
 from recon.errors import InputError
+from recon.io.detect import describe
 from recon.io.kspace import read_kspace
 
 HEADER = """<?xml version="1.0"?>
@@ -134,3 +135,79 @@ def test_other_hdf5_is_no_kspace(tmp_path: Path) -> None:
         file["image"] = np.ones(3)
     with pytest.raises(InputError, match=r"holds no k-space.*image"):
         read_kspace(tmp_path / "f.h5")
+
+
+def test_without_header_nothing_of_the_geometry_is_known(tmp_path: Path) -> None:
+    write(tmp_path / "f.h5", ismrmrd_header=None)
+    kspace = read_kspace(tmp_path / "f.h5")
+    assert kspace.source is not None
+    assert (kspace.source.spacing_known, kspace.source.orientation_known) == (False, False)
+    assert "neither voxel size nor orientation" in kspace.notices[0]
+    write(tmp_path / "g.h5")
+    kspace = read_kspace(tmp_path / "g.h5")
+    assert kspace.source is not None
+    assert (kspace.source.spacing_known, kspace.source.orientation_known) == (True, False)
+    assert "does not state the orientation" in kspace.notices[0]
+
+
+def test_axes_in_the_other_order_are_exchanged(tmp_path: Path) -> None:
+    expected = write(tmp_path / "f.h5", 4)
+    with h5py.File(tmp_path / "f.h5", "r+") as file:
+        del file["kspace"]
+        file["kspace"] = expected.transpose(-1, -2).numpy()
+    kspace = read_kspace(tmp_path / "f.h5")
+    assert torch.equal(kspace.data, expected)
+    assert "they were exchanged" in kspace.notices[0]
+    np.testing.assert_allclose(np.diag(kspace.affine), [161 / 36, 280 / 64, 4.5, 1])
+
+
+def test_padding_that_the_file_states(tmp_path: Path) -> None:
+    expected = write(tmp_path / "f.h5")
+    expected[..., :4] = expected[..., 31:] = 0
+    with h5py.File(tmp_path / "f.h5", "r+") as file:
+        file["kspace"][...] = expected[:, 0].numpy()
+        file["mask"] = (np.arange(36) % 3 == 0).astype(np.float32)
+        file.attrs.update({"padding_left": 4, "padding_right": 31})
+    kspace = read_kspace(tmp_path / "f.h5")
+    assert kspace.mask is not None
+    assert kspace.mask.all(0).nonzero().flatten().tolist() == [6, 9, 12, 15, 18, 21, 24, 27, 30]
+    assert kspace.acquired is not None
+    assert kspace.acquired.all(0).nonzero().flatten().tolist() == list(range(4, 31))
+
+
+@pytest.mark.parametrize("form", ["pairs", "last axis"])
+def test_complex_numbers_in_pairs(tmp_path: Path, form: str) -> None:
+    expected = write(tmp_path / "f.h5", 4)
+    values = expected.numpy()
+    if form == "pairs":
+        stored = np.zeros(values.shape, [("real", "<f4"), ("imag", "<f4")])
+        stored["real"], stored["imag"] = values.real, values.imag
+    else:
+        stored = np.stack([values.real, values.imag], -1)
+    with h5py.File(tmp_path / "f.h5", "r+") as file:
+        del file["kspace"]
+        file["kspace"] = stored
+    assert torch.equal(read_kspace(tmp_path / "f.h5").data, expected)
+
+
+def test_a_header_in_an_array_of_strings(tmp_path: Path) -> None:
+    write(tmp_path / "f.h5", ismrmrd_header=np.array([HEADER], object))
+    assert read_kspace(tmp_path / "f.h5").meta["spacing_known"] is True
+
+
+def test_3d_kspace_is_refused(tmp_path: Path) -> None:
+    z, y, x = torch.meshgrid(*(torch.linspace(-1, 1, n) for n in (8, 64, 36)), indexing="ij")
+    image = ((x - 0.1) ** 2 + y**2 + (0.7 * z) ** 2 < 0.6).to(torch.complex64)
+    volume = torch.fft.fftshift(torch.fft.fft(torch.fft.ifftshift(fft2c(image), dim=0), dim=0), dim=0)
+    write(tmp_path / "f.h5", kspace=volume.numpy())
+    with pytest.raises(InputError, match="partitions of 3D k-space"):
+        read_kspace(tmp_path / "f.h5")
+
+
+def test_what_is_told_of_a_file_does_not_name_the_patient(tmp_path: Path) -> None:
+    write(tmp_path / "f.h5")
+    with h5py.File(tmp_path / "f.h5", "r+") as file:
+        file.attrs.update({"patient_id": "DOE^JOHN", "acquisition": "a\x1b[31mb"})
+    told = str(describe(tmp_path / "f.h5"))
+    assert "DOE" not in told
+    assert "a?[31mb" in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from physics.mr.cartesian import fft2c, ifft2c
+from physics.mr.cartesian import CartesianMR, fft2c, ifft2c
+from physics.mr.coils import estimate_maps
+from recon.acquisition.mr import MaskRequest, measured_mr
 from recon.errors import InputError
 from recon.io.kspace import read_kspace
 
@@ -250,3 +253,124 @@ def test_damaged_header_and_table(tmp_path: Path) -> None:
         file["dataset/xml"][0] = header()
     with pytest.raises(InputError, match="no columns"):
         read_kspace(path)
+
+
+def test_slices_are_sorted_by_position_and_not_by_counter(tmp_path: Path) -> None:
+    data = kspace_of(4, 2)
+    file = File(tmp_path / "r.h5")
+    for counter, z in enumerate([2, 0, 3, 1]):
+        for step in range(COLUMNS):
+            place = (5.0, 6.0, 7.0 - 4.0 * z)
+            file.add(data[z][:, :, step], kspace_encode_step_1=step, slice=counter, position=place)
+    kspace = read_kspace(file.save())
+    torch.testing.assert_close(kspace.data, data)
+    assert np.linalg.norm(kspace.affine[:3, 2]) == pytest.approx(4)
+    assert "put in order of position" in kspace.notices[0]
+
+
+@pytest.mark.parametrize(
+    ("places", "words"),
+    [
+        ((0, 4, 8, 30), "not evenly spaced: 22.00 mm"),
+        ((0, 4, 4, 8), "two slices lie at the same position"),
+    ],
+)
+def test_slices_that_form_no_grid_are_refused(tmp_path: Path, places: tuple[float, ...], words: str) -> None:
+    file = File(tmp_path / "r.h5")
+    for z, place in enumerate(places):
+        for step in range(COLUMNS):
+            line = kspace_of(1, 2)[0][:, :, step]
+            file.add(line, kspace_encode_step_1=step, slice=z, position=(5.0, 6.0, 7.0 - place))
+    with pytest.raises(InputError, match=words):
+        read_kspace(file.save())
+
+
+def test_slices_without_positions_keep_the_counters_order(tmp_path: Path) -> None:
+    data = kspace_of(3, 2)
+    file = File(tmp_path / "r.h5")
+    for z, plane in enumerate(data):
+        for step in range(COLUMNS):
+            file.add(plane[:, :, step], kspace_encode_step_1=step, slice=z, position=(0.0, 0.0, 0.0))
+    kspace = read_kspace(file.save())
+    torch.testing.assert_close(kspace.data, data)
+    assert "state no slice positions" in kspace.notices[0]
+
+
+@pytest.mark.parametrize("flag", [19, 23, 24, 26, 27, 28, 29, 30, 31])
+def test_readouts_of_other_purposes_are_left_out(tmp_path: Path, flag: int) -> None:
+    data = kspace_of(2, 2)
+    file = multi_slice(tmp_path / "r.h5", data)
+    for step in range(COLUMNS):
+        file.add(5 * data[0][:, :, 3], flag=flag, kspace_encode_step_1=step, position=(5.0, 6.0, 7.0))
+    file.lines.append(ismrmrd.Acquisition())  # an empty readout
+    kspace = read_kspace(file.save())
+    torch.testing.assert_close(kspace.data, data)
+    assert kspace.meta["readouts_left_out"] == COLUMNS + 1
+
+
+def test_compressed_readouts_are_refused(tmp_path: Path) -> None:
+    file = multi_slice(tmp_path / "r.h5", kspace_of(1, 1))
+    file.lines[0].setFlag(ismrmrd.ACQ_COMPRESSION1)
+    with pytest.raises(InputError, match="compressed"):
+        read_kspace(file.save())
+
+
+def test_separate_calibration_lines_give_the_coil_maps(tmp_path: Path) -> None:
+    data = kspace_of(2, 4)
+    file = multi_slice(tmp_path / "r.h5", data, range(0, COLUMNS, 2))
+    for z in range(2):
+        for step in range(4, 12):
+            file.add(
+                data[z][:, :, step],
+                flag=ismrmrd.ACQ_IS_PARALLEL_CALIBRATION,
+                kspace_encode_step_1=step,
+                slice=z,
+                position=(5.0, 6.0, 7.0 - 4.0 * z),
+            )
+    kspace = read_kspace(file.save())
+    assert kspace.mask is not None
+    assert kspace.mask.all(0).tolist() == [step % 2 == 0 for step in range(COLUMNS)]
+    assert kspace.calibration is not None
+    torch.testing.assert_close(kspace.calibration[..., 4:12], data[..., 4:12])
+    scan = measured_mr(kspace, MaskRequest())
+    assert scan.measurement.protocol.true_acceleration == 2
+    assert scan.truth is None
+    lines = torch.zeros_like(data)
+    lines[..., 4:12] = data[..., 4:12]
+    image = scan.measurement.operator.H(scan.measurement.y)
+    expected = CartesianMR(kspace.mask, estimate_maps(lines, 8), 2).H(scan.measurement.y)
+    torch.testing.assert_close(image, expected)
+    without = replace(kspace, calibration=None)
+    with pytest.raises(InputError, match="without calibration lines"):
+        measured_mr(without, MaskRequest())
+
+
+def test_a_matrix_that_was_computed_is_rounded(tmp_path: Path) -> None:
+    file = multi_slice(tmp_path / "r.h5", kspace_of(1, 1))
+    file.xml = file.xml.replace(f"<y>{COLUMNS}</y>".encode(), f"<y>{COLUMNS - 0.0004}</y>".encode())
+    assert read_kspace(file.save()).data.shape[-1] == COLUMNS
+
+
+@pytest.mark.parametrize("size", ["15.5", "1e300", "1e9", "nan"])
+def test_a_matrix_that_cannot_be(tmp_path: Path, size: str) -> None:
+    file = multi_slice(tmp_path / "r.h5", kspace_of(1, 1))
+    file.xml = file.xml.replace(f"<y>{COLUMNS}</y>".encode(), f"<y>{size}</y>".encode())
+    with pytest.raises(InputError, match="header is damaged"):
+        read_kspace(file.save())
+
+
+@pytest.mark.parametrize("size", ["1e-300", "1e300"])
+def test_a_field_of_view_that_cannot_be(tmp_path: Path, size: str) -> None:
+    file = multi_slice(tmp_path / "r.h5", kspace_of(1, 1))
+    file.xml = file.xml.replace(b"<x>240", f"<x>{size}".encode())
+    with pytest.raises(InputError, match="field of view"):
+        read_kspace(file.save())
+
+
+def test_positions_that_are_no_numbers_are_unknown(tmp_path: Path) -> None:
+    file = File(tmp_path / "r.h5")
+    for step in range(COLUMNS):
+        file.add(kspace_of(1, 1)[0][:, :, step], kspace_encode_step_1=step, position=(float("nan"),) * 3)
+    kspace = read_kspace(file.save())
+    assert kspace.source is not None
+    assert not kspace.source.orientation_known

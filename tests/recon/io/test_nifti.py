@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import os
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recon.io.checks
 from recon.errors import InputError
-from recon.io.nifti import read_volume, write_volume
+from recon.io.nifti import is_nifti, read_volume, write_volume
+from recon.scan.volume import Source, Volume
 
 ORIENTATIONS = [
     "".join(codes[axis][flip] for axis, flip in zip(order, flips, strict=True))
@@ -204,18 +207,21 @@ def patched(path: Path, offset: int, content: bytes) -> Path:
 RGB = np.zeros((4, 5, 6), [("R", "u1"), ("G", "u1"), ("B", "u1")])
 f4 = lambda *values: np.array(values, "<f4").tobytes()  # noqa: E731
 BAD = {
-    "two_dimensional": (lambda p: save(p, ramp(4, 5)), "2D image"),
+    "one_dimensional": (lambda p: patched(p, 40, np.array([1, 120], "<i2").tobytes()), "line of 120"),
     "several_volumes": (lambda p: save(p, ramp(4, 5, 6, 3)), "3 volumes"),
     "rgb": (lambda p: save(p, RGB), "colour"),
-    "nan": (lambda p: save(p, with_values(np.nan, np.nan, np.inf)), "3 of 120 values"),
+    "nan": (lambda p: save(p, with_values(np.nan, np.nan, np.inf)), "2 of 120 voxels are NaN"),
+    "infinite": (lambda p: save(p, with_values(np.inf, -np.inf)), "2 of 120 values"),
     "constant": (lambda p: save(p, np.full((4, 5, 6), 7, np.int16)), "constant"),
     "sheared": (lambda p: save(p, ramp(4, 5, 6), sheared()), "sheared"),
     "zero_spacing": (lambda p: patched(p, 80, f4(1, 0, 1)), "1 x 0 x 1"),
     "negative_spacing": (lambda p: patched(p, 80, f4(1, 1, -2)), "1 x 1 x -2"),
     "singular_affine": (lambda p: patched(p, 280, f4(*[0] * 12)), "0 x 0 x 0 mm"),
     "nan_affine": (lambda p: patched(p, 280, f4(np.nan)), "affine"),
-    "metres": (lambda p: patched(p, 123, b"\x01"), "metre"),
-    "micron": (lambda p: patched(p, 123, b"\x03"), "micron"),
+    "metres": (lambda p: patched(p, 123, b"\x01"), "metre, which makes voxels of 1000 x 1000 x 1000 mm"),
+    "unknown_unit": (lambda p: patched(p, 123, b"\x07"), "unknown code"),
+    "eight_dimensions": (lambda p: patched(p, 40, b"\x08"), "damaged"),
+    "negative_offset": (lambda p: patched(p, 108, f4(-352)), "damaged"),
     "header_pair": (lambda p: patched(p, 344, b"ni1\0"), "another file"),
     "bad_datatype": (lambda p: patched(p, 70, b"\x63\x00"), "damaged"),
     "nan_offset": (lambda p: patched(p, 108, f4(np.nan)), "damaged"),
@@ -265,7 +271,7 @@ def test_a_volume_larger_than_the_memory_is_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save(tmp_path / "big.nii.gz", ramp(64, 64, 64))
-    monkeypatch.setattr(recon.io.checks, "physical_memory", lambda: 2**20)
+    monkeypatch.setattr(recon.io.checks, "available_memory", lambda: 2**20)
     with pytest.raises(InputError, match="GiB of memory"):
         read_volume(path, "CT")
 
@@ -286,3 +292,174 @@ def test_a_damaged_header_is_read_or_refused_but_never_crashes(
         return
     assert volume.data.ndim == 3
     write_volume(path.with_name("fuzz_out.nii"), volume)
+
+
+def lying(shape: tuple[int, int, int]) -> bytes:
+    """The header of a file that states ``shape`` (int8), whatever follows."""
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(np.int8)
+    header["dim"][:4] = (3, *shape)
+    header["pixdim"][1:4] = 1
+    header["vox_offset"] = 352
+    header["magic"] = b"n+1"
+    header.set_sform(np.eye(4), 1)
+    return bytes(header.binaryblock) + b"\0" * 4
+
+
+def test_a_volume_that_unpacks_to_far_more_than_a_scan_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.nii.gz"
+    path.write_bytes(gzip.compress(lying((1024, 1024, 1024)) + b"\0" * 1000))
+    with pytest.raises(InputError, match=r"unpack to 1\.0 GiB are no scan"):
+        read_volume(path, "CT")
+
+
+def test_an_endless_tail_is_refused_and_a_short_one_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "scan.nii.gz", ramp(4, 5, 6))
+    whole = path.read_bytes()
+    path.write_bytes(whole + 3 * gzip.compress(b"\0" * (8 << 20)))
+    with pytest.raises(InputError, match="more than 16 MiB follow the voxels"):
+        read_volume(path, "CT")
+    for tail in (b"\0" * 512, b"garbage"):
+        path.write_bytes(whole + tail)
+        volume = read_volume(path, "CT")
+        np.testing.assert_array_equal(volume.data.numpy().T, ramp(4, 5, 6))
+    assert "passed over" in volume.notices[0]
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.nii")
+    with pytest.raises(InputError, match="a pipe or device"):
+        read_volume(tmp_path / "pipe.nii", "CT")
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 1), (1, 5, 4), (4, 1, 5), (1, 1, 6)])
+@pytest.mark.parametrize("codes", ["RAI", "LAS", "RPS", "LPI"])
+def test_an_axis_of_length_one_may_run_backwards(tmp_path: Path, shape: tuple[int, ...], codes: str) -> None:
+    affine = np.diag([1.5 if codes[0] == "R" else -1.5, 1.25 if codes[1] == "A" else -1.25, 3, 1])
+    affine[2, 2] *= 1 if codes[2] == "S" else -1
+    path = save(tmp_path / "scan.nii.gz", ramp(*shape), affine)
+    volume = read_volume(path, "CT")
+    expected = nibabel.as_closest_canonical(load(path)).get_fdata().T
+    np.testing.assert_array_equal(volume.data.numpy(), expected)
+    write_volume(tmp_path / "out.nii.gz", volume)
+    np.testing.assert_array_equal(load(tmp_path / "out.nii.gz").get_fdata(), ramp(*shape))
+
+
+def test_nan_is_background_on_request(tmp_path: Path) -> None:
+    path = save(tmp_path / "scan.nii.gz", with_values(np.nan, np.nan))
+    with pytest.raises(InputError, match="give `nan` air"):
+        read_volume(path, "CT")
+    for modality, value in (("CT", -1024.0), ("MR", 0.0)):
+        volume = read_volume(path, modality, nan="air")  # type: ignore[arg-type]
+        stored = volume.data.numpy().T
+        assert stored[0, 0, 0] == stored[0, 0, 1] == value
+        np.testing.assert_array_equal(stored.flat[2:], ramp(4, 5, 6).flat[2:])
+        assert "2 voxels that are NaN" in volume.notices[0]
+
+
+def test_a_2d_image_is_one_slice(tmp_path: Path) -> None:
+    volume = read_volume(save(tmp_path / "slice.nii.gz", ramp(4, 5), np.diag([1.5, 1.25, 3, 1])), "CT")
+    np.testing.assert_array_equal(volume.data.numpy()[0].T, ramp(4, 5))
+    assert volume.spacing[1:] == pytest.approx((1.25, 1.5))
+    assert "a 2D image" in volume.notices[0]
+    write_volume(tmp_path / "out.nii.gz", volume)
+    assert load(tmp_path / "out.nii.gz").shape == (4, 5, 1)
+
+
+@pytest.mark.parametrize(("unit", "name", "factor"), [(1, "metre", 1000), (3, "micron", 0.001)])
+def test_metres_and_microns_become_millimetres(tmp_path: Path, unit: int, name: str, factor: float) -> None:
+    affine = oblique()
+    affine[:3] /= factor
+    path = save(tmp_path / "scan.nii", ramp(4, 5, 6), affine)
+    content = bytearray(path.read_bytes())
+    content[123] = unit
+    path.write_bytes(content)
+    volume = read_volume(path, "CT")
+    np.testing.assert_allclose(volume.affine, oblique(), rtol=1e-5, atol=1e-5)
+    assert name in volume.notices[0]
+    write_volume(tmp_path / "out.nii", volume)
+    header = load(tmp_path / "out.nii").header
+    assert header.get_xyzt_units()[0] == "mm"
+    np.testing.assert_allclose(header.get_sform(), oblique(), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(header.get_qform(), oblique(), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_a_pair_of_header_and_voxels(tmp_path: Path, packed: str) -> None:
+    nibabel.save(nibabel.Nifti1Pair(ramp(4, 5, 6), oblique()), tmp_path / f"scan.img{packed}")
+    for name in (f"scan.hdr{packed}", f"scan.img{packed}"):
+        assert is_nifti(tmp_path / name)
+        volume = read_volume(tmp_path / name, "CT")
+        np.testing.assert_array_equal(volume.data.numpy().T, ramp(4, 5, 6))
+        np.testing.assert_allclose(volume.affine, oblique(), atol=1e-5)
+    write_volume(tmp_path / "out.nii.gz", volume)
+    np.testing.assert_array_equal(load(tmp_path / "out.nii.gz").get_fdata(), ramp(4, 5, 6))
+    (tmp_path / f"scan.hdr{packed}").unlink()
+    with pytest.raises(InputError, match=r"scan\.hdr is not there"):
+        read_volume(tmp_path / f"scan.img{packed}", "CT")
+
+
+def forms(path: Path, qform: np.ndarray, sform: np.ndarray, codes: tuple[int, int] = (1, 1)) -> Path:
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(np.float32)
+    header.set_qform(qform, codes[0])
+    header.set_sform(sform, codes[1])
+    nibabel.save(nibabel.Nifti1Image(ramp(4, 5, 6), None, header), path)
+    return path
+
+
+def test_forms_that_disagree_are_told(tmp_path: Path) -> None:
+    moved = oblique()
+    moved[:3, 3] += [50, -30, 20]
+    volume = read_volume(forms(tmp_path / "a.nii", moved, oblique()), "CT")
+    np.testing.assert_allclose(volume.affine, oblique(), atol=1e-4)
+    assert "disagree by up to 61.6" in volume.notices[0]
+    larger = oblique() @ np.diag([2, 2, 2, 1])
+    assert (
+        "voxels of 3 x 2.5 x 6 and 1.5 x 1.25 x 3 mm"
+        in read_volume(forms(tmp_path / "b.nii", oblique(), larger), "CT").notices[0]
+    )
+    assert "its pixdim says" in read_volume(forms(tmp_path / "c.nii", oblique(), larger, (0, 1)), "CT").notices[0]
+    assert read_volume(forms(tmp_path / "d.nii", oblique(), oblique()), "CT").notices == ()
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_one_broken_form_gives_way_to_the_other(tmp_path: Path, value: float) -> None:
+    path = forms(tmp_path / "a.nii", oblique(), oblique())
+    content = bytearray(path.read_bytes())
+    content[280:328] = f4(*[value] * 12)
+    path.write_bytes(content)
+    volume = read_volume(path, "CT")
+    np.testing.assert_allclose(volume.affine, oblique(), atol=1e-4)
+    assert "sform is broken; its qform was taken" in volume.notices[0]
+    write_volume(tmp_path / "out.nii", volume)
+    assert (load(tmp_path / "out.nii").header["sform_code"], load(tmp_path / "out.nii").header["qform_code"]) == (0, 1)
+    np.testing.assert_allclose(load(tmp_path / "out.nii").affine, oblique(), atol=1e-4)
+
+
+def test_a_broken_qform_is_told(tmp_path: Path) -> None:
+    path = forms(tmp_path / "a.nii", oblique(), oblique())
+    content = bytearray(path.read_bytes())
+    content[256:268] = f4(1, 1, 1)
+    path.write_bytes(content)
+    volume = read_volume(path, "CT")
+    np.testing.assert_allclose(volume.affine, oblique(), atol=1e-4)
+    assert "qform is broken; its sform was taken" in volume.notices[0]
+
+
+def test_a_header_without_codes_has_no_known_orientation(tmp_path: Path) -> None:
+    volume = read_volume(forms(tmp_path / "a.nii", oblique(), oblique(), (0, 0)), "CT")
+    assert volume.source is not None
+    assert not volume.source.orientation_known
+    assert "it is unknown" in volume.notices[0]
+
+
+def test_a_result_whose_source_does_not_say_how_it_lies_says_so(tmp_path: Path) -> None:
+    data = torch.arange(120.0).reshape(6, 5, 4)
+    source = Source(tmp_path, "numpy", np.eye(4), (4, 5, 6), spacing_known=False, orientation_known=False)
+    write_volume(tmp_path / "out.nii", Volume(data, np.eye(4), "MR", source))
+    header = load(tmp_path / "out.nii").header
+    assert (header["sform_code"], header["qform_code"]) == (0, 0)
+    assert header.get_xyzt_units()[0] == "unknown"

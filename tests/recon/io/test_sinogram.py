@@ -60,6 +60,11 @@ def values(array: np.ndarray) -> Callable[[h5py.File], None]:
     return replace
 
 
+def parallel(**changes: object) -> str:
+    geometry = {"type": "parallel", "angles": [0.1 * k for k in range(5)], "pitch": 1.0, "cells": 9, "offset": 0.0}
+    return json.dumps(geometry | changes)
+
+
 BAD: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "no_data": (lambda file: file.__delitem__("sinogram"), "no dataset 'sinogram'"),
     "no_geometry": (lambda file: file.attrs.__delitem__("geometry"), "no attribute 'geometry'"),
@@ -72,6 +77,12 @@ BAD: dict[str, tuple[Callable[[h5py.File], None], str]] = {
         attribute("geometry", '{"type": "parallel", "angles": [Infinity], "pitch": 1}'),
         "finite angles",
     ),
+    "degrees": (attribute("geometry", parallel(angles=[9.0 * k for k in range(40)])), "must be radians"),
+    "broken_cells": (attribute("geometry", parallel(cells=9.5)), "must be a whole number"),
+    "booleans": (attribute("geometry", parallel(angles=[True] * 5)), "no numbers"),
+    "type_list": (attribute("geometry", parallel(type=["fan"])), "'type' must be a name"),
+    "tiny_pitch": (attribute("geometry", parallel(pitch=1e-30)), "a pitch of 1e-30 mm"),
+    "complex_affine": (attribute("affine", np.eye(4) + 1j), "'affine' must be"),
     "fewer_angles": (attribute("geometry", json.dumps(example(4).geometry)), "4 views"),
     "fewer_cells": (attribute("geometry", json.dumps(example(5, 8).geometry)), "of 8 cells"),
     "other_slices": (attribute("shape", [7, 12, 14]), "7 slices"),

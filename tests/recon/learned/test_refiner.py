@@ -11,14 +11,18 @@ import numpy as np
 import pytest
 import torch
 from cli_helpers import run_recon, train, write_ct
+from tiny_prior import make_head
 
+from physics.ct.protocol import load_protocol
 from priors.networks.unet2d import UNet2D, UNetConfig
 from priors.weights.card import Card, read_card, save_weights
+from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.errors import InputError
 from recon.learned.refiner import FILE_NAME, KIND, Refiner, load_refiner, without_period_two
+from recon.learned.task import Task
 from recon.training.build_refiner import with_inputs, with_upsampling
 
-DATA = "phantom:count=8,size=16x32x32,spacing=8x10x10"
+DATA = "phantom:count=3,size=16x32x32,spacing=8x10x10,seed=5"
 SIZES = UNetConfig(in_channels=2, chans=4, pool_layers=2, residual=True)
 
 
@@ -126,7 +130,7 @@ def test_a_refiner_of_another_head_or_another_kind_is_refused_in_one_line(tmp_pa
     unet = save_refiner(tmp_path / "unet.safetensors", "abc", kind="unet")
     with pytest.raises(InputError, match="weights of kind unet, where refiner is wanted"):
         load_refiner(str(unet), tmp_path / "head.safetensors", "abc")
-    with pytest.raises(InputError, match="--set refiner"):
+    with pytest.raises(InputError, match="`refiner`"):
         load_refiner(str(tmp_path / "none.safetensors"), tmp_path / "head.safetensors", "abc")
 
 
@@ -134,15 +138,13 @@ def test_a_refiner_of_another_head_or_another_kind_is_refused_in_one_line(tmp_pa
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a prior, a head on it, and a refiner of the head beside it."""
+def chain(tmp_path_factory: pytest.TempPathFactory, prior: Path) -> Path:
+    """A folder with a prior and a head of random weights, and a trained refiner beside the head."""
     folder = tmp_path_factory.mktemp("chain")
+    (folder / "prior").symlink_to(prior)
+    (folder / "head").mkdir()
+    make_head(prior, folder / "head", Task(CTAcquisition(load_protocol("paper40"), (10, 30)), ("fbp", "sirt")))
     common = ["--dataset", DATA, "--recipe", "tiny", "--cache", folder / "cache", "-q"]
-    train("autoencoder", *common, "--set", "steps=4", "--out", folder / "prior0")
-    small = ["--set", "task.crop=[8,8,8]", "--set", "task.sampling_steps=0", "--set", "steps=4"]
-    train("biflownet", *common, *small, "--base", folder / "prior0", "--out", folder / "prior")
-    task = ["--task", "svct", "--views", "10-30", "--condition", "fbp", "--condition", "sirt"]
-    train("controlnet", *common, *small, *task, "--base", folder / "prior", "--out", folder / "head")
     train("refiner", *common, *refiner_arguments(folder), "--set", "steps=6", "--out", folder / "refiner")
     (folder / "refiner" / FILE_NAME).rename(folder / "head" / FILE_NAME)
     return folder
@@ -230,7 +232,7 @@ def test_an_image_of_no_method_is_one_line(chain, tmp_path, option) -> None:
         ([], "--head: name the head"),
         (["--head", "{folder}/prior/biflownet.safetensors"], "kind biflownet, where a ControlNet head is wanted"),
         (["--head", "{folder}/none.safetensors"], "--head"),
-        (["--head", "{folder}/head/head.safetensors", "--task", "svct"], "the head says what it is for"),
+        (["--head", "{folder}/head/head.safetensors", "--task", "svct"], "no option --task of 'recon train refiner'"),
         (["--head", "{folder}/head/head.safetensors"], "no installed prior is the one"),
     ],
 )

@@ -28,6 +28,7 @@ from recon.learned.task import Task
 from recon.methods import get_method, parse_options
 from recon.methods.meddiffusion import MedDiffusionOptions
 from recon.methods.meddiffusion_paper import PaperOptions
+from recon.run.outcome import reconstruct
 from recon.scan.measurement import Protocol, RunContext
 
 
@@ -94,7 +95,7 @@ def test_mr_comes_out_in_the_units_of_the_measurement(prior, tmp_path):
     [
         (replace(GEOMETRY, angles=circular_angles(40)), "it was trained for 24 views, the scan has 40"),
         (replace(GEOMETRY, angles=circular_angles(24, arc=math.pi / 2)), "an arc of 360 degrees, the scan has 90"),
-        (replace(GEOMETRY, source_isocentre=400.0), "source to isocentre"),
+        (replace(GEOMETRY, source_isocentre=400.0), "a magnification of 1.83, the scan has 2.72"),
     ],
 )
 def test_another_geometry_is_refused_in_one_line_with_a_way_out(prior, tmp_path, scan, reason):
@@ -188,7 +189,7 @@ def test_auto_takes_a_head_that_fits_the_scan_and_says_why_it_does_not(prior, tm
     assert json.loads((tmp_path / "other" / "result.json").read_text())["method"] == "tv"
     named = run_recon("svct", "--views", 40, "--method", "meddiffusion", "--input", case, "-o", tmp_path / "no")
     assert named.code == 2
-    assert "take --method tv" in named.err
+    assert "take `method` tv" in named.err
     assert not (tmp_path / "no").exists()
     magnitude = tmp_path / "mr.nii.gz"
     write_volume(magnitude, body("MR"))
@@ -215,7 +216,19 @@ def test_the_command_takes_weights_and_says_what_is_missing(prior, tmp_path, mon
         "biflownet.safetensors": read_card(prior / "biflownet.safetensors").sha256,
     }
     monkeypatch.setattr("priors.weights.store.shipped_folder", lambda: tmp_path / "nothing")
-    with pytest.raises(InputError, match="no ControlNet head for CT is installed; take --method tv"):
+    with pytest.raises(InputError, match="no ControlNet head for CT is installed; take `method` tv"):
         CliRunner().invoke(
             cli, [*arguments, "--overwrite", "--method", "meddiffusion"], catch_exceptions=False, standalone_mode=False
         )
+
+
+def test_a_network_that_is_used_all_the_same_says_so_beside_the_result(prior, tmp_path):
+    """Its conditions' networks are used all the same too."""
+    head = make_head(prior, tmp_path, Task(CTAcquisition(GEOMETRY), ("fbp",)))
+    scan = simulate_ct(body(), replace(GEOMETRY, angles=circular_angles(30)))
+    settings = {"weights": str(head), "prior": str(prior), "steps": 1, "mode": "paper", "allow_other": True}
+    outcome = reconstruct(scan, body(), "meddiffusion", settings=settings)
+    assert outcome.all_notices[-1] == (
+        "weights head.safetensors are not made for this scan: it was trained for 24 views, the scan has 30"
+    )
+    assert reconstruct(scan, body(), "fbp").all_notices == outcome.all_notices[:-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,27 @@ SIZES = ["--set", "resnet_groups=4", "--set", "DiT_num_heads=2"]
 """Of the recorded tiny networks; files of the released sizes need none."""
 
 
-@pytest.fixture
-def imported(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The recorded layouts of both official files, imported by the command."""
-    monkeypatch.setenv("RECON_WEIGHTS", str(tmp_path / "weights"))
-    folder = shared / "fixtures" / "meddiffusion"
-    run("weights", "import", str(folder / "ae_lightning_layout.ckpt"), "--prior", "official-tiny")
-    run("weights", "import", str(folder / "biflownet_layout.pt"), "--prior", "official-tiny", *SIZES)
-    return "official-tiny"
+PHANTOMS = "phantom:count=4,size=16x32x32,spacing=5x10x10"
+
+
+@pytest.fixture(scope="module")
+def folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a head that was trained, by the commands, on the recorded layouts of both official files."""
+    folder, recorded = tmp_path_factory.mktemp("official"), shared / "fixtures" / "meddiffusion"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECON_WEIGHTS", str(folder / "weights"))
+        run("weights", "import", str(recorded / "ae_lightning_layout.ckpt"), "--prior", "official-tiny")
+        run("weights", "import", str(recorded / "biflownet_layout.pt"), "--prior", "official-tiny", *SIZES)
+        run(
+            *["train", "controlnet", "--dataset", PHANTOMS, "--cache", str(folder / "cache"), "--recipe", "tiny"],
+            *["--base", "official-tiny", "--task", "svct", "--views", "24"],
+            *["--set", "steps=2", "--set", "validation.every=2", "--set", "checkpoints.every=2"],
+            *["--out", str(folder / "head")],
+        )
+        given = ["data", "write", f"{PHANTOMS},seed=7", str(folder / "case")]
+        written = CliRunner().invoke(benchmarks, given, catch_exceptions=False)
+        assert written.exit_code == 0, written.output
+        yield folder
 
 
 def run(*arguments: str) -> str:
@@ -36,19 +50,9 @@ def run(*arguments: str) -> str:
 @pytest.mark.parametrize(
     "chosen", [["--method", "meddiffusion-paper"], ["--set", "within=1", "--set", "steps=5"], ["--set", "samples=2"]]
 )
-def test_a_head_on_them_is_trained_and_reconstructs(imported: str, tmp_path: Path, chosen: list[str]) -> None:
-    phantoms = "phantom:count=4,size=16x32x32,spacing=5x10x10"
-    run(
-        *["train", "controlnet", "--dataset", phantoms, "--cache", str(tmp_path / "cache"), "--recipe", "tiny"],
-        *["--base", imported, "--task", "svct", "--views", "24", "--set", "steps=2", "--set", "validation.every=2"],
-        *["--set", "checkpoints.every=2", "--out", str(tmp_path / "head")],
-    )
-    written = CliRunner().invoke(
-        benchmarks, ["data", "write", f"{phantoms},seed=7", str(tmp_path / "case")], catch_exceptions=False
-    )
-    assert written.exit_code == 0, written.output
-    case = sorted((tmp_path / "case").rglob("*.nii.gz"))[0]
-    head = tmp_path / "head" / "head.safetensors"
+def test_a_head_on_them_reconstructs(folder: Path, tmp_path: Path, chosen: list[str]) -> None:
+    case = sorted((folder / "case").rglob("*.nii.gz"))[0]
+    head = folder / "head" / "head.safetensors"
     run("svct", "--views", "24", "--input", str(case), "--weights", str(head), "-o", str(tmp_path / "out"), *chosen)
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["method"] == ("meddiffusion-paper" if "--method" in chosen else "meddiffusion")

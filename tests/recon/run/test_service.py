@@ -163,6 +163,14 @@ def test_auto_with_a_head_or_its_prior_is_meddiffusion() -> None:
     assert choose_method("sirt", Protocol(), "CT", {"weights": "x"}) == ("sirt", ())
 
 
+def test_auto_takes_meddiffusion_where_a_shipped_head_fits() -> None:
+    case = small_ct()
+    for geometry, method in (("paper40", "meddiffusion"), ("limited90", "tv")):
+        chosen, why = choose_method("auto", recon.simulate_ct(case, geometry).protocol, "CT", {})
+        assert chosen == method
+        assert bool(why) == (method == "tv")
+
+
 def test_a_reconstruction_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     case = small_ct()
     scan = recon.simulate_ct(case, GEOMETRY)

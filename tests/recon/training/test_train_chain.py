@@ -51,15 +51,15 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("chain")
     common = arguments(folder / "cache")
     (folder / "scanner.yaml").write_text(SCANNER)
-    first = train("autoencoder", *common, "--set", "steps=12", "--out", folder / "stage1")
-    crop = ["--set", "task.crop=[16,32,32]", "--set", "batch=1", "--set", "steps=6"]
+    first = train("autoencoder", *common, "--set", "steps=6", "--set", "batch=2", "--out", folder / "stage1")
+    crop = ["--set", "task.crop=[16,32,32]", "--set", "batch=1", "--set", "steps=3"]
     stage2 = ["--stage", "2", "--warm-start", first, "--out", folder / "stage2"]
     train("autoencoder", *common, *crop, *stage2)
     small = ["--set", "task.crop=[8,8,8]", "--set", "task.sampling_steps=2"]
-    prior = ["--set", "steps=6", "--base", folder / "stage2", "--out", folder / "prior"]
+    prior = ["--set", "steps=3", "--base", folder / "stage2", "--out", folder / "prior"]
     train("biflownet", *common, *small, *prior)
     head = ["--task", "svct", "--geometry", folder / "scanner.yaml", "--base", folder / "prior"]
-    train("controlnet", *common, *small, *head, "--set", "steps=6", "--out", folder / "head")
+    train("controlnet", *common, *small, *head, "--set", "steps=3", "--out", folder / "head")
     return folder
 
 
@@ -142,11 +142,19 @@ def test_a_head_can_begin_as_another(chain, tmp_path):
 
 
 def test_sigterm_writes_a_checkpoint_and_the_same_command_goes_on_to_the_same_losses(chain, tmp_path):
-    common = [*arguments(chain / "cache")[:-1], "--set", "steps=120", "--set", "checkpoints.every=1000"]
+    common = [
+        *arguments(chain / "cache")[:-1],
+        "--set",
+        "steps=30",
+        "--set",
+        "batch=1",
+        "--set",
+        "checkpoints.every=1000",
+    ]
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     process = start(tmp_path, "train", "autoencoder", *common, "--out", broken)
     log = broken / "train-generator.csv"
-    while process.poll() is None and (not log.exists() or log.read_text().count("\n") < 12):
+    while process.poll() is None and (not log.exists() or log.read_text().count("\n") < 4):
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=120)

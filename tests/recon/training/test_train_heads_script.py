@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import yaml
-from cli_helpers import ROOT, write_mr
+from cli_helpers import write_mr
+from scripts import run_script
 from tiny_prior import write_prior
 
 from priors.diffusion.load import load_prior
 from priors.weights.card import read_card
 from recon.learned.refiner import load_refiner
-
-
-def run_script(name: str, *given: object, **variables: object) -> subprocess.CompletedProcess[str]:
-    """A script of the documentation, with two steps of every training on the CPU."""
-    commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return subprocess.run(
-        ["sh", ROOT / "docs" / "recipes" / name, *map(str, given), "--set", "steps=2", "--device", "cpu"],
-        env=os.environ
-        | {"PATH": commands, "OMP_NUM_THREADS": "1"}
-        | {name: str(value) for name, value in variables.items()},
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-        start_new_session=True,  # a script that fails ends its own group of processes
-    )
 
 
 def write_brains(folder: Path) -> None:
@@ -47,7 +29,7 @@ def check_heads(folder: Path) -> None:
 
 
 def test_the_whole_way_to_heads_and_refiners(tmp_path: Path) -> None:
-    phantoms = [{"dataset": "phantom:count=8,size=16x32x32,spacing=6x10x10", "modality": "CT"}]
+    phantoms = [{"dataset": "phantom:count=3,size=16x32x32,spacing=6x10x10,seed=5", "modality": "CT"}]
     (tmp_path / "ct.yaml").write_text(yaml.safe_dump(phantoms))
     write_brains(tmp_path / "brains")
     (tmp_path / "mr.yaml").write_text(yaml.safe_dump([{"path": "brains", "modality": "MR"}]))
@@ -58,7 +40,11 @@ def test_the_whole_way_to_heads_and_refiners(tmp_path: Path) -> None:
 
 
 def test_the_quick_way_to_a_prior_goes_on_from_another(tmp_path: Path) -> None:
-    phantoms = {"dataset": "phantom:count=8,size=16x32x32,spacing=6x10x10", "modality": "CT", "class": "CTChestAbdomen"}
+    phantoms = {
+        "dataset": "phantom:count=3,size=16x32x32,spacing=6x10x10,seed=5",
+        "modality": "CT",
+        "class": "CTChestAbdomen",
+    }
     write_brains(tmp_path / "brains")
     brains = {"path": "brains", "modality": "MR", "class": "MRT1Brain"}
     (tmp_path / "data.yaml").write_text(yaml.safe_dump([phantoms, brains]))

@@ -199,10 +199,10 @@ def phantom() -> Volume:
 def test_other_scans_are_refused_and_the_way_out_is_named(trained):
     method = get_method("CT", "fbpconv")
     scan = simulate_ct(phantom(), FanBeam(circular_angles(20), pitch=2.0))
-    with pytest.raises(InputError, match="trained for 40 views, the scan has 20; take --method tv"):
+    with pytest.raises(InputError, match="trained for 40 views, the scan has 20; take `method` tv"):
         method.run(scan, parse_options(method, {"weights": str(trained["fbpconv"])}), RunContext())
     allowed = parse_options(method, {"weights": str(trained["fbpconv"]), "allow-other": "yes"})
-    assert method.run(scan, allowed, RunContext()).mean.shape == scan.y.shape[:1] + scan.operator.domain
+    assert method.run(scan, allowed, RunContext()).mean.shape == scan.operator.domain
     unet = get_method("CT", "unet")
     options = parse_options(unet, {"weights": str(trained["fbpconv"])})
     with pytest.raises(InputError, match="of kind fbpconv, where unet is wanted"):
@@ -213,7 +213,7 @@ def test_missing_weights_name_how_to_train_them(monkeypatch, tmp_path):
     monkeypatch.setenv("RECON_WEIGHTS", str(tmp_path))
     monkeypatch.setattr("recon.learned.trained.SHIPPED", "nowhere")
     method = get_method("MR", "modl")
-    with pytest.raises(InputError, match="recon train modl --task mri"):
+    with pytest.raises(InputError, match="recon train modl"):
         method.run(simulate_mr(ellipsoid("MR"), "equispaced", 4.0), parse_options(method, {}), RunContext())
 
 
@@ -274,7 +274,7 @@ def test_the_image_of_a_scan_has_the_phase_that_the_task_says():
     measurement = task.simulate(volume, 7)
     phase = task.image_phase(volume.data.shape, 7)
     assert phase is not None
-    expected = fft2c(torch.polar(volume.data, phase))[:, None] * measurement.operator.mask  # type: ignore[attr-defined]
+    expected = fft2c(torch.polar(volume.data, phase))[:, None] * measurement.operator.mask
     assert torch.allclose(measurement.y, expected, atol=1e-2)
 
 

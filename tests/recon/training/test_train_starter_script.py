@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import yaml
-from cli_helpers import ROOT
+from scripts import run_script
 
 from priors.diffusion.load import load_prior
 from priors.weights.card import read_card
@@ -22,16 +19,7 @@ def test_the_whole_way_to_a_prior(tmp_path: Path) -> None:
     ]
     data, out = tmp_path / "data.yaml", tmp_path / "out"
     data.write_text(yaml.safe_dump(rows))
-    script = ["sh", str(ROOT / "docs" / "train-starter.sh"), str(data), str(out), "tiny"]
-    commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        [*script, "--set", "steps=2", "--device", "cpu"],
-        env=os.environ | {"PATH": commands},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = run_script("train-starter.sh", data, out, "tiny")
     assert done.returncode == 0, done.stderr
     prior = load_prior(out / "prior")
     assert set(prior.classes) == {"CTChestAbdomen", "CTLegs"}

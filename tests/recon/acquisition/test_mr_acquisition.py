@@ -136,7 +136,7 @@ def test_a_simulation_is_the_masked_transform(volume: Volume) -> None:
 def test_noise_is_relative_to_the_maximum(volume: Volume) -> None:
     clean, noisy = simulate_mr(volume, "gauss1d", 2.0), simulate_mr(volume, "gauss1d", 2.0, noise=0.02, seed=5)
     assert noisy.sigma == pytest.approx(0.02 * float(volume.data.max()))
-    mask: Tensor = noisy.operator.mask  # type: ignore[attr-defined]
+    mask: Tensor = noisy.operator.mask
     error = (noisy.y - clean.y)[..., mask]
     assert float(error.abs().square().mean().sqrt()) == pytest.approx(noisy.sigma, rel=0.1)
     assert not noisy.y[..., ~mask].any()
@@ -192,10 +192,10 @@ def test_full_multi_coil_data_are_undersampled_here(coils: KSpace) -> None:
 def test_coil_maps_see_the_calibration_region_alone(coils: KSpace) -> None:
     """Other data outside the mask and another mask outside the centre leave the maps as they are."""
     request = MaskRequest("gauss1d", 2.0, 16, seed=1)
-    expected = measured_mr(coils, request).measurement.operator.coil_maps  # type: ignore[attr-defined]
+    expected = measured_mr(coils, request).measurement.operator.coil_maps
     mask = choose_mask(request, SHAPE, "knee.h5").array
     spoilt = replace(coils, data=torch.where(mask, coils.data, 1e3))
-    assert torch.equal(measured_mr(spoilt, request).measurement.operator.coil_maps, expected)  # type: ignore[attr-defined]
+    assert torch.equal(measured_mr(spoilt, request).measurement.operator.coil_maps, expected)
 
 
 def test_coils_need_a_calibration_region(coils: KSpace) -> None:
@@ -208,7 +208,7 @@ def test_noise_on_measured_data(coils: KSpace) -> None:
     clean, noisy = measured_mr(coils, request).measurement, measured_mr(coils, request, noise=0.01, seed=3).measurement
     peak = float(rss(ifft2c(coils.data)).max())
     assert noisy.sigma == pytest.approx(0.01 * peak, rel=1e-5)
-    mask: Tensor = noisy.operator.mask  # type: ignore[attr-defined]
+    mask: Tensor = noisy.operator.mask
     error = (noisy.y - clean.y)[..., mask]
     assert float(error.abs().square().mean().sqrt()) == pytest.approx(noisy.sigma, rel=0.05)
     assert not noisy.y[..., ~mask].any()
@@ -223,7 +223,7 @@ def test_undersampled_data_bring_their_mask(coils: KSpace) -> None:
     data = undersampled(coils)
     case = measured_mr(data, MaskRequest())
     assert torch.equal(case.measurement.y, data.data)
-    assert torch.equal(case.measurement.operator.mask, data.mask)  # type: ignore[attr-defined,arg-type]
+    assert torch.equal(case.measurement.operator.mask, data.mask)
     assert case.truth is None
     assert case.measurement.protocol.mask is not None
     assert case.measurement.protocol.mask["kind"] == "file"
@@ -280,7 +280,7 @@ def test_written_kspace_is_the_same_measurement(volume: Volume, noise: float) ->
     case = mr_case(volume, MaskRequest("gauss1d", 4.0), noise, 1)
     back = measured_mr(kspace_of(case, volume), MaskRequest())
     assert torch.equal(back.measurement.y, case.measurement.y)
-    assert torch.equal(back.measurement.operator.mask, case.measurement.operator.mask)  # type: ignore[attr-defined]
+    assert torch.equal(back.measurement.operator.mask, case.measurement.operator.mask)
     assert back.measurement.sigma == case.measurement.sigma
     assert back.measurement.spacing == pytest.approx(case.measurement.spacing)
     assert back.measurement.protocol.notices == (SIMULATED_FROM_MAGNITUDE,)
@@ -291,3 +291,29 @@ def test_written_kspace_is_the_same_measurement(volume: Volume, noise: float) ->
 def test_names(volume: Volume) -> None:
     assert volume_name(volume) == "brain.nii.gz"
     assert volume_name(single_coil()) == "volume"
+
+
+def test_padding_is_no_sample_of_a_mask() -> None:
+    acquired = torch.zeros(SHAPE, dtype=torch.bool)
+    acquired[:, 10:-10] = True
+    kspace = replace(single_coil(), acquired=acquired)
+    scan = measured_mr(kspace, MaskRequest("random", 4, 4, 1))
+    mask = scan.measurement.operator.mask
+    assert not mask[~acquired].any()
+    assert scan.measurement.protocol.true_acceleration == pytest.approx(int(acquired.sum()) / int(mask.sum()))
+    assert scan.truth is not None
+
+
+def test_partial_fourier_has_no_truth_of_its_own() -> None:
+    acquired = torch.ones(SHAPE, dtype=torch.bool)
+    acquired[:, :15] = False
+    kspace = replace(single_coil(), acquired=acquired, partial_fourier=True, notices=("partial Fourier",))
+    scan = measured_mr(kspace, MaskRequest())
+    assert torch.equal(scan.measurement.operator.mask, acquired)
+    assert (scan.truth, scan.measurement.protocol.true_acceleration) == (None, 1)
+    assert scan.grid.notices == ("partial Fourier",)
+    further = measured_mr(kspace, MaskRequest("random", 4, 4, 1))
+    assert not further.measurement.operator.mask[~acquired].any()
+    assert further.truth is None
+    reference = replace(kspace, reference=magnitude())
+    assert measured_mr(reference, MaskRequest()).truth is not None

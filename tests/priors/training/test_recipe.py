@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from priors.training.recipe import RECIPES, load_recipe, parse_recipe
+from priors.training.recipe import RECIPES, Recipe, load_recipe, parse_recipe
+from priors.training.section import describe
 
 MINIMAL = {"steps": 10, "batch": 4, "optimizer": {"lr": 0.001}}
 
@@ -35,6 +36,10 @@ def test_settings_replace_single_values(tmp_path, setting):
         ({"optimizer": {"lr": -1}}, "optimizer.lr: Input should be greater than 0"),
         ({"batch": 3, "accumulate": 2}, "batch 3 is no multiple of accumulate 2"),
         ({"precision": "8bit"}, "precision: Input should be"),
+        ({"optimizer": {"lr": 0.1, "momentum": 0.5}}, "optimizer: momentum has no effect with adam; it belongs to sgd"),
+        ({"optimizer": {"name": "sgd", "lr": 0.1, "betas": [0.5, 0.9]}}, "betas has no effect with sgd"),
+        ({"schedule": {"end": 0.1}}, "schedule: end has no effect with constant"),
+        ({"schedule": {"name": "cosine", "at": 0.5}}, "schedule: at has no effect with cosine; it belongs to step"),
     ],
 )
 def test_a_wrong_recipe_is_one_line_that_names_the_key(change, message):
@@ -62,3 +67,13 @@ def test_a_setting_without_key_or_value_is_refused(tmp_path, setting):
     file.write_text("steps: 5\nbatch: 2\noptimizer: {lr: 0.1}\n")
     with pytest.raises(ValueError, match="setting"):
         load_recipe("biflownet", str(file), [setting])
+
+
+def test_every_setting_of_a_recipe_is_described():
+    told = {each.key: each for each in describe(Recipe)}
+    assert all(each.description for each in told.values())
+    assert told["schedule.warmup"].unit == "steps"
+    assert told["optimizer.betas"].wanted == "a list of 2, each a number"
+    assert told["clip"].wanted == "a number or null"
+    assert told["steps"].default == ""
+    assert told["channels_last"].default == "false"

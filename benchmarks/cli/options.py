@@ -1,0 +1,57 @@
+"""Options that several commands of ``benchmarks`` share, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from recon.cli.options import option
+from recon.errors import InputError
+
+JSON = option("--json", "as_json", group="Output", is_flag=True, help="Print as JSON.")
+
+OUT = option(
+    "--out",
+    group="Output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("benchmark-results"),
+    help="Folder of results; what is in it is not computed again.",
+)
+
+DEVICE = option("--device", group="Run", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Where to compute.")
+
+DATASETS = option(
+    "--dataset",
+    "datasets",
+    group="Data",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="kits19=PATH, fastmri=PATH, folder=PATH, phantom; may be repeated.  [default: the shipped sample]",
+)
+
+SPLIT = option(
+    "--split",
+    group="Data",
+    type=click.Choice(["train", "val", "test"]),
+    default="test",
+    help="Split whose cases are measured.",
+)
+
+
+def pair(text: str) -> tuple[str, str]:
+    """``NAME=VALUE``; the settings of a generated data set (``phantom:count=8``) belong to its name."""
+    name, _, value = text.partition("=")
+    return (text, "") if ":" in name else (name, value)
+
+
+def check_device(device: str) -> None:
+    """Refuse a GPU that is not there.
+
+    Raises:
+        InputError: there is none.
+    """
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("`device` cuda: this machine has no CUDA device")

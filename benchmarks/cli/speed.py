@@ -1,0 +1,101 @@
+"""``benchmarks speed`` and ``speed-prior``: how fast, beside what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import click
+
+from recon.cli.flags import FlaggedCommand
+
+Row = dict[str, str | float]
+
+
+@click.command(cls=FlaggedCommand)
+@click.argument("what", nargs=-1, type=click.Choice(["projector", "fbp", "mri", "memory"]))
+@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Timed runs of each side.")
+@click.option("--json", "as_json", is_flag=True, help="Print rows as JSON.")
+def speed(what: tuple[str, ...], repeats: int, as_json: bool) -> None:
+    """Time the suite beside well-known implementations, alternating in one process; all by default.
+
+    \b
+    projector  forward + adjoint, 40 views, 64 slices of 512², beside ASTRA's CPU projector
+    fbp        fan FBP of the same, beside skimage's iradon
+    mri        cg-sense and l1-wavelet beside sigpy's apps on the same problem, with the agreement of the results
+    memory     peak memory of recon svct on 512 x 512 x 300, sirt and tv
+    """
+    rows: list[Row] = []
+    for name in what or ("projector", "fbp", "mri", "memory"):
+        new = _parts()[name](repeats)
+        rows += new
+        if not as_json:
+            for row in new:
+                click.echo(_line(row))
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+
+
+@click.command("speed-prior", cls=FlaggedCommand)
+@click.argument("part", nargs=-1, type=click.Choice(["encode", "estimate", "decode", "generate", "deviation"]))
+@click.option(
+    "--configuration", multiple=True, default=("official-8x", "official-4x"), show_default=True, metavar="NAME"
+)
+@click.option("--size", default="128,128,128", show_default=True, metavar="X,Y,Z", help="Voxels of the image.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
+@click.option("--compile", "compiled", is_flag=True, help="torch.compile the noise estimator.")
+@click.option("--steps", type=click.IntRange(1), default=4, show_default=True, help="Steps of the generation.")
+@click.option("--json", "as_json", is_flag=True, help="Print rows as JSON.")
+def speed_prior(
+    part: tuple[str, ...],
+    configuration: tuple[str, ...],
+    size: str,
+    device: str,
+    dtype: str,
+    compiled: bool,
+    steps: int,
+    as_json: bool,
+) -> None:
+    """Time the parts of 3D MedDiffusion and their peak memory, each in a process of its own; all parts by default.
+
+    Weights are random: time and memory do not depend on them. Configurations: official-8x, official-4x, small.
+    """
+    from benchmarks.speed import prior
+    from benchmarks.speed.prior_parts import CONFIGURATIONS, Job
+
+    unknown = set(configuration) - set(CONFIGURATIONS)
+    if unknown:
+        raise click.BadParameter(
+            f"{', '.join(unknown)}; one of {', '.join(CONFIGURATIONS)}", param_hint="--configuration"
+        )
+    try:
+        x, y, z = (int(n) for n in size.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{size}: three voxel counts X,Y,Z are wanted", param_hint="--size") from error
+    rows: list[Row] = []
+    for name in configuration:
+        job = Job("estimate", name, (z, x, y), device, dtype, compile=compiled, steps=steps)
+        for row in prior.run(job, part or ("encode", "estimate", "decode", "generate", "deviation")):
+            rows.append(row)
+            if not as_json:
+                click.echo(_line(row))
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+
+
+def _parts() -> dict[str, Callable[[int], list[Row]]]:
+    from benchmarks.speed import ct, mri
+
+    return {
+        "projector": ct.projector,
+        "fbp": ct.filtered_backprojection,
+        "mri": mri.run,
+        "memory": lambda _: ct.memory("sirt") + ct.memory("tv"),
+    }
+
+
+def _line(row: Row) -> str:
+    """``name: figure value, …`` with the ratio as "N times faster"."""
+    figures = [f"{key.replace('_', ' ')} {value:.3g}" for key, value in row.items() if isinstance(value, float)]
+    return f"{row['name']}: " + ", ".join(figures)

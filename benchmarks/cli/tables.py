@@ -1,0 +1,68 @@
+"""What looks at tables and their results: ``benchmarks list``, ``show`` and ``compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from benchmarks.cli.memory import MEMORY_TABLE, MEMORY_TITLE
+from benchmarks.cli.options import OUT
+from recon.cli.options import GroupedCommand
+from recon.errors import input_errors
+
+
+@click.command("list", cls=GroupedCommand)
+def list_tables() -> None:
+    """The tables that can be run, and their methods."""
+    from benchmarks.ablations.spec import ablation_names, load_ablation
+    from benchmarks.table.spec import load_table_spec, table_names
+
+    click.echo(f"{MEMORY_TABLE}: {MEMORY_TITLE}")
+    for name in ablation_names():
+        click.echo(f"{name}: {load_ablation(name).title}; networks are trained for it: 'benchmarks ablate {name}'")
+    for name in table_names():
+        spec = load_table_spec(name)
+        click.echo(f"{name}: {spec.title}; {', '.join(operator.name for operator in spec.operators)}")
+        click.echo("  " + ", ".join(method.column for method in spec.methods))
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("table")
+@OUT
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "latex", "csv", "json"]),
+    default="text",
+    show_default=True,
+)
+def show(table: str, out: Path, form: str) -> None:
+    """Print a table as it was last run; nothing is computed."""
+    from benchmarks.render import documents, text
+    from benchmarks.table.results import Store
+
+    with input_errors():
+        result = Store(out).table(table)
+        forms = {
+            "text": text.table,
+            "markdown": documents.markdown,
+            "latex": documents.latex,
+            "csv": documents.comma_separated,
+            "json": documents.by_case,
+        }
+        click.echo(forms[form](result).rstrip("\n"))
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("one")
+@click.argument("other")
+@click.option("--table", default="table9", show_default=True)
+@OUT
+def compare(one: str, other: str, table: str, out: Path) -> None:
+    """Paired differences of two methods over a table's cases: ONE less OTHER."""
+    from benchmarks.render import text
+    from benchmarks.table.results import Store
+
+    with input_errors():
+        click.echo(text.comparison(Store(out).table(table), one, other))

@@ -1,0 +1,134 @@
+"""Whether a CT scan is one of those that a network was trained on; every reason is one line.
+
+Lengths are compared as ratios, since a scanner of other dimensions with an image of other pixels is the same problem to
+a network: the magnification, and of fan beams the width of a cell over the distance from source to detector, the angle
+under which the source sees it. A parallel beam has no length of its own, so its pitch is compared in millimetres. The
+offset is compared in cells.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from physics.ct.geometry import FanBeam, Geometry
+
+_WIDER_GAP = 1.25
+"""How much wider than any that was learned the largest gap between views may be: angles that were measured and not
+set differ from even ones by so much."""
+
+_MAGNIFICATION = 1.2
+"""Factor by which magnifications may differ, either way. It changes nothing that a line integral sees."""
+
+_FINER, _COARSER = 0.5, 1.25
+"""Factors from the learned pitch to the finest and the coarsest that passes; finer cells only tell more."""
+
+_OFFSET_CELLS = 1.0
+"""Cells by which offsets of the detector may differ."""
+
+_NOISIER = math.sqrt(2)
+"""Factor from the largest standard deviation of the noise that was learned to the largest that passes."""
+
+_TYPICAL_ATTENUATION = 4.0
+"""Line integral of a ray through the middle of a body, 20 cm of water, at which electronic noise is judged."""
+
+
+def why_other_geometry(trained: Geometry, views: tuple[int, int] | None, scan: Geometry) -> str | None:
+    """Why a geometry is not one of those that were learned; None if it is.
+
+    Args:
+        trained: geometry of the training.
+        views: fewest and most views over its arc; None for its own angles.
+        scan: geometry of the scan, its number of cells decided or not.
+    """
+    if scan.kind != trained.kind:
+        return f"it was trained for {trained.kind} beams, the scan has a {scan.kind} beam"
+    fewest = trained if views is None else trained.with_views(views[0])
+    return _why_other_views(fewest, views, scan) or _why_other_detector(trained, scan)
+
+
+def _why_other_views(fewest: Geometry, views: tuple[int, int] | None, scan: Geometry) -> str | None:
+    low, high = views or (fewest.views, fewest.views)
+    if not low <= scan.views <= high:
+        return f"it was trained for {number_range(low, high)} views, the scan has {scan.views}"
+    if abs(fewest.covered_arc - scan.covered_arc) > fewest.largest_gap:
+        return (
+            f"it was trained for an arc of {_degrees(fewest.covered_arc)} degrees, "
+            f"the scan has {_degrees(scan.covered_arc)}"
+        )
+    if scan.largest_gap > _WIDER_GAP * fewest.largest_gap:
+        return (
+            f"it was trained for gaps of at most {_degrees(fewest.largest_gap)} degrees between views, "
+            f"the scan has one of {_degrees(scan.largest_gap)}"
+        )
+    return None
+
+
+def _why_other_detector(trained: Geometry, scan: Geometry) -> str | None:
+    magnified = [_magnification(geometry) for geometry in (trained, scan)]
+    if not 1 / _MAGNIFICATION <= magnified[1] / magnified[0] <= _MAGNIFICATION:
+        return f"it was trained for a magnification of {magnified[0]:.3g}, the scan has {magnified[1]:.3g}"
+    widths = [_cell_width(geometry) for geometry in (trained, scan)]
+    if not _FINER <= widths[1] / widths[0] <= _COARSER:
+        unit = "mm" if scan.kind == "parallel" else "mm for every metre from source to detector"
+        return f"it was trained for a pitch of {widths[0]:.3g} {unit}, the scan has {widths[1]:.3g}"
+    offsets = [geometry.offset / geometry.pitch for geometry in (trained, scan)]
+    if abs(offsets[1] - offsets[0]) > _OFFSET_CELLS:
+        return f"it was trained for a detector offset of {offsets[0]:.3g} cells, the scan has {offsets[1]:.3g}"
+    return None
+
+
+def _magnification(geometry: Geometry) -> float:
+    return geometry.source_detector / geometry.source_isocentre if isinstance(geometry, FanBeam) else 1.0
+
+
+def _cell_width(geometry: Geometry) -> float:
+    """The pitch in mm; of a fan beam in mm for every metre from source to detector."""
+    return geometry.pitch * 1000 / geometry.source_detector if isinstance(geometry, FanBeam) else geometry.pitch
+
+
+def why_other_noise(trained: tuple[float, float] | None, noise: Mapping[str, Any] | None) -> str | None:
+    """Why a scan's noise is not of what was learned; None if it is. Less noise than was learned is none the worse.
+
+    Args:
+        trained: least and most photons per cell of the training; None for noise-free data only.
+        noise: what is stated of the scan's noise, ``photons`` and ``electronic``; None for nothing.
+    """
+    if noise is None:
+        return None
+    photons = _equivalent_photons(float(noise["photons"]), float(noise.get("electronic") or 0.0))
+    if trained is None:
+        return f"it was trained for noise-free data, the scan has the noise of {photons:.3g} photons a cell"
+    if photons < trained[0] / _NOISIER**2:
+        dose = number_range(*trained)
+        return f"it was trained for {dose} photons a cell, the scan has the noise of {photons:.3g} photons"
+    return None
+
+
+def _equivalent_photons(photons: float, electronic: float) -> float:
+    """Photons that leave behind a body as much noise without electronic noise as these with it."""
+    counts = photons * math.exp(-_TYPICAL_ATTENUATION)
+    return photons * counts / (counts + electronic**2)
+
+
+def why_other_model_error(trained: tuple[float, float] | None, error: float | None) -> str | None:
+    """Why the operator explains a scan less well than those that were learned; None if it does, or nothing is stated.
+
+    Args:
+        trained: least and largest ‖y − Ax‖/‖y‖ of the training's noise-free scans x of the truth; None where its card
+            does not state it.
+        error: that of the scan; None where it is not known.
+    """
+    if trained is None or error is None or error <= _NOISIER * trained[1]:
+        return None
+    return f"it was trained for a model error of at most {trained[1]:.2g}, the scan has {error:.2g}"
+
+
+def number_range(low: float, high: float) -> str:
+    """``20 to 80``, or one number."""
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def _degrees(angle: float) -> str:
+    return f"{math.degrees(angle):.3g}"

@@ -1,0 +1,111 @@
+"""Which samples of k-space were acquired: what zeros, masks and padding tell, and what they leave open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recon.errors import InputError
+
+_CHANCE = 0.05
+"""Share of places up to which samples are zero by chance: quantised noise far from the centre."""
+
+_CENTRED = 0.1
+"""Difference of the two margins of a padded axis, over its length, up to which the padding is centred."""
+
+
+@dataclass(frozen=True)
+class Support:
+    """What was acquired.
+
+    Attributes:
+        mask: (y, x) bool of undersampled data; None where all of ``acquired`` was sampled.
+        acquired: (y, x) bool, the rectangle that the scanner sampled; None: the whole matrix.
+        partial: whether the rectangle is not centred (partial Fourier, partial echo).
+        notices: what was found, in words.
+    """
+
+    mask: np.ndarray | None
+    acquired: np.ndarray | None
+    partial: bool
+    notices: tuple[str, ...]
+
+
+def support_of(path: Path, data: np.ndarray, mask: np.ndarray | None, columns: slice | None = None) -> Support:
+    """What was acquired of (z, coils, y, x) k-space.
+
+    Args:
+        path: the file, for messages.
+        data: zero where not sampled.
+        mask: (y, x) bool that the file states, or None.
+        columns: the columns between the padding, if the file states them.
+
+    Raises:
+        InputError: the slices or the coils are sampled at different places.
+    """
+    sampled = data != 0
+    if mask is not None:
+        sampled &= mask
+    _check_alike(path, sampled, mask)
+    union = np.asarray(sampled.any(axis=(0, 1)))
+    inside = _bounds(union)
+    if columns is not None:
+        inside = inside[0], columns
+    rectangle = np.zeros(union.shape, bool)
+    rectangle[inside] = True
+    if mask is None and (union | ~rectangle).mean() > 1 - _CHANCE:
+        taken = None  # a hole or two in a full rectangle are samples that happen to be 0
+    else:
+        taken = (union if mask is None else mask) & rectangle
+        taken = None if (taken | ~rectangle).all() else taken
+    if rectangle.all():
+        return Support(taken, None, False, ())
+    margins = [_margins(part, length) for part, length in zip(inside, union.shape, strict=True)]
+    if taken is not None and columns is None:  # the outermost sample of a mask is no edge of what was scanned
+        margins = [(0, 0) if _is_loose(pair, taken.shape[axis]) else pair for axis, pair in enumerate(margins)]
+    partial = any(abs(pair[0] - pair[1]) > max(1, _CENTRED * n) for pair, n in zip(margins, union.shape, strict=True))
+    if taken is not None and not any(map(any, margins)):
+        return Support(taken, None, False, ())
+    return Support(taken, rectangle, partial, (_words(rectangle, partial),))
+
+
+def _check_alike(path: Path, sampled: np.ndarray, mask: np.ndarray | None) -> None:
+    """Refuse a mask a slice, or a coil: their union would take zeros for data. Empty slices and dead coils may be."""
+    for axis, name in ((1, "slices"), (0, "coils")):
+        each = sampled.any(axis=axis).reshape(sampled.shape[1 - axis], -1)
+        each = each[each.any(axis=1)]
+        if len(each) < 2:
+            continue
+        union, everywhere = each.any(axis=0), each.all(axis=0)
+        places = int(union.sum()) if mask is None else int(mask.sum())
+        if int(union.sum() - everywhere.sum()) > _CHANCE * places:
+            raise InputError(
+                f"{path}: the {name} are sampled at different places ({int(union.sum())} of {union.size} together, "
+                f"{int(everywhere.sum())} in all of them); one mask for the whole volume is needed: "
+                "give each group that shares a mask a file"
+            )
+
+
+def _bounds(union: np.ndarray) -> tuple[slice, slice]:
+    rows, columns = np.flatnonzero(union.any(1)), np.flatnonzero(union.any(0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _margins(part: slice, length: int) -> tuple[int, int]:
+    """Samples before and behind a part."""
+    return part.start, length - part.stop
+
+
+def _is_loose(margins: tuple[int, int], length: int) -> bool:
+    """Whether a mask leaves so little at both ends that it tells nothing of padding."""
+    return max(margins) <= 0.05 * length + 1
+
+
+def _words(rectangle: np.ndarray, partial: bool) -> str:
+    rows, columns = int(rectangle.any(1).sum()), int(rectangle.any(0).sum())
+    size = f"{rows} × {columns} of the matrix's {rectangle.shape[0]} × {rectangle.shape[1]} (y, x) samples"
+    if partial:
+        return f"partial Fourier: {size} were acquired, to one side; without the rest there is no truth to compare with"
+    return f"zero padding: {size} were acquired; the padding counts as no sample"

@@ -1,0 +1,346 @@
+"""The model error of a measurement, from an estimate on a finer grid, and the data without it.
+
+No image of square pixels explains a scan of a continuous body: the data differ from A x of the body's own mean x over
+each pixel by more than photons do, and fitting them to the end turns that into streaks. But most of it can be told. An
+estimate x̂ on a grid twice as fine, averaged to the grid of the result, has nearly the model error of the body itself,
+
+    e = G(x̂) − A mean(x̂),
+
+with G the readings of detector cells of finite width (:mod:`physics.ct.finite_cells`). Data y − e are explained by an
+image on the coarse grid up to what is left, whose deviation is known locally. Every method on that grid gains alike.
+
+x̂ minimises total variation on the fine grid. The model error of the fine grid itself, G(x̂) − F x̂, is taken off the data
+in the same way and x̂ fitted again (defect correction), as long as rays that the estimate did not see are predicted
+better. The same rays tell whether the correction is right at all, and how much is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool1d
+
+from physics.averaging import AreaAverage
+from physics.ct import make_projector
+from physics.ct.finite_cells import Aperture, readings
+from physics.ct.geometry import ImageGrid
+from physics.ct.projector import Projector
+from recon.scan.measurement import Measurement, RunContext
+from recon.solvers.ct_slices import projector_of
+from recon.solvers.krylov import cgls
+from recon.solvers.tv import tv_reconstruct
+
+WEIGHT = 190.0
+"""λ of the total variation per mm of fine pixel and share of :data:`REFINEMENT`, in mm."""
+
+REFINEMENT = 2
+"""Fine pixels for one of the result, along each axis."""
+
+FIRST_DEVIATION = 6e-4
+"""Deviation that noise-free data are given before anything is known of their error, as a share of their root mean
+square."""
+
+FINE_SHARE = 0.22
+"""Deviation of the fine grid's own model error over that of the coarse grid: halving the pixels takes two thirds of it
+off, and an estimate that follows the data a little closer than that is the better one."""
+
+SEEN_SHARE = 0.75
+"""Deviation of what is left at rays that the estimate saw, over that at rays that it did not see."""
+
+LOCAL_POWER = 0.55
+"""What is left grows with this power of the local model error: large errors are told better than small ones."""
+
+LEAST_LEFT = 0.2
+"""What is left is never taken for less than this share of the model error."""
+
+LEAST_LOCAL = 0.05
+"""A local model error is never taken for less than this share of the whole one, as of rays through air."""
+
+_HELD_OUT_EVERY = 20
+"""One cell of so many of each view is held out."""
+
+_START_ITERATIONS, _FIRST_ITERATIONS, _ITERATIONS, _ROUND_ITERATIONS = 5, 60, 150, 80
+_BALANCE, _TOLERANCE, _WARM_UP = 5e-3, 3e-4, 20
+_UNSEEN = 1e4
+_WINDOW = 9
+"""Cells over which a local deviation is a mean."""
+
+_SLAB_VOXELS = 2**24
+"""Fine voxels that are estimated at once."""
+
+
+@dataclass(frozen=True)
+class TwoGridReport:
+    """What was found, as plain numbers; deviations are root mean squares of line integrals.
+
+    Attributes:
+        model_error: deviation of the model error that was estimated.
+        relative: its norm over that of the data.
+        held_out_before: deviation of rays that the estimate did not see from its projection on the coarse grid.
+        held_out_after: the same from what it predicts on the fine grid.
+        noise: deviation of the data's noise that was known; 0 where none was.
+        left: deviation of the model error after the correction.
+        rounds: times that the estimate was fitted again.
+        applied: whether the error was taken off the data, as rays held out allow.
+    """
+
+    model_error: float
+    relative: float
+    held_out_before: float
+    held_out_after: float
+    noise: float
+    left: float
+    rounds: int
+    applied: bool
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A measurement without the model error that could be told.
+
+    Attributes:
+        measurement: the data corrected, their deviation that of noise and what is left of the model error together.
+        error: (z, views, cells) what was taken off the data; not applied, what would have been.
+        fine: (z, y, x) the estimate on the fine grid, in 1/mm.
+        report: the diagnostics.
+    """
+
+    measurement: Measurement
+    error: Tensor
+    fine: Tensor
+    report: TwoGridReport
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """Some slices' data and the operators on both grids.
+
+    Attributes:
+        y: (z, views, cells).
+        noise: (z, views, cells) standard deviation that is known, 0 where none is.
+        coarse: A.
+        fine: F, thin rays on the fine grid.
+        mean: of a fine image over the pixels of the coarse grid.
+        held_out: (views, cells) bool, rays that the estimate does not see.
+        spacing: (z, y, x) of the coarse grid, mm.
+    """
+
+    y: Tensor
+    noise: Tensor
+    coarse: Projector
+    fine: Projector
+    mean: AreaAverage
+    held_out: Tensor
+    spacing: tuple[float, float, float]
+
+    def read(self, image: Tensor, aperture: Aperture) -> Tensor:
+        """G of a fine image."""
+        return readings(image.cpu(), self.fine.geometry, self.fine.grid, aperture).to(self.y)
+
+    def held_out_error(self, prediction: Tensor) -> float:
+        """Root mean square of the data minus a prediction over the rays that were not seen."""
+        return _rms((self.y - prediction)[:, self.held_out])
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """A fine image, its readings and thin line integrals."""
+
+    image: Tensor
+    reading: Tensor
+    thin: Tensor
+    rounds: int = 0
+
+
+def correct_model_error(
+    measurement: Measurement,
+    rounds: int = 2,
+    aperture: Aperture | None = None,
+    context: RunContext | None = None,
+) -> Correction:
+    """Take off the data what a finer grid tells of the model error.
+
+    Args:
+        measurement: CT. Its ``sigma`` is that of the noise alone.
+        rounds: most times that the estimate is fitted again.
+        aperture: what a detector reading averages over; None takes two rays a cell.
+        context: receives progress, one step a slab.
+
+    Raises:
+        TypeError: the measurement's operator is no CT projector.
+    """
+    coarse, context = projector_of(measurement), context or RunContext()
+    parts: list[Correction] = []
+    problems = list(_problems(measurement, coarse))
+    for number, problem in enumerate(problems):
+        context.report("model error", number, len(problems))
+        parts.append(_corrected(problem, measurement, rounds, aperture or Aperture(2)))
+    context.report("model error", len(problems), len(problems))
+    return _joined(measurement, parts)
+
+
+def _problems(measurement: Measurement, coarse: Projector) -> Iterator[_Problem]:
+    (rows, columns), (y, x) = coarse.grid.shape, coarse.grid.spacing
+    shape = (REFINEMENT * rows, REFINEMENT * columns)
+    fine = make_projector(coarse.geometry, ImageGrid(shape, (y / REFINEMENT, x / REFINEMENT)), coarse.device)
+    mean, held_out = AreaAverage(shape, (rows, columns)), _held_out(*coarse.geometry.data_shape).to(coarse.device)
+    noise = (
+        torch.as_tensor(measurement.sigma or 0.0) if not isinstance(measurement.sigma, Tensor) else measurement.sigma
+    )
+    noise = noise.to(measurement.y).expand_as(measurement.y)
+    slices = max(1, _SLAB_VOXELS // (shape[0] * shape[1]))
+    for data, sigma in zip(measurement.y.split(slices), noise.split(slices), strict=True):
+        yield _Problem(data, sigma, coarse, fine, mean, held_out, measurement.spacing)
+
+
+def _held_out(views: int, cells: int) -> Tensor:
+    """(views, cells) bool: one cell of every twenty in each view, none beside another, from a fixed seed."""
+    first = torch.randint(_HELD_OUT_EVERY, (views, 1), generator=torch.Generator().manual_seed(0))
+    place = torch.arange(cells)
+    return ((place - first) % _HELD_OUT_EVERY == 0) & (place > 0) & (place < cells - 1)
+
+
+def _corrected(problem: _Problem, measurement: Measurement, rounds: int, aperture: Aperture) -> Correction:
+    if not problem.y.any():
+        return _nothing(problem, measurement)
+    estimate = _best_estimate(problem, rounds, aperture)
+    projected = problem.coarse(problem.mean(estimate.image))
+    error = estimate.reading - projected
+    before, after = problem.held_out_error(projected), problem.held_out_error(estimate.reading)
+    applied = after < before
+    noise = _rms(problem.noise)
+    left = local_deviation(error).clamp_min(LEAST_LOCAL * _rms(error))
+    if applied:
+        unseen = max(after**2 - _rms(problem.noise[:, problem.held_out]) ** 2, 0.0) ** 0.5
+        left = left_over(error, unseen)
+    y = problem.y - error if applied else problem.y
+    size = _rms(error)
+    report = TwoGridReport(
+        size, size / (_rms(problem.y) or 1.0), before, after, noise, _rms(left), estimate.rounds, applied
+    )
+    corrected = replace(measurement, y=y, sigma=(problem.noise.square() + left.square()).sqrt())
+    return Correction(corrected, error, estimate.image, report)
+
+
+def _nothing(problem: _Problem, measurement: Measurement) -> Correction:
+    """Of slices that nothing was measured of, which have no model error."""
+    image = problem.y.new_zeros((len(problem.y), *problem.fine.domain))
+    report = TwoGridReport(0.0, 0.0, 0.0, 0.0, _rms(problem.noise), 0.0, 0, False)
+    empty = replace(measurement, y=problem.y, sigma=problem.noise)
+    return Correction(empty, torch.zeros_like(problem.y), image, report)
+
+
+def _best_estimate(problem: _Problem, rounds: int, aperture: Aperture) -> _Estimate:
+    """The estimate that predicts best the rays that it did not see."""
+    best = _first_estimate(problem, aperture)
+    error = problem.held_out_error(best.reading)
+    for number in range(1, rounds + 1):
+        defect = best.reading - best.thin
+        sigma = _fine_deviation(problem, best)
+        image = _fit(problem, problem.y - defect, sigma, best.image.clone(), _ROUND_ITERATIONS)
+        found = _Estimate(image, problem.read(image, aperture), problem.fine(image), number)
+        now = problem.held_out_error(found.reading)
+        if now >= error:
+            break
+        best, error = found, now
+    return best
+
+
+def _first_estimate(problem: _Problem, aperture: Aperture) -> _Estimate:
+    """A short fit that tells the size of the model error, and one that goes no nearer to the data than that allows."""
+    floor = FIRST_DEVIATION * _rms(problem.y)
+    start = cgls(problem.fine, bridged(problem.y, problem.held_out), _START_ITERATIONS).clamp_min_(0)
+    sigma = (problem.noise.square() + floor**2).sqrt()
+    image = _fit(problem, problem.y, sigma, start, _FIRST_ITERATIONS)
+    first = _Estimate(image, problem.fine(image), problem.fine(image))
+    image = _fit(problem, problem.y, _fine_deviation(problem, first), image, _ITERATIONS)
+    return _Estimate(image, problem.read(image, aperture), problem.fine(image))
+
+
+def _fine_deviation(problem: _Problem, estimate: _Estimate) -> Tensor:
+    """Deviation of the data from the best image of the fine grid: noise, and that grid's own model error."""
+    error = estimate.thin - problem.coarse(problem.mean(estimate.image))
+    # The same everywhere: where edges make it large, a local one would smooth the very edges that the error is of.
+    own = max(FINE_SHARE * _rms(error), FIRST_DEVIATION * _rms(problem.y))
+    return (problem.noise.square() + own**2).sqrt()
+
+
+def _fit(problem: _Problem, y: Tensor, sigma: Tensor, start: Tensor, iterations: int) -> Tensor:
+    """Total variation on the fine grid, from ``start``, which is overwritten."""
+    pixel = min(problem.fine.grid.spacing)
+    z, rows, columns = (pixel / step for step in (problem.spacing[0], *problem.fine.grid.spacing))
+    unseen = _UNSEEN * float(sigma.max()) or 1.0
+    return tv_reconstruct(
+        problem.fine,
+        bridged(y, problem.held_out),
+        sigma.masked_fill(problem.held_out, unseen),
+        WEIGHT * REFINEMENT * pixel,
+        (min(z, 1.0), rows, columns),
+        start,
+        _BALANCE,
+        iterations,
+        _until_settled,
+    )
+
+
+def _until_settled(iteration: int, residual: float, change: float) -> bool:
+    return iteration > _WARM_UP and change < _TOLERANCE
+
+
+def bridged(y: Tensor, missing: Tensor) -> Tensor:
+    """Data (z, views, cells) with single ``missing`` rays (views, cells) replaced by the mean of their neighbours."""
+    middle = y.clone()
+    middle[..., 1:-1] = (y[..., :-2] + y[..., 2:]) / 2
+    return torch.where(missing, middle, y)
+
+
+def local_deviation(error: Tensor) -> Tensor:
+    """Root mean square of an error (z, views, cells) over the cells around each one."""
+    power = avg_pool1d(error.square(), _WINDOW, 1, _WINDOW // 2, count_include_pad=False)
+    return power.sqrt()
+
+
+def left_over(error: Tensor, unseen: float) -> Tensor:
+    """Deviation of what is left of a model error once its estimate is taken off.
+
+    Args:
+        error: (z, views, cells) the estimate.
+        unseen: deviation, without the noise's, of rays that the estimate did not see from its prediction.
+    """
+    size = _rms(error)
+    shape = local_deviation(error).clamp_min(LEAST_LOCAL * size).pow(LOCAL_POWER)
+    level = min(max(SEEN_SHARE * unseen, LEAST_LEFT * size), size)
+    return shape * (level / (_rms(shape) or 1.0))
+
+
+def _joined(measurement: Measurement, parts: list[Correction]) -> Correction:
+    """The slabs as one; numbers of the reports averaged in power."""
+    reports = [part.report for part in parts]
+    sizes = [len(part.error) for part in parts]
+
+    def mean(of: Callable[[TwoGridReport], float]) -> float:
+        powers = [size * of(report) ** 2 for size, report in zip(sizes, reports, strict=True)]
+        return (sum(powers) / sum(sizes)) ** 0.5
+
+    error = torch.cat([part.error for part in parts])
+    report = TwoGridReport(
+        model_error=mean(lambda r: r.model_error),
+        relative=float(error.norm() / measurement.y.norm()) if measurement.y.any() else 0.0,
+        held_out_before=mean(lambda r: r.held_out_before),
+        held_out_after=mean(lambda r: r.held_out_after),
+        noise=mean(lambda r: r.noise),
+        left=mean(lambda r: r.left),
+        rounds=max(report.rounds for report in reports),
+        applied=any(report.applied for report in reports),
+    )
+    y = torch.cat([part.measurement.y for part in parts])
+    sigma = torch.cat([torch.as_tensor(part.measurement.sigma) for part in parts])
+    fine = torch.cat([part.fine for part in parts])
+    return Correction(replace(measurement, y=y, sigma=sigma), error, fine, report)
+
+
+def _rms(values: Tensor) -> float:
+    return float(values.double().square().mean().sqrt()) if values.numel() else 0.0
