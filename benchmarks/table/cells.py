@@ -37,6 +37,7 @@ from recon.learned.trained import weights_path
 from recon.methods import get_method
 from recon.methods.method import DATA_STEP
 from recon.run import provenance
+from recon.run.choose import FLAGSHIP
 from recon.run.devices import describe_device
 from recon.run.load import load_case
 from recon.run.measure import measure_ct, measure_mr
@@ -117,7 +118,8 @@ def _said_by(card: Card) -> list[str]:
 
 
 def all_weights(modality: Modality, method: MethodSpec, operator: OperatorSpec) -> list[Path]:
-    """A method's weights, the refiner of a head, and those of the methods whose images it is shown or changes.
+    """A method's weights, those of the methods whose images it is shown, and of meddiffusion, of its refiner and of the
+    methods whose images it changes.
 
     Raises:
         InputError: some are missing or damaged.
@@ -127,11 +129,12 @@ def all_weights(modality: Modality, method: MethodSpec, operator: OperatorSpec) 
         return []
     with input_errors("`weights`"):
         card, found = read_card(path), [path]
-    if method.method.removesuffix(DATA_STEP) == "meddiffusion":
+    full = method.method.removesuffix(DATA_STEP) == FLAGSHIP
+    if full:
         refiner = refiner_path(method.settings.get("refiner", ""), path, card.sha256)
         found += [refiner] if refiner else []
     task = card.config.get("task") or card.extra.get("task") or {}
-    names = dict.fromkeys([*task.get("conditions", ()), *task.get("reference", ())])
+    names = dict.fromkeys([*task.get("conditions", ()), *(task.get("reference", ()) if full else ())])
     kinds = [get_method(modality, name).weights for name in names]
     return found + [weights_path(kind, "", modality) for kind in kinds if kind]
 

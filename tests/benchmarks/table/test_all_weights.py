@@ -17,6 +17,8 @@ def test_refiners_and_conditions_count() -> None:
     assert names == ["mri", "mri-refiner", "modl-mr"]
     without = method.model_copy(update={"settings": {"refiner": "none"}})
     assert [path.stem for path in all_weights("MR", without, spec.operators[0])] == ["mri", "modl-mr"]
+    paper = method.model_copy(update={"method": "meddiffusion-paper", "settings": {}})
+    assert [path.stem for path in all_weights("MR", paper, spec.operators[0])] == ["mri", "modl-mr"]
     plain = method.model_copy(update={"method": "tv", "settings": {}})
     assert weights_sha256("MR", plain, spec.operators[0]) == []
     assert len(set(weights_sha256("MR", method, spec.operators[0]))) == 4  # three networks, and a card

@@ -348,14 +348,24 @@ def test_a_few_unreadable_files_are_skipped_with_a_list(tmp_path):
         (2, 1, ["--modality", "CT"], "1 of 3 cases cannot be read"),
         (0, 0, ["--modality", "CT"], "--data"),
         (1, 0, [], "modality"),
-        (1, 0, ["--modality", "CT", "--class", "MRT1Brain"], "--class MRT1Brain is MR, the data are CT"),
-        (1, 0, ["--modality", "CT", "--class", "CTHand"], "--class"),
         (1, 0, ["--modality", "CT", "--manifest", "{tmp}/none.json"], "--manifest"),
     ],
 )
 def test_data_that_cannot_be_trained_on_are_refused(tmp_path, good, broken, more, line):
     spelled = [text.format(tmp=tmp_path) for text in more]
     run = train_folder(folder_of(tmp_path, good, broken), tmp_path, *spelled)
+    assert run.code == 2
+    assert line in run.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "line"), [("MRT1Brain", "--class MRT1Brain is MR, the data are CT"), ("CTHand", "no class 'CTHand'")]
+)
+def test_a_class_that_the_data_cannot_have_is_refused(chain, tmp_path, name, line):
+    given = ["--data", folder_of(tmp_path, good=1), "--modality", "CT", "--class", name, "--recipe", "tiny"]
+    places = ["--out", tmp_path / "out", "--cache", tmp_path / "cache"]
+    run = run_recon("train", "biflownet", "--base", chain / "stage2", *given, *places)
     assert run.code == 2
     assert line in run.err
     assert not (tmp_path / "out").exists()
