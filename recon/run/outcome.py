@@ -168,7 +168,7 @@ def _check_volumes(measurement: Measurement, grid: Volume, truth: Volume | None)
     measured = "MR" if measurement.y.is_complex() else "CT"
     if grid.modality != measured:
         raise InputError(f"`grid`: a volume of {grid.modality}, but the measurement is {measured}")
-    slices = measurement.y.shape[0]
+    slices = measurement.operator.domain[0]
     if grid.data.shape[0] != slices:
         raise InputError(f"`grid`: {grid.data.shape[0]} slices, but the measurement has {slices}")
     if truth is not None and truth.data.shape != grid.data.shape:
