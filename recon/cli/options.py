@@ -47,7 +47,7 @@ nan_option = option(
     group="Input",
     type=click.Choice(["refuse", "air"]),
     default="refuse",
-    help="Voxels that are NaN: an error, or background (air; in MR 0).",
+    help="What to do with voxels that are NaN: refuse the file, or take them as air (in MR as 0).",
 )
 
 

@@ -206,6 +206,7 @@ CASES: dict[str, tuple[tuple[object, ...], Words]] = {
     "sinogram as argument": (("svct", "sino.h5"), ("sino.h5", "--sinogram")),
     "sinogram and argument": (("svct", "ct.nii.gz", "--sinogram", "sino.h5"), ("--sinogram and --input",)),
     "sinogram and start": (("svct", "--sinogram", "sino.h5", "--start", 0), ("--sinogram", "--start")),
+    "sinogram and nan": (("svct", "--sinogram", "sino.h5", "--nan", "air"), ("--sinogram and --nan",)),
     "sinogram and views": (("svct", "--sinogram", "sino.h5", "--views", 9), ("--sinogram", "--views")),
     "sinogram and intensity": (("svct", "--sinogram", "sino.h5", "--intensity", "hu"), ("--intensity",)),
     "sinogram and dicom": (("svct", "--sinogram", "sino.h5", "--dicom"), ("--dicom",)),
