@@ -31,6 +31,9 @@ _COMMON = {"type", "pitch_mm", "cells", "offset_mm", "angles"}
 _KEYS = {"parallel": _COMMON, "fan": _COMMON | {"source_isocentre_mm", "source_detector_mm"}}
 _ANGLE_KEYS = {"views", "start_deg", "arc_deg", "order"}
 
+_LARGEST_FILE = 1 << 24
+"""Bytes of a geometry file; a million angles fit."""
+
 
 def preset_names() -> list[str]:
     """Names of the protocols that come with the suite."""
@@ -47,14 +50,23 @@ def load_protocol(name_or_path: str) -> Geometry:
     if name_or_path in preset_names():
         text = (_presets() / f"{name_or_path}.yaml").read_text()
     elif path.is_file():
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ValueError(f"larger than {_LARGEST_FILE >> 20} MiB: no geometry file")
         text = path.read_text(errors="replace")
     else:
         raise ValueError(f"neither a preset ({', '.join(preset_names())}) nor a file")
     try:
+        _check_events(text)
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from error
     return parse_protocol(values)
+
+
+def _check_events(text: str) -> None:
+    """Refuse aliases, by which a file of a few bytes names billions of values; a geometry has no use for them."""
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+        raise ValueError("a geometry file must not hold YAML aliases (*name); write the values out")
 
 
 def parse_protocol(values: Any) -> Geometry:

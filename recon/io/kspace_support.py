@@ -9,7 +9,7 @@ import numpy as np
 
 from recon.errors import InputError
 
-_CHANCE = 0.05
+_CHANCE = 0.1
 """Share of places up to which samples are zero by chance: quantised noise far from the centre."""
 
 _CENTRED = 0.1

@@ -116,6 +116,9 @@ def test_neither_preset_nor_file(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"type: [fan", "not valid YAML"),
+        (b"a: &a [1]\nb: &b [*a, *a]\nc: [*b, *b]", "must not hold YAML aliases"),
+        (b"[" * 5000, "not valid YAML"),
+        (b"#" * ((1 << 24) + 1), "larger than 16 MiB"),
         (b"\x00\xff\xfe", "not valid YAML"),
         (b"", "needs 'type: fan'"),
         (b"!!python/object/apply:os.system ['true']", "not valid YAML"),

@@ -221,3 +221,12 @@ def test_changed_bytes_are_found_or_harmless(
         return
     assert "\n" not in message
     assert str(path) in message
+
+
+def test_archives_that_unpack_to_more_than_they_are_are_refused(tmp_path: Path, autoencoder_content: Any) -> None:
+    """torch stores entries as they are: compressed ones could fill a disk, overlapping ones keep a machine busy."""
+    whole = saved(tmp_path, autoencoder_content)
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(tmp_path / "small.pt", "w", zipfile.ZIP_DEFLATED) as target:
+        for member in source.infolist():
+            target.writestr(member.filename, source.read(member))
+    assert "damaged" in error_of(load_autoencoder, tmp_path / "small.pt")

@@ -18,6 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from physics.mr.cartesian import fft2c, ifft2c
+from priors.weights import matlab_size
+from priors.weights.matconvnet import load_matconvnet
 from recon.errors import InputError
 from recon.io import checks
 from recon.io.detect import describe
@@ -371,3 +373,12 @@ def test_archives_are_bounded_before_they_are_unpacked(tmp_path: Path, monkeypat
         with pytest.raises(InputError, match=words):
             read_kspace(tmp_path / name, "zyx")
         assert words in (describe(tmp_path / name).problem or "")
+
+
+def test_a_matlab_file_is_bounded_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scipy.io.savemat(tmp_path / "zeros.mat", {"kspace": np.zeros((64, 64, 64), complex)}, do_compression=True)
+    monkeypatch.setattr(matlab_size, "_SMALL", 1 << 16)
+    with pytest.raises(InputError, match="no array packs so well"):
+        read_kspace(tmp_path / "zeros.mat", "zyx")
+    with pytest.raises(ValueError, match="no array packs so well"):
+        load_matconvnet(tmp_path / "zeros.mat")
