@@ -101,7 +101,8 @@ def why_other_noise(trained: tuple[float, float] | None, noise: Mapping[str, Any
     if trained is None:
         return f"it was trained for noise-free data, the scan has the noise of {photons:.3g} photons a cell"
     if photons < trained[0] / _NOISIER**2:
-        return f"it was trained for {number_range(*trained)} photons a cell, the scan has the noise of {photons:.3g} photons"
+        learned = number_range(*trained)
+        return f"it was trained for {learned} photons a cell, the scan has the noise of {photons:.3g} photons"
     return None
 
 

@@ -143,8 +143,8 @@ class Reconstruction:
         trace: convergence, empty for direct methods.
         weights: hash of each trained network that took part, by name, those included that made the images which it was
             shown; None for methods without.
-        notices: what the reader of the result must know, such as that a network was not made for the scan, or was trained
-            with other weights.
+        notices: what the reader of the result must know, such as that a network was not made for the scan, or was
+            trained with other weights.
     """
 
     mean: Tensor
