@@ -101,8 +101,8 @@ def why_other_noise(trained: tuple[float, float] | None, noise: Mapping[str, Any
     if trained is None:
         return f"it was trained for noise-free data, the scan has the noise of {photons:.3g} photons a cell"
     if photons < trained[0] / _NOISIER**2:
-        dose = number_range(*trained)
-        return f"it was trained for {dose} photons a cell, the scan has the noise of {photons:.3g} photons"
+        learned = number_range(*trained)
+        return f"it was trained for {learned} photons a cell, the scan has the noise of {photons:.3g} photons"
     return None
 
 
@@ -118,7 +118,7 @@ def why_other_model_error(trained: tuple[float, float] | None, error: float | No
     Args:
         trained: least and largest ‖y − Ax‖/‖y‖ of the training's noise-free scans x of the truth; None where its card
             does not state it.
-        error: the model error of the scan; None where it is not known.
+        error: that of the scan; None where it is not known.
     """
     if trained is None or error is None or error <= _NOISIER * trained[1]:
         return None

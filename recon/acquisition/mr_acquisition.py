@@ -103,8 +103,8 @@ class MRAcquisition:
     def _why_other_noise(self, scan: Measurement | Protocol, protocol: Protocol) -> str | None:
         """Why a scan's noise is more than was learned; None if it is not, or nothing is stated."""
         noise = float((protocol.noise or {}).get("std_of_maximum") or 0.0)
-        if not noise and isinstance(scan, Measurement) and scan.sigma is not None:
-            noise = float(torch.as_tensor(scan.sigma).square().mean().sqrt()) / mr_scale(scan).magnitude
+        if not noise and isinstance(scan, Measurement) and scan.noise_level:
+            noise = scan.noise_level / mr_scale(scan).magnitude
         if noise <= _NOISIER * self.noise:
             return None
         learned = f"noise of at most {self.noise:.2g} of the maximum" if self.noise else "noise-free data"

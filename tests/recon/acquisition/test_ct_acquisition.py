@@ -76,14 +76,14 @@ def test_a_file_keeps_its_detector(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"geometry": "paper4O"}, "--geometry paper4O: neither a preset"),
-        ({"views": 0}, "--views: views must be at least 1, not 0"),
-        ({"views": 0, "order": "golden"}, "--views: views must be at least 1, not 0"),
-        ({"arc": 400.0}, "--views, --arc: the arc must be above 0 and at most 360 degrees, not 400"),
-        ({"arc": -5.0}, "--arc: the arc"),
-        ({"arc": math.nan}, "--arc: the arc"),
-        ({"start": math.inf}, "--start inf"),
-        ({"order": "golden", "arc": 90.0}, "--arc: golden-angle views cover the full circle"),
+        ({"geometry": "paper4O"}, "`geometry` paper4O: neither a preset"),
+        ({"views": 0}, "`views`: views must be at least 1, not 0"),
+        ({"views": 0, "order": "golden"}, "`views`: views must be at least 1, not 0"),
+        ({"arc": 400.0}, "`views`, `arc`: the arc must be above 0 and at most 360 degrees, not 400"),
+        ({"arc": -5.0}, "`arc`: the arc"),
+        ({"arc": math.nan}, "`arc`: the arc"),
+        ({"start": math.inf}, "`start` inf"),
+        ({"order": "golden", "arc": 90.0}, "`arc`: golden-angle views cover the full circle"),
     ],
 )
 def test_impossible_geometries(arguments: dict[str, object], message: str) -> None:
@@ -190,7 +190,7 @@ def test_a_real_scan_is_not_called_simulated(scan: Sinogram) -> None:
     ("noise", "message"),
     [
         ({"photons": 0}, "photons per cell must be between"),
-        ({"photons": "many"}, "--sinogram"),
+        ({"photons": "many"}, "`sinogram`"),
         ({"electronic": 3}, "its noise must state 'photons'"),
         ({"photons": None}, "its noise must state 'photons'"),
         (["photons"], "its noise must state 'photons'"),
@@ -198,13 +198,13 @@ def test_a_real_scan_is_not_called_simulated(scan: Sinogram) -> None:
     ],
 )
 def test_a_files_impossible_noise_is_one_line(scan: Sinogram, noise: object, message: str) -> None:
-    with pytest.raises(InputError, match="--sinogram") as raised:
+    with pytest.raises(InputError, match="`sinogram`") as raised:
         measured_ct(replace(scan, meta={"noise": noise}))
     assert message in str(raised.value)
 
 
 def test_a_files_impossible_geometry_is_one_line(scan: Sinogram) -> None:
-    with pytest.raises(InputError, match="--sinogram: geometry type must be parallel or fan"):
+    with pytest.raises(InputError, match="`sinogram`: geometry type must be parallel or fan"):
         measured_ct(replace(scan, geometry=scan.geometry | {"type": "cone"}))
     with pytest.raises(InputError, match="reach the source"):
         measured_ct(replace(scan, geometry=scan.geometry | {"source_isocentre": 10.0}))

@@ -93,17 +93,17 @@ def test_a_mask_file(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match="a mask from a file has its own acceleration"):
             choose_mask(request, SHAPE, "a")
-    with pytest.raises(InputError, match=r"--mask: .*k-space is 30 × 30"):
+    with pytest.raises(InputError, match=r"`mask`: .*k-space is 30 × 30"):
         choose_mask(MaskRequest(str(tmp_path / "mask.npy")), (30, 30), "a")
 
 
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        (MaskRequest("posson"), "--mask posson: neither a file nor one of gauss1d"),
-        (MaskRequest("gauss1d", accel=0.5), "--mask gauss1d: the acceleration must be at least 1, not 0.5"),
-        (MaskRequest("gauss1d", 10.0, calib=30), "--mask gauss1d: gauss1d cannot be 10 times accelerated"),
-        (MaskRequest("poisson", 4.0, calib=60), "--mask poisson: the calibration region"),
+        (MaskRequest("posson"), "`mask` posson: neither a file nor one of gauss1d"),
+        (MaskRequest("gauss1d", accel=0.5), "`mask` gauss1d: the acceleration must be at least 1, not 0.5"),
+        (MaskRequest("gauss1d", 10.0, calib=30), "`mask` gauss1d: gauss1d cannot be 10 times accelerated"),
+        (MaskRequest("poisson", 4.0, calib=60), "`mask` poisson: the calibration region"),
         (MaskRequest("gauss1d", 4.0, seed=-1), "seed"),
     ],
 )
@@ -199,7 +199,7 @@ def test_coil_maps_see_the_calibration_region_alone(coils: KSpace) -> None:
 
 
 def test_coils_need_a_calibration_region(coils: KSpace) -> None:
-    with pytest.raises(InputError, match="--mask: coil maps need a fully sampled centre"):
+    with pytest.raises(InputError, match="`mask`: coil maps need a fully sampled centre"):
         measured_mr(coils, MaskRequest("gauss1d", 4.0, 0))
 
 
@@ -239,7 +239,7 @@ def test_undersampled_data_take_no_other_mask(request_: MaskRequest) -> None:
 
 
 def test_undersampled_data_take_no_noise() -> None:
-    with pytest.raises(InputError, match="--noise: the file is undersampled already"):
+    with pytest.raises(InputError, match="`noise`: the file is undersampled already"):
         measured_mr(undersampled(single_coil()), MaskRequest(), noise=0.01)
 
 

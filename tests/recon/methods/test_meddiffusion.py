@@ -226,8 +226,8 @@ def test_a_network_that_is_used_all_the_same_says_so_beside_the_result(prior, tm
     """Its conditions' networks are used all the same too."""
     head = make_head(prior, tmp_path, Task(CTAcquisition(GEOMETRY), ("fbp",)))
     scan = simulate_ct(body(), replace(GEOMETRY, angles=circular_angles(30)))
-    settings = {"weights": str(head), "prior": str(prior), "steps": 1, "mode": "paper", "allow_other": True}
-    outcome = reconstruct(scan, body(), "meddiffusion", settings=settings)
+    settings = {"weights": str(head), "prior": str(prior), "steps": 1, "allow_other": True}
+    outcome = reconstruct(scan, body(), "meddiffusion-paper", settings=settings)
     assert outcome.all_notices[-1] == (
         "weights head.safetensors are not made for this scan: it was trained for 24 views, the scan has 30"
     )
