@@ -46,6 +46,9 @@ class Weighting(LinearOperator):
     def _slices(self, part: slice) -> Weighting:
         return Weighting(self.weights[part])
 
+    def _norm_bound(self) -> float:
+        return float(self.weights.abs().amax())
+
 
 class Coupled(LinearOperator):
     """Differences between neighbouring slices (z, y, x): an operator that couples them, as a 3D geometry does."""

@@ -110,7 +110,7 @@ def cgls(
         solved = torch.maximum(solved, rounding * data_power * _safe_ratio(curvature, length))
         step = _safe_ratio(power, curvature + damping * length)
         x += step * direction
-        residual -= step.reshape(-1, *[1] * data_axes) * image
+        residual -= step.reshape(*step.shape[:-axes], *[1] * data_axes) * image
         gradient = operator.adjoint(residual) - damping * x
         new_power = inner(gradient, gradient, axes)
         new_power = torch.where(new_power > solved, new_power, 0)  # a solved problem stays where it is

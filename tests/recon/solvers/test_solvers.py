@@ -191,6 +191,13 @@ def test_slices_of_a_separable_operator_are_problems_apart(solve: Callable[..., 
         torch.testing.assert_close(together[part], solve(operator.slices(part), data[part], 3), rtol=1e-10, atol=0)
 
 
+def test_cgls_takes_a_batch_of_stacks() -> None:
+    operator = Weighting(torch.rand(3, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.1)
+    data = torch.rand(2, 3, 4, 5).double()
+    expected = torch.stack([cgls(operator, each, 3) for each in data])
+    torch.testing.assert_close(cgls(operator, data, 3), expected, rtol=1e-10, atol=0)
+
+
 def test_cgls_takes_coupled_slices_for_one_problem() -> None:
     """Step lengths of their own would not find the least squares."""
     operator = Coupled((3, 2, 2))
