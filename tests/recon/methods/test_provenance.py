@@ -84,9 +84,7 @@ def untrained(folder: Path, kind: str, task: Task) -> Path:
     config = {
         "fbpconv": lambda: FBPConvNetConfig(width=4),
         "primal-dual": lambda: PrimalDualConfig(),
-        "dolce": lambda: ADMConfig(
-            channels=1, conditions=1, width=32, multipliers=(1, 1), attention=(), blocks=1, head_width=32
-        ),
+        "dolce": lambda: ADMConfig(in_channels=2, width=32, multipliers=(1, 1), attention=(), head_width=32),
     }[kind]()
     torch.manual_seed(0)
     values = config.to_dict()  # type: ignore[attr-defined]
