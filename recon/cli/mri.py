@@ -14,6 +14,7 @@ from recon.cli.options import (
     GroupedCommand,
     all_of,
     method_options,
+    nan_option,
     one_input,
     option,
     output_options,
@@ -89,6 +90,7 @@ input_options = all_of(
         default=None,
         help="Order of the axes of an .npy or .npz array, such as zcyx (slices, coils, rows, columns) or cyx.",
     ),
+    nan_option,
     option(
         "--series",
         group="Input",

@@ -14,6 +14,7 @@ from recon.cli.options import (
     GroupedCommand,
     all_of,
     method_options,
+    nan_option,
     one_input,
     option,
     output_options,
@@ -94,6 +95,7 @@ volume_options = all_of(
         help="CT volume in HU: a NIfTI file or a DICOM folder. It can also be given as an argument. Without an input, "
         "the sample that comes with the suite is used.",
     ),
+    nan_option,
     option(
         "--series",
         group="Input",
