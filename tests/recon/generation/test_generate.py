@@ -173,9 +173,20 @@ def test_an_existing_output_stays(folder: Path, name: str) -> None:
     done = make("-o", "vol.nii.gz", "--preview")
     assert done.code == 2
     assert f"{name}: exists already" in done.err
+    foreign = make("-o", "vol.nii.gz", "--preview", "--overwrite")
+    assert foreign.code == 2
+    assert f"{name}: --overwrite replaces only what an earlier run" in foreign.err
     assert made(folder) == {name}
-    assert make("-o", "vol.nii.gz", "--preview", "--overwrite").code == 0
-    assert (folder / name).read_bytes() != b"mine"
+    assert (folder / name).read_text() == "mine"
+
+
+def test_the_outputs_of_an_earlier_run_are_replaced_on_request(folder: Path) -> None:
+    assert make("--seed", 1, "-o", "vol.nii.gz", "--preview").code == 0
+    before = listing(folder)
+    assert make("--seed", 2, "-o", "vol.nii.gz", "--preview", "--overwrite").code == 0
+    after = listing(folder)
+    assert after.keys() == before.keys()
+    assert all(before[name] != after[name] for name in ("vol.nii.gz", "vol.json", "vol.png"))
 
 
 def test_networks_that_do_not_belong_together(folder: Path) -> None:
@@ -214,7 +225,7 @@ def test_an_interrupt_leaves_nothing(folder: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert err.strip() == "recon: interrupted; nothing was written"
+    assert err.splitlines()[-1] == "recon: interrupted; nothing was written"
     assert out == ""
     assert made(folder) == set()
 
@@ -318,9 +329,7 @@ def test_network_images_become_hu_or_magnitude() -> None:
 def test_a_batch_is_made_as_it_is_asked_for(prior_folder: Path) -> None:
     told: list[str] = []
     wanted = request(CHEST, (32, 32, 32), steps=1, seeds=(1, 2, 3), batch=2)
-    volumes = generate_volumes(
-        load_prior(prior_folder), wanted, Acceleration(), lambda title, done, total: told.append(title)
-    )
+    volumes = generate_volumes(load_prior(prior_folder), wanted, Acceleration(), lambda event: told.append(event.stage))
     next(volumes)
     assert set(told) == {"seed 1, 2: steps", "seed 1: decoding, %"}
     assert len(list(volumes)) == 2
