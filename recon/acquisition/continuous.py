@@ -108,7 +108,7 @@ def scan_continuous(
         InputError: a result finer than the volume, or a geometry that does not fit the volume.
     """
     scanner = scanner or Scanner()
-    fine = _fine_shape(volume, shape or (volume.data.shape[1], volume.data.shape[2]))
+    fine = fine_shape(volume, shape or (volume.data.shape[1], volume.data.shape[2]))
     empty = averaged(volume, shape) if shape else volume
     projector = projector_for(empty, geometry, device)
     grid = ImageGrid(fine, _spacing(volume, fine))
@@ -158,7 +158,12 @@ def refined(image: Tensor, shape: tuple[int, int]) -> Tensor:
     return fine.clamp_min_(0)
 
 
-def _fine_shape(volume: Volume, shape: tuple[int, int]) -> tuple[int, int]:
+def fine_shape(volume: Volume, shape: tuple[int, int]) -> tuple[int, int]:
+    """(y, x) pixels of the object: the volume's own where it is twice as fine as the result, else twice its own.
+
+    Raises:
+        InputError: the result is finer than the volume.
+    """
     own = (volume.data.shape[1], volume.data.shape[2])
     if any(result > have for result, have in zip(shape, own, strict=True)):
         raise InputError(f"`grid` {shape[0]},{shape[1]}: finer than the volume, which has {own[0]} x {own[1]} pixels")

@@ -118,7 +118,7 @@ def why_other_model_error(trained: tuple[float, float] | None, error: float | No
     Args:
         trained: least and largest ‖y − Ax‖/‖y‖ of the training's noise-free scans x of the truth; None where its card
             does not state it.
-        error: that of the scan; None where it is not known.
+        error: the model error of the scan; None where it is not known.
     """
     if trained is None or error is None or error <= _NOISIER * trained[1]:
         return None

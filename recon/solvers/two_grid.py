@@ -16,6 +16,7 @@ better. The same rays tell whether the correction is right at all, and how much 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -26,11 +27,11 @@ from torch.nn.functional import avg_pool1d
 from physics.averaging import AreaAverage
 from physics.ct import make_projector
 from physics.ct.finite_cells import Aperture, readings
-from physics.ct.geometry import ImageGrid
-from physics.ct.projector import Projector
+from physics.ct.geometry import Geometry, ImageGrid, geometry_from_dict
+from physics.operator import LinearOperator
 from recon.scan.measurement import Measurement, RunContext
-from recon.solvers.ct_slices import projector_of
 from recon.solvers.krylov import cgls
+from recon.solvers.slabs import in_slabs
 from recon.solvers.tv import tv_reconstruct
 
 WEIGHT = 190.0
@@ -104,12 +105,14 @@ class Correction:
     Attributes:
         measurement: the data corrected, their deviation that of noise and what is left of the model error together.
         error: (z, views, cells) what was taken off the data; not applied, what would have been.
+        left: (z, views, cells) deviation of the model error after that, without the noise's.
         fine: (z, y, x) the estimate on the fine grid, in 1/mm.
         report: the diagnostics.
     """
 
     measurement: Measurement
     error: Tensor
+    left: Tensor
     fine: Tensor
     report: TwoGridReport
 
@@ -119,26 +122,35 @@ class _Problem:
     """Some slices' data and the operators on both grids.
 
     Attributes:
-        y: (z, views, cells).
+        measurement: of these slices, on the coarse grid; its operator is A.
         noise: (z, views, cells) standard deviation that is known, 0 where none is.
-        coarse: A.
         fine: F, thin rays on the fine grid.
         mean: the operator that averages a fine image over the pixels of the coarse grid.
+        geometry: of the scan.
+        grid: pixels of the fine grid.
         held_out: (views, cells) bool, rays that the estimate does not see.
-        spacing: (z, y, x) of the coarse grid, mm.
     """
 
-    y: Tensor
+    measurement: Measurement
     noise: Tensor
-    coarse: Projector
-    fine: Projector
-    mean: AreaAverage
+    fine: LinearOperator
+    mean: LinearOperator
+    geometry: Geometry
+    grid: ImageGrid
     held_out: Tensor
-    spacing: tuple[float, float, float]
+
+    @property
+    def y(self) -> Tensor:
+        """The data."""
+        return self.measurement.y
+
+    def project(self, image: Tensor) -> Tensor:
+        """A mean of a fine image."""
+        return self.measurement.operator(self.mean(image))
 
     def read(self, image: Tensor, aperture: Aperture) -> Tensor:
         """G of a fine image."""
-        return readings(image.cpu(), self.fine.geometry, self.fine.grid, aperture).to(self.y)
+        return readings(image.cpu(), self.geometry, self.grid, aperture).to(self.y)
 
     def held_out_error(self, prediction: Tensor) -> float:
         """Root mean square of the data minus a prediction over the rays that were not seen."""
@@ -170,30 +182,36 @@ def correct_model_error(
         context: receives progress, one step a slab.
 
     Raises:
-        TypeError: the measurement's operator is no CT projector.
+        ValueError: the measurement's protocol states no CT geometry.
     """
-    coarse, context = projector_of(measurement), context or RunContext()
+    context = context or RunContext()
     parts: list[Correction] = []
-    problems = list(_problems(measurement, coarse))
+    problems = list(_problems(measurement))
     for number, problem in enumerate(problems):
         context.report("model error", number, len(problems))
-        parts.append(_corrected(problem, measurement, rounds, aperture or Aperture(2)))
+        parts.append(_corrected(problem, rounds, aperture or Aperture(2)))
     context.report("model error", len(problems), len(problems))
     return _joined(measurement, parts)
 
 
-def _problems(measurement: Measurement, coarse: Projector) -> Iterator[_Problem]:
-    (rows, columns), (y, x) = coarse.grid.shape, coarse.grid.spacing
-    shape = (REFINEMENT * rows, REFINEMENT * columns)
-    fine = make_projector(coarse.geometry, ImageGrid(shape, (y / REFINEMENT, x / REFINEMENT)), coarse.device)
-    mean, held_out = AreaAverage(shape, (rows, columns)), _held_out(*coarse.geometry.data_shape).to(coarse.device)
-    noise = (
-        torch.as_tensor(measurement.sigma or 0.0) if not isinstance(measurement.sigma, Tensor) else measurement.sigma
-    )
-    noise = noise.to(measurement.y).expand_as(measurement.y)
-    slices = max(1, _SLAB_VOXELS // (shape[0] * shape[1]))
-    for data, sigma in zip(measurement.y.split(slices), noise.split(slices), strict=True):
-        yield _Problem(data, sigma, coarse, fine, mean, held_out, measurement.spacing)
+def _problems(measurement: Measurement) -> Iterator[_Problem]:
+    """The problem of a few slices at a time."""
+    operator, (_, y, x) = measurement.operator, measurement.spacing
+    if measurement.protocol.geometry is None:
+        raise ValueError(
+            "the model error of a scan is told from its CT geometry, which this measurement does not state"
+        )
+    rows, columns = operator.domain[-2:]
+    grid = ImageGrid((REFINEMENT * rows, REFINEMENT * columns), (y / REFINEMENT, x / REFINEMENT))
+    stated = {key: value for key, value in measurement.protocol.geometry.items() if key != "description"}
+    geometry = replace(geometry_from_dict(stated), cells=operator.range[-1])
+    fine = make_projector(geometry, grid, operator.device, operator.domain[0])
+    mean = AreaAverage(grid.shape, (rows, columns), operator.domain[0])
+    held_out = _held_out(*geometry.data_shape).to(operator.device)
+    noise = torch.as_tensor(0.0 if measurement.sigma is None else measurement.sigma).to(measurement.y)
+    noise = noise.expand_as(measurement.y)
+    for part, slab in in_slabs(measurement, max(1, _SLAB_VOXELS // math.prod(grid.shape))):
+        yield _Problem(slab, noise[part], fine.slices(part), mean.slices(part), geometry, grid, held_out)
 
 
 def _held_out(views: int, cells: int) -> Tensor:
@@ -203,11 +221,11 @@ def _held_out(views: int, cells: int) -> Tensor:
     return ((place - first) % _HELD_OUT_EVERY == 0) & (place > 0) & (place < cells - 1)
 
 
-def _corrected(problem: _Problem, measurement: Measurement, rounds: int, aperture: Aperture) -> Correction:
+def _corrected(problem: _Problem, rounds: int, aperture: Aperture) -> Correction:
     if not problem.y.any():
-        return _nothing(problem, measurement)
+        return _nothing(problem)
     estimate = _best_estimate(problem, rounds, aperture)
-    projected = problem.coarse(problem.mean(estimate.image))
+    projected = problem.project(estimate.image)
     error = estimate.reading - projected
     before, after = problem.held_out_error(projected), problem.held_out_error(estimate.reading)
     applied = after < before
@@ -221,16 +239,17 @@ def _corrected(problem: _Problem, measurement: Measurement, rounds: int, apertur
     report = TwoGridReport(
         size, size / (_rms(problem.y) or 1.0), before, after, noise, _rms(left), estimate.rounds, applied
     )
-    corrected = replace(measurement, y=y, sigma=(problem.noise.square() + left.square()).sqrt())
-    return Correction(corrected, error, estimate.image, report)
+    corrected = replace(problem.measurement, y=y, sigma=(problem.noise.square() + left.square()).sqrt())
+    return Correction(corrected, error, left, estimate.image, report)
 
 
-def _nothing(problem: _Problem, measurement: Measurement) -> Correction:
+def _nothing(problem: _Problem) -> Correction:
     """Of slices that nothing was measured of, which have no model error."""
-    image = problem.y.new_zeros((len(problem.y), *problem.fine.domain))
+    image = problem.y.new_zeros(problem.fine.domain)
     report = TwoGridReport(0.0, 0.0, 0.0, 0.0, _rms(problem.noise), 0.0, 0, False)
-    empty = replace(measurement, y=problem.y, sigma=problem.noise)
-    return Correction(empty, torch.zeros_like(problem.y), image, report)
+    empty = replace(problem.measurement, sigma=problem.noise)
+    nothing = torch.zeros_like(problem.y)
+    return Correction(empty, nothing, nothing, image, report)
 
 
 def _best_estimate(problem: _Problem, rounds: int, aperture: Aperture) -> _Estimate:
@@ -262,7 +281,7 @@ def _first_estimate(problem: _Problem, aperture: Aperture) -> _Estimate:
 
 def _fine_deviation(problem: _Problem, estimate: _Estimate) -> Tensor:
     """Deviation of the data from the best image of the fine grid: noise, and that grid's own model error."""
-    error = estimate.thin - problem.coarse(problem.mean(estimate.image))
+    error = estimate.thin - problem.project(estimate.image)
     # The same everywhere: where edges make it large, a local one would smooth the very edges that the error is of.
     own = max(FINE_SHARE * _rms(error), FIRST_DEVIATION * _rms(problem.y))
     return (problem.noise.square() + own**2).sqrt()
@@ -270,8 +289,8 @@ def _fine_deviation(problem: _Problem, estimate: _Estimate) -> Tensor:
 
 def _fit(problem: _Problem, y: Tensor, sigma: Tensor, start: Tensor, iterations: int) -> Tensor:
     """Total variation on the fine grid, from ``start``, which is overwritten."""
-    pixel = min(problem.fine.grid.spacing)
-    z, rows, columns = (pixel / step for step in (problem.spacing[0], *problem.fine.grid.spacing))
+    pixel = min(problem.grid.spacing)
+    z, rows, columns = (pixel / step for step in (problem.measurement.spacing[0], *problem.grid.spacing))
     unseen = _UNSEEN * float(sigma.max()) or 1.0
     return tv_reconstruct(
         problem.fine,
@@ -338,8 +357,8 @@ def _joined(measurement: Measurement, parts: list[Correction]) -> Correction:
     )
     y = torch.cat([part.measurement.y for part in parts])
     sigma = torch.cat([torch.as_tensor(part.measurement.sigma) for part in parts])
-    fine = torch.cat([part.fine for part in parts])
-    return Correction(replace(measurement, y=y, sigma=sigma), error, fine, report)
+    left, fine = torch.cat([part.left for part in parts]), torch.cat([part.fine for part in parts])
+    return Correction(replace(measurement, y=y, sigma=sigma), error, left, fine, report)
 
 
 def _rms(values: Tensor) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from datasets.phantom import PhantomSet, voxels
 
+from datasets.sets.phantom import PhantomSet, voxels
 from physics.ct.geometry import FanBeam, ImageGrid, circular_angles
 from physics.ct.projector import CTProjector
 from physics.noise import TransmissionNoise
@@ -24,7 +24,7 @@ def line_integrals():
 
     def of(anatomy: str, views: int) -> torch.Tensor:
         if views not in projectors:
-            projectors[views] = CTProjector(FanBeam(circular_angles(views), pitch=2.5), _GRID)
+            projectors[views] = CTProjector(FanBeam(circular_angles(views), pitch=2.5), _GRID, slices=2)
         if (anatomy, views) not in known:
             cases = PhantomSet(count=1, seed=3, size=(8, 64, 64), spacing=(5.0, 6.0, 6.0), anatomy=anatomy).cases()
             slices = hu_to_attenuation(torch.from_numpy(voxels(cases[0])[0][3:5]).float())

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
-from datasets.phantom import PhantomSet, voxels
 
+from datasets.sets.phantom import PhantomSet, voxels
 from physics.ct.finite_cells import Aperture, readings
 from physics.ct.geometry import FanBeam, ImageGrid, circular_angles
 from physics.ct.projector import CTProjector
 from physics.mr.cartesian import CartesianMR
 from physics.noise import TransmissionNoise
-from recon.scan.measurement import Measurement
+from recon.scan.measurement import Measurement, Protocol
 from recon.scan.units import hu_to_attenuation
 from recon.solvers.two_grid import bridged, correct_model_error, left_over
 
@@ -25,9 +27,12 @@ def scan():
     case = PhantomSet(count=1, seed=5, size=(8, 192, 192), spacing=(4.0, 2.0, 2.0)).cases()[0]
     body = hu_to_attenuation(torch.from_numpy(voxels(case)[0][3:5]).float())
     truth = torch.nn.functional.avg_pool2d(body[:, None], 4)[:, 0]
-    operator = CTProjector(FanBeam(circular_angles(_VIEWS), pitch=6.0), ImageGrid((_COARSE, _COARSE), (8.0, 8.0)))
+    operator = CTProjector(
+        FanBeam(circular_angles(_VIEWS), pitch=6.0), ImageGrid((_COARSE, _COARSE), (8.0, 8.0)), slices=2
+    )
     data = readings(body, operator.geometry, ImageGrid((192, 192), (2.0, 2.0)), Aperture(4))
-    return Measurement(data, operator, None, (4.0, 8.0, 8.0)), operator(truth)
+    protocol = Protocol(geometry=operator.geometry.to_dict())
+    return Measurement(data, operator, None, (4.0, 8.0, 8.0), protocol), operator(truth)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +71,7 @@ def test_rays_held_out_say_that_it_helps(correction):
 
 def test_noise_is_counted_once(scan):
     noisy, sigma = TransmissionNoise(1e5).apply(scan[0].y, torch.Generator().manual_seed(0))
-    found = correct_model_error(Measurement(noisy, scan[0].operator, sigma, scan[0].spacing), rounds=0)
+    found = correct_model_error(replace(scan[0], y=noisy, sigma=sigma), rounds=0)
     assert (found.measurement.sigma >= sigma).all()
     assert found.report.noise == pytest.approx(_rms(sigma), rel=1e-5)
     assert _rms((found.measurement.y - scan[1]) / found.measurement.sigma) == pytest.approx(1, abs=0.3)
@@ -74,7 +79,7 @@ def test_noise_is_counted_once(scan):
 
 def test_nothing_is_taken_off_data_that_the_operator_made(scan):
     """The inverse crime has no model error: the correction finds a small one, and rays held out refuse or bound it."""
-    ideal = Measurement(scan[1], scan[0].operator, None, scan[0].spacing)
+    ideal = replace(scan[0], y=scan[1])
     found = correct_model_error(ideal, rounds=0)
     assert _rms(found.measurement.y - scan[1]) < _rms(scan[0].y - scan[1])
 
@@ -87,7 +92,7 @@ def test_slabs_are_joined(scan, monkeypatch):
 
 
 def test_empty_data_stay_empty(scan):
-    empty = Measurement(torch.zeros_like(scan[1]), scan[0].operator, None, scan[0].spacing)
+    empty = replace(scan[0], y=torch.zeros_like(scan[1]))
     found = correct_model_error(empty, rounds=0)
     assert torch.equal(found.measurement.y, empty.y)
     assert torch.isfinite(found.measurement.sigma).all()
@@ -96,7 +101,7 @@ def test_empty_data_stay_empty(scan):
 def test_other_operators_are_refused():
     mask = torch.ones(8, 8, dtype=torch.bool)
     measurement = Measurement(torch.zeros(1, 1, 8, 8, dtype=torch.complex64), CartesianMR(mask))
-    with pytest.raises(TypeError, match="Projector"):
+    with pytest.raises(ValueError, match="CT geometry"):
         correct_model_error(measurement)
 
 

@@ -1,0 +1,152 @@
+"""MR scans of a continuous object: truncated k-space of something finer than the grid, with phase, coils and noise.
+
+A scanner samples a part of the object's spectrum, and what lies beyond is missing: edges ring (Gibbs). The inverse
+crime, the transform of the pixels themselves, has no such edges. So the object lives on a finer grid and has a smooth
+phase, coils see it whose sensitivities the reconstruction does not know, and every sample has complex noise. The ground
+truth is the magnitude of the object's mean over each voxel.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from physics.averaging import AreaAverage
+from physics.mr.birdcage import birdcage_maps
+from physics.mr.cartesian import CartesianMR, fft2c
+from physics.mr.coils import estimate_maps
+from physics.mr.masks import Mask
+from physics.mr.phase import smooth_phase
+from physics.noise import ComplexGaussianNoise
+from recon.acquisition.continuous import averaged, fine_shape, refined
+from recon.errors import input_errors
+from recon.scan.measurement import Measurement, Protocol, Scan
+from recon.scan.volume import Volume
+
+_CALIBRATION = 24
+_SIGNAL = 0.1
+"""Of the 99th percentile: voxels above it are the body, whose mean is the signal of the signal-to-noise ratio."""
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """What a simulated scanner receives besides the object's spectrum.
+
+    Attributes:
+        snr: mean signal of the body over the standard deviation of real and imaginary part each, in the fully sampled
+            image; None for no noise.
+        coils: number of receive coils around the body.
+        phase: largest absolute value of the object's smooth phase, radians.
+    """
+
+    snr: float | None = 30.0
+    coils: int = 1
+    phase: float = math.pi / 2
+
+    def __post_init__(self) -> None:
+        if self.snr is not None and not (math.isfinite(self.snr) and self.snr > 0):
+            raise ValueError(f"`snr` {self.snr:g}: must be above 0")
+        if self.coils < 1:
+            raise ValueError(f"`coils` {self.coils}: must be 1 or more")
+        if not (math.isfinite(self.phase) and self.phase >= 0):
+            raise ValueError(f"`phase` {self.phase:g}: must be 0 radians or more")
+
+
+def scan_continuous_mr(
+    volume: Volume,
+    mask: Mask,
+    receiver: Receiver | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Scan:
+    """Scan a magnitude volume as a continuous object.
+
+    Args:
+        volume: MR magnitude. Where it is at least twice as fine as the mask, it is the object itself; else the object
+            is interpolated between its pixels.
+        mask: (y, x) sampling; its shape is that of the result, over the volume's field of view.
+        receiver: phase, coils and noise; None takes the defaults.
+        seed: the seed of phase and noise.
+        device: device of the operator and of the data.
+
+    Raises:
+        InputError: a mask finer than the volume, or without a calibration region where there are several coils.
+    """
+    receiver = receiver or Receiver()
+    shape = (mask.array.shape[0], mask.array.shape[1])
+    fine = fine_shape(volume, shape)
+    grid = averaged(volume, shape)
+    generator = torch.Generator().manual_seed(seed)
+    phase = smooth_phase((len(volume.data), *fine), receiver.phase, generator)
+    sensitivities = birdcage_maps(receiver.coils, fine)
+    truths, data = [], []
+    for plane, angle in zip(volume.data.cpu(), phase, strict=True):
+        body = torch.polar(refined(plane[None], fine), angle[None])
+        truths.append(AreaAverage(fine, shape)(body).abs())
+        data.append(truncated_kspace(body * sensitivities, shape))
+    truth, y = torch.cat(truths), torch.stack(data)
+    noise = None if receiver.snr is None else ComplexGaussianNoise(math.sqrt(2) * body_signal(truth) / receiver.snr)
+    if noise:
+        y, _ = noise.apply(y, generator)
+    y = y * mask.array
+    operator = CartesianMR(mask.array.to(device), _maps(y, mask, device), len(y))
+    sigma = noise.standard_deviation(y) if noise else None
+    measurement = Measurement(y.to(device), operator, sigma, grid.spacing, _protocol(mask, receiver, noise, fine))
+    return Scan(measurement, grid, grid.like(truth))
+
+
+def truncated_kspace(image: Tensor, shape: tuple[int, int]) -> Tensor:
+    """The central k-space of finer images (..., y, x), as an orthonormal transform of ``shape`` has it.
+
+    Pixels of the two grids cover the same field, so that their centres differ; a linear phase moves the image there.
+    """
+    rows, columns = image.shape[-2:]
+    spectrum = fft2c(image) * math.sqrt(shape[0] * shape[1] / (rows * columns))
+    first = [n // 2 - m // 2 for n, m in zip((rows, columns), shape, strict=True)]
+    part = spectrum[..., first[0] : first[0] + shape[0], first[1] : first[1] + shape[1]]
+    ramps = [_half_pixel(n, m) for n, m in zip((rows, columns), shape, strict=True)]
+    return part * (ramps[0][:, None] * ramps[1])
+
+
+def body_signal(magnitude: Tensor) -> float:
+    """Mean of a magnitude over the body; 0 of nothing."""
+    flat = magnitude.flatten()
+    high = float(flat.kthvalue(max(1, math.ceil(0.99 * flat.numel()))).values)
+    body = flat[flat > _SIGNAL * high]
+    return float(body.mean()) if len(body) else 0.0
+
+
+def _half_pixel(fine: int, coarse: int) -> Tensor:
+    """(coarse,) phases that move an image from the centres of fine pixels to those of the coarse ones."""
+    frequency = torch.arange(coarse, dtype=torch.float64) - coarse // 2
+    # Pixel n // 2 of a grid lies at 0 of its transform, and (n // 2 + ½)/n of the field from its edge.
+    shift = (fine // 2 + 0.5) / fine - (coarse // 2 + 0.5) / coarse
+    return torch.polar(torch.ones_like(frequency), -2 * math.pi * shift * frequency).to(torch.complex64)
+
+
+def _maps(y: Tensor, mask: Mask, device: torch.device | str) -> Tensor | None:
+    if y.shape[1] == 1:
+        return None
+    with input_errors("`mask`"):
+        return estimate_maps(y, min(_CALIBRATION, mask.calib)).to(device)
+
+
+def _protocol(mask: Mask, receiver: Receiver, noise: ComplexGaussianNoise | None, fine: tuple[int, int]) -> Protocol:
+    coils = "one uniform coil" if receiver.coils == 1 else f"{receiver.coils} coils with ESPIRiT maps from their data"
+    added = f"signal-to-noise ratio {receiver.snr:g}, {noise.describe()}" if noise else "no noise"
+    return Protocol(
+        sentences=(
+            "K-space was simulated of a continuous object: the centre of the spectrum of "
+            f"{fine[0]} x {fine[1]} pixels, a smooth phase of up to {receiver.phase:.3g} radians, {coils}; {added}.",
+            f"Mask {mask.kind}: true acceleration {mask.true_acceleration:.3f} (nominal {mask.accel:g}), calibration "
+            f"region {mask.calib}, one mask for the whole volume.",
+            "The ground truth is the magnitude of the object's mean over each voxel.",
+        ),
+        notices=("k-space was simulated from a magnitude image",),
+        mask={"kind": mask.kind, "accel": mask.accel, "calib": mask.calib, "seed": mask.seed},
+        true_acceleration=mask.true_acceleration,
+        noise=None if noise is None else noise.to_dict(),
+    )
