@@ -122,11 +122,11 @@ class _Problem:
     """Some slices' data and the operators on both grids.
 
     Attributes:
-        measurement: of these slices, on the coarse grid; its operator is A.
+        measurement: the measurement of these slices, on the coarse grid; its operator is A.
         noise: (z, views, cells) standard deviation that is known, 0 where none is.
         fine: F, thin rays on the fine grid.
         mean: the operator that averages a fine image over the pixels of the coarse grid.
-        geometry: of the scan.
+        geometry: the geometry of the scan.
         grid: pixels of the fine grid.
         held_out: (views, cells) bool, rays that the estimate does not see.
     """
