@@ -235,7 +235,7 @@ def test_a_method_without_weights_is_absent_with_its_reason(tmp_path, monkeypatc
     monkeypatch.setattr("recon.learned.trained.SHIPPED", "nowhere")
     result = run_table(request(tmp_path, methods=("fbp", "fbpconv")), report=lambda line: None)
     assert {cell.method for cell in result.cells} == {"fbp"}
-    assert "recon train fbpconv --task svct" in result.absent[0].reason
+    assert "'recon train fbpconv'" in result.absent[0].reason
     assert "absent: FBPCONV:" in text.table(result)
 
 
