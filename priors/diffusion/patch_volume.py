@@ -177,12 +177,12 @@ class PatchVolumePrior:
         return options.wrap(bound, self.device)
 
     def attach(
-        self, head: nn.Module, hint: Tensor, strength: float = 1.0, *, allow_other_base: bool = False
+        self, head: nn.Module, hint: Tensor, controlnet_scale: float = 1.0, *, allow_other_base: bool = False
     ) -> AttachedHead:
         """A ControlNet with its hint, after a check that it was trained on this BiFlowNet."""
         if not isinstance(head, ControlNet):
             raise ValueError(f"a head of kind {type(head).__name__}; BiFlowNet takes ControlNets")
-        return attach(self.biflownet, head, hint, strength, allow_other_base=allow_other_base)
+        return attach(self.biflownet, head, hint, controlnet_scale, allow_other_base=allow_other_base)
 
     def check_class(self, anatomy: Anatomy) -> None:
         """Refuse a class that the networks did not learn; ``ValueError`` says which there are."""

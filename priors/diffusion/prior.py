@@ -148,13 +148,15 @@ class LatentPrior(Protocol):
         """
         ...
 
-    def attach(self, head: nn.Module, hint: Tensor, strength: float = 1.0, *, allow_other_base: bool = False) -> Any:
+    def attach(
+        self, head: nn.Module, hint: Tensor, controlnet_scale: float = 1.0, *, allow_other_base: bool = False
+    ) -> Any:
         """A head with its hint, for :meth:`estimator`, after a check that it belongs to this prior.
 
         Args:
             head: a head that was trained on this prior.
             hint: the encoded images that steer, (1, n · C, z, x, y).
-            strength: the factor on everything that the head adds.
+            controlnet_scale: the factor on everything that the head adds.
             allow_other_base: also accept a head that was trained on other weights of the same sizes.
 
         Raises:

@@ -86,7 +86,7 @@ def steer(
     images: Tensor,
     class_index: int,
     *,
-    strength: float = 1.0,
+    controlnet_scale: float = 1.0,
     voxel_size: VoxelSize | None = None,
     acceleration: Acceleration | None = None,
     allow_other_base: bool = False,
@@ -98,7 +98,7 @@ def steer(
         head: the head's network, on the prior's device.
         images: the images shown, (n, Z, X, Y) in the network range.
         class_index: the index of the anatomy that the noise estimator is told.
-        strength: the factor on what the head adds; 1 as trained.
+        controlnet_scale: the factor on what the head adds; 1 as trained.
         voxel_size: the voxel size (z, x, y) in mm, for priors that are told it.
         acceleration: the precision of the networks; None is float32.
         allow_other_base: also accept a head that was trained on other weights of the prior.
@@ -109,7 +109,7 @@ def steer(
     used = acceleration or Acceleration()
     hint = encode(prior, images, used)
     with input_errors("`weights`"):
-        attached = prior.attach(head, hint, strength, allow_other_base=allow_other_base)
+        attached = prior.attach(head, hint, controlnet_scale, allow_other_base=allow_other_base)
     latent = hint[:, -prior.channels :]
     return Steered(prior, attached, latent, images.shape[1:], class_index, voxel_size, used)
 

@@ -187,7 +187,7 @@ def _look(
         head.network.to(context.device),
         images,
         class_told(prior, options.anatomy, head.task.modality),
-        strength=options.strength,
+        controlnet_scale=options.controlnet_scale,
         voxel_size=voxel_size(measurement),
         acceleration=Acceleration.from_name(options.precision, prior.device),
         allow_other_base=options.allow_other,

@@ -111,7 +111,9 @@ class ToyPrior:
     ) -> Callable[[Tensor, Tensor], Tensor]:
         return self.net
 
-    def attach(self, head: nn.Module, hint: Tensor, strength: float = 1.0, *, allow_other_base: bool = False) -> Any:
+    def attach(
+        self, head: nn.Module, hint: Tensor, controlnet_scale: float = 1.0, *, allow_other_base: bool = False
+    ) -> Any:
         raise ValueError("toys take no heads")
 
     def check_class(self, anatomy: Anatomy) -> None:
