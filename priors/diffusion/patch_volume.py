@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from priors.diffusion.anatomy import CLASSES, Anatomy, Size, find_class
 from priors.diffusion.average import START, AverageLatent
-from priors.diffusion.prior import VoxelSize, WarmStart
+from priors.diffusion.prior import NoisedStart, VoxelSize
 from priors.diffusion.samplers import NoiseEstimator
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.autoencoder import PatchVolumeAutoencoder
@@ -206,12 +206,12 @@ class PatchVolumePrior:
         """The voxel size that the weights name, or that of the released networks' training volumes of such a size."""
         return self.classes.get(anatomy.name) or anatomy.grid_near(size).spacing
 
-    def average_start(self, anatomy: Anatomy, size: Size) -> WarmStart | None:
+    def average_start(self, anatomy: Anatomy, size: Size) -> NoisedStart | None:
         """The noised average of a class's latents, or None where these networks know no average of it."""
         average = self.averages.get(anatomy.name)
         if average is None:
             return None
-        return WarmStart(average.latent(self.latent_size(size)), round(START * self.diffusion.timesteps))
+        return NoisedStart(average.latent(self.latent_size(size)), round(START * self.diffusion.timesteps))
 
 
 def load_patch_volume(folder: Path) -> PatchVolumePrior:

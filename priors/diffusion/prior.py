@@ -25,7 +25,7 @@ VoxelSize = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class WarmStart:
+class NoisedStart:
     """Sampling that begins from a latent and not from noise.
 
     Attributes:
@@ -184,6 +184,6 @@ class LatentPrior(Protocol):
         """The voxel size of volumes of a class and a size."""
         ...
 
-    def average_start(self, anatomy: Anatomy, size: Size) -> WarmStart | None:
+    def average_start(self, anatomy: Anatomy, size: Size) -> NoisedStart | None:
         """The start of samples of a class and size; None where the prior knows no average of the class."""
         ...

@@ -1,7 +1,7 @@
 """From noise to latents: plain functions on a noise estimator.
 
 All take ``(estimate, z, diffusion, timesteps)``: z at the first (noisiest) of the descending ``timesteps``, any of
-them, and end at zero noise. A warm start is ``z = diffusion.q_sample(z0, t, noise)`` with
+them, and end at zero noise. A noised start is ``z = diffusion.q_sample(z0, t, noise)`` with
 ``spaced_timesteps(total, steps, start=t)``.
 """
 

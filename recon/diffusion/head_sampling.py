@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from priors.diffusion.latent_sampling import sample_latents
-from priors.diffusion.prior import LatentPrior, VoxelSize, WarmStart
+from priors.diffusion.prior import LatentPrior, NoisedStart, VoxelSize
 from priors.diffusion.samplers import Correct, OnStep
 from priors.networks.inference import Acceleration
 from recon.errors import InputError, input_errors
@@ -28,7 +28,7 @@ class Sampling:
     """How a sample is drawn.
 
     Attributes:
-        steps: the number of steps of the sampler over the whole diffusion; a warm start runs its share.
+        steps: the number of steps of the sampler over the whole diffusion; a noised start runs its share of them.
         sampler: the name of the sampler, one of :data:`priors.diffusion.samplers.SAMPLERS`.
         start: the share of the diffusion that is run, from the latent of the last image shown; 1 begins from noise.
     """
@@ -42,7 +42,7 @@ class Sampling:
         """The number of steps that are run."""
         return max(1, round(self.steps * self.start))
 
-    def begin(self, prior: LatentPrior, latent: Tensor) -> WarmStart | None:
+    def begin(self, prior: LatentPrior, latent: Tensor) -> NoisedStart | None:
         """The start from a latent (C, z, x, y); None begins from noise.
 
         Raises:
@@ -53,7 +53,7 @@ class Sampling:
             raise InputError(f"`steps` {self.steps}: {self.own_steps} would be run; the prior's diffusion has {most}")
         if self.start == 1:
             return None
-        return WarmStart(latent, max(round(self.start * (most - 1)), self.own_steps - 1))
+        return NoisedStart(latent, max(round(self.start * (most - 1)), self.own_steps - 1))
 
 
 @dataclass(frozen=True)

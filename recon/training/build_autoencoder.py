@@ -23,7 +23,7 @@ from recon.training.workshop import Ingredients, Workshop
 
 
 def build_autoencoder(given: Ingredients) -> Workshop:
-    """Stage 1 from scratch (or a warm start), stage 2 from a stage-1 file."""
+    """Stage 1 from scratch or from initial weights, stage 2 from a stage-1 file."""
     settings = parse_task(AutoencoderTask, given.recipe.task)
     if given.stage == 2 and given.warm_start is None:
         raise InputError("`stage` 2 goes on from stage 1: give its weights as `warm_start`")
@@ -54,7 +54,7 @@ def build_autoencoder(given: Ingredients) -> Workshop:
 
 
 def _autoencoder(given: Ingredients, adversarial: bool) -> PatchVolumeAutoencoder:
-    """A new network of the recipe's size, or that of the warm start.
+    """A new network of the recipe's size, or that of the initial weights.
 
     That one gets the recipe's discriminator if it had none, and its decoder's middle as the recipe has it, if it does.
     """

@@ -196,7 +196,7 @@ def _head(given: Ingredients, base: BiFlowNet, hint_channels: int) -> ControlNet
         with input_errors("`warm_start`"):
             other = load_controlnet(given.warm_start)
             if replace(other.config, task={}) != replace(head.config, task={}):
-                raise ValueError("a head of other sizes; warm-start from one on the same base with as many conditions")
+                raise ValueError("a head of other sizes; begin with one on the same base with as many conditions")
             head.load_state_dict(other.state_dict())
     return head
 

@@ -123,7 +123,7 @@ def needed_task(given: Ingredients) -> Task:
 
 
 def _network(given: Ingredients, kind: type[Network], defaults: Any, name: str) -> Network:
-    """From the warm start, or new with the recipe's settings on top of the defaults."""
+    """From the initial weights, or new with the recipe's settings on top of the defaults."""
     if given.warm_start:
         with input_errors("`warm_start`"):
             loaded: Network = load_network(given.warm_start, name)

@@ -30,7 +30,7 @@ class Ingredients:
         cache: the cache for what is computed once.
         report: takes one line about progress.
         base: folder of the prior that the network builds upon; None where it needs none.
-        warm_start: weights to begin with.
+        warm_start: the file of the initial weights; None begins with random ones.
         stage: the stage of the autoencoder's training.
         task: what a head or a method learns to undo.
         head: whose samples a refiner learns from.

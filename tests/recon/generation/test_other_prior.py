@@ -19,7 +19,7 @@ from benchmarks.cli import main
 from priors.diffusion.anatomy import Anatomy, Grid, Size
 from priors.diffusion.latent_sampling import generate, sample_latents
 from priors.diffusion.load import load_prior
-from priors.diffusion.prior import LatentPrior, VoxelSize, WarmStart
+from priors.diffusion.prior import LatentPrior, NoisedStart, VoxelSize
 from priors.diffusion.samplers import SAMPLERS
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.inference import Acceleration
@@ -129,7 +129,7 @@ class ToyPrior:
     def usual_spacing(self, anatomy: Anatomy, size: Size) -> VoxelSize:
         return anatomy.grids[0].spacing
 
-    def average_start(self, anatomy: Anatomy, size: Size) -> WarmStart | None:
+    def average_start(self, anatomy: Anatomy, size: Size) -> NoisedStart | None:
         return None
 
 
