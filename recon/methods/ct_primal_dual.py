@@ -6,7 +6,7 @@ import torch
 
 from priors.networks.unrolled import LearnedPrimalDual
 from recon.learned.trained import NetworkOptions, load_trained
-from recon.learned.unrolled import primal_dual_image
+from recon.learned.unrolled_image import primal_dual_image
 from recon.methods.conditions import shown
 from recon.methods.method import Method
 from recon.scan.measurement import Measurement, Reconstruction, RunContext

@@ -7,7 +7,7 @@ import torch
 from priors.networks.unrolled import MoDL
 from recon.acquisition.network_scale import mr_scale
 from recon.learned.trained import NetworkOptions, load_trained
-from recon.learned.unrolled import modl_image
+from recon.learned.unrolled_image import modl_image
 from recon.methods.conditions import shown
 from recon.methods.method import Method
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
