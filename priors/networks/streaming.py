@@ -202,7 +202,7 @@ def _attention_work(latent: Tensor, middle_edge: int | None, most_keys: int | No
 
 
 def _convolution_work(levels: list[DecoderLevel], latent: Tensor) -> float:
-    """Multiplications of the levels' convolutions, as ``_Stream._advance`` counts them (an up-sampling by its input)."""
+    """Multiplications of the levels' convolutions, as ``_advance`` counts them (an up-sampling by its input)."""
     voxels = latent[:, 0].numel()
     streamed = (nn.Conv3d, nn.ConvTranspose3d)
     return float(

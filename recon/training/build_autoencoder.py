@@ -45,7 +45,7 @@ def build_autoencoder(given: Ingredients) -> Workshop:
         z, x, y = settings.patches
         crop = settings.crop or (z * patch, x * patch, y * patch)
         encoding = Encoding(net.eval().to(given.device), identity["encoder"], given.cache, least=crop)
-        given.report("encoding volumes")
+        given.announce("encoding volumes")
         with input_errors("recipe: task.crop"):
             source = CodeSource(volumes, encoding, crop, settings.per_volume)
     held_out = [each.volume for each in given.val[: given.recipe.validation.cases]]
@@ -65,7 +65,7 @@ def _autoencoder(given: Ingredients, adversarial: bool) -> PatchVolumeAutoencode
         return PatchVolumeAutoencoder(config)
     with input_errors("`warm_start`"):
         net = load_autoencoder(given.warm_start)
-    tell_overruled(net.config.to_dict(), given.recipe.network, given.report, free=("patch_middle", "discriminator"))
+    tell_overruled(net.config.to_dict(), given.recipe.network, given.announce, free=("patch_middle", "discriminator"))
     net = with_middle(net, bool(given.recipe.network.get("patch_middle", net.config.patch_middle)))
     return with_discriminator(net, config.discriminator) if adversarial else net
 

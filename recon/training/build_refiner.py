@@ -56,7 +56,7 @@ def build_refiner(given: Ingredients) -> Workshop:
     learner = ImageLearner(net, KIND, net.config.to_dict(), settings.loss)
     samples = Samples(head, Sampling(start=START), given.cache)
     start = Refiner(copy.deepcopy(net).eval().to(given.device), tensors_sha256(net.state_dict()))
-    given.report(f"simulating and sampling {settings.variants * len(given.train)} scans")
+    given.announce(f"simulating and sampling {settings.variants * len(given.train)} scans")
     pairs = samples.of(given.train, settings.excerpts, settings.variants, start, settings.rounds)
     source = SliceSource(pairs, settings.crop, settings.augmentation.build())
     held_out = samples.of(given.val[: given.recipe.validation.cases], settings.held_out, 1, start, settings.rounds)
@@ -210,7 +210,7 @@ def _network(given: Ingredients, inputs: int) -> UNet2D:
         other = load_network(given.warm_start, kind if kind == KIND else "unet")
         grown = with_inputs(other, inputs)
         free = ("anti_aliased", "in_channels")
-        tell_overruled(grown.config.to_dict(), given.recipe.network, given.report, free)
+        tell_overruled(grown.config.to_dict(), given.recipe.network, given.announce, free)
         return with_upsampling(grown, bool(given.recipe.network.get("anti_aliased", grown.config.anti_aliased)))
 
 

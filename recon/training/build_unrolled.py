@@ -28,7 +28,7 @@ def build_primal_dual(given: Ingredients) -> Workshop:
     if given.warm_start:
         with input_errors("`warm_start`"):
             net: LearnedPrimalDual = load_network(given.warm_start, "primal-dual")
-        tell_overruled(net.config.to_dict(), given.recipe.network, given.report)
+        tell_overruled(net.config.to_dict(), given.recipe.network, given.announce)
     else:
         with input_errors("recipe: network"):
             net = LearnedPrimalDual(PrimalDualConfig.from_dict(_settings(given, PrimalDualConfig())))
@@ -46,7 +46,7 @@ def build_modl(given: Ingredients) -> Workshop:
     if given.warm_start:
         with input_errors("`warm_start`"):
             net: MoDL = load_network(given.warm_start, "modl")
-        tell_overruled(net.config.to_dict(), given.recipe.network, given.report)
+        tell_overruled(net.config.to_dict(), given.recipe.network, given.announce)
     else:
         with input_errors("recipe: network"):
             net = MoDL(MoDLConfig.from_dict(_settings(given, MoDLConfig())))
