@@ -9,7 +9,7 @@ from recon.methods.method import Method
 from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.solvers.krylov import sirt
-from recon.solvers.slabs import Report, norm, solve_in_slabs
+from recon.solvers.slabs import Monitor, norm, solve_in_slabs
 
 
 class SIRTOptions(Options):
@@ -23,8 +23,8 @@ class SIRTOptions(Options):
 def run(measurement: Measurement, options: SIRTOptions, context: RunContext) -> Reconstruction:
     """Reconstruct slice by slice."""
 
-    def solve(operator: LinearOperator, data: Tensor, report: Report) -> Tensor:
-        return sirt(operator, data, options.iterations, lambda k, residual: report(k, norm(residual)))
+    def solve(operator: LinearOperator, data: Tensor, monitor: Monitor) -> Tensor:
+        return sirt(operator, data, options.iterations, lambda k, residual: monitor(k, norm(residual)))
 
     return solve_in_slabs(measurement, context, options.iterations, solve)
 

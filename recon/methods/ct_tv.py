@@ -44,7 +44,7 @@ def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Re
     pixel = min(measurement.spacing[1:])
     trace: list[TracePoint] = []
 
-    def report(iteration: int, residual: float, change: float) -> bool:
+    def monitor(iteration: int, residual: float, change: float) -> bool:
         trace.append(TracePoint(iteration, residual))
         context.report("iterations", iteration, options.iterations, residual)
         return iteration > _WARM_UP and change < options.tolerance
@@ -58,7 +58,7 @@ def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Re
         start=_start(measurement),
         balance=_BALANCE,
         iterations=options.iterations,
-        callback=report,
+        callback=monitor,
     )
     return Reconstruction(image, trace=tuple(trace))
 
