@@ -32,7 +32,7 @@ def run(measurement: Measurement, options: CGLSOptions, context: RunContext) -> 
 
 METHOD = Method(
     summary="least squares by conjugate gradients, stopped early",
-    reference="Björck 1996, Numerical Methods for Least Squares Problems, algorithm 7.4.1",
+    citation="Björck 1996, Numerical Methods for Least Squares Problems, algorithm 7.4.1",
     options=CGLSOptions,
     run=run,
 )

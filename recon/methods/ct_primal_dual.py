@@ -31,7 +31,7 @@ def run(measurement: Measurement, options: NetworkOptions, context: RunContext) 
 
 METHOD = Method(
     summary="learned primal-dual: unrolled iterations with the projector inside",
-    reference="Adler & Öktem 2018, IEEE Trans Med Imaging 37:1322, doi 10.1109/TMI.2018.2799231",
+    citation="Adler & Öktem 2018, IEEE Trans Med Imaging 37:1322, doi 10.1109/TMI.2018.2799231",
     options=NetworkOptions,
     run=run,
     weights="primal-dual",

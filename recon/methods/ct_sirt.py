@@ -31,7 +31,7 @@ def run(measurement: Measurement, options: SIRTOptions, context: RunContext) -> 
 
 METHOD = Method(
     summary="SIRT with non-negativity",
-    reference="Gregor & Benson 2008, IEEE Trans Med Imaging 27:918, doi 10.1109/TMI.2008.923696",
+    citation="Gregor & Benson 2008, IEEE Trans Med Imaging 27:918, doi 10.1109/TMI.2008.923696",
     options=SIRTOptions,
     run=run,
 )

@@ -76,7 +76,7 @@ def _start(measurement: Measurement) -> Tensor:
 
 METHOD = Method(
     summary="3D total variation with positivity, data weighted by their noise",
-    reference="Sidky & Pan 2008, Phys Med Biol 53:4777; solver: Pock & Chambolle 2011, doi 10.1109/ICCV.2011.6126441",
+    citation="Sidky & Pan 2008, Phys Med Biol 53:4777; solver: Pock & Chambolle 2011, doi 10.1109/ICCV.2011.6126441",
     options=TVOptions,
     run=run,
 )

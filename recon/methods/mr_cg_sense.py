@@ -74,7 +74,7 @@ def _inner(a: Tensor, b: Tensor) -> float:
 
 METHOD = Method(
     summary="CG-SENSE: least squares over all coils with Tikhonov damping",
-    reference="Pruessmann et al. 2001, Magn Reson Med 46:638, doi 10.1002/mrm.1241",
+    citation="Pruessmann et al. 2001, Magn Reson Med 46:638, doi 10.1002/mrm.1241",
     options=CGSenseOptions,
     run=run,
 )

@@ -32,7 +32,7 @@ def run(measurement: Measurement, options: NetworkOptions, context: RunContext) 
 
 METHOD = Method(
     summary="MoDL: unrolled iterations of a learned denoiser and the data term",
-    reference="Aggarwal et al. 2019, IEEE Trans Med Imaging 38:394, doi 10.1109/TMI.2018.2865356",
+    citation="Aggarwal et al. 2019, IEEE Trans Med Imaging 38:394, doi 10.1109/TMI.2018.2865356",
     options=NetworkOptions,
     run=run,
     weights="modl",

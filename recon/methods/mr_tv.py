@@ -129,7 +129,7 @@ def project(dual: Tensor, radius: float) -> Tensor:
 
 METHOD = Method(
     summary="isotropic total variation of the complex image, 2D or 3D",
-    reference="Block et al. 2007, Magn Reson Med 57:1086; solver: Chambolle & Pock 2011, doi 10.1007/s10851-010-0251-1",
+    citation="Block et al. 2007, Magn Reson Med 57:1086; solver: Chambolle & Pock 2011, doi 10.1007/s10851-010-0251-1",
     options=TVOptions,
     run=run,
 )

@@ -111,7 +111,7 @@ class Viewer:
 def viewer(data: ReportData) -> Viewer:
     """The viewer of a report's images."""
     embedding = embed(data)
-    windows = list(CT_WINDOWS) if data.modality == "CT" else _mr_windows(embedding.stacks[data.reference])
+    windows = list(CT_WINDOWS) if data.modality == "CT" else _mr_windows(embedding.stacks[data.grey_scale_key])
     limits = Limits(windows[0], _error_scale(data, embedding.stacks), _deviation_top(embedding.stacks))
     return Viewer(
         rows=[_row(data, embedding, selection, limits) for selection in embedding.selections],
