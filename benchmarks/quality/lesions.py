@@ -134,8 +134,8 @@ def measure(
         methods: names, with ``+dc`` where wanted.
         noise: the noise of the scans; all methods see the same draw.
         lesions: what is put in.
-        announce: called with one line about progress, and with the reason where a network that is used all the same was not
-            made for the scans.
+        announce: called with one line about progress, and with the reason where a network was not made for the scans
+            and is used all the same.
 
     Raises:
         InputError: no place for a lesion, or a method that cannot do it.

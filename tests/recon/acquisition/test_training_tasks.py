@@ -22,7 +22,7 @@ from recon.acquisition.network_scale import NOISE_KEPT, network_scale
 from recon.errors import InputError
 from recon.io.detect import read_any
 from recon.learned.task import Task, task_from_dict
-from recon.methods.conditions import condition, references, shown
+from recon.methods.conditions import base_images, condition, shown
 from recon.methods.show import show
 from recon.scan.measurement import Protocol, RunContext
 from recon.scan.units import network_to_hu
@@ -86,10 +86,10 @@ def test_the_reference_is_the_last_condition_or_a_mean_that_agrees_with_the_data
     assert task_from_dict(json.loads(json.dumps(mixed.to_dict()))) == mixed
     scan = plain.acquisition.simulate(volumes[0].volume(), 3)
     known = shown(plain, scan)
-    assert torch.equal(show(plain, scan, RunContext()).reference, known[-1].mean)
-    others = references(mixed, scan, known)
+    assert torch.equal(show(plain, scan, RunContext()).base_image, known[-1].mean)
+    others = base_images(mixed, scan, known)
     assert others[0] is known[-1], "not run again"
-    found = show(mixed, scan, RunContext()).reference
+    found = show(mixed, scan, RunContext()).base_image
     mean = (known[-1].mean + condition("CT", "cgls", scan).mean) / 2
     torch.testing.assert_close(found, agreeing(scan, mean))
     residuals = [float((scan.operator.forward(image) - scan.y).norm()) for image in (found, mean)]
