@@ -3,8 +3,8 @@
 Three things cap the paper's way: the autoencoder's round trip, images shown that are worse than what iterative methods
 reach, and data that are never looked at again. So a decoded sample does not replace the base image c, it advises a
 change of it: that of a network which sees both (:mod:`recon.learned.refiner`) or, for a head without one,
-x̂ = c + D(z) − D(E(c)). What the autoencoder loses of the base image stays there. Then x̂ is brought to agree with the
-data (:func:`recon.solvers.data_consistency.agreeing`).
+x̂ = c + D(z) − D(E(c)). What the autoencoder loses of the base image stays there. A data-consistency step on x̂
+follows (:func:`recon.solvers.data_consistency.agreeing`).
 """
 
 from __future__ import annotations
@@ -134,14 +134,14 @@ def _data_step(measurement: Measurement, image: Tensor, title: str, context: Run
 
 
 def kept_share(before: Tensor, changed: Tensor, agreed: Tensor) -> float:
-    """What is left of a change, along itself, once the image agrees with the data again.
+    """The share of a change that is left after the data-consistency step, measured along the change.
 
-    The image before agrees with the data, so whatever of a change the data can see is wrong; of a change that is right,
-    nothing is taken back. The share tells without the truth whether a network knows such images: where it does not, as
-    on scans that differ from its training data or are near the truth already, most is taken back.
+    The image before the change agrees with the data. So what the data can see of a change is wrong, and nothing of a
+    right change is taken back. The share tells, without the ground truth, whether a network knows such images: most of
+    a change is taken back on scans that differ from its training data, and on images that are good already.
 
     Args:
-        before, changed, agreed: (z, y, x) images before the change, after it, and after the data step.
+        before, changed, agreed: (z, y, x) images before the change, after it, and after the data-consistency step.
 
     Returns:
         1 where all of the change stays, 0 where nothing does; 1 of no change.

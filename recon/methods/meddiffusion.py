@@ -10,7 +10,7 @@ The suite's own way beyond the paper's (:mod:`recon.methods.meddiffusion_paper`)
   anew (ReSample, Song et al. 2024).
 
 The spread of several samples, how much of the base image had to be changed, where methods disagree and how noisy the
-truth is become a standard deviation that holds what it claims (:mod:`recon.diffusion.calibration`).
+ground truth is are combined to a calibrated standard deviation (:mod:`recon.diffusion.calibration`).
 """
 
 from __future__ import annotations

@@ -69,12 +69,12 @@ class ReportData:
 
     @property
     def reconstructions(self) -> list[str]:
-        """Keys of the images that are neither the truth nor a standard deviation."""
+        """Keys of the images that are neither the ground truth nor a standard deviation."""
         return [key for key in self.images if key not in (TRUTH, STD)]
 
     @property
     def grey_scale_key(self) -> str:
-        """Key of the image that sets the grey scale: the truth, or else the last reconstruction (the result)."""
+        """Key of the image that sets the grey scale: the ground truth, or else the last reconstruction (the result)."""
         return TRUTH if TRUTH in self.images else self.reconstructions[-1]
 
     @property

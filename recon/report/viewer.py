@@ -59,7 +59,7 @@ MR_PERCENTILES = {"Auto (0.5–99.5 %)": (0.5, 99.5), "Contrast (5–98 %)": (5.
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the viewer: an image, its difference from the truth, or the standard deviation."""
+    """One column of the viewer: an image, its difference from the ground truth, or the standard deviation."""
 
     key: str
     kind: Kind
@@ -138,7 +138,7 @@ def _payload(data: ReportData, embedding: Embedding, limits: Limits) -> dict[str
 
 
 def _columns(data: ReportData) -> list[Column]:
-    """Truth, reconstructions, their errors (only where there is a truth), standard deviation."""
+    """Ground truth, reconstructions, their errors (only where there is a ground truth), standard deviation."""
     shown = [key for key in data.images if key != STD]
     columns = [Column(key, "image", data.label(key)) for key in shown]
     if TRUTH in data.images:

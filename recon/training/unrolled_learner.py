@@ -68,7 +68,7 @@ class UnrolledLearner(Learner):
 
     @abstractmethod
     def reconstruct(self, net: nn.Module, volume: Volume, seed: int, slices: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Start, reconstruction and truth of one simulated scan, (Z, X, Y) in the network range, on the CPU."""
+        """First image, reconstruction and ground truth of a simulated scan, (Z, X, Y), network range, on the CPU."""
 
     def card(self) -> dict[str, Any]:
         return {"config": self._config, "extra": {}}
