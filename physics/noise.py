@@ -21,7 +21,7 @@ Sigma = Tensor | float | None
 
 
 class NoiseModel(ABC):
-    """How data differ from what the operator says of the truth.
+    """How data differ from what the operator says of the ground truth.
 
     Attributes:
         known: whether anything is known of the noise.
@@ -40,7 +40,7 @@ class NoiseModel(ABC):
 
     @abstractmethod
     def standard_deviation(self, data: Tensor) -> Sigma:
-        """Standard deviation of measured data, from these alone, so that nothing of the truth leaks."""
+        """Standard deviation of measured data, from these alone, so that nothing of the ground truth leaks."""
 
     @abstractmethod
     def describe(self) -> str:

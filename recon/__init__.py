@@ -8,7 +8,7 @@
     recon.save("out", outcome)
 
 Measured data, a sinogram or k-space, are loaded alike; ``recon.measure_ct`` and ``recon.measure_mr`` make a scan of
-them, which has a measurement, the grid of the result and, where there is one, the truth.
+them, which has a measurement, the grid of the result and, where there is one, the ground truth.
 
 Names are imported when first used, so that ``import recon`` and ``recon --help`` cost nothing.
 """

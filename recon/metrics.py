@@ -91,7 +91,7 @@ def body_masks(truth: np.ndarray, modality: Modality) -> Iterator[np.ndarray]:
 
 @dataclass(frozen=True)
 class Scored:
-    """A truth and a prediction as metrics see them.
+    """A ground truth and a prediction as metrics see them.
 
     Attributes:
         truth: (z, y, x) float32, HU or magnitude.
@@ -210,7 +210,7 @@ def evaluate(truth: np.ndarray, prediction: np.ndarray, modality: Modality) -> d
         ValueError: the shapes differ.
     """
     if truth.shape != prediction.shape:
-        raise ValueError(f"the truth is {truth.shape}, the prediction {prediction.shape}")
+        raise ValueError(f"the ground truth is {truth.shape}, the prediction {prediction.shape}")
     window = CT_WINDOW if modality == "CT" else None
     data_range = window[1] - window[0] if window else float(truth.max())
     scored = Scored(np.asarray(truth, np.float32), np.asarray(prediction, np.float32), modality, data_range, window)

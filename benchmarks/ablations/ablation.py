@@ -22,7 +22,7 @@ from recon.training.request import Request
 from recon.training.run import train
 from recon.training.sources import DataPart, TrainingVolume, load_split
 
-Report = Callable[[str], None]
+Announce = Callable[[str], None]
 
 SAMPLES = 8
 """Generated volumes, where no number is named."""
@@ -98,7 +98,7 @@ class Line:
     absent: str = ""
 
 
-def run_ablation(asked: Ablation, report: Report) -> list[Line]:
+def run_ablation(asked: Ablation, announce: Announce) -> list[Line]:
     """Train what is missing, measure, and write ``NAME.json``.
 
     Raises:
@@ -107,22 +107,24 @@ def run_ablation(asked: Ablation, report: Report) -> list[Line]:
         RunError: a training failed.
         Stopped: it was asked to stop; the same call goes on.
     """
-    volumes = load_split(asked.parts, asked.split, Cache(asked.out / "cache"), report)
+    volumes = load_split(asked.parts, asked.split, Cache(asked.out / "cache"), announce)
     if not volumes:
         raise InputError(f"no volume in the split {asked.split} of the data")
     if asked.base is not None:
         check_leak([asked.base / AUTOENCODER], [each.volume.case for each in volumes], "`base`")
     files: dict[str, Path | None] = {}
     for name, run in asked.spec.runs.items():
-        files[name] = _trained(asked, name, run, files, report)
-    lines = [_measured(asked, row, files[row.run], volumes, report) for row in asked.spec.rows]
+        files[name] = _trained(asked, name, run, files, announce)
+    lines = [_measured(asked, row, files[row.run], volumes, announce) for row in asked.spec.rows]
     with whole_file(asked.out / f"{asked.name}.json") as temporary:
         content = {"title": asked.spec.title, "split": asked.split, "rows": [asdict(line) for line in lines]}
         temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
     return lines
 
 
-def _trained(asked: Ablation, name: str, run: RunSpec, files: dict[str, Path | None], report: Report) -> Path | None:
+def _trained(
+    asked: Ablation, name: str, run: RunSpec, files: dict[str, Path | None], announce: Announce
+) -> Path | None:
     """The weights file of one run; None where it needs a perceptual network and there is none."""
     if run.perceptual and not asked.perceptual:
         return None
@@ -139,9 +141,9 @@ def _trained(asked: Ablation, name: str, run: RunSpec, files: dict[str, Path | N
     out = asked.folder / name
     done = out / f"{run.network}.safetensors"
     if done.is_file() and read_card(done).extra.get("recipe") == recipe.model_dump(mode="json"):
-        report(f"{name}: there already")
+        announce(f"{name}: there already")
         return done
-    report(f"{name}: training {recipe.steps} steps")
+    announce(f"{name}: training {recipe.steps} steps")
     request = Request(
         run.network,
         recipe,
@@ -153,15 +155,15 @@ def _trained(asked: Ablation, name: str, run: RunSpec, files: dict[str, Path | N
         stage=run.stage,
         name=asked.recipe,
     )
-    return train(request, asked.machine, report)
+    return train(request, asked.machine, announce)
 
 
 def _measured(
-    asked: Ablation, row: RowSpec, file: Path | None, volumes: Sequence[TrainingVolume], report: Report
+    asked: Ablation, row: RowSpec, file: Path | None, volumes: Sequence[TrainingVolume], announce: Announce
 ) -> Line:
     if file is None:
         return Line(row.label, {}, absent="needs the perceptual network: `perceptual` FILE")
-    report(f"{row.label}: measuring")
+    announce(f"{row.label}: measuring")
     card = read_card(file)
     if asked.spec.measure == "round-trip":
         figures = round_trips(load_autoencoder(file).eval(), row.decode, volumes)

@@ -19,7 +19,7 @@ class RunSpec(Section):
     network: Literal["autoencoder", "biflownet"] = setting(..., "kind of network")
     stage: Literal[1, 2] = setting(1, "stage of the autoencoder's training")
     base: str = setting("", "run whose autoencoder a BiFlowNet builds upon")
-    warm_start: str = setting("", "run whose weights this one begins with")
+    warm_start: str = setting("", "run whose weights are the initial weights of this one")
     settings: tuple[str, ...] = setting((), "settings that replace the recipe's, as KEY=VALUE")
     perceptual: bool = setting(False, "whether it needs the file of the perceptual network")
 

@@ -22,12 +22,12 @@ from recon.errors import InputError, input_errors
 def calibrate(
     head: Path, prior: str, data: str, modality: str | None, samples: int, scans: int, out: Path, overwrite: bool
 ) -> None:
-    """Make a head's standard deviation mean what it says.
+    """Calibrate the standard deviation of a ControlNet head's results.
 
-    Chooses, on validation cases, what the spread of a ControlNet head's samples and their changes are worth, wide
-    enough that each case, left out, has 85 % in its 90 % intervals, and notes it in its card. With that, 'recon svct
-    --set samples=4' gives a standard deviation whose intervals hold the truth as often as they claim, on cases like
-    these.
+    On validation cases, two numbers are chosen that turn the spread of the head's samples and their changes into a
+    standard deviation. They are widened until each case, left out of the choice, has at least 85 % of its voxels in the
+    90 % intervals, and are written into the head's card. After that, the standard deviation of 'recon svct --set
+    samples=4' gives intervals that contain the ground truth as often as they claim, on cases like these.
     """
     from tempfile import TemporaryDirectory
 

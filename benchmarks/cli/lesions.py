@@ -38,6 +38,6 @@ def lesions(
             choose_geometry(geometry),
             methods.split(","),
             noise=parse_noise(photons, None),
-            report=lambda line: click.echo(line, err=True),
+            announce=lambda line: click.echo(line, err=True),
         )
     click.echo(json.dumps(as_dicts(rows), indent=2) if as_json else "\n".join(table(rows)))

@@ -59,7 +59,7 @@ def pack(
     folder: Path,
     cache: Cache,
     splits: Sequence[str],
-    report: Callable[[str], None],
+    announce: Callable[[str], None],
     detail: Detail,
 ) -> Packed:
     """Write every volume of some splits into ``folder/NAME/SPLIT``, and ``folder/data.yaml`` that lists them.
@@ -81,10 +81,10 @@ def pack(
         name = names.setdefault(key, _free_name(part, names.values()))
         if not known:
             for split in splits:
-                volumes = load_split([part], split, cache, report)
+                volumes = load_split([part], split, cache, announce)
                 kept = detail if split == "train" else replace(detail, slices=None)
                 written |= dict(_write(each.volume, folder / name / split, kept) for each in volumes)
-            report(f"{name}: {sum(path.is_relative_to(folder / name) for path in written)} volumes")
+            announce(f"{name}: {sum(path.is_relative_to(folder / name) for path in written)} volumes")
         modality = part.modality or CLASSES[part.class_index].modality
         named = {"class": part.class_name} if part.class_name else {}
         often = {"repeat": part.repeat} if part.repeat > 1 else {}

@@ -25,7 +25,7 @@ from recon.scan.volume import Volume
 from recon.training.prepared import Prepared
 from recon.training.sources import TrainingVolume
 
-Report = Callable[[str], None]
+Announce = Callable[[str], None]
 
 Scan = tuple[np.ndarray, np.ndarray]
 """Errors and spreads of voxels, network range."""
@@ -64,7 +64,7 @@ class Calibrated:
 
 
 def calibrate(
-    options: MedDiffusionOptions, volumes: Sequence[TrainingVolume], scans: int = 1, report: Report = print
+    options: MedDiffusionOptions, volumes: Sequence[TrainingVolume], scans: int = 1, announce: Announce = print
 ) -> Calibrated:
     """Reconstruct simulated scans of validation volumes and fit.
 
@@ -72,7 +72,7 @@ def calibrate(
         options: the head and the number of samples, more than one.
         volumes: validation cases of the head's modality.
         scans: the number of scans of each case and each kind of scan, drawn as in training.
-        report: takes one line for each scan.
+        announce: called with one line for each scan.
 
     Raises:
         InputError: no head, no case of its modality, or one sample.
@@ -87,7 +87,7 @@ def calibrate(
     for each in own:
         for kind, scan in _scans(options, task, each.volume, scans):
             kinds[kind].setdefault(each.volume.case.id, []).append(scan)
-            report(f"{each.volume.case.id}, {kind}: {len(scan[0])} voxels")
+            announce(f"{each.volume.case.id}, {kind}: {len(scan[0])} voxels")
     found = {kind: [_joined(own) for own in cases.values()] for kind, cases in kinds.items() if cases}
     widths = {kind: _widening(cases) for kind, cases in found.items()}
     calibrations = Calibrations(

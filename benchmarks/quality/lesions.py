@@ -22,7 +22,7 @@ from recon.run.measure import simulate_ct
 from recon.run.outcome import reconstruct
 from recon.scan.volume import Volume
 
-Report = Callable[[str], None]
+Announce = Callable[[str], None]
 
 _SOFT_TISSUE = (0.0, 120.0)  # HU
 _SHELL_MM = (1.5, 4.0)
@@ -124,7 +124,7 @@ def measure(
     *,
     noise: TransmissionNoise | None = None,
     lesions: Sequence[Lesion] = LESIONS,
-    report: Report = print,
+    announce: Announce = print,
 ) -> list[Recovery]:
     """Reconstruct a case as it is and with lesions, by every method, from the same measurements.
 
@@ -134,7 +134,8 @@ def measure(
         methods: names, with ``+dc`` where wanted.
         noise: the noise of the scans; all methods see the same draw.
         lesions: what is put in.
-        report: takes one line about progress, and why a network that is used all the same was not made for the scans.
+        announce: called with one line about progress, and with the reason where a network was not made for the scans
+            and is used all the same.
 
     Raises:
         InputError: no place for a lesion, or a method that cannot do it.
@@ -152,7 +153,7 @@ def measure(
             for scan, truth in zip(scans, (volume, ill), strict=True)
         )
         for notice in found.answer.notices if found.answer else ():
-            report(f"{method}: {notice}")
+            announce(f"{method}: {notice}")
         for place, lesion in places.items():
             true, before = contrast(ill, place, lesion), contrast(volume, place, lesion)
             recovered = (contrast(found.result, place, lesion) - contrast(healthy.result, place, lesion)) / (
@@ -160,7 +161,7 @@ def measure(
             )
             invented = contrast(healthy.result, place, lesion) - before
             rows.append(Recovery(method, lesion.name, recovered, invented, float(found.metrics["psnr"] or 0)))
-        report(f"{method}: done")
+        announce(f"{method}: done")
     return rows
 
 

@@ -24,7 +24,7 @@ from recon.generation.volumes import generate_volumes
 from recon.training.sources import DataPart, load_split
 from recon.training.validation import side_by_side
 
-Report = Callable[[str], None]
+Announce = Callable[[str], None]
 
 _LABEL = 14  # pixels above a row of pictures
 
@@ -52,18 +52,18 @@ class Wanted:
     bfloat16: bool = False
 
 
-def look_at(prior: LatentPrior, wanted: Wanted, report: Report) -> list[RoundTrip]:
+def look_at(prior: LatentPrior, wanted: Wanted, announce: Announce) -> list[RoundTrip]:
     """Measure, and write ``round-trips.json``, ``round-trips.png`` and ``samples.png``.
 
     Raises:
         InputError: data that cannot be used.
     """
-    volumes = load_split(wanted.parts, wanted.split, Cache(wanted.cache), report) if wanted.parts else []
+    volumes = load_split(wanted.parts, wanted.split, Cache(wanted.cache), announce) if wanted.parts else []
     rows, pictures = [], []
     unique = {each.volume.case.id: each for each in volumes}.values()
     for each in unique:
         row, joint, patches = measure(prior, each)
-        report(table([row])[1])
+        announce(table([row])[1])
         rows.append(row)
         pictures.append((f"{row.case}: as it was, joint, by patches", _slices(each.volume.network(), joint, patches)))
     wanted.out.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def look_at(prior: LatentPrior, wanted: Wanted, report: Report) -> list[RoundTri
             temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
         _write(wanted.out / "round-trips.png", montage(pictures))
     if wanted.samples:
-        _write(wanted.out / "samples.png", montage(_samples(prior, wanted, report)))
+        _write(wanted.out / "samples.png", montage(_samples(prior, wanted, announce)))
     return rows
 
 
@@ -83,7 +83,7 @@ def _slices(*images: Tensor) -> np.ndarray:
     return np.round(255 * side_by_side(*(image[middle] for image in images))).astype(np.uint8)
 
 
-def _samples(prior: LatentPrior, wanted: Wanted, report: Report) -> list[tuple[str, np.ndarray]]:
+def _samples(prior: LatentPrior, wanted: Wanted, announce: Announce) -> list[tuple[str, np.ndarray]]:
     """New volumes of the learned classes with the seeds 0, 1, ...: three planes each, none left out."""
     rows = []
     acceleration = Acceleration(torch.bfloat16 if wanted.bfloat16 else torch.float32)
@@ -95,7 +95,7 @@ def _samples(prior: LatentPrior, wanted: Wanted, report: Report) -> list[tuple[s
         made = []
         for volume in generate_volumes(prior, request, acceleration):
             made.append(preview(volume))
-            report(f"{name}: {len(made)} of {wanted.samples} made")
+            announce(f"{name}: {len(made)} of {wanted.samples} made")
         rows.append((f"{name}, seeds 0 to {wanted.samples - 1}", np.concatenate(made, axis=1)))
     return rows
 

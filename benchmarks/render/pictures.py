@@ -16,7 +16,7 @@ _ZOOM_SHARE = 4
 
 @dataclass(frozen=True)
 class Panel:
-    """One column of a montage: PNG data URIs; the truth has no error map."""
+    """One column of a montage: PNG data URIs; the ground truth has no error map."""
 
     label: str
     caption: str
@@ -31,7 +31,7 @@ class Montage:
 
     Attributes:
         heading: case and operator.
-        panels: truth first, then the methods.
+        panels: the ground truth first, then the methods.
         error_top: what the error maps' ends stand for.
         unit: the unit of the values.
     """
@@ -66,7 +66,7 @@ def _montage(result: TableResult, store: Store, cells: list[CellResult], heading
     errors = [float(np.percentile(abs(image - truth), 98)) for image in images.values()]
     top = figures.nice_above(float(np.median(errors)))
     region = _detailed_region(truth)
-    panels = [Panel("Truth", "", *_grey(truth, region, low, high), None)]
+    panels = [Panel("Ground truth", "", *_grey(truth, region, low, high), None)]
     for method, label in methods_with_results(result):
         if method in usable:
             figure = usable[method].metrics["primary"]
@@ -89,7 +89,7 @@ def _grey(image: np.ndarray, region: tuple[slice, slice], low: float, high: floa
 
 
 def _detailed_region(truth: np.ndarray) -> tuple[slice, slice]:
-    """Where the truth varies most: the window with the largest summed gradient, out of a grid of windows."""
+    """Where the ground truth varies most: the window with the largest summed gradient, out of a grid of windows."""
     gradient = sum(abs(each) for each in np.gradient(truth))
     assert isinstance(gradient, np.ndarray)
     size = tuple(max(1, edge // _ZOOM_SHARE) for edge in truth.shape)

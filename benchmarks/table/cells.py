@@ -184,7 +184,7 @@ def run_job(job: Job) -> str:
 
 
 def measure(job: Job) -> tuple[Measurement, Volume, Volume]:
-    """The measurement, the grid of the result and the truth; noise and mask follow from the case's name.
+    """The measurement, the grid of the result and the ground truth; noise and mask follow from the case's name.
 
     Raises:
         InputError: a file that cannot be read or measured.
@@ -198,7 +198,7 @@ def measure(job: Job) -> tuple[Measurement, Volume, Volume]:
     else:
         found = measure_mr(data, operator.mask, operator.accel, None, seed, operator.noise, seed, job.device)
     if found.truth is None:
-        raise InputError(f"{job.case.id}: undersampled k-space, which has no truth to compare with")
+        raise InputError(f"{job.case.id}: undersampled k-space, which has no ground truth to compare with")
     return found.measurement, found.grid, found.truth
 
 
@@ -213,7 +213,7 @@ def _base_key(job: Job) -> str:
 
 
 def _run_method(job: Job, measurement: Measurement, grid: Volume, truths: tuple[Volume, Volume]) -> None:
-    """Only the measurement goes into the method; the truths, in both conventions, score what comes out."""
+    """Only the measurement goes into the method; the ground truths, one of each convention, are for the scores."""
     truth, paper = truths
     method = job.method
     seed = seed_of(job.case.id)
@@ -257,7 +257,7 @@ def _run_method(job: Job, measurement: Measurement, grid: Volume, truths: tuple[
 
 
 def _pictures(outcome: Outcome, truth: Volume) -> dict[str, np.ndarray]:
-    """The middle slice of image and truth, (y, x) float16."""
+    """The middle slice of the image and of the ground truth, (y, x) float16."""
     middle = len(truth.data) // 2
     volumes = {"image": outcome.result, "truth": truth}
     top = float(truth.data.max()) if truth.modality == "MR" else 1.0

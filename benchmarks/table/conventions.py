@@ -1,7 +1,7 @@
 """The paper's own way of scoring, as far as it can be read, beside the suite's (see :mod:`recon.metrics`).
 
-Truth: for CT, the full-view filtered backprojection. Each volume is brought to [-1, 1] by its smallest and largest
-value, the prediction by those of the truth, so that no prediction is scaled to fit. Data range 2.
+The ground truth of CT is the full-view filtered backprojection. The ground truth is brought to [-1, 1] by its smallest
+and largest value, and the prediction by the same two values, so that no prediction is scaled to fit. Data range 2.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from recon.errors import InputError, input_errors
 from recon.methods.method import DATA_STEP
 
 Execute = Callable[[Sequence[Job], OnDone], None]
-Report = Callable[[str], None]
+Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class Request:
     device: str = "cpu"
 
 
-def run_table(request: Request, execute: Execute | None = None, report: Report = print) -> TableResult:
+def run_table(request: Request, execute: Execute | None = None, announce: Announce = print) -> TableResult:
     """Compute the cells that are missing and put the table together.
 
     Args:
         request: what.
         execute: runs the jobs; None runs them here.
-        report: takes one line about progress.
+        announce: called with one line about progress.
 
     Raises:
         InputError: no case, or an unknown method.
@@ -77,7 +77,7 @@ def run_table(request: Request, execute: Execute | None = None, report: Report =
     keys = _keys(request, cases, columns)
     store, reasons = Store(request.store), list(absent)
     jobs = _missing(request, cases, columns, keys, store)
-    report(f"{len(keys) - len(jobs)} of {len(keys)} cells are there, {len(jobs)} to compute")
+    announce(f"{len(keys) - len(jobs)} of {len(keys)} cells are there, {len(jobs)} to compute")
     finished, started = 0, time.monotonic()
 
     def on_done(job: Job, reason: str) -> None:
@@ -87,7 +87,7 @@ def run_table(request: Request, execute: Execute | None = None, report: Report =
             reasons.append(Absent(job.case.id, job.operator.name, job.method.column, reason))
         left = (time.monotonic() - started) / finished * (len(jobs) - finished)
         place = f"{job.case.id}, {job.operator.name}, {job.method.column}"
-        report(f"{finished} of {len(jobs)}, {left:.0f} s left: {place}{': ' + reason if reason else ''}")
+        announce(f"{finished} of {len(jobs)}, {left:.0f} s left: {place}{': ' + reason if reason else ''}")
 
     (execute or _here)(jobs, on_done)
     cells = [

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from priors.diffusion.anatomy import Size
-from priors.diffusion.prior import LatentPrior, VoxelSize, WarmStart
+from priors.diffusion.prior import LatentPrior, NoisedStart, VoxelSize
 from priors.diffusion.samplers import Correct, OnStep, Spacing, corrected, sample, seeded_noise, spaced_timesteps
 from priors.networks.inference import Acceleration
 
@@ -45,7 +45,7 @@ def sample_latents(
     spacing: Spacing | None = None,
     voxel_size: VoxelSize | None = None,
     heads: Sequence[Any] = (),
-    start: WarmStart | None = None,
+    start: NoisedStart | None = None,
     correct: Correct | None = None,
     acceleration: Acceleration | None = None,
     on_step: OnStep | None = None,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from priors.diffusion.anatomy import CLASSES, Anatomy, Size, find_class
 from priors.diffusion.average import START, AverageLatent
-from priors.diffusion.prior import VoxelSize, WarmStart
+from priors.diffusion.prior import NoisedStart, VoxelSize
 from priors.diffusion.samplers import NoiseEstimator
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.autoencoder import PatchVolumeAutoencoder
@@ -177,12 +177,12 @@ class PatchVolumePrior:
         return options.wrap(bound, self.device)
 
     def attach(
-        self, head: nn.Module, hint: Tensor, strength: float = 1.0, *, allow_other_base: bool = False
+        self, head: nn.Module, hint: Tensor, controlnet_scale: float = 1.0, *, allow_other_base: bool = False
     ) -> AttachedHead:
         """A ControlNet with its hint, after a check that it was trained on this BiFlowNet."""
         if not isinstance(head, ControlNet):
             raise ValueError(f"a head of kind {type(head).__name__}; BiFlowNet takes ControlNets")
-        return attach(self.biflownet, head, hint, strength, allow_other_base=allow_other_base)
+        return attach(self.biflownet, head, hint, controlnet_scale, allow_other_base=allow_other_base)
 
     def check_class(self, anatomy: Anatomy) -> None:
         """Refuse a class that the networks did not learn; ``ValueError`` says which there are."""
@@ -206,12 +206,12 @@ class PatchVolumePrior:
         """The voxel size that the weights name, or that of the released networks' training volumes of such a size."""
         return self.classes.get(anatomy.name) or anatomy.grid_near(size).spacing
 
-    def average_start(self, anatomy: Anatomy, size: Size) -> WarmStart | None:
+    def average_start(self, anatomy: Anatomy, size: Size) -> NoisedStart | None:
         """The noised average of a class's latents, or None where these networks know no average of it."""
         average = self.averages.get(anatomy.name)
         if average is None:
             return None
-        return WarmStart(average.latent(self.latent_size(size)), round(START * self.diffusion.timesteps))
+        return NoisedStart(average.latent(self.latent_size(size)), round(START * self.diffusion.timesteps))
 
 
 def load_patch_volume(folder: Path) -> PatchVolumePrior:

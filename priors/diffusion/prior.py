@@ -25,7 +25,7 @@ VoxelSize = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class WarmStart:
+class NoisedStart:
     """Sampling that begins from a latent and not from noise.
 
     Attributes:
@@ -148,13 +148,15 @@ class LatentPrior(Protocol):
         """
         ...
 
-    def attach(self, head: nn.Module, hint: Tensor, strength: float = 1.0, *, allow_other_base: bool = False) -> Any:
+    def attach(
+        self, head: nn.Module, hint: Tensor, controlnet_scale: float = 1.0, *, allow_other_base: bool = False
+    ) -> Any:
         """A head with its hint, for :meth:`estimator`, after a check that it belongs to this prior.
 
         Args:
             head: a head that was trained on this prior.
             hint: the encoded images that steer, (1, n · C, z, x, y).
-            strength: the factor on everything that the head adds.
+            controlnet_scale: the factor on everything that the head adds.
             allow_other_base: also accept a head that was trained on other weights of the same sizes.
 
         Raises:
@@ -182,6 +184,6 @@ class LatentPrior(Protocol):
         """The voxel size of volumes of a class and a size."""
         ...
 
-    def average_start(self, anatomy: Anatomy, size: Size) -> WarmStart | None:
+    def average_start(self, anatomy: Anatomy, size: Size) -> NoisedStart | None:
         """The start of samples of a class and size; None where the prior knows no average of the class."""
         ...

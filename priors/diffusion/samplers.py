@@ -1,7 +1,7 @@
 """From noise to latents: plain functions on a noise estimator.
 
 All take ``(estimate, z, diffusion, timesteps)``: z at the first (noisiest) of the descending ``timesteps``, any of
-them, and end at zero noise. A warm start is ``z = diffusion.q_sample(z0, t, noise)`` with
+them, and end at zero noise. A noised start is ``z = diffusion.q_sample(z0, t, noise)`` with
 ``spaced_timesteps(total, steps, start=t)``.
 """
 
@@ -179,7 +179,7 @@ def ddpm(
         z = x0 * (math.sqrt(after) * (1 - alpha) / (1 - now)) + z * (math.sqrt(alpha) * (1 - after) / (1 - now))
         if done < len(moves):
             z = z + noise(z) * math.sqrt((1 - alpha) * (1 - after) / (1 - now))
-        _report(on_step, done, len(moves), z, x0)
+        _tell(on_step, done, len(moves), z, x0)
     return z
 
 
@@ -224,7 +224,7 @@ def ddim(
         z = x0 * math.sqrt(after) + eps * math.sqrt(max(direction, 0.0))
         if noise is not None and sigma:
             z = z + noise(z) * sigma
-        _report(on_step, done, len(moves), z, x0)
+        _tell(on_step, done, len(moves), z, x0)
     return z
 
 
@@ -260,7 +260,7 @@ def dpm_solver_pp_2m(
             target = x0 + (x0 - before) * (width / (2 * width_before))
         z = z * math.sqrt((1 - after) / (1 - now)) - target * (math.sqrt(after) * math.expm1(-width))
         before, width_before = x0, width
-        _report(on_step, done, len(moves), z, x0)
+        _tell(on_step, done, len(moves), z, x0)
     return z
 
 
@@ -288,6 +288,6 @@ def _log_snr(alpha_bar: float) -> float:
     return math.inf if alpha_bar == 1 else 0.5 * math.log(alpha_bar / (1 - alpha_bar))
 
 
-def _report(on_step: OnStep | None, done: int, total: int, z: Tensor, x0: Tensor) -> None:
+def _tell(on_step: OnStep | None, done: int, total: int, z: Tensor, x0: Tensor) -> None:
     if on_step is not None:
         on_step(done, total, z, x0)

@@ -133,18 +133,18 @@ class PatchVolumeAutoencoder(nn.Module):
         self,
         z: Tensor,
         *,
-        slab: int | None = None,
+        planes: int | None = None,
         on_progress: Callable[[float], None] | None = None,
         most_keys: int | None = None,
     ) -> Tensor:
         """A whole volume from its latent, decoded together.
 
-        By slabs, in little memory (``priors.networks.streaming``), where no gradient is recorded; else all at once.
+        By chunks, in little memory (``priors.networks.streaming``), where no gradient is recorded; else all at once.
 
         Args:
             z: continuous latent (B, C, Z, X, Y), not normalised, whose nearest codes are decoded; or, of an integer
                 type, indices of codes (B, Z, X, Y).
-            slab: planes at a time; None chooses from the memory at hand.
+            planes: the number of planes that are decoded at a time; None chooses from the memory at hand.
             on_progress: called with the share, 0 to 1, that is done.
             most_keys: the most keys of an attention, see
                 :meth:`~priors.networks.autoencoder_blocks.AttentionBlock.forward`.
@@ -158,7 +158,7 @@ class PatchVolumeAutoencoder(nn.Module):
         indices = self._indices(z) if z.is_floating_point() else z
         if indices.dim() != 4:
             raise ValueError(f"indices of shape {tuple(z.shape)}; (B, Z, X, Y) is needed")
-        return self._decode_codes(self.codebook.lookup(indices), slab, on_progress, most_keys)
+        return self._decode_codes(self.codebook.lookup(indices), planes, on_progress, most_keys)
 
     def _indices(self, z: Tensor) -> Tensor:
         if z.dim() != 5 or z.shape[1] != self.config.latent_channels:
@@ -173,7 +173,7 @@ class PatchVolumeAutoencoder(nn.Module):
     def _decode_codes(
         self,
         codes: Tensor,
-        slab: int | None = None,
+        planes: int | None = None,
         on_progress: Callable[[float], None] | None = None,
         most_keys: int | None = None,
     ) -> Tensor:
@@ -182,7 +182,7 @@ class PatchVolumeAutoencoder(nn.Module):
             return self.decode_embeddings(codes)
         with torch.no_grad():
             latent = self.post_vq_conv(codes.to(self._dtype))
-        return stream_decode(self.decoder, latent, slab, on_progress, most_keys)
+        return stream_decode(self.decoder, latent, planes, on_progress, most_keys)
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """A volume through the autoencoder: cubes encoded on their own, quantised, decoded together.

@@ -211,7 +211,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latent to volume; ``priors.networks.streaming`` computes the same by slabs.
+    """Latent to volume; ``priors.networks.streaming`` computes the same by chunks.
 
     The widths change one level late, after the step to the finer resolution: an up-sampling has the width of the
     resolution that it starts from.

@@ -42,13 +42,13 @@ class Features:
             self.middle_tokens + other.middle_tokens,
         )
 
-    def scaled(self, strength: float) -> Features:
-        """Everything times ``strength``."""
+    def scaled(self, factor: float) -> Features:
+        """Everything times ``factor``."""
         return Features(
-            [skip * strength for skip in self.skips],
-            self.middle * strength,
-            [tokens * strength for tokens in self.tokens],
-            self.middle_tokens * strength,
+            [skip * factor for skip in self.skips],
+            self.middle * factor,
+            [tokens * factor for tokens in self.tokens],
+            self.middle_tokens * factor,
         )
 
 

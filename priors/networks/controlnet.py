@@ -211,20 +211,20 @@ class AttachedHead:
     Attributes:
         head: the network.
         hint: (B or 1, hint channels, Z, X, Y).
-        strength: factor on everything that the head adds; 0 switches it off.
+        controlnet_scale: the factor on everything that the head adds; 0 switches the head off.
 
     Raises:
-        ValueError: a hint that the head cannot take, or a strength that is not finite.
+        ValueError: a hint that the head cannot take, or a scale that is not finite.
     """
 
     head: ControlNet
     hint: Tensor
-    strength: float = 1.0
+    controlnet_scale: float = 1.0
 
     def __post_init__(self) -> None:
         self.head._check_hint(self.hint)
-        if not math.isfinite(self.strength):
-            raise ValueError(f"a head's strength must be a finite number, not {self.strength}")
+        if not math.isfinite(self.controlnet_scale):
+            raise ValueError(f"a head's ControlNet scale must be a finite number, not {self.controlnet_scale}")
 
     def bind(self, y: Tensor, res: Tensor) -> Callable[[Tensor, Tensor], Control]:
         """(z_t, t) -> control, with what the steps have in common computed once and without gradients."""
@@ -232,13 +232,13 @@ class AttachedHead:
             static = self.head.hinted_condition(y, res, self.hint)
 
         def control(z_t: Tensor, t: Tensor) -> Control:
-            return self.head(z_t, t, y, res, self.hint, static=static).scaled(self.strength)
+            return self.head(z_t, t, y, res, self.hint, static=static).scaled(self.controlnet_scale)
 
         return control
 
 
 def attach(
-    base: BiFlowNet, head: ControlNet, hint: Tensor, strength: float = 1.0, *, allow_other_base: bool = False
+    base: BiFlowNet, head: ControlNet, hint: Tensor, controlnet_scale: float = 1.0, *, allow_other_base: bool = False
 ) -> AttachedHead:
     """A head for use with a base, after a check that they belong together.
 
@@ -246,18 +246,18 @@ def attach(
         base: the noise estimator to steer.
         head: trained on that base.
         hint: (B or 1, hint channels, Z, X, Y).
-        strength: factor on everything that the head adds.
+        controlnet_scale: the factor on everything that the head adds.
         allow_other_base: take a base of the same sizes with other weights.
 
     Raises:
-        ValueError: a base of other sizes or weights, a hint that the head cannot take, a strength that is not finite.
+        ValueError: a base of other sizes or weights, a hint that the head cannot take, a scale that is not finite.
     """
     if base.config != head.config.base:
         raise ValueError("this ControlNet head was made for a base of other sizes")
     if not allow_other_base and head.base_hash != (found := tensors_sha256(base.state_dict())):
         made_for = head.base_hash[:12] or "unknown weights"
         raise ValueError(f"this ControlNet head was made for the base {made_for}, not for {found[:12]}")
-    return AttachedHead(head, hint, strength)
+    return AttachedHead(head, hint, controlnet_scale)
 
 
 def _pointwise(channels: int) -> nn.Conv3d:

@@ -3,7 +3,7 @@
 A scanned body knows nothing of pixels, a detector cell is wide, and what is counted are photons. So the object lives on
 a grid finer than the one of the result, several rays cross each cell and the focal spot, their intensities are
 averaged (:mod:`physics.ct.finite_cells`), scatter is added, then noise, then the faults of single cells. The ground
-truth is the object's mean over each voxel. Data projected by the operator that reconstructs them instead are the
+ground truth is the object's mean over each voxel. Data projected by the operator that reconstructs them instead are the
 "inverse crime" (Colton & Kress 1992; Kaipio & Somersalo 2007, J Comput Appl Math 198:493).
 """
 

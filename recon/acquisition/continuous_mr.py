@@ -3,7 +3,7 @@
 A scanner samples a part of the object's spectrum, and what lies beyond is missing: edges ring (Gibbs). The inverse
 crime, the transform of the pixels themselves, has no such edges. So the object lives on a finer grid and has a smooth
 phase, coils see it whose sensitivities the reconstruction does not know, and every sample has complex noise. The ground
-truth is the magnitude of the object's mean over each voxel.
+ground truth is the magnitude of the object's mean over each voxel.
 """
 
 from __future__ import annotations

@@ -116,8 +116,8 @@ def why_other_model_error(trained: tuple[float, float] | None, error: float | No
     """Why the operator explains a scan less well than those that were learned; None if it does, or nothing is stated.
 
     Args:
-        trained: least and largest ‖y − Ax‖/‖y‖ of the training's noise-free scans x of the truth; None where its card
-            does not state it.
+        trained: the least and largest ‖y − Ax‖/‖y‖ of the noise-free scans y of the training, x the ground truth; None
+            where the card does not state them.
         error: the model error of the scan; None where it is not known.
     """
     if trained is None or error is None or error <= _NOISIER * trained[1]:

@@ -1,4 +1,4 @@
-"""Accelerated MR: from a volume or a k-space file to a measurement, and to the truth where there is one."""
+"""Accelerated MR: from a volume or a k-space file to a measurement, and to the ground truth where there is one."""
 
 from __future__ import annotations
 

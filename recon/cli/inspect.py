@@ -77,7 +77,7 @@ def _describe(modality: Any, name: str) -> dict[str, Any]:
         }
         for option in described(method.options)
     }
-    return {"summary": method.summary, "reference": method.reference, "options": options}
+    return {"summary": method.summary, "reference": method.citation, "options": options}
 
 
 def _print_details(facts: dict[str, Any]) -> None:

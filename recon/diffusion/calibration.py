@@ -1,10 +1,10 @@
-"""Standard deviations that mean what they say: intervals around a result that hold the truth as often as they claim.
+"""Calibrated standard deviations: their intervals contain the ground truth as often as they claim.
 
 What a few samples and their changes tell (:func:`recon.diffusion.uncertainty.uncertainty`) knows where a result
 is unsure, but not of what all samples miss. On validation cases a factor and a floor are chosen,
-σ = √((factor · spread)² + floor²), such that Gaussian intervals hold the truth as often as they should: its own for
-each kind of scan, since noise, and the ghosts of one-dimensional masks, are errors that no change of an image tells
-of. They go into the card of the head that made the samples.
+σ = √((factor · spread)² + floor²), such that Gaussian intervals contain the ground truth as often as they should. Each
+kind of scan has its own two, since noise and the ghosts of one-dimensional masks are errors that no change of an image
+tells of. They are written into the card of the head that made the samples.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def in_body(truth: np.ndarray, modality: Modality) -> np.ndarray:
 def coverage(
     truth: np.ndarray, mean: np.ndarray, deviation: np.ndarray, modality: Modality, levels: Sequence[float] = LEVELS
 ) -> dict[float, float]:
-    """Share of the patient's voxels whose truth lies in the interval of each level; NaN where there is no patient.
+    """Share of the patient's voxels with the ground truth in the interval of each level; NaN where there is no patient.
 
     Args:
         truth, mean, deviation: (z, y, x), HU or magnitude.

@@ -1,10 +1,10 @@
-"""From a head's samples to an image: a sample advises a change of the reference, and the data say what stays of it.
+"""From a head's samples to an image: a sample advises a change of the base image, and the data say what stays of it.
 
 Three things cap the paper's way: the autoencoder's round trip, images shown that are worse than what iterative methods
-reach, and data that are never looked at again. So a decoded sample does not replace the reference c, it advises a
+reach, and data that are never looked at again. So a decoded sample does not replace the base image c, it advises a
 change of it: that of a network which sees both (:mod:`recon.learned.refiner`) or, for a head without one,
-x̂ = c + D(z) − D(E(c)). What the autoencoder loses of the reference stays there. Then x̂ is brought to agree with the
-data (:func:`recon.solvers.data_consistency.agreeing`).
+x̂ = c + D(z) − D(E(c)). What the autoencoder loses of the base image stays there. A data-consistency step on x̂
+follows (:func:`recon.solvers.data_consistency.agreeing`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ validation cases."""
 
 
 @dataclass(frozen=True)
-class Reference:
+class BaseImage:
     """The image that samples are changes of.
 
     Attributes:
@@ -45,7 +45,7 @@ class Reference:
     window: Window
     measurement: Measurement
 
-    def moved_to(self, image: Tensor) -> Reference:
+    def moved_to(self, image: Tensor) -> BaseImage:
         """The same for another image of the scan, (z, y, x) in the operator's unit."""
         return replace(self, image=image, seen=self.looked_at(image))
 
@@ -61,12 +61,12 @@ class Reference:
         return network_scale(self.measurement).changed(self.image, whole)
 
 
-Refine = Callable[[Reference, Tensor, int], Tensor]
-"""From a reference, a decoded sample (Z, X, Y) of its window and the number of the turn to an image (z, y, x)."""
+Refine = Callable[[BaseImage, Tensor, int], Tensor]
+"""From a base image, a decoded sample (Z, X, Y) of its window and the number of the turn to an image (z, y, x)."""
 
 
 def refine(
-    reference: Reference,
+    base_image: BaseImage,
     sample: Tensor,
     turn: int = 0,
     *,
@@ -76,14 +76,14 @@ def refine(
     acceleration: Acceleration | None = None,
     on_slices: Callable[[int, int], None] | None = None,
 ) -> Tensor:
-    """The reference's image, changed as a decoded sample advises; (z, y, x) in the operator's unit.
+    """The base image, changed as a decoded sample advises; (z, y, x) in the operator's unit.
 
     Args:
-        reference: the image that the sample is a change of.
-        sample: the decoded sample, (Z, X, Y) of the reference's window.
+        base_image: the image that the sample is a change of.
+        sample: the decoded sample, (Z, X, Y) of the base image's window.
         turn: the number of the turn of refiner and data step, from 0, see :meth:`Refiner.refined`.
         shown: the last image that the head was shown, (Z, X, Y) of the window.
-        refiner: the network that makes an image of reference and sample; None takes the sample itself.
+        refiner: the network that makes one image of the base image and the sample; None takes the sample itself.
         gain: the factor on the change.
         acceleration: the precision of the refiner; None is float32.
         on_slices: called with the slices that the refiner has done and all slices.
@@ -91,13 +91,13 @@ def refine(
     better = sample
     if refiner is not None:
         look = partial(refiner.refined, turn=turn, on_progress=on_slices)
-        images = torch.stack([reference.seen, sample, shown])
+        images = torch.stack([base_image.seen, sample, shown])
         better = (acceleration or Acceleration()).wrap(look, refiner.device)(images)
-    return reference.changed(gain * (better - reference.seen))
+    return base_image.changed(gain * (better - base_image.seen))
 
 
 def agree(
-    reference: Reference, sample: Tensor, advised: Tensor, refine: Refine | None, rounds: int, context: RunContext
+    base_image: BaseImage, sample: Tensor, advised: Tensor, refine: Refine | None, rounds: int, context: RunContext
 ) -> Tensor:
     """The image of what a sample advises that agrees with the data, (z, y, x) in the operator's unit.
 
@@ -105,25 +105,25 @@ def agree(
     data take back most of what the refiner changed.
 
     Args:
-        reference: the image that the sample is a change of.
-        sample: the decoded sample, (Z, X, Y) of the reference's window.
+        base_image: the image that the sample is a change of.
+        sample: the decoded sample, (Z, X, Y) of the base image's window.
         advised: the image that the sample advises at first.
         refine: the refiner's turn; None for a single data step, where there is no refiner.
         rounds: the largest number of turns.
         context: the run that is told the progress.
     """
     if refine is None:
-        return _data_step(reference.measurement, advised, "data step", context)
-    least = LEAST_KEPT if reference.measurement.sigma is None else LEAST_KEPT_OF_NOISY
+        return _data_step(base_image.measurement, advised, "data step", context)
+    least = LEAST_KEPT if base_image.measurement.sigma is None else LEAST_KEPT_OF_NOISY
     for done in range(rounds):
         title = f"data step {done + 1} of {rounds}"
-        image = _data_step(reference.measurement, advised, title, context)
-        if kept_share(reference.image, advised, image) < least:
-            return reference.image if done else _data_step(reference.measurement, reference.image, title, context)
-        reference = reference.moved_to(image)
+        image = _data_step(base_image.measurement, advised, title, context)
+        if kept_share(base_image.image, advised, image) < least:
+            return base_image.image if done else _data_step(base_image.measurement, base_image.image, title, context)
+        base_image = base_image.moved_to(image)
         if done + 1 < rounds:
-            advised = refine(reference, sample, done + 1)
-    return reference.image
+            advised = refine(base_image, sample, done + 1)
+    return base_image.image
 
 
 def _data_step(measurement: Measurement, image: Tensor, title: str, context: RunContext) -> Tensor:
@@ -134,14 +134,14 @@ def _data_step(measurement: Measurement, image: Tensor, title: str, context: Run
 
 
 def kept_share(before: Tensor, changed: Tensor, agreed: Tensor) -> float:
-    """What is left of a change, along itself, once the image agrees with the data again.
+    """The share of a change that is left after the data-consistency step, measured along the change.
 
-    The image before agrees with the data, so whatever of a change the data can see is wrong; of a change that is right,
-    nothing is taken back. The share tells without the truth whether a network knows such images: where it does not, as
-    on scans that differ from its training data or are near the truth already, most is taken back.
+    The image before the change agrees with the data. So what the data can see of a change is wrong, and nothing of a
+    right change is taken back. The share tells, without the ground truth, whether a network knows such images: most of
+    a change is taken back on scans that differ from its training data, and on images that are good already.
 
     Args:
-        before, changed, agreed: (z, y, x) images before the change, after it, and after the data step.
+        before, changed, agreed: (z, y, x) images before the change, after it, and after the data-consistency step.
 
     Returns:
         1 where all of the change stays, 0 where nothing does; 1 of no change.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from priors.diffusion.latent_sampling import sample_latents
-from priors.diffusion.prior import LatentPrior, VoxelSize, WarmStart
+from priors.diffusion.prior import LatentPrior, NoisedStart, VoxelSize
 from priors.diffusion.samplers import Correct, OnStep
 from priors.networks.inference import Acceleration
 from recon.errors import InputError, input_errors
@@ -28,7 +28,7 @@ class Sampling:
     """How a sample is drawn.
 
     Attributes:
-        steps: the number of steps of the sampler over the whole diffusion; a warm start runs its share.
+        steps: the number of steps of the sampler over the whole diffusion; a noised start runs its share of them.
         sampler: the name of the sampler, one of :data:`priors.diffusion.samplers.SAMPLERS`.
         start: the share of the diffusion that is run, from the latent of the last image shown; 1 begins from noise.
     """
@@ -42,7 +42,7 @@ class Sampling:
         """The number of steps that are run."""
         return max(1, round(self.steps * self.start))
 
-    def begin(self, prior: LatentPrior, latent: Tensor) -> WarmStart | None:
+    def begin(self, prior: LatentPrior, latent: Tensor) -> NoisedStart | None:
         """The start from a latent (C, z, x, y); None begins from noise.
 
         Raises:
@@ -53,7 +53,7 @@ class Sampling:
             raise InputError(f"`steps` {self.steps}: {self.own_steps} would be run; the prior's diffusion has {most}")
         if self.start == 1:
             return None
-        return WarmStart(latent, max(round(self.start * (most - 1)), self.own_steps - 1))
+        return NoisedStart(latent, max(round(self.start * (most - 1)), self.own_steps - 1))
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def steer(
     images: Tensor,
     class_index: int,
     *,
-    strength: float = 1.0,
+    controlnet_scale: float = 1.0,
     voxel_size: VoxelSize | None = None,
     acceleration: Acceleration | None = None,
     allow_other_base: bool = False,
@@ -98,7 +98,7 @@ def steer(
         head: the head's network, on the prior's device.
         images: the images shown, (n, Z, X, Y) in the network range.
         class_index: the index of the anatomy that the noise estimator is told.
-        strength: the factor on what the head adds; 1 as trained.
+        controlnet_scale: the factor on what the head adds; 1 as trained.
         voxel_size: the voxel size (z, x, y) in mm, for priors that are told it.
         acceleration: the precision of the networks; None is float32.
         allow_other_base: also accept a head that was trained on other weights of the prior.
@@ -109,7 +109,7 @@ def steer(
     used = acceleration or Acceleration()
     hint = encode(prior, images, used)
     with input_errors("`weights`"):
-        attached = prior.attach(head, hint, strength, allow_other_base=allow_other_base)
+        attached = prior.attach(head, hint, controlnet_scale, allow_other_base=allow_other_base)
     latent = hint[:, -prior.channels :]
     return Steered(prior, attached, latent, images.shape[1:], class_index, voxel_size, used)
 

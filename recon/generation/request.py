@@ -7,7 +7,7 @@ from typing import Literal
 
 from priors.diffusion.anatomy import Anatomy, Size
 from priors.diffusion.latent_sampling import sampling_steps
-from priors.diffusion.prior import LatentPrior, VoxelSize, WarmStart
+from priors.diffusion.prior import LatentPrior, NoisedStart, VoxelSize
 from priors.diffusion.samplers import Spacing
 from recon.errors import InputError
 
@@ -40,7 +40,7 @@ class Request:
     batch: int = 1
     start: Start = "average"
 
-    def begins(self, prior: LatentPrior) -> WarmStart | None:
+    def begins(self, prior: LatentPrior) -> NoisedStart | None:
         """The latent that the sampler begins from; None is noise alone."""
         return prior.average_start(self.anatomy, self.size) if self.start == "average" else None
 

@@ -270,7 +270,7 @@ def _describe_sinogram(info: FileInfo) -> FileInfo:
         spacing_mm=spacing_of(sinogram.affine),
         value_range=(float(sinogram.data.min()), float(sinogram.data.max())),
         details={"geometry": geometry_from_dict(sinogram.geometry).describe(), "volume (z, y, x)": sinogram.shape},
-        would="recon svct would reconstruct it as `sinogram`; without a truth, it reports the data residual.",
+        would="recon svct would reconstruct it as `sinogram`; without a ground truth, it reports the data residual.",
     )
 
 
@@ -333,4 +333,4 @@ def _would_with_kspace(fully_sampled: bool, has_reference: bool) -> str:
     sampled = "recon mri would reconstruct it as it was sampled"
     if has_reference:
         return f"{sampled} and compare with the reference image in the file."
-    return f"{sampled}; without a truth, it reports the data residual."
+    return f"{sampled}; without a ground truth, it reports the data residual."

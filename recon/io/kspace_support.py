@@ -107,5 +107,5 @@ def _words(rectangle: np.ndarray, partial: bool) -> str:
     rows, columns = int(rectangle.any(1).sum()), int(rectangle.any(0).sum())
     size = f"{rows} × {columns} of the matrix's {rectangle.shape[0]} × {rectangle.shape[1]} (y, x) samples"
     if partial:
-        return f"partial Fourier: {size} were acquired, to one side; without the rest there is no truth to compare with"
+        return f"partial Fourier: {size} were acquired, to one side; without the rest there is no ground truth"
     return f"zero padding: {size} were acquired; the padding counts as no sample"

@@ -13,7 +13,7 @@ from priors.weights.card import SHOWN_WEIGHTS
 from recon.scan.measurement import Reconstruction
 
 CONDITION, REFERENCE = "condition", "reference"
-"""What an image is to a network: shown, or changed by a head's samples."""
+"""What an image is to a head: shown to it, or part of the base image that its samples change. In result files."""
 
 _SHORT = 12
 

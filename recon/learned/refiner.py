@@ -1,10 +1,10 @@
-"""What makes an image of a head's sample: a network that sees the reference and the sample, slice by slice.
+"""The refiner of a head's samples: a network that sees the base image and a sample, slice by slice.
 
-The autoencoder loses more of an image than a good reference gets wrong, so what a sample says of the anatomy is worth
-less in its own grey values than as advice on the reference. The refiner is a U-Net from (reference, decoded sample) to
-a change of the reference, trained on samples of its own head; it takes over what of a sample can be believed, and what
-the autoencoder loses of the reference stays. Where the reference is the mean of several methods', it also sees the one
-that the head was shown, which tells where they disagree.
+The autoencoder loses more of an image than is wrong in a good base image. So a sample serves better as advice on how to
+change the base image than as an image with grey values of its own. The refiner is a U-Net from (base image, decoded
+sample) to a change of the base image, trained on samples of its own head. It takes over what can be believed of a
+sample; details that the autoencoder would lose stay in the base image. Where the base image is the mean of several
+methods' images, the refiner also sees the image that the head was shown, which tells where the methods disagree.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Refiner:
         return self
 
     def refined(self, images: Tensor, turn: int = 0, on_progress: Callable[[int, int], None] | None = None) -> Tensor:
-        """A better reference, (Z, X, Y) in the network range, on the CPU.
+        """A better base image, (Z, X, Y) in the network range, on the CPU.
 
         Every turn looks at the images in another way, so that what the network gets wrong adds up less: every second
         one at mirror images, and of each four two at images moved by a pixel. Up-sampling that is not anti-aliased
@@ -73,7 +73,8 @@ class Refiner:
         they are taken out.
 
         Args:
-            images: (n, Z, X, Y) reference, sample, and image that the head was shown; the first that the network takes.
+            images: (n, Z, X, Y) base image, sample, and the image that the head was shown; the network takes as many
+                of them, from the first, as it has input channels.
             turn: the number of the turn of refiner and data step, from 0.
             on_progress: called with the slices done and all slices.
         """
@@ -86,8 +87,8 @@ class Refiner:
             better = better.flip(1)
         if self.network.config.anti_aliased:
             return better
-        reference = images[0].cpu().float()
-        return reference + without_period_two(better - reference)
+        base_image = images[0].cpu().float()
+        return base_image + without_period_two(better - base_image)
 
 
 def without_period_two(change: Tensor, width: float = PATTERN) -> Tensor:

@@ -31,7 +31,8 @@ class Task:
     Attributes:
         acquisition: the scans.
         conditions: names of the methods whose images the network is shown.
-        reference: names of the methods the mean of whose images a head's samples change; none: the last condition.
+        reference: the names of the methods whose mean image is the base image, which a head's samples change; none: the
+            last condition. The name is that of the cards' key.
     """
 
     acquisition: Acquisition
@@ -44,8 +45,8 @@ class Task:
         return self.acquisition.modality
 
     @property
-    def references(self) -> tuple[str, ...]:
-        """Names of the methods the mean of whose images a head's samples change."""
+    def base_methods(self) -> tuple[str, ...]:
+        """The names of the methods whose mean image is the base image, which a head's samples change."""
         return self.reference or self.conditions[-1:]
 
     def why_unsuitable(self, scan: Measurement | Protocol) -> str | None:

@@ -32,14 +32,14 @@ def shown(
     return tuple(condition(task.modality, name, measurement, context, allow_other) for name in task.conditions)
 
 
-def references(
+def base_images(
     task: Task,
     measurement: Measurement,
     known: Sequence[Reconstruction],
     context: RunContext | None = None,
     allow_other: bool = False,
 ) -> tuple[Reconstruction, ...]:
-    """The reconstructions the mean of which a head's samples change, in the order of ``task.references``.
+    """The reconstructions the mean of which a head's samples change, in the order of ``task.base_methods``.
 
     Args:
         task: the task that the head was trained for.
@@ -51,7 +51,7 @@ def references(
     by_name = dict(zip(task.conditions, known, strict=True))
     return tuple(
         by_name[name] if name in by_name else condition(task.modality, name, measurement, context, allow_other)
-        for name in task.references
+        for name in task.base_methods
     )
 
 
@@ -80,7 +80,7 @@ def weights_of_task(task: Task) -> dict[str, str]:
     Raises:
         InputError: there is no such method, or no weights for it.
     """
-    further = [name for name in task.references if name not in task.conditions]
+    further = [name for name in task.base_methods if name not in task.conditions]
     return _weights(CONDITION, task.modality, task.conditions) | _weights(REFERENCE, task.modality, further)
 
 

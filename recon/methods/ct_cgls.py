@@ -9,7 +9,7 @@ from recon.methods.method import Method
 from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.solvers.krylov import cgls
-from recon.solvers.slabs import Report, norm, solve_in_slabs
+from recon.solvers.slabs import Monitor, norm, solve_in_slabs
 
 
 class CGLSOptions(Options):
@@ -24,15 +24,15 @@ class CGLSOptions(Options):
 def run(measurement: Measurement, options: CGLSOptions, context: RunContext) -> Reconstruction:
     """Reconstruct slice by slice."""
 
-    def solve(operator: LinearOperator, data: Tensor, report: Report) -> Tensor:
-        return cgls(operator, data, options.iterations, options.damping, lambda k, residual: report(k, norm(residual)))
+    def solve(operator: LinearOperator, data: Tensor, monitor: Monitor) -> Tensor:
+        return cgls(operator, data, options.iterations, options.damping, lambda k, rest: monitor(k, norm(rest)))
 
     return solve_in_slabs(measurement, context, options.iterations, solve)
 
 
 METHOD = Method(
     summary="least squares by conjugate gradients, stopped early",
-    reference="Björck 1996, Numerical Methods for Least Squares Problems, algorithm 7.4.1",
+    citation="Björck 1996, Numerical Methods for Least Squares Problems, algorithm 7.4.1",
     options=CGLSOptions,
     run=run,
 )

@@ -15,7 +15,7 @@ def run(measurement: Measurement, options: DDNMOptions, context: RunContext) -> 
 
 METHOD = Method(
     summary="DDNM: a diffusion prior of slices in the null space of the operator",
-    reference="Wang, Yu & Zhang 2023, Denoising Diffusion Null-Space Model, arXiv 2212.00490",
+    citation="Wang, Yu & Zhang 2023, Denoising Diffusion Null-Space Model, arXiv 2212.00490",
     options=DDNMOptions,
     run=run,
     weights="adm",

@@ -15,7 +15,7 @@ def run(measurement: Measurement, options: DOLCEOptions, context: RunContext) ->
 
 METHOD = Method(
     summary="DOLCE: slices sampled under the direct image, drawn towards the data",
-    reference="Liu et al. 2023, DOLCE, ICCV, arXiv 2211.12340",
+    citation="Liu et al. 2023, DOLCE, ICCV, arXiv 2211.12340",
     options=DOLCEOptions,
     run=run,
     weights="dolce",

@@ -21,7 +21,7 @@ def run(measurement: Measurement, options: FBPOptions, context: RunContext) -> R
 
 METHOD = Method(
     summary="filtered backprojection, parallel and fan beam",
-    reference="Kak & Slaney 1988, Principles of Computerized Tomographic Imaging, section 3.4.2",
+    citation="Kak & Slaney 1988, Principles of Computerized Tomographic Imaging, section 3.4.2",
     options=FBPOptions,
     run=run,
 )

@@ -17,7 +17,7 @@ def run(measurement: Measurement, options: NetworkOptions, context: RunContext) 
 
 METHOD = Method(
     summary="FBPConvNet: a residual U-Net on the direct reconstruction",
-    reference="Jin et al. 2017, IEEE Trans Image Process 26:4509, doi 10.1109/TIP.2017.2713099",
+    citation="Jin et al. 2017, IEEE Trans Image Process 26:4509, doi 10.1109/TIP.2017.2713099",
     options=NetworkOptions,
     run=run,
     weights="fbpconv",

@@ -6,7 +6,7 @@ import torch
 
 from priors.networks.unrolled import LearnedPrimalDual
 from recon.learned.trained import NetworkOptions, load_trained
-from recon.learned.unrolled import primal_dual_image
+from recon.learned.unrolled_image import primal_dual_image
 from recon.methods.conditions import shown
 from recon.methods.method import Method
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
@@ -31,7 +31,7 @@ def run(measurement: Measurement, options: NetworkOptions, context: RunContext) 
 
 METHOD = Method(
     summary="learned primal-dual: unrolled iterations with the projector inside",
-    reference="Adler & Öktem 2018, IEEE Trans Med Imaging 37:1322, doi 10.1109/TMI.2018.2799231",
+    citation="Adler & Öktem 2018, IEEE Trans Med Imaging 37:1322, doi 10.1109/TMI.2018.2799231",
     options=NetworkOptions,
     run=run,
     weights="primal-dual",

@@ -44,7 +44,7 @@ def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Re
     pixel = min(measurement.spacing[1:])
     trace: list[TracePoint] = []
 
-    def report(iteration: int, residual: float, change: float) -> bool:
+    def monitor(iteration: int, residual: float, change: float) -> bool:
         trace.append(TracePoint(iteration, residual))
         context.report("iterations", iteration, options.iterations, residual)
         return iteration > _WARM_UP and change < options.tolerance
@@ -58,7 +58,7 @@ def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Re
         start=_start(measurement),
         balance=_BALANCE,
         iterations=options.iterations,
-        callback=report,
+        callback=monitor,
     )
     return Reconstruction(image, trace=tuple(trace))
 
@@ -76,7 +76,7 @@ def _start(measurement: Measurement) -> Tensor:
 
 METHOD = Method(
     summary="3D total variation with positivity, data weighted by their noise",
-    reference="Sidky & Pan 2008, Phys Med Biol 53:4777; solver: Pock & Chambolle 2011, doi 10.1109/ICCV.2011.6126441",
+    citation="Sidky & Pan 2008, Phys Med Biol 53:4777; solver: Pock & Chambolle 2011, doi 10.1109/ICCV.2011.6126441",
     options=TVOptions,
     run=run,
 )

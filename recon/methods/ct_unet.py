@@ -17,7 +17,7 @@ def run(measurement: Measurement, options: NetworkOptions, context: RunContext) 
 
 METHOD = Method(
     summary="fastMRI's U-Net on the direct reconstruction",
-    reference="Zbontar et al. 2018, fastMRI: an open dataset and benchmarks for accelerated MRI, arXiv 1811.08839",
+    citation="Zbontar et al. 2018, fastMRI: an open dataset and benchmarks for accelerated MRI, arXiv 1811.08839",
     options=NetworkOptions,
     run=run,
     weights="unet",

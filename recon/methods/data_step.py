@@ -34,7 +34,7 @@ def with_data_step(method: Method) -> Method:
 
     return Method(
         f"{method.summary}; then a data-consistency step",
-        method.reference,
+        method.citation,
         _with_step(method.options),
         run,
         method.weights,

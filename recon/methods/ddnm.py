@@ -9,7 +9,7 @@ from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.scan.volume import Modality
 
 _PRIOR_VARIANCE = 1e-3
-"""Of what a denoised image still differs by from the truth, in u²: about 60 HU."""
+"""Of what a denoised image still differs by from the ground truth, in u²: about 60 HU."""
 
 
 class DDNMOptions(PriorOptions):

@@ -19,7 +19,7 @@ class HeadOptions(Options):
     samples: int = setting(
         1, "number of volumes that are sampled and averaged; several also give a standard deviation", ge=1
     )
-    strength: float = setting(1.0, "factor on what the head adds; 1 as trained")
+    controlnet_scale: float = setting(1.0, "ControlNet scale, the factor on all that the head adds; 1: as in training")
     anatomy: int = setting(-1, "class index as in recon generate; -1: by modality", ge=-1)
     allow_other: bool = setting(
         False, "whether to use the head for a geometry, mask or prior that it was not trained for"

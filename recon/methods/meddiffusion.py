@@ -3,14 +3,14 @@
 The suite's own way beyond the paper's (:mod:`recon.methods.meddiffusion_paper`), in four steps:
 
 * show: the head is shown images of the scan by other methods; the last, or the mean of several methods', is the
-  reference;
-* sample: sampling may begin from the reference's latent, noised to an intermediate step;
-* refine: a decoded sample does not replace the reference, it advises a change of it;
+  base image;
+* sample: sampling may begin from the base image's latent, noised to an intermediate step;
+* refine: a decoded sample does not replace the base image, it advises a change of it;
 * agree with the data: refiner and data step take turns; with ``within``, sampling agrees with the data too, by encoding
   anew (ReSample, Song et al. 2024).
 
-The spread of several samples, how much of the reference had to be changed, where methods disagree and how noisy the
-truth is become a standard deviation that holds what it claims (:mod:`recon.diffusion.calibration`).
+The spread of several samples, how much of the base image had to be changed, where methods disagree and how noisy the
+ground truth is are combined to a calibrated standard deviation (:mod:`recon.diffusion.calibration`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch import Tensor
 from priors.networks.inference import AUTO, Acceleration
 from recon.acquisition.network_scale import network_scale
 from recon.diffusion.controlnet_head import Head, load_head
-from recon.diffusion.head_changes import Reference, Refine, agree, refine
+from recon.diffusion.head_changes import BaseImage, Refine, agree, refine
 from recon.diffusion.head_sampling import Sampling, Steered, class_told, decode, encode, grid, sample, steer
 from recon.diffusion.uncertainty import uncertainty
 from recon.errors import InputError
@@ -131,7 +131,7 @@ def reconstruct(
     Args:
         head: the ControlNet head.
         refiner: the refiner of its samples; None for a head without one.
-        shown: the images that the head is shown, and the reference.
+        shown: the images that the head is shown, and the base image.
         measurement: the scan.
         options: how samples are drawn and what becomes of them.
         context: the run.
@@ -139,7 +139,7 @@ def reconstruct(
     Raises:
         InputError: the prior is not the one that the head was trained on.
     """
-    steered, reference, pictured = _look(head, refiner, shown, measurement, options, context)
+    steered, base_image, pictured = _look(head, refiner, shown, measurement, options, context)
     found, advised = [], []
     for number in range(options.samples):
         part = of_sample(context, number, options.samples)
@@ -150,13 +150,13 @@ def reconstruct(
             options.sampling,
             seed,
             most_keys=MOST_KEYS,
-            correct=_correction(steered, reference, refining, options.within) if options.within else None,
+            correct=_correction(steered, base_image, refining, options.within) if options.within else None,
             on_step=counted(part, "sampling"),
         )
-        advised.append(refining(reference, decoded, 0))
+        advised.append(refining(base_image, decoded, 0))
         turns = options.rounds or ROUNDS[head.task.modality]
         found.append(
-            agree(reference, decoded, advised[-1], refining if refiner else None, turns, part)
+            agree(base_image, decoded, advised[-1], refining if refiner else None, turns, part)
             if options.agree
             else advised[-1]
         )
@@ -175,10 +175,10 @@ def _look(
     measurement: Measurement,
     options: MedDiffusionOptions,
     context: RunContext,
-) -> tuple[Steered, Reference, Tensor]:
-    """The prior steered by what lies in the body's window, the reference, and the last image shown, (Z, X, Y)."""
+) -> tuple[Steered, BaseImage, Tensor]:
+    """The prior steered by what lies in the body's window, the base image, and the last image shown, (Z, X, Y)."""
     prior = head.prior.to(context.device)
-    best = network_scale(measurement).to_network(shown.reference).cpu()
+    best = network_scale(measurement).to_network(shown.base_image).cpu()
     window = body_window(best, head.task.modality, grid(prior))
     images = shown.images[:, :, window[0], window[1]]
     context.report("encoding", 0, 1)
@@ -187,7 +187,7 @@ def _look(
         head.network.to(context.device),
         images,
         class_told(prior, options.anatomy, head.task.modality),
-        strength=options.strength,
+        controlnet_scale=options.controlnet_scale,
         voxel_size=voxel_size(measurement),
         acceleration=Acceleration.from_name(options.precision, prior.device),
         allow_other_base=options.allow_other,
@@ -198,7 +198,7 @@ def _look(
     seen = best[:, window[0], window[1]]
     if options.detail and refiner is None:
         seen = decode(steered, steered.latent, MOST_KEYS)
-    return steered, Reference(shown.reference, seen, window, measurement), images[-1]
+    return steered, BaseImage(shown.base_image, seen, window, measurement), images[-1]
 
 
 def _refining(
@@ -215,7 +215,7 @@ def _refining(
 
 
 def _correction(
-    steered: Steered, reference: Reference, refining: Refine, within: int
+    steered: Steered, base_image: BaseImage, refining: Refine, within: int
 ) -> Callable[[Tensor, int], Tensor]:
     """Every ``within``-th estimate of the latent is decoded, brought to agree with the data and encoded again."""
     count, limit = 0, steered.prior.latent_limit
@@ -226,8 +226,8 @@ def _correction(
         if count % within:
             return z0
         decoded = decode(steered, z0 if limit is None else z0.clamp(-limit, limit), MOST_KEYS)
-        estimate = agreeing(reference.measurement, refining(reference, decoded, 0))
-        return encode(steered.prior, reference.looked_at(estimate)[None], steered.acceleration)
+        estimate = agreeing(base_image.measurement, refining(base_image, decoded, 0))
+        return encode(steered.prior, base_image.looked_at(estimate)[None], steered.acceleration)
 
     return correct
 
@@ -237,7 +237,7 @@ def _deviation(images: Tensor, advised: Tensor, shown: Shown, head: Head, measur
     if len(images) < 2:
         return None
     scale = network_scale(measurement)
-    spread = uncertainty(images.abs(), advised.abs(), shown.reference.abs(), shown.references.abs(), scale.grain)
+    spread = uncertainty(images.abs(), advised.abs(), shown.base_image.abs(), shown.base_images.abs(), scale.grain)
     if head.calibrations is None:
         return spread
     return head.calibrations.of(head.task.acquisition.kind(measurement)).apply(spread, scale.unit)

@@ -51,7 +51,7 @@ def _samples(
         head.network.to(context.device),
         images,
         class_told(prior, options.anatomy, head.task.modality),
-        strength=options.strength,
+        controlnet_scale=options.controlnet_scale,
         voxel_size=voxel_size(measurement),
         allow_other_base=options.allow_other,
     )

@@ -20,7 +20,7 @@ class Method:
 
     Attributes:
         summary: the method in one line, for ``recon methods``.
-        reference: paper or equation that the method implements.
+        citation: the paper or equation that the method implements.
         options: model of its options, see :mod:`recon.options`.
         run: ``run(measurement, options, context) -> Reconstruction``.
         weights: kind of the trained network that the method needs, such as ``fbpconv``; None for methods without one.
@@ -28,7 +28,7 @@ class Method:
     """
 
     summary: str
-    reference: str
+    citation: str
     options: type[Options]
     run: Callable[[Measurement, Any, RunContext], Reconstruction]
     weights: str | None = None

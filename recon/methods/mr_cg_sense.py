@@ -12,7 +12,7 @@ from recon.methods.method import Method
 from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.solvers.krylov import cg, problem_axes
-from recon.solvers.slabs import Report, norm, solve_in_slabs, zero_filled
+from recon.solvers.slabs import Monitor, norm, solve_in_slabs, zero_filled
 
 NOISE_FREE_WEIGHT = 1e-3
 """λ for noise-free data with Σ|S|² = 1."""
@@ -50,7 +50,7 @@ def default_weight(measurement: Measurement) -> float:
 
 
 def solve_tikhonov(
-    operator: LinearOperator, data: Tensor, report: Report, weight: float, iterations: int, tolerance: float
+    operator: LinearOperator, data: Tensor, monitor: Monitor, weight: float, iterations: int, tolerance: float
 ) -> Tensor:
     """The minimiser (z, y, x); CG steps of their own for every slice, so that slices do not interact."""
     gram, rhs = operator.gram, operator.adjoint(data)
@@ -62,7 +62,7 @@ def solve_tikhonov(
     def show(iteration: int, x: Tensor) -> None:
         # From zero, CG's estimate is orthogonal to its residual (Galerkin), ⟨x, AᴴAx + λx⟩ = ⟨x, Aᴴb⟩: so
         # ‖Ax − b‖² takes inner products only, where its definition takes another Fourier transform per coil.
-        report(iteration, max(energy - _inner(x, rhs) - weight * _inner(x, x), 0.0) ** 0.5)
+        monitor(iteration, max(energy - _inner(x, rhs) - weight * _inner(x, x), 0.0) ** 0.5)
 
     return cg(normal, rhs, torch.zeros_like(rhs), iterations, problem_axes(operator), tolerance, show)
 
@@ -74,7 +74,7 @@ def _inner(a: Tensor, b: Tensor) -> float:
 
 METHOD = Method(
     summary="CG-SENSE: least squares over all coils with Tikhonov damping",
-    reference="Pruessmann et al. 2001, Magn Reson Med 46:638, doi 10.1002/mrm.1241",
+    citation="Pruessmann et al. 2001, Magn Reson Med 46:638, doi 10.1002/mrm.1241",
     options=CGSenseOptions,
     run=run,
 )

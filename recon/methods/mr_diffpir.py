@@ -15,7 +15,7 @@ def run(measurement: Measurement, options: DiffPIROptions, context: RunContext) 
 
 METHOD = Method(
     summary="DiffPIR: plug-and-play with a diffusion prior of slices",
-    reference="Zhu et al. 2023, Denoising Diffusion Models for Plug-and-Play Image Restoration, arXiv 2305.08995",
+    citation="Zhu et al. 2023, Denoising Diffusion Models for Plug-and-Play Image Restoration, arXiv 2305.08995",
     options=DiffPIROptions,
     run=run,
     weights="adm",

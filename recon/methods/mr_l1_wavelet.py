@@ -13,7 +13,7 @@ from recon.methods.method import Method
 from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.solvers.krylov import problem_axes
-from recon.solvers.slabs import Report, norm, solve_in_slabs
+from recon.solvers.slabs import Monitor, norm, solve_in_slabs
 from recon.solvers.wavelets import WaveletTransform, orthogonal_wavelets
 from recon.solvers.weights import relative_to_peak
 
@@ -61,7 +61,7 @@ def run(measurement: Measurement, options: L1WaveletOptions, context: RunContext
 def fista(
     operator: LinearOperator,
     data: Tensor,
-    report: Report,
+    monitor: Monitor,
     transform: WaveletTransform,
     weight: float,
     iterations: int,
@@ -75,7 +75,7 @@ def fista(
     Args:
         operator: A of n slices.
         data: b, (n, coils, y, x).
-        report: gets ‖Ax − b‖.
+        monitor: called with ‖Ax − b‖.
         transform: W.
         weight: λ, in the image's unit.
         iterations: most iterations.
@@ -91,7 +91,7 @@ def fista(
     for iteration in range(1, iterations + 1):
         new = shrink(torch.sub(point, point_gradient, alpha=step), transform, step * weight)
         residual = operator(new).sub_(data)
-        report(iteration, norm(residual))
+        monitor(iteration, norm(residual))
         change = new - image
         if bool((_dots(change, change, axes) <= tolerance**2 * _dots(new, new, axes)).all()):
             return new
@@ -131,7 +131,7 @@ def _dots(a: Tensor, b: Tensor, axes: int) -> Tensor:
 
 METHOD = Method(
     summary="compressed sensing with wavelet sparsity (FISTA, db4), slice by slice",
-    reference="Lustig et al. 2007, Magn Reson Med 58:1182, eq. 3, doi 10.1002/mrm.21391",
+    citation="Lustig et al. 2007, Magn Reson Med 58:1182, eq. 3, doi 10.1002/mrm.21391",
     options=L1WaveletOptions,
     run=run,
 )

@@ -15,7 +15,7 @@ def run(measurement: Measurement, options: MedDiffusionOptions, context: RunCont
 
 METHOD = Method(
     summary="3D latent diffusion steered by a ControlNet head (`weights`)",
-    reference="3D MedDiffusion, section III-C",
+    citation="3D MedDiffusion, section III-C",
     options=MedDiffusionOptions,
     run=run,
     weights="controlnet",

@@ -15,7 +15,7 @@ def run(measurement: Measurement, options: PaperOptions, context: RunContext) ->
 
 METHOD = Method(
     summary="as meddiffusion in the paper: sampled from noise, data not seen again",
-    reference="3D MedDiffusion, section III-C",
+    citation="3D MedDiffusion, section III-C",
     options=PaperOptions,
     run=run,
     weights="controlnet",

@@ -7,7 +7,7 @@ import torch
 from priors.networks.unrolled import MoDL
 from recon.acquisition.network_scale import mr_scale
 from recon.learned.trained import NetworkOptions, load_trained
-from recon.learned.unrolled import modl_image
+from recon.learned.unrolled_image import modl_image
 from recon.methods.conditions import shown
 from recon.methods.method import Method
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
@@ -32,7 +32,7 @@ def run(measurement: Measurement, options: NetworkOptions, context: RunContext) 
 
 METHOD = Method(
     summary="MoDL: unrolled iterations of a learned denoiser and the data term",
-    reference="Aggarwal et al. 2019, IEEE Trans Med Imaging 38:394, doi 10.1109/TMI.2018.2865356",
+    citation="Aggarwal et al. 2019, IEEE Trans Med Imaging 38:394, doi 10.1109/TMI.2018.2865356",
     options=NetworkOptions,
     run=run,
     weights="modl",

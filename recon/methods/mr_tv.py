@@ -12,7 +12,7 @@ from physics.operator import LinearOperator
 from recon.methods.method import Method
 from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
-from recon.solvers.slabs import Report, norm, solve_in_slabs
+from recon.solvers.slabs import Monitor, norm, solve_in_slabs
 from recon.solvers.weights import relative_to_peak
 
 NOISE_FREE_WEIGHT = 0.001
@@ -59,7 +59,7 @@ def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Re
 def primal_dual(
     operator: LinearOperator,
     data: Tensor,
-    report: Report,
+    monitor: Monitor,
     weight: float,
     primal_step: float,
     dimensions: int,
@@ -72,7 +72,7 @@ def primal_dual(
     Args:
         operator: A of n slices.
         data: b, (n, coils, y, x).
-        report: gets ‖Ax̄ − b‖ at the extrapolated image x̄ of the iteration.
+        monitor: called with ‖Ax̄ − b‖ at the extrapolated image x̄ of the iteration.
         weight: λ, in the image's unit.
         primal_step: τ.
         dimensions: 2 or 3, the axes of ∇.
@@ -90,7 +90,7 @@ def primal_dual(
     gradient_dual = gradient(torch.zeros_like(image), dimensions)
     for iteration in range(1, iterations + 1):
         residual = operator(extrapolated) - data
-        report(iteration, norm(residual))
+        monitor(iteration, norm(residual))
         data_dual = torch.add(data_dual, residual, alpha=data_step) / (1 + data_step)
         gradient_dual = project(gradient_dual.add_(gradient(extrapolated, dimensions), alpha=gradient_step), weight)
         descent = operator.adjoint(data_dual) + gradient_adjoint(gradient_dual)
@@ -129,7 +129,7 @@ def project(dual: Tensor, radius: float) -> Tensor:
 
 METHOD = Method(
     summary="isotropic total variation of the complex image, 2D or 3D",
-    reference="Block et al. 2007, Magn Reson Med 57:1086; solver: Chambolle & Pock 2011, doi 10.1007/s10851-010-0251-1",
+    citation="Block et al. 2007, Magn Reson Med 57:1086; solver: Chambolle & Pock 2011, doi 10.1007/s10851-010-0251-1",
     options=TVOptions,
     run=run,
 )

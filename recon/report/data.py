@@ -20,7 +20,7 @@ class ReportData:
         protocol: sentences, the protocol in words.
         notices: what the reader must know ("simulated from magnitude", "sample data", warnings).
         modality: ``"CT"`` or ``"MR"``.
-        images: ordered, key to (z, y, x) float32 in canonical RAS+ orientation; CT in HU, MR in the reference's
+        images: ordered, key to (z, y, x) float32 in canonical RAS+ orientation; CT in HU, MR in the ground truth's
             unit. ``"truth"`` is absent for measured data; ``"std"`` is optional; every other key
             (``"baseline"``, ``"result"``) is a reconstruction.
         labels: key of ``images`` to caption, such as ``{"baseline": "FBP", "result": "TV"}``.
@@ -69,12 +69,12 @@ class ReportData:
 
     @property
     def reconstructions(self) -> list[str]:
-        """Keys of the images that are neither the truth nor a standard deviation."""
+        """Keys of the images that are neither the ground truth nor a standard deviation."""
         return [key for key in self.images if key not in (TRUTH, STD)]
 
     @property
-    def reference(self) -> str:
-        """Key of the image that sets the grey scale: the truth, or else the last reconstruction (the result)."""
+    def grey_scale_key(self) -> str:
+        """Key of the image that sets the grey scale: the ground truth, or else the last reconstruction (the result)."""
         return TRUTH if TRUTH in self.images else self.reconstructions[-1]
 
     @property

@@ -58,7 +58,7 @@ def embed(data: ReportData) -> Embedding:
     first = _embed(data, VOXEL_BUDGET)
     if first.size <= PACKED_LIMIT:
         return first
-    return _embed(data, first.stacks[data.reference].size * PACKED_LIMIT // first.size)
+    return _embed(data, first.stacks[data.grey_scale_key].size * PACKED_LIMIT // first.size)
 
 
 def _embed(data: ReportData, budget: int) -> Embedding:
@@ -81,7 +81,7 @@ def _scales(data: ReportData, stacks: Pictures) -> dict[str, packing.Scale]:
     """One scale for all images, so that they can be subtracted by their codes; another for the deviation."""
     image = packing.HOUNSFIELD
     if data.modality == "MR":
-        low, high = figures.finite_range(stacks[data.reference], 0, 100)
+        low, high = figures.finite_range(stacks[data.grey_scale_key], 0, 100)
         image = packing.scale_between(low - (high - low) / 4, high + (high - low) / 4)
     scales = dict.fromkeys(data.images, image)
     if STD in stacks:

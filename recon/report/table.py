@@ -43,7 +43,7 @@ def metrics_table(metrics: Metrics, drop_unknown: bool) -> Table:
 
     Args:
         metrics: the figures; None or NaN is shown as a dash.
-        drop_unknown: leave out columns without any figure (those that need a truth, where there is none).
+        drop_unknown: leave out columns without any figure (those that need a ground truth, where there is none).
     """
     names = list(dict.fromkeys(name for row in metrics.values() for name in row))
     columns = {name: [_known(row.get(name)) for row in metrics.values()] for name in names}

@@ -59,7 +59,7 @@ MR_PERCENTILES = {"Auto (0.5–99.5 %)": (0.5, 99.5), "Contrast (5–98 %)": (5.
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the viewer: an image, its difference from the truth, or the standard deviation."""
+    """One column of the viewer: an image, its difference from the ground truth, or the standard deviation."""
 
     key: str
     kind: Kind
@@ -111,7 +111,7 @@ class Viewer:
 def viewer(data: ReportData) -> Viewer:
     """The viewer of a report's images."""
     embedding = embed(data)
-    windows = list(CT_WINDOWS) if data.modality == "CT" else _mr_windows(embedding.stacks[data.reference])
+    windows = list(CT_WINDOWS) if data.modality == "CT" else _mr_windows(embedding.stacks[data.grey_scale_key])
     limits = Limits(windows[0], _error_scale(data, embedding.stacks), _deviation_top(embedding.stacks))
     return Viewer(
         rows=[_row(data, embedding, selection, limits) for selection in embedding.selections],
@@ -138,7 +138,7 @@ def _payload(data: ReportData, embedding: Embedding, limits: Limits) -> dict[str
 
 
 def _columns(data: ReportData) -> list[Column]:
-    """Truth, reconstructions, their errors (only where there is a truth), standard deviation."""
+    """Ground truth, reconstructions, their errors (only where there is a ground truth), standard deviation."""
     shown = [key for key in data.images if key != STD]
     columns = [Column(key, "image", data.label(key)) for key in shown]
     if TRUTH in data.images:

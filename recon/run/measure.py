@@ -1,4 +1,4 @@
-"""From what was loaded to a measurement, and to the truth where there is one; refused where memory does not suffice."""
+"""From a loaded file to a measurement and its ground truth, if there is one; refused where memory does not suffice."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def measure_ct(
     seed: int = 0,
     device: Device = "cpu",
 ) -> Scan:
-    """A CT scan: simulated from a volume, which is then its truth, or made of a measured sinogram.
+    """A CT scan: simulated from a volume, which is then its ground truth, or made of a measured sinogram.
 
     Args:
         data: CT volume in HU, or sinogram.

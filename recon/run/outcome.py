@@ -54,8 +54,8 @@ class Outcome:
         notices: what the reader must know about the input, the choice of the method and its networks.
         weights: hash of each trained network that took part, by name; None for methods without.
         answer: the method's own answer, in the operator's unit.
-        coverage: share of the patient's voxels whose truth lies in the interval of each nominal level, where there
-            are a standard deviation and a truth.
+        coverage: the share of the patient's voxels with the ground truth in the interval of each nominal level, where
+            there are a standard deviation and a ground truth.
     """
 
     method: str
@@ -115,7 +115,7 @@ def reconstruct(
         settings: options of the method, Python values or text; ``recon methods NAME`` lists them.
         seed: seed of the method's randomness.
         progress: called after each step.
-        notices: what the reader must know besides what the grid's and the truth's own notices say.
+        notices: what the reader must know besides what the grid's and the ground truth's own notices say.
         before: the answer of the method before a data step, see :class:`recon.scan.measurement.RunContext`.
 
     Raises:

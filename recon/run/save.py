@@ -115,7 +115,7 @@ def report_data(outcome: Outcome, result: dict[str, Any]) -> Any:
     images = {} if outcome.truth is None else {"truth": _shown_truth(outcome.truth)}
     images |= {"baseline": outcome.baseline.data.numpy(), "result": outcome.result.data.numpy()}
     labels = {
-        "truth": "Truth",
+        "truth": "Ground truth",
         "baseline": method_label(outcome.baseline_method),
         "result": method_label(outcome.method),
     }
@@ -146,7 +146,7 @@ def report_data(outcome: Outcome, result: dict[str, Any]) -> Any:
 
 
 def _shown_truth(truth: Volume) -> np.ndarray:
-    """The truth as the operator saw it: padding below -1000 HU is air, and no error of a reconstruction."""
+    """The ground truth as the operator saw it: padding below -1000 HU is air, and no error of a reconstruction."""
     data = truth.data.numpy()
     return np.maximum(data, np.float32(CT_WINDOW[0])) if truth.modality == "CT" else data
 
@@ -168,11 +168,11 @@ def _case(volume: Volume, truth: Volume | None) -> dict[str, str]:
 
 
 def _intervals(outcome: Outcome) -> dict[str, str]:
-    """How often the intervals of the standard deviation hold the truth, beside how often they should."""
+    """How often the intervals of the standard deviation contain the ground truth, beside how often they should."""
     if not outcome.coverage:
         return {}
     pairs = ", ".join(f"{100 * level:.0f} %: {100 * held:.0f} %" for level, held in outcome.coverage.items())
-    return {"Calibration": f"in the body, intervals of nominal size hold the truth: {pairs}"}
+    return {"Calibration": f"in the body, intervals of nominal size contain the ground truth: {pairs}"}
 
 
 def _mask(outcome: Outcome) -> np.ndarray | None:

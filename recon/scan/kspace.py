@@ -20,7 +20,7 @@ class KSpace:
         mask: (y, x) bool, the places that the file was undersampled to; None when fully sampled.
         acquired: (y, x) bool, the rectangle that the scanner sampled; None: all of the matrix. What lies outside is
             zero padding, or was left out (partial Fourier), and no sample of any mask.
-        partial_fourier: whether that rectangle is not centred: the image without the missing side is no truth.
+        partial_fourier: whether that rectangle is not centred: the image without the missing side is no ground truth.
         calibration: (z, coils, y, x) complex64 of fully sampled calibration lines that are no part of ``data``, zero
             elsewhere; None where there are none.
         image_shape: (y, x) of the image after the readout oversampling is cropped; None: no crop.

@@ -41,7 +41,7 @@ def no_progress(event: ProgressEvent) -> None:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How data came to be, in words for the report and in plain values for ``result.json``. Never the truth.
+    """How data came to be, in words for the report and in plain values for ``result.json``. Never the ground truth.
 
     Attributes:
         sentences: the protocol in words.
@@ -50,8 +50,8 @@ class Protocol:
         mask: MR: kind, nominal acceleration, calibration, seed.
         true_acceleration: MR: points of k-space over samples.
         noise: plain values; None for noise-free data.
-        model_error: ‖y − Ax‖/‖y‖ that the truth x would leave without noise, since no operator A is the scanner; None
-            where it is not known.
+        model_error: ‖y − Ax‖/‖y‖ that the ground truth x would leave without noise, since no operator A is the
+            scanner; None where it is not known.
     """
 
     sentences: tuple[str, ...] = ()
@@ -97,7 +97,7 @@ class Measurement:
 
     @property
     def noise_power(self) -> float:
-        """E‖n‖² of all data that were measured, the ‖Ax − y‖² that the truth itself would leave; 0 if noise-free."""
+        """E‖n‖² of all measured data, the ‖Ax − y‖² that the ground truth itself would leave; 0 if noise-free."""
         if self.sigma is None:
             return 0.0
         variance, mask = self._variance(), self.operator.mask

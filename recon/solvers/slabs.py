@@ -16,12 +16,12 @@ from physics.operator import LinearOperator
 from recon.scan.measurement import Measurement, Reconstruction, RunContext, TracePoint
 from recon.scan.once import once_per_measurement
 
-Report = Callable[[int, float], bool]
+Monitor = Callable[[int, float], bool]
 """Called by a solver after every iteration with its number and ‖Ax − b‖ of the slab; the answer tells whether the
 residual has come down to what the noise explains (discrepancy principle, Morozov 1966), where a solver may stop."""
 
-Solve = Callable[[LinearOperator, Tensor, Report], Tensor]
-"""(A, b, report) of a slab to its image."""
+Solve = Callable[[LinearOperator, Tensor, Monitor], Tensor]
+"""(A, b, monitor) of a slab to its image."""
 
 
 def in_slabs(measurement: Measurement, slices: int | None = None) -> Iterator[tuple[slice, Measurement]]:
@@ -64,8 +64,8 @@ def solve_in_slabs(
     curves: list[list[float]] = []
     for number, (part, slab) in enumerate(slabs):
         curves.append([])
-        report = _reporter(curves[-1], context, number * iterations, len(slabs) * iterations, slab)
-        image[part] = solve(*slab.operator.equivalent_problem(slab.y), report)
+        monitor = _monitor(curves[-1], context, number * iterations, len(slabs) * iterations, slab)
+        image[part] = solve(*slab.operator.equivalent_problem(slab.y), monitor)
     return Reconstruction(image, trace=_joined(curves, norm(measurement.y)))
 
 
@@ -80,16 +80,16 @@ def norm(x: Tensor) -> float:
     return float(torch.linalg.vector_norm(torch.view_as_real(x) if x.is_complex() else x))
 
 
-def _reporter(curve: list[float], context: RunContext, done: int, total: int, slab: Measurement) -> Report:
+def _monitor(curve: list[float], context: RunContext, done: int, total: int, slab: Measurement) -> Monitor:
     """Records a slab's residuals in ``curve`` and shows them over ‖y‖, after ``done`` iterations of other slabs."""
     limit, size = slab.noise_power**0.5, norm(slab.y)
 
-    def report(iteration: int, residual: float) -> bool:
+    def monitor(iteration: int, residual: float) -> bool:
         curve.append(residual)
         context.report("iterations", done + iteration, total, _ratio(residual, size))
         return residual <= limit
 
-    return report
+    return monitor
 
 
 def _joined(curves: list[list[float]], total: float) -> tuple[TracePoint, ...]:

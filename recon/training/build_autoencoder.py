@@ -23,7 +23,7 @@ from recon.training.workshop import Ingredients, Workshop
 
 
 def build_autoencoder(given: Ingredients) -> Workshop:
-    """Stage 1 from scratch (or a warm start), stage 2 from a stage-1 file."""
+    """Stage 1 from scratch or from initial weights, stage 2 from a stage-1 file."""
     settings = parse_task(AutoencoderTask, given.recipe.task)
     if given.stage == 2 and given.warm_start is None:
         raise InputError("`stage` 2 goes on from stage 1: give its weights as `warm_start`")
@@ -45,7 +45,7 @@ def build_autoencoder(given: Ingredients) -> Workshop:
         z, x, y = settings.patches
         crop = settings.crop or (z * patch, x * patch, y * patch)
         encoding = Encoding(net.eval().to(given.device), identity["encoder"], given.cache, least=crop)
-        given.report("encoding volumes")
+        given.announce("encoding volumes")
         with input_errors("recipe: task.crop"):
             source = CodeSource(volumes, encoding, crop, settings.per_volume)
     held_out = [each.volume for each in given.val[: given.recipe.validation.cases]]
@@ -54,7 +54,7 @@ def build_autoencoder(given: Ingredients) -> Workshop:
 
 
 def _autoencoder(given: Ingredients, adversarial: bool) -> PatchVolumeAutoencoder:
-    """A new network of the recipe's size, or that of the warm start.
+    """A new network of the recipe's size, or that of the initial weights.
 
     That one gets the recipe's discriminator if it had none, and its decoder's middle as the recipe has it, if it does.
     """
@@ -65,7 +65,7 @@ def _autoencoder(given: Ingredients, adversarial: bool) -> PatchVolumeAutoencode
         return PatchVolumeAutoencoder(config)
     with input_errors("`warm_start`"):
         net = load_autoencoder(given.warm_start)
-    tell_overruled(net.config.to_dict(), given.recipe.network, given.report, free=("patch_middle", "discriminator"))
+    tell_overruled(net.config.to_dict(), given.recipe.network, given.announce, free=("patch_middle", "discriminator"))
     net = with_middle(net, bool(given.recipe.network.get("patch_middle", net.config.patch_middle)))
     return with_discriminator(net, config.discriminator) if adversarial else net
 

@@ -47,7 +47,7 @@ def build_biflownet(given: Ingredients) -> Workshop:
     flips = (False, True) if settings.mirror else (False,)
 
     def encoded(volumes: Sequence[TrainingVolume], flips: Sequence[bool]) -> list[StoredLatent]:
-        given.report(f"encoding {len(volumes)} volumes")
+        given.announce(f"encoding {len(volumes)} volumes")
         return [encoding.volume_latent(v.volume, v.class_index, flip=flip) for v in volumes for flip in flips]
 
     net = _biflownet(given, encoding.autoencoder.config.latent_channels)
@@ -113,7 +113,7 @@ def _biflownet(given: Ingredients, channels: int) -> BiFlowNet:
     if given.warm_start:
         with input_errors("`warm_start`"):
             net = load_biflownet(given.warm_start)
-        tell_overruled(net.config.to_dict(), given.recipe.network, given.report)
+        tell_overruled(net.config.to_dict(), given.recipe.network, given.announce)
         return net
     with input_errors("recipe: network"):
         return BiFlowNet(
@@ -162,7 +162,7 @@ def _encoded_scans(
 ) -> tuple[LatentSource, list[StoredPair]]:
     """Simulated scans, and their latents as samples."""
     assert given.task is not None
-    given.report(f"simulating and encoding {variants * len(volumes)} scans")
+    given.announce(f"simulating and encoding {variants * len(volumes)} scans")
     pairs = simulate_pairs(
         [each.volume for each in volumes], given.task, variants, given.cache, device=given.device, excerpts=excerpts
     )
@@ -196,7 +196,7 @@ def _head(given: Ingredients, base: BiFlowNet, hint_channels: int) -> ControlNet
         with input_errors("`warm_start`"):
             other = load_controlnet(given.warm_start)
             if replace(other.config, task={}) != replace(head.config, task={}):
-                raise ValueError("a head of other sizes; warm-start from one on the same base with as many conditions")
+                raise ValueError("a head of other sizes; begin with one on the same base with as many conditions")
             head.load_state_dict(other.state_dict())
     return head
 

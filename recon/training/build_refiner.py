@@ -47,7 +47,7 @@ _GROWN = "down_sample_layers.0.layers.0.weight"
 
 
 def build_refiner(given: Ingredients) -> Workshop:
-    """A U-Net from reference and sample to the truth, on samples of a trained head."""
+    """A U-Net from base image and sample to the ground truth, on samples of a trained head."""
     settings = parse_task(RefinerTask, given.recipe.task)
     head = _head(given)
     net = _network(given, inputs_of(head.task))
@@ -56,7 +56,7 @@ def build_refiner(given: Ingredients) -> Workshop:
     learner = ImageLearner(net, KIND, net.config.to_dict(), settings.loss)
     samples = Samples(head, Sampling(start=START), given.cache)
     start = Refiner(copy.deepcopy(net).eval().to(given.device), tensors_sha256(net.state_dict()))
-    given.report(f"simulating and sampling {settings.variants * len(given.train)} scans")
+    given.announce(f"simulating and sampling {settings.variants * len(given.train)} scans")
     pairs = samples.of(given.train, settings.excerpts, settings.variants, start, settings.rounds)
     source = SliceSource(pairs, settings.crop, settings.augmentation.build())
     held_out = samples.of(given.val[: given.recipe.validation.cases], settings.held_out, 1, start, settings.rounds)
@@ -98,15 +98,15 @@ class Samples:
         refiner: Refiner,
         rounds: int = 1,
     ) -> list[StoredPair]:
-        """Simulated scans as (reference, decoded sample, truth), and once more for each further round.
+        """Simulated scans as (base image, decoded sample, ground truth), and once more for each further round.
 
-        Where the reference is not the image that the head was shown, that one comes before the truth.
+        Where the base image is not the image that the head was shown, the image shown comes before the ground truth.
 
         Args:
             volumes: prepared.
             excerpts: what parts of them the scans are of.
             variants: scans of one volume.
-            refiner: makes the references of later rounds.
+            refiner: the refiner that makes the base images of later rounds.
             rounds: the rounds of :class:`recon.training.settings.slices.RefinerTask`.
         """
         found = []
@@ -133,17 +133,17 @@ class Samples:
             decoded = self._decoded(images[:-1], source.class_index, seed)
             inputs = [images[-2], decoded]
             if task.reference:
-                inputs = [self._reference(pair, source.volume, excerpts), decoded, images[-2]]
+                inputs = [self._base_image(pair, source.volume, excerpts), decoded, images[-2]]
             return torch.stack([*inputs, images[-1]]).to(torch.float16).numpy(), {}
 
         stored = self.cache.entry(pair.case, "sampled-4", settings, make)
         return StoredPair(stored.array, pair.case, json.dumps(settings, sort_keys=True), pair.seed)
 
-    def _reference(self, pair: StoredPair, volume: Prepared, excerpts: Excerpts) -> Tensor:
+    def _base_image(self, pair: StoredPair, volume: Prepared, excerpts: Excerpts) -> Tensor:
         """Of the pair's scan, (Z, X, Y) in the network range."""
         measurement = self._simulated(pair, volume, excerpts)
         shown = show(self.head.task, measurement, RunContext(device=measurement.y.device))
-        return network_scale(measurement).to_network(shown.reference).cpu()
+        return network_scale(measurement).to_network(shown.base_image).cpu()
 
     def _simulated(self, pair: StoredPair, volume: Prepared, excerpts: Excerpts) -> Measurement:
         """The pair's scan once more."""
@@ -153,7 +153,7 @@ class Samples:
     def _next_round(
         self, pair: StoredPair, volume: Prepared, excerpts: Excerpts, refiner: Refiner, turn: int
     ) -> StoredPair:
-        """The pair with another reference: what the refiner and a data step make of this one."""
+        """The pair with another base image: what the refiner and a data-consistency step make of this one."""
         settings = {"pair": pair.key, "refiner": refiner.sha256, "turn": turn}
 
         def make() -> tuple[np.ndarray, dict[str, object]]:
@@ -195,12 +195,12 @@ def _head(given: Ingredients) -> Head:
 
 
 def inputs_of(task: Task) -> int:
-    """How many images a refiner sees: reference and sample, and the image shown where that is another."""
+    """How many images a refiner sees: base image and sample, and the image shown where that is another."""
     return 3 if task.reference else 2
 
 
 def _network(given: Ingredients, inputs: int) -> UNet2D:
-    """New, or from a refiner or a U-Net that was trained on the reference alone."""
+    """New, or from a refiner or a U-Net that was trained on the base image alone."""
     if given.warm_start is None:
         with input_errors("recipe: network"):
             plain = UNetConfig(in_channels=inputs, residual=True).to_dict()
@@ -210,7 +210,7 @@ def _network(given: Ingredients, inputs: int) -> UNet2D:
         other = load_network(given.warm_start, kind if kind == KIND else "unet")
         grown = with_inputs(other, inputs)
         free = ("anti_aliased", "in_channels")
-        tell_overruled(grown.config.to_dict(), given.recipe.network, given.report, free)
+        tell_overruled(grown.config.to_dict(), given.recipe.network, given.announce, free)
         return with_upsampling(grown, bool(given.recipe.network.get("anti_aliased", grown.config.anti_aliased)))
 
 
@@ -227,11 +227,13 @@ def with_inputs(network: UNet2D, inputs: int) -> UNet2D:
     """The network with inputs for the other images, which it does not heed yet.
 
     Raises:
-        ValueError: a network of more inputs, or one that does not add to the reference.
+        ValueError: a network of more inputs, or one that does not add to the base image.
     """
     config = network.config
     if not config.residual or config.out_channels != 1 or config.in_channels > inputs:
-        raise ValueError("a U-Net of another kind; one from the reference to a change of it is wanted (residual: true)")
+        raise ValueError(
+            "a U-Net of another kind; one from the base image to a change of it is wanted (residual: true)"
+        )
     if config.in_channels == inputs:
         return network
     grown = UNet2D(UNetConfig.from_dict(config.to_dict() | {"in_channels": inputs}))

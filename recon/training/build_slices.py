@@ -123,11 +123,11 @@ def needed_task(given: Ingredients) -> Task:
 
 
 def _network(given: Ingredients, kind: type[Network], defaults: Any, name: str) -> Network:
-    """From the warm start, or new with the recipe's settings on top of the defaults."""
+    """From the initial weights, or new with the recipe's settings on top of the defaults."""
     if given.warm_start:
         with input_errors("`warm_start`"):
             loaded: Network = load_network(given.warm_start, name)
-        tell_overruled(loaded.config.to_dict(), given.recipe.network, given.report)  # type: ignore[union-attr, operator]
+        tell_overruled(loaded.config.to_dict(), given.recipe.network, given.announce)  # type: ignore[union-attr, operator]
         return loaded
     with input_errors("recipe: network"):
         settings = merged(defaults.to_dict(), given.recipe.network)
@@ -135,7 +135,7 @@ def _network(given: Ingredients, kind: type[Network], defaults: Any, name: str) 
 
 
 def _scans(given: Ingredients, task: Task, settings: Scans) -> list[StoredPair]:
-    given.report(f"simulating {settings.variants * len(given.train)} scans")
+    given.announce(f"simulating {settings.variants * len(given.train)} scans")
     volumes = [each.volume for each in given.train]
     return simulate_pairs(
         volumes, task, settings.variants, given.cache, device=given.device, excerpts=settings.excerpts

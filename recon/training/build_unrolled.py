@@ -14,7 +14,7 @@ from recon.learned.task import Task
 from recon.training.build_slices import needed_task
 from recon.training.settings.parse import merged, parse_task, tell_overruled
 from recon.training.settings.slices import UnrolledTask
-from recon.training.slabs import SlabSource
+from recon.training.stacks import StackSource
 from recon.training.unrolled_learner import MoDLLearner, PrimalDualLearner, UnrolledLearner, unrolled_validation
 from recon.training.workshop import Ingredients, Workshop
 
@@ -28,7 +28,7 @@ def build_primal_dual(given: Ingredients) -> Workshop:
     if given.warm_start:
         with input_errors("`warm_start`"):
             net: LearnedPrimalDual = load_network(given.warm_start, "primal-dual")
-        tell_overruled(net.config.to_dict(), given.recipe.network, given.report)
+        tell_overruled(net.config.to_dict(), given.recipe.network, given.announce)
     else:
         with input_errors("recipe: network"):
             net = LearnedPrimalDual(PrimalDualConfig.from_dict(_settings(given, PrimalDualConfig())))
@@ -46,7 +46,7 @@ def build_modl(given: Ingredients) -> Workshop:
     if given.warm_start:
         with input_errors("`warm_start`"):
             net: MoDL = load_network(given.warm_start, "modl")
-        tell_overruled(net.config.to_dict(), given.recipe.network, given.report)
+        tell_overruled(net.config.to_dict(), given.recipe.network, given.announce)
     else:
         with input_errors("recipe: network"):
             net = MoDL(MoDLConfig.from_dict(_settings(given, MoDLConfig())))
@@ -63,7 +63,7 @@ def _workshop(given: Ingredients, settings: UnrolledTask, learner: UnrolledLearn
     if len(task.conditions) != 1:
         raise InputError(f"`condition`: {learner.kind} starts from one, not {', '.join(task.conditions)}")
     volumes = [each.volume for each in given.train]
-    source = SlabSource(volumes, settings.slices, settings.edge, settings.augmentation.build())
+    source = StackSource(volumes, settings.slices, settings.edge, settings.augmentation.build())
     held_out = [each.volume for each in given.val[: given.recipe.validation.cases]]
     validate = unrolled_validation(learner, held_out, settings.slices)
     return Workshop(learner, source, validate, {"task": json.dumps(task.to_dict())}, {"task": task.to_dict()})

@@ -14,7 +14,7 @@ from priors.training.learner import Learner
 from priors.training.recipe import Recipe
 from recon.training.prepare_run import make_workshop
 from recon.training.request import Request, check_out
-from recon.training.workshop import Report
+from recon.training.workshop import Announce
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Estimate:
     volumes: int
 
 
-def estimate(request: Request, report: Report) -> Estimate:
+def estimate(request: Request, announce: Announce) -> Estimate:
     """Build everything, send one sample through the network on the CPU, and train nothing.
 
     Raises:
@@ -46,7 +46,7 @@ def estimate(request: Request, report: Report) -> Estimate:
     """
     check_out(request.out, request.network)
     torch.manual_seed(request.recipe.seed)
-    volumes, workshop = make_workshop(request, report)
+    volumes, workshop = make_workshop(request, announce)
     learner, recipe = workshop.learner, request.recipe
     trained = sum(p.numel() for group in learner.phases().values() for p in group)
     frozen = sum(p.numel() for p in learner.parameters()) - trained

@@ -1,4 +1,4 @@
-"""Simulated scans of a training set: condition images beside the truth, made once and kept on disk."""
+"""Simulated scans of a training set: images for a network and their ground truth, made once and kept on disk."""
 
 from __future__ import annotations
 

@@ -8,11 +8,11 @@ from datasets.cache import Cache
 from recon.training.registry import find_training
 from recon.training.request import Request
 from recon.training.sources import TrainingVolume, load_split, parts_for
-from recon.training.workshop import Ingredients, Report, Workshop
+from recon.training.workshop import Announce, Ingredients, Workshop
 
 
 def make_workshop(
-    request: Request, report: Report, device: torch.device | None = None
+    request: Request, announce: Announce, device: torch.device | None = None
 ) -> tuple[list[TrainingVolume], Workshop]:
     """The volumes that a request trains on, and what the loop takes of them.
 
@@ -22,15 +22,15 @@ def make_workshop(
     task = request.learned_task
     cache = Cache(request.cache)
     parts = parts_for(request.parts, task)
-    train_volumes = load_split(parts, "train", cache, report)
-    val_volumes = load_split(parts, "val", cache, report)
-    report(f"{len(train_volumes)} volumes for training, {len(val_volumes)} for validation")
+    train_volumes = load_split(parts, "train", cache, announce)
+    val_volumes = load_split(parts, "val", cache, announce)
+    announce(f"{len(train_volumes)} volumes for training, {len(val_volumes)} for validation")
     given = Ingredients(
         request.recipe,
         train_volumes,
         val_volumes,
         cache,
-        report,
+        announce,
         request.base,
         request.warm_start,
         request.stage,

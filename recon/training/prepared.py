@@ -77,7 +77,7 @@ def prepare(
     cases: Sequence[Case],
     cache: Cache,
     *,
-    report: Callable[[str], None] = print,
+    announce: Callable[[str], None] = print,
     on_case: Callable[[], None] | None = None,
 ) -> list[Prepared]:
     """Read cases, or take them from the cache.
@@ -85,7 +85,7 @@ def prepare(
     Args:
         cases: volumes of one modality.
         cache: the cache that keeps prepared volumes.
-        report: gets one line for each case that cannot be read.
+        announce: called with one line for each case that cannot be read.
         on_case: called after each case.
 
     Raises:
@@ -98,7 +98,7 @@ def prepare(
             prepared.append(_prepared(case, cache))
         except InputError as error:
             problems.append(case)
-            report(f"skipped: {error}")
+            announce(f"skipped: {error}")
         if on_case:
             on_case()
     if len(problems) > UNREADABLE_SHARE * len(cases):

@@ -22,7 +22,7 @@ from recon.training.prepare_run import make_workshop
 from recon.training.registry import find_training
 from recon.training.request import Request, check_out
 from recon.training.sources import TrainingVolume
-from recon.training.workshop import Report, Workshop
+from recon.training.workshop import Announce, Workshop
 
 
 def silent(text: str) -> None:
@@ -32,7 +32,7 @@ def silent(text: str) -> None:
 def train(
     request: Request,
     machine: Machine | None = None,
-    report: Report = silent,
+    announce: Announce = silent,
     on_step: Callable[[Progress], None] | None = None,
 ) -> Path | None:
     """Train to the recipe's last step, going on from the newest checkpoint in ``request.out``, and write the weights.
@@ -40,7 +40,7 @@ def train(
     Args:
         request: what is to be trained.
         machine: the machine that trains; None is one process on the CPU.
-        report: takes one line about progress.
+        announce: called with one line about progress.
         on_step: is told of every step.
 
     Returns:
@@ -54,8 +54,8 @@ def train(
     check_out(request.out, request.network)
     fabric = (machine or Machine()).fabric(request.recipe)
     torch.manual_seed(request.recipe.seed)
-    report = report if fabric.is_global_zero else silent
-    train_volumes, workshop = make_workshop(request, report, fabric.device)
+    announce = announce if fabric.is_global_zero else silent
+    train_volumes, workshop = make_workshop(request, announce, fabric.device)
     with input_errors("`out`"):
         training = Training(
             workshop.learner,
@@ -68,7 +68,7 @@ def train(
         )
         done = training.resume()
     if done:
-        report(f"going on after {done} of {request.recipe.steps} steps")
+        announce(f"going on after {done} of {request.recipe.steps} steps")
     started = time.perf_counter()
     try:
         training.run(on_step)

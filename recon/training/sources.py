@@ -157,7 +157,9 @@ def parts_for(parts: list[DataPart], task: Task | None) -> list[DataPart]:
     return own or parts
 
 
-def load_split(parts: list[DataPart], split: str, cache: Cache, report: Callable[[str], None]) -> list[TrainingVolume]:
+def load_split(
+    parts: list[DataPart], split: str, cache: Cache, announce: Callable[[str], None]
+) -> list[TrainingVolume]:
     """The volumes of one split of all parts, prepared.
 
     Raises:
@@ -171,7 +173,7 @@ def load_split(parts: list[DataPart], split: str, cache: Cache, report: Callable
             if part.manifest:
                 _compare(cases, part.manifest)
         if cases:
-            volumes = prepare(cases, cache, report=report)
+            volumes = prepare(cases, cache, announce=announce)
             counts = part.repeat if split == "train" else 1
             found += [TrainingVolume(volume, part.class_index) for volume in volumes] * counts
     if not found and split == "train":

@@ -18,21 +18,21 @@ from priors.training.loop import Validated
 from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.acquisition.mr_acquisition import MRAcquisition
 from recon.acquisition.network_scale import MRScale, mr_scale, network_scale, patient_axes
-from recon.learned.unrolled import full_precision, modl_image, primal_dual_image
+from recon.learned.unrolled_image import full_precision, modl_image, primal_dual_image
 from recon.methods.conditions import condition
 from recon.scan.measurement import Measurement
 from recon.scan.units import ATTENUATION_UNIT, hu_to_attenuation
 from recon.scan.volume import Modality, Volume
 from recon.solvers.slabs import in_slabs
 from recon.training.prepared import Prepared
-from recon.training.slabs import ProjectorCache
+from recon.training.stacks import ProjectorCache
 from recon.training.validation import Validation, evaluate_network, mean_figures, side_by_side
 
 Loss = Literal["l1", "l2"]
 
 
 class UnrolledLearner(Learner):
-    """Samples ``slab`` and ``spacing``, see :class:`recon.training.slabs.SlabSource`.
+    """Samples ``stack`` and ``spacing``, see :class:`recon.training.stacks.StackSource`.
 
     Args:
         net: the unrolled network to train.
@@ -51,15 +51,15 @@ class UnrolledLearner(Learner):
 
     def forward(self, batch: Sample, phase: str, step: int) -> Losses:
         losses = []
-        for slab, spacing, seed in zip(batch["slab"], batch["spacing"], batch["seed"], strict=True):
-            output, target = self._pair(self._volume(slab, spacing), int(seed), slab.device)
+        for stack, spacing, seed in zip(batch["stack"], batch["spacing"], batch["seed"], strict=True):
+            output, target = self._pair(self._volume(stack, spacing), int(seed), stack.device)
             losses.append((functional.l1_loss if self._loss == "l1" else functional.mse_loss)(output, target))
         return {"total": torch.stack(losses).mean()}
 
-    def _volume(self, slab: Tensor, spacing: Tensor) -> Volume:
+    def _volume(self, stack: Tensor, spacing: Tensor) -> Volume:
         """(slices, X, Y) of a sample as a volume in patient space."""
         dz, dx, dy = spacing.tolist()
-        data = patient_axes(slab.detach().cpu()).contiguous()
+        data = patient_axes(stack.detach().cpu()).contiguous()
         return Volume(data, np.diag([dx, dy, dz, 1.0]), self.modality)
 
     @abstractmethod
@@ -68,7 +68,7 @@ class UnrolledLearner(Learner):
 
     @abstractmethod
     def reconstruct(self, net: nn.Module, volume: Volume, seed: int, slices: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Start, reconstruction and truth of one simulated scan, (Z, X, Y) in the network range, on the CPU."""
+        """First image, reconstruction and ground truth of a simulated scan, (Z, X, Y), network range, on the CPU."""
 
     def card(self) -> dict[str, Any]:
         return {"config": self._config, "extra": {}}

@@ -33,7 +33,7 @@ Reconstruct = Callable[[nn.Module, Tensor], Tensor]
 def reconstruction_validation(pairs: Sequence[StoredPair], reconstruct: Reconstruct) -> Validation | None:
     """PSNR and SSIM of volumes that are reconstructed from simulated scans, in the metrics of the benchmarks.
 
-    The picture shows the first condition, the reconstruction and the truth of the last volume's middle slice.
+    The picture shows the first condition, the reconstruction and the ground truth of the last volume's middle slice.
     """
     if not pairs:
         return None
@@ -64,7 +64,7 @@ def head_reconstruction(prior: LatentPrior, class_index: int, steps: int) -> Rec
 def generation_pictures(
     autoencoder: PatchVolumeAutoencoder, diffusion: GaussianDiffusion, classes: Sequence[int], size: Size, steps: int
 ) -> Validation:
-    """The middle slice of a new volume of each class; there is no truth to compare with, so no figure."""
+    """The middle slice of a new volume of each class; there is no ground truth to compare with, so no figure."""
 
     def validate(network: nn.Module) -> Validated:
         assert isinstance(network, BiFlowNet)

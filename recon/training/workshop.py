@@ -17,7 +17,7 @@ from priors.training.recipe import Recipe
 from recon.learned.task import Task
 from recon.training.sources import TrainingVolume
 
-Report = Callable[[str], None]
+Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Ingredients:
         recipe: the recipe of the run.
         train, val: volumes of the two splits; the second may be empty.
         cache: the cache for what is computed once.
-        report: takes one line about progress.
+        announce: called with one line about progress.
         base: folder of the prior that the network builds upon; None where it needs none.
-        warm_start: weights to begin with.
+        warm_start: the file of the initial weights; None begins with random ones.
         stage: the stage of the autoencoder's training.
         task: what a head or a method learns to undo.
         head: whose samples a refiner learns from.
@@ -41,7 +41,7 @@ class Ingredients:
     train: Sequence[TrainingVolume]
     val: Sequence[TrainingVolume]
     cache: Cache
-    report: Report
+    announce: Announce
     base: Path | None = None
     warm_start: Path | None = None
     stage: int = 1

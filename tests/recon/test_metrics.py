@@ -214,7 +214,7 @@ def test_integers_are_scored_as_numbers() -> None:
 
 
 def test_other_shapes_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"the truth is \(2, 8, 8\), the prediction \(2, 8, 7\)"):
+    with pytest.raises(ValueError, match=r"the ground truth is \(2, 8, 8\), the prediction \(2, 8, 7\)"):
         evaluate(np.zeros((2, 8, 8)), np.zeros((2, 8, 7)), "MR")
 
 

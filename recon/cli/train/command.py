@@ -47,18 +47,18 @@ def train(network: str, given: Options) -> None:
     request = make_request(network, given)
     machine = find_machine(given.device, given.devices, given.nodes)
 
-    def report(text: str) -> None:
+    def announce(text: str) -> None:
         say(text, given.quiet)
 
     if given.dry_run:
-        _print_estimate(request, report)
+        _print_estimate(request, announce)
         return
     from priors.training.loop import Stopped
     from recon.training.run import train as run
 
     with training_bar(network, given.quiet) as on_step:
         try:
-            path = run(request, machine, report, on_step)
+            path = run(request, machine, announce, on_step)
         except Stopped as stop:
             say(f"recon: {stop}", quiet=False)
             sys.exit(130)
@@ -66,10 +66,10 @@ def train(network: str, given: Options) -> None:
         click.echo(click.format_filename(path))
 
 
-def _print_estimate(request: Request, report: Callable[[str], None]) -> None:
+def _print_estimate(request: Request, announce: Callable[[str], None]) -> None:
     from recon.training.estimate import estimate
 
-    found = estimate(request, report)
+    found = estimate(request, announce)
     click.echo(f"{found.parameters:,} parameters to train, {found.frozen:,} frozen")
     click.echo(f"{found.memory_gb:.2f} GB in float32 for weights, optimiser and activations of one process")
     click.echo(f"{found.items} samples of {found.volumes} volumes; {found.steps_per_epoch:.1f} steps per epoch")

@@ -38,14 +38,14 @@ def merged(defaults: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
 
 
 def tell_overruled(
-    sizes: Mapping[str, Any], recipe: Mapping[str, Any], report: Callable[[str], None], free: tuple[str, ...] = ()
+    sizes: Mapping[str, Any], recipe: Mapping[str, Any], announce: Callable[[str], None], free: tuple[str, ...] = ()
 ) -> None:
     """Say which of a recipe's network settings initial weights overrule.
 
     Args:
         sizes: settings of the network that the weights belong to, as plain values.
         recipe: the recipe's network section.
-        report: takes one line for each.
+        announce: called with one line for each.
         free: settings that the recipe decides all the same.
 
     Raises:
@@ -55,7 +55,7 @@ def tell_overruled(
     for key, value in recipe.items():
         own = sizes[key]
         if key not in free and _plain(value) != _plain(own):
-            report(f"network.{key} is {yaml_text(own)}, as in the initial weights, not {yaml_text(value)}")
+            announce(f"network.{key} is {yaml_text(own)}, as in the initial weights, not {yaml_text(value)}")
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from recon.training.patches import Augmentation
 
 
 class SliceAugmentation(Section):
-    """Random changes of slices and slabs; see :class:`recon.training.patches.Augmentation`."""
+    """Random changes of slices and of stacks of slices; see :class:`recon.training.patches.Augmentation`."""
 
     flip: float = setting(0.5, "probability of a mirror image, left to right", ge=0, le=1)
     scale: float = setting(0.0, "largest relative change of size", ge=0, lt=0.5)

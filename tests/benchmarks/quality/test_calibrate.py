@@ -76,7 +76,7 @@ def test_a_calibrated_head_holds_what_it_claims(head: Path, tmp_path: Path) -> N
     write_volume(path, case)
     save(tmp_path / "out", outcome)
     assert json.loads((tmp_path / "out" / "result.json").read_text())["metrics"]["coverage_90"] == held
-    assert "intervals of nominal size hold the truth" in (tmp_path / "out" / "report.html").read_text()
+    assert "intervals of nominal size contain the ground truth" in (tmp_path / "out" / "report.html").read_text()
 
 
 def three_cases() -> list[tuple[np.ndarray, np.ndarray]]:

@@ -38,7 +38,7 @@ def test_a_lesion_lies_in_smooth_soft_tissue_and_has_its_contrast() -> None:
 
 def test_methods_are_measured_on_the_same_scans() -> None:
     geometry = FanBeam(circular_angles(60), pitch=3.0)
-    rows = measure(body(), geometry, ["fbp", "cgls"], report=lambda line: None)
+    rows = measure(body(), geometry, ["fbp", "cgls"], announce=lambda line: None)
     assert [(row.method, row.lesion) for row in rows] == [(m, x.name) for m in ("fbp", "cgls") for x in LESIONS]
     found = {(row.method, row.lesion): row for row in rows}
     assert 0.5 < found["cgls", LESIONS[0].name].recovered < 1.2

@@ -115,7 +115,7 @@ def test_the_best_is_compared_with_every_other(stored):
 def test_pictures_are_side_by_side_on_one_scale(stored):
     result, store = stored
     (found,) = montages(result, store)
-    assert [panel.label for panel in found.panels] == ["Truth", "FBP", "A & co", "B"]
+    assert [panel.label for panel in found.panels] == ["Ground truth", "FBP", "A & co", "B"]
     assert found.panels[0].error is None
     assert all(panel.error for panel in found.panels[1:])
     assert found.error_top == 200, "by the middle method"

@@ -115,12 +115,12 @@ def test_a_method_has_several_columns_by_name_and_shares_cells_with_other_tables
     ]
     spec = TableSpec.model_validate(SPEC.model_dump() | {"methods": columns})
     lines: list[str] = []
-    result = run_table(request(tmp_path, spec=spec, methods=()), report=lines.append)
+    result = run_table(request(tmp_path, spec=spec, methods=()), announce=lines.append)
     assert [name for name, _ in result.methods] == ["ram-lak", "hann"]
     assert {cell.method for cell in result.cells} == {"ram-lak", "hann"}
     assert len({cell.key for cell in result.cells}) == len(result.cells)
     lines.clear()
-    again = run_table(request(tmp_path, methods=("fbp",)), report=lines.append)
+    again = run_table(request(tmp_path, methods=("fbp",)), announce=lines.append)
     assert ", 0 to compute" in lines[0], "it is the same cell under another name"
     assert {cell.method for cell in again.cells} == {"fbp"}
 
@@ -150,12 +150,12 @@ def test_a_data_step_takes_its_methods_answer_where_it_is_known_and_comes_to_the
 
 def test_a_table_is_computed_once_and_put_together_from_the_store(tmp_path, monkeypatch):
     lines: list[str] = []
-    first = run_table(request(tmp_path), report=lines.append)
+    first = run_table(request(tmp_path), announce=lines.append)
     assert {cell.method for cell in first.cells} == {"fbp", "sirt"}
     assert "this is not KiTS19" in first.title
     assert lines[0].startswith("0 of ")
     monkeypatch.setattr(cells, "reconstruct", None)  # nothing is computed again
-    again = run_table(request(tmp_path), report=lines.append)
+    again = run_table(request(tmp_path), announce=lines.append)
     assert again == first
     assert Store(tmp_path).table("small") == first
     assert all((tmp_path / "cells" / f"{cell.key}.npz").is_file() for cell in first.cells)
@@ -164,7 +164,7 @@ def test_a_table_is_computed_once_and_put_together_from_the_store(tmp_path, monk
 
 
 def test_all_methods_of_a_measurement_see_the_same_data(tmp_path):
-    result = run_table(request(tmp_path), report=lambda line: None)
+    result = run_table(request(tmp_path), announce=lambda line: None)
     by_case: dict[str, set[str]] = {}
     for cell in result.cells:
         by_case.setdefault(cell.case, set()).add(cell.measurement_sha256)
@@ -208,10 +208,10 @@ def test_code_that_a_method_does_not_use_is_no_part_of_its_key():
 def test_changed_weights_compute_their_own_cells_only(tmp_path):
     path = weights(tmp_path / "w.safetensors")
     asked = request(tmp_path / "out", methods=("fbp", "fbpconv"), weights=(("fbpconv", str(path)),))
-    first = run_table(asked, report=lambda line: None)
+    first = run_table(asked, announce=lambda line: None)
     weights(path, seed=1)
     lines: list[str] = []
-    second = run_table(asked, report=lines.append)
+    second = run_table(asked, announce=lines.append)
     assert (
         lines[0] == f"{len(first.cells) // 2} of {len(first.cells)} cells are there, {len(first.cells) // 2} to compute"
     )
@@ -225,7 +225,7 @@ def test_weights_that_know_a_case_of_the_table_are_refused(tmp_path):
     subject = next(case.subject for case in open_dataset(PHANTOM, None).cases("test"))
     path = weights(tmp_path / "w.safetensors", subjects=(subject,))
     asked = request(tmp_path / "out", methods=("fbp", "fbpconv"), weights=(("fbpconv", str(path)),))
-    result = run_table(asked, report=lambda line: None)
+    result = run_table(asked, announce=lambda line: None)
     assert {cell.method for cell in result.cells} == {"fbp"}
     assert f"trained on {subject}, which is among the cases of this table" in result.absent[0].reason
 
@@ -233,7 +233,7 @@ def test_weights_that_know_a_case_of_the_table_are_refused(tmp_path):
 def test_a_method_without_weights_is_absent_with_its_reason(tmp_path, monkeypatch):
     monkeypatch.setenv("RECON_WEIGHTS", str(tmp_path / "none"))
     monkeypatch.setattr("recon.learned.trained.SHIPPED", "nowhere")
-    result = run_table(request(tmp_path, methods=("fbp", "fbpconv")), report=lambda line: None)
+    result = run_table(request(tmp_path, methods=("fbp", "fbpconv")), announce=lambda line: None)
     assert {cell.method for cell in result.cells} == {"fbp"}
     assert "'recon train fbpconv'" in result.absent[0].reason
     assert "absent: FBPCONV:" in text.table(result)
@@ -264,7 +264,7 @@ def test_processes_give_the_same_figures(tmp_path):
 
     asked = request(tmp_path / "many")
     many = run_table(asked, lambda jobs, on_done: run_jobs(jobs, 2, on_done), lambda line: None)
-    one = run_table(request(tmp_path / "one"), report=lambda line: None)
+    one = run_table(request(tmp_path / "one"), announce=lambda line: None)
     assert [cell.key for cell in many.cells] == [cell.key for cell in one.cells]
     figures = [[cell.metrics["primary"]["psnr"] for cell in result.cells] for result in (many, one)]
     assert figures[0] == pytest.approx(figures[1])
@@ -296,7 +296,7 @@ def test_a_killed_dask_worker_loses_nothing(tmp_path, cluster):
         execute(jobs, kill_one)
 
     result = run_table(request(tmp_path / "dask"), watched, lambda line: None)
-    here = run_table(request(tmp_path / "here"), report=lambda line: None)
+    here = run_table(request(tmp_path / "here"), announce=lambda line: None)
     assert killed
     assert [cell.key for cell in result.cells] == [cell.key for cell in here.cells]
     assert [cell.metrics["primary"]["psnr"] for cell in result.cells] == pytest.approx(

@@ -207,7 +207,7 @@ def test_steps_are_reported_and_end_where_the_sampler_ends(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_a_warm_start_keeps_what_the_noise_leaves(name: str) -> None:
+def test_a_noised_start_keeps_what_the_noise_leaves(name: str) -> None:
     clean = MEAN + SPREAD * start(4)
     t, noise = torch.tensor([40]), seeded_noise([7])
     z = THOUSAND.q_sample(clean, t, noise(clean))

@@ -77,21 +77,19 @@ def same_bits(a: Tensor, b: Tensor) -> bool:
 
 @settings(deadline=None, max_examples=10)
 @given(
-    strengths=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=3),
+    scales=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=3),
     hint_channels=st.integers(1, 5),
     scale=st.sampled_from([0.0, 1.0, 1e4]),
 )
-def test_untrained_heads_change_no_bit(
-    base: BiFlowNet, strengths: list[float], hint_channels: int, scale: float
-) -> None:
+def test_untrained_heads_change_no_bit(base: BiFlowNet, scales: list[float], hint_channels: int, scale: float) -> None:
     t, y, res = conditions()
     z_t, hint = latents(), latents(channels=hint_channels, seed=3) * scale
-    heads = [attach(base, ControlNet.from_base(base, hint_channels), hint, strength) for strength in strengths]
+    heads = [attach(base, ControlNet.from_base(base, hint_channels), hint, each) for each in scales]
     with torch.no_grad():
         plain = base(z_t, t, y, res)
         control = heads[0].head(z_t, t, y, res, hint)
         assert same_bits(base(z_t, t, y, res, control), plain)
-        assert same_bits(base(z_t, t, y, res, control.scaled(strengths[0])), plain)
+        assert same_bits(base(z_t, t, y, res, control.scaled(scales[0])), plain)
         assert same_bits(base.bind(y, res, heads=heads)(z_t, t), plain)
 
 
@@ -179,7 +177,7 @@ def test_first_step_reaches_every_exit(base: BiFlowNet) -> None:
     assert reached == {"skip_convs", "middle_conv", "token_linears", "middle_token_linear"}
 
 
-# Hints and strengths
+# Hints and scales
 
 
 def test_hint_matters_everywhere_it_joins(base: BiFlowNet) -> None:
@@ -229,7 +227,7 @@ def test_one_hint_serves_the_whole_batch(base: BiFlowNet) -> None:
     assert (one - each).abs().max() < 5e-5
 
 
-def test_several_heads_are_summed_each_with_its_strength(base: BiFlowNet) -> None:
+def test_several_heads_are_summed_each_with_its_scale(base: BiFlowNet) -> None:
     t, y, res = conditions()
     heads = [trained_head(base, seed=seed) for seed in (5, 6)]
     hints, z_t = [latents(seed=3), latents(seed=4)], latents()
@@ -286,10 +284,10 @@ def test_wrong_hint_is_refused_in_one_line(base: BiFlowNet, hint: Tensor, messag
     assert "\n" not in str(directly.value)
 
 
-@pytest.mark.parametrize("strength", [float("nan"), float("inf")])
-def test_strength_is_finite(base: BiFlowNet, strength: float) -> None:
+@pytest.mark.parametrize("controlnet_scale", [float("nan"), float("inf")])
+def test_the_scale_is_finite(base: BiFlowNet, controlnet_scale: float) -> None:
     with pytest.raises(ValueError, match="finite"):
-        AttachedHead(trained_head(base), latents(), strength)
+        AttachedHead(trained_head(base), latents(), controlnet_scale)
 
 
 # Which base

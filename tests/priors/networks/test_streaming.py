@@ -1,4 +1,4 @@
-"""Decoding by slabs: the same volume as at once, in less memory."""
+"""Decoding by chunks: the same volume as at once, in less memory."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from priors.networks.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
 from priors.networks.autoencoder_blocks import HEAD_WIDTH, HEADS, AttentionBlock
-from priors.networks.slabs import Moments
-from priors.networks.streaming import free_bytes, slab_thickness, stream_decode
+from priors.networks.chunks import Moments
+from priors.networks.streaming import chunk_thickness, free_bytes, stream_decode
 
 EXACT = 1e-4
 
@@ -37,30 +37,30 @@ BY_PATCHES = network(4, patch_middle=True)
     factor=st.sampled_from([2, 4, 8]),
     batch=st.integers(1, 2),
     size=st.tuples(st.integers(1, 6), st.integers(1, 3), st.integers(1, 3)),
-    slab=st.integers(1, 50),
+    planes=st.integers(1, 50),
 )
 @settings(deadline=None, max_examples=60)
 @torch.no_grad()
 def test_any_thickness_gives_what_decoding_at_once_gives(
-    factor: int, batch: int, size: tuple[int, int, int], slab: int
+    factor: int, batch: int, size: tuple[int, int, int], planes: int
 ) -> None:
     decoder = NETWORKS[factor].decoder
     latent = torch.randn(batch, 3, *size)
-    torch.testing.assert_close(stream_decode(decoder, latent, slab), decoder(latent), atol=EXACT, rtol=0)
+    torch.testing.assert_close(stream_decode(decoder, latent, planes), decoder(latent), atol=EXACT, rtol=0)
 
 
 @given(
     cubes=st.tuples(st.integers(1, 3), st.integers(1, 2), st.integers(1, 3)),
     batch=st.integers(1, 2),
-    slab=st.integers(1, 50),
+    planes=st.integers(1, 50),
 )
 @settings(deadline=None, max_examples=20)
 @torch.no_grad()
-def test_a_middle_by_patches_gives_the_same_by_slabs(cubes: tuple[int, int, int], batch: int, slab: int) -> None:
+def test_a_middle_by_patches_gives_the_same_by_chunks(cubes: tuple[int, int, int], batch: int, planes: int) -> None:
     decoder = BY_PATCHES.decoder
     latent, shares = torch.randn(batch, 3, *(2 * edge for edge in cubes)), []
     whole = decoder(latent)
-    torch.testing.assert_close(stream_decode(decoder, latent, slab, shares.append), whole, atol=EXACT, rtol=0)
+    torch.testing.assert_close(stream_decode(decoder, latent, planes, shares.append), whole, atol=EXACT, rtol=0)
     assert shares == sorted(shares)
     assert shares[-1] == 1
     assert (shares[0] < 1) == (len(shares) > 1)
@@ -108,7 +108,7 @@ def test_a_decoding_attends_to_as_many_voxels_as_it_is_told(most_keys: int, exac
 
 @torch.no_grad()
 def test_there_is_no_seam() -> None:
-    """In float64 slabs and the whole agree to rounding, at the slabs' borders as elsewhere."""
+    """In float64 chunks and the whole agree to rounding, at the chunks' borders as elsewhere."""
     built = network(4).double()
     latent = torch.randn(1, 3, 8, 3, 3, dtype=torch.double)
     error = (stream_decode(built.decoder, latent, 4) - built.decoder(latent)).abs()
@@ -139,10 +139,10 @@ def test_decode_streams_unless_a_gradient_is_recorded(monkeypatch: pytest.Monkey
     assert not streamed
     assert at_once.requires_grad
     with torch.no_grad():
-        by_slabs = built.decode(indices, slab=3)
+        by_chunks = built.decode(indices, planes=3)
     assert streamed
-    assert not by_slabs.requires_grad
-    torch.testing.assert_close(by_slabs, at_once.detach(), atol=EXACT, rtol=0)
+    assert not by_chunks.requires_grad
+    torch.testing.assert_close(by_chunks, at_once.detach(), atol=EXACT, rtol=0)
     frozen = network(4).requires_grad_(False)
     assert not frozen.decode(indices).requires_grad
     assert len(streamed) == 2
@@ -154,10 +154,10 @@ def test_half_precision_is_near_full_precision() -> None:
     latent = torch.randn(1, 3, 6, 4, 4)
     exact = built.decoder(latent)
     built.to(torch.bfloat16)
-    by_slabs = stream_decode(built.decoder, latent.bfloat16(), 3)
+    by_chunks = stream_decode(built.decoder, latent.bfloat16(), 3)
     at_once = built.decoder(latent.bfloat16())
-    assert by_slabs.dtype == torch.bfloat16
-    error, usual = ((volume.float() - exact).square().mean().sqrt() for volume in (by_slabs, at_once))
+    assert by_chunks.dtype == torch.bfloat16
+    error, usual = ((volume.float() - exact).square().mean().sqrt() for volume in (by_chunks, at_once))
     assert error < 1.2 * usual  # no worse than decoding at once
 
 
@@ -167,14 +167,14 @@ def test_half_precision_is_near_full_precision() -> None:
     offset=st.sampled_from([0.0, 100.0]),
 )
 @settings(deadline=None, max_examples=30)
-def test_moments_of_slabs_are_those_of_the_whole(thicknesses: list[int], groups: int, offset: float) -> None:
+def test_moments_of_chunks_are_those_of_the_whole(thicknesses: list[int], groups: int, offset: float) -> None:
     norm = nn.GroupNorm(groups, 4, eps=1e-6)
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
     x = torch.randn(2, 4, sum(thicknesses), 5, 6) * torch.rand(sum(thicknesses), 1, 1) + offset
     moments = Moments(len(thicknesses), groups)
-    for slab in x.split(thicknesses, dim=2):
-        moments.add(slab)
+    for chunk in x.split(thicknesses, dim=2):
+        moments.add(chunk)
     scale, shift = moments.affine(norm)
     exact = norm.double()(x.double())
     # The factor and the summand are rounded to float32 once; a large offset cancels between them.
@@ -183,10 +183,10 @@ def test_moments_of_slabs_are_those_of_the_whole(thicknesses: list[int], groups:
 
 def test_progress_rises_to_one() -> None:
     built = NETWORKS[4]
-    for slab in (1, 3, 100):
+    for planes in (1, 3, 100):
         shares: list[float] = []
         with torch.no_grad():
-            built.decode(torch.randint(16, (1, 5, 4, 4)), slab=slab, on_progress=shares.append)
+            built.decode(torch.randint(16, (1, 5, 4, 4)), planes=planes, on_progress=shares.append)
         assert shares == sorted(shares)
         assert len(shares) > 10
         assert 0 < shares[0] < 0.5
@@ -202,10 +202,10 @@ def test_the_attention_shows_progress_and_its_parts_change_nothing(monkeypatch: 
     assert shares == [25 / 60, 50 / 60, 1]
 
 
-@pytest.mark.parametrize("slab", [0, -2])
-def test_slabs_without_a_plane_are_refused(slab: int) -> None:
-    with pytest.raises(ValueError, match=f"slabs of {slab} planes; at least 1 is needed"), torch.no_grad():
-        NETWORKS[4].decode(torch.zeros(1, 2, 2, 2, dtype=torch.long), slab=slab)
+@pytest.mark.parametrize("planes", [0, -2])
+def test_chunks_without_a_plane_are_refused(planes: int) -> None:
+    with pytest.raises(ValueError, match=f"chunks of {planes} planes; at least 1 is needed"), torch.no_grad():
+        NETWORKS[4].decode(torch.zeros(1, 2, 2, 2, dtype=torch.long), planes=planes)
 
 
 def test_the_thickness_follows_the_memory_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,8 +213,8 @@ def test_the_thickness_follows_the_memory_at_hand(monkeypatch: pytest.MonkeyPatc
     assert free_bytes(device) > 1 << 20
     for free, planes in [(0, 1), (16 * 8 * 1000 * 5, 5), (1 << 60, (1 << 29) // 8000)]:
         monkeypatch.setattr("priors.networks.streaming.free_bytes", lambda device, free=free: free)
-        assert slab_thickness(1000, device) == planes
-    assert slab_thickness(1000, torch.device("cuda")) > planes  # a GPU wants more at a time
+        assert chunk_thickness(1000, device) == planes
+    assert chunk_thickness(1000, torch.device("cuda")) > planes  # a GPU wants more at a time
 
 
 PEAK = """
@@ -227,7 +227,7 @@ unit = 1 if sys.platform == "darwin" else 1024
 with torch.no_grad():
     network.decode(codes[..., :1, :1])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    network.decode(codes, slab=1)
+    network.decode(codes, planes=1)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit)
 """
 

@@ -18,7 +18,7 @@ from recon.acquisition.mr import simulate_mr
 from recon.acquisition.mr_acquisition import MRAcquisition
 from recon.acquisition.network_scale import network_scale
 from recon.learned.task import Task
-from recon.methods.conditions import references, shown
+from recon.methods.conditions import base_images, shown
 from recon.scan.measurement import Measurement
 from recon.scan.units import ATTENUATION_UNIT, hu_to_attenuation
 from recon.scan.volume import Volume
@@ -76,7 +76,7 @@ def test_scale_and_zero_filled_image_are_computed_once_a_measurement(monkeypatch
     measurement, _ = mr_scan()
     task = Task(MRAcquisition(), ("zero-filled",), ("zero-filled", "tv"))
     images = shown(task, measurement)
-    others = references(task, measurement, images)
+    others = base_images(task, measurement, images)
     for each in (*images, *others):
         scale = network_scale(measurement)
         scale.changed(each.mean, scale.to_network(each.mean))

@@ -22,7 +22,7 @@ from recon.acquisition.network_scale import NOISE_KEPT, network_scale
 from recon.errors import InputError
 from recon.io.detect import read_any
 from recon.learned.task import Task, task_from_dict
-from recon.methods.conditions import condition, references, shown
+from recon.methods.conditions import base_images, condition, shown
 from recon.methods.show import show
 from recon.scan.measurement import Protocol, RunContext
 from recon.scan.units import network_to_hu
@@ -30,9 +30,9 @@ from recon.solvers.data_consistency import agreeing
 from recon.training.pairs import simulate_pairs
 from recon.training.patches import Augmentation, PatchSource, resampled_along_z
 from recon.training.prepared import prepare
-from recon.training.slabs import ProjectorCache, SlabSource
 from recon.training.slices import SliceSource
 from recon.training.sources import load_split, parse_data
+from recon.training.stacks import ProjectorCache, StackSource
 
 DATA = "phantom:count=6,size=8x24x24,spacing=8x12x12"
 
@@ -86,10 +86,10 @@ def test_the_reference_is_the_last_condition_or_a_mean_that_agrees_with_the_data
     assert task_from_dict(json.loads(json.dumps(mixed.to_dict()))) == mixed
     scan = plain.acquisition.simulate(volumes[0].volume(), 3)
     known = shown(plain, scan)
-    assert torch.equal(show(plain, scan, RunContext()).reference, known[-1].mean)
-    others = references(mixed, scan, known)
+    assert torch.equal(show(plain, scan, RunContext()).base_image, known[-1].mean)
+    others = base_images(mixed, scan, known)
     assert others[0] is known[-1], "not run again"
-    found = show(mixed, scan, RunContext()).reference
+    found = show(mixed, scan, RunContext()).base_image
     mean = (known[-1].mean + condition("CT", "cgls", scan).mean) / 2
     torch.testing.assert_close(found, agreeing(scan, mean))
     residuals = [float((scan.operator.forward(image) - scan.y).norm()) for image in (found, mean)]
@@ -132,13 +132,13 @@ def test_pairs_are_simulated_once_and_anew_for_another_task(volumes, tmp_path, m
     assert len(made) == 6
 
 
-@pytest.mark.parametrize("kind", ["patch", "slice", "pair", "slab"])
+@pytest.mark.parametrize("kind", ["patch", "slice", "pair", "stack"])
 def test_samples_are_a_function_of_item_and_seed(volumes, tmp_path, kind):
     augmentation = Augmentation(flip=0.5, scale=0.1, rotation=0.2, noise=0.01, stretch=0.3, shift=0.01)
     if kind == "patch":
         source = PatchSource(volumes, (8, 16, 16), 4, augmentation)
-    elif kind == "slab":
-        source = SlabSource(volumes, 3, 20, augmentation)
+    elif kind == "stack":
+        source = StackSource(volumes, 3, 20, augmentation)
     else:
         pairs = simulate_pairs(
             volumes, Task(CTAcquisition(FanBeam(circular_angles(12), pitch=4.0)), ("fbp",)), 1, Cache(tmp_path / "c")

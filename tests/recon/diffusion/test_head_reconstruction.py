@@ -1,4 +1,4 @@
-"""Latent diffusion that consults the measurement again: what it keeps of its reference, that it agrees with data."""
+"""Latent diffusion that consults the measurement again: what it keeps of its base image, that it agrees with data."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def test_data_within_sampling_change_the_result(ct):
 def test_what_the_autoencoder_loses_is_kept_on_request(ct):
     measurement, options = ct
     kept, lost = (run(measurement, changed(options, start=0.01, detail=detail)).mean for detail in (True, False))
-    reference = condition("CT", "sirt", measurement).mean
-    assert float((kept - reference).norm()) < float((lost - reference).norm())
+    base_image = condition("CT", "sirt", measurement).mean
+    assert float((kept - base_image).norm()) < float((lost - base_image).norm())
 
 
 def test_mr_keeps_the_phase_and_the_unit(prior, tmp_path):

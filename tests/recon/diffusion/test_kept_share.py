@@ -12,7 +12,7 @@ from physics.noise import TransmissionNoise
 from priors.networks.unet2d import UNet2D, UNetConfig
 from recon.acquisition.ct import simulate_ct
 from recon.acquisition.network_scale import network_scale
-from recon.diffusion.head_changes import Reference, agree, kept_share, refine
+from recon.diffusion.head_changes import BaseImage, agree, kept_share, refine
 from recon.learned.refiner import Refiner
 from recon.methods.conditions import condition
 from recon.scan.measurement import RunContext
@@ -36,7 +36,7 @@ class Fixed(Refiner):
         return image
 
 
-def reference_of(photons: float | None) -> tuple[Reference, torch.Tensor]:
+def base_image_of(photons: float | None) -> tuple[BaseImage, torch.Tensor]:
     """A scan's TV image, and the truth in the network range (Z, X, Y)."""
     truth = body()
     noise = TransmissionNoise(photons) if photons else None
@@ -46,44 +46,44 @@ def reference_of(photons: float | None) -> tuple[Reference, torch.Tensor]:
     seen = scale.to_network(image)
     window = (slice(0, seen.shape[1]), slice(0, seen.shape[2]))
     wanted = scale.truth(truth)
-    return Reference(image, seen, window, measurement), wanted
+    return BaseImage(image, seen, window, measurement), wanted
 
 
-def estimated(reference: Reference, refiner: Refiner, sample: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def estimated(base_image: BaseImage, refiner: Refiner, sample: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """What three turns make of a sample, and what it advises at first."""
-    refining = partial(refine, shown=reference.seen, refiner=refiner)
-    advised = refining(reference, sample)
-    return agree(reference, sample, advised, refining, 3, RunContext()), advised
+    refining = partial(refine, shown=base_image.seen, refiner=refiner)
+    advised = refining(base_image, sample)
+    return agree(base_image, sample, advised, refining, 3, RunContext()), advised
 
 
 @pytest.mark.parametrize("photons", [None, 1e5])
 def test_a_right_change_is_kept_and_every_round_made(photons: float | None) -> None:
-    reference, truth = reference_of(photons)
+    base_image, truth = base_image_of(photons)
     refiner = Fixed(truth)
-    found, _ = estimated(reference, refiner, truth)
+    found, _ = estimated(base_image, refiner, truth)
     asked = refiner.asked  # type: ignore[attr-defined]
     assert len(asked) >= 2
     assert asked == [0, 1, 2][: len(asked)]
-    before = network_scale(reference.measurement).to_network(reference.image)
-    after = network_scale(reference.measurement).to_network(found)
+    before = network_scale(base_image.measurement).to_network(base_image.image)
+    after = network_scale(base_image.measurement).to_network(found)
     assert float((after - truth).norm()) < 0.5 * float((before - truth).norm())
 
 
 def test_a_change_that_the_data_contradict_is_dropped_with_its_round() -> None:
-    reference, truth = reference_of(None)
-    wrong = reference.seen + 0.2 * (truth > -0.5)  # the data see that a whole body is brighter
+    base_image, truth = base_image_of(None)
+    wrong = base_image.seen + 0.2 * (truth > -0.5)  # the data see that a whole body is brighter
     refiner = Fixed(wrong)
-    found, advised = estimated(reference, refiner, truth)
+    found, advised = estimated(base_image, refiner, truth)
     assert len(refiner.asked) == 1  # type: ignore[attr-defined]
-    torch.testing.assert_close(found, agreeing(reference.measurement, reference.image))
-    torch.testing.assert_close(network_scale(reference.measurement).to_network(advised), wrong.clamp(-1, 1))
+    torch.testing.assert_close(found, agreeing(base_image.measurement, base_image.image))
+    torch.testing.assert_close(network_scale(base_image.measurement).to_network(advised), wrong.clamp(-1, 1))
 
 
 def test_without_a_data_step_the_change_stays_as_it_is() -> None:
-    reference, truth = reference_of(None)
+    base_image, truth = base_image_of(None)
     refiner = Fixed(truth)
-    advised = refine(reference, truth, shown=reference.seen, refiner=refiner)
-    after = network_scale(reference.measurement).to_network(advised)
+    advised = refine(base_image, truth, shown=base_image.seen, refiner=refiner)
+    after = network_scale(base_image.measurement).to_network(advised)
     torch.testing.assert_close(after, truth, atol=1e-3, rtol=0)
 
 

@@ -19,7 +19,7 @@ from benchmarks.cli import main
 from priors.diffusion.anatomy import Anatomy, Grid, Size
 from priors.diffusion.latent_sampling import generate, sample_latents
 from priors.diffusion.load import load_prior
-from priors.diffusion.prior import LatentPrior, VoxelSize, WarmStart
+from priors.diffusion.prior import LatentPrior, NoisedStart, VoxelSize
 from priors.diffusion.samplers import SAMPLERS
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.inference import Acceleration
@@ -111,7 +111,9 @@ class ToyPrior:
     ) -> Callable[[Tensor, Tensor], Tensor]:
         return self.net
 
-    def attach(self, head: nn.Module, hint: Tensor, strength: float = 1.0, *, allow_other_base: bool = False) -> Any:
+    def attach(
+        self, head: nn.Module, hint: Tensor, controlnet_scale: float = 1.0, *, allow_other_base: bool = False
+    ) -> Any:
         raise ValueError("toys take no heads")
 
     def check_class(self, anatomy: Anatomy) -> None:
@@ -127,7 +129,7 @@ class ToyPrior:
     def usual_spacing(self, anatomy: Anatomy, size: Size) -> VoxelSize:
         return anatomy.grids[0].spacing
 
-    def average_start(self, anatomy: Anatomy, size: Size) -> WarmStart | None:
+    def average_start(self, anatomy: Anatomy, size: Size) -> NoisedStart | None:
         return None
 
 

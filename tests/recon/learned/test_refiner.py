@@ -103,7 +103,7 @@ def test_a_network_of_fewer_images_goes_on_as_it_was_with_more(inputs: int) -> N
 @pytest.mark.parametrize("change", [{"residual": False}, {"in_channels": 3}, {"out_channels": 2}])
 def test_a_network_of_another_kind_is_no_start(change: dict[str, object]) -> None:
     config = UNetConfig(**{"chans": 4, "pool_layers": 2, "residual": True, "in_channels": 1} | change)  # type: ignore
-    with pytest.raises(ValueError, match="from the reference to a change of it"):
+    with pytest.raises(ValueError, match="from the base image to a change of it"):
         with_inputs(UNet2D(config), 2)
 
 
@@ -190,7 +190,7 @@ def test_later_rounds_learn_from_what_the_first_network_and_the_data_make(chain,
     train("refiner", *common, *rounds, "--warm-start", chain / "head" / FILE_NAME)
     new = [np.load(path) for path in set(chain.glob("cache/*/*.npy")) - before]
     assert len(new) > 1
-    assert all(images.shape == (3, 16, 32, 32) for images in new), "reference, sample, truth"
+    assert all(images.shape == (3, 16, 32, 32) for images in new), "base image, sample, ground truth"
 
 
 def test_a_head_whose_samples_change_the_mean_of_two_methods(chain, tmp_path) -> None:
@@ -203,9 +203,9 @@ def test_a_head_whose_samples_change_the_mean_of_two_methods(chain, tmp_path) ->
     train("refiner", *common, "--head", head, "--set", "steps=2", "--out", tmp_path / "refiner")
     stored = [np.load(path) for path in tmp_path.glob("cache/*/*.npy")]
     conditions = [images[0] for images in stored if images.shape == (2, 16, 32, 32)]
-    references = [images[0] for images in stored if images.shape == (4, 16, 32, 32)]
-    assert len(conditions) == len(references) > 1
-    distances = [min(float(np.abs(own - each).mean()) for each in conditions) for own in references]
+    base_images = [images[0] for images in stored if images.shape == (4, 16, 32, 32)]
+    assert len(conditions) == len(base_images) > 1
+    distances = [min(float(np.abs(own - each).mean()) for each in conditions) for own in base_images]
     assert all(0.001 < distance < 0.3 for distance in distances)
     assert read_card(tmp_path / "refiner" / FILE_NAME).config["in_channels"] == 3, "the image shown is one of them"
     (tmp_path / "refiner" / FILE_NAME).rename(tmp_path / "head" / FILE_NAME)

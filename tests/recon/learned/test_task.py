@@ -25,7 +25,7 @@ def test_shipped_cards_are_read_and_written_as_they_are() -> None:
         if values is not None:
             task = task_from_dict(values)
             assert json.dumps(task.to_dict()) == json.dumps(values)
-            found.add((path.stem, type(task.acquisition), task.references))
+            found.add((path.stem, type(task.acquisition), task.base_methods))
     assert ("svct", CTAcquisition, ("tv",)) in found
     assert ("mri", MRAcquisition, ("modl", "tv")) in found
     assert len(found) >= 8

@@ -57,7 +57,7 @@ def test_the_flagship_names_its_stages(head: Path, prior: Path) -> None:
     events = told("meddiffusion", weights=str(head), prior=str(prior), steps=10, rounds=2)
     found = stages(events)
     check(events)
-    assert found[:4] == ["SIRT image: iterations", "CGLS image: iterations", "mean of references", "encoding"]
+    assert found[:4] == ["SIRT image: iterations", "CGLS image: iterations", "mean of base images", "encoding"]
     assert found[4:7] == ["sampling", "refining", "data step 1 of 2"]
     sampling = [(event.done, event.total) for event in events if event.stage == "sampling"]
     assert sampling == [(1, 2), (2, 2)]

@@ -60,17 +60,17 @@ def test_the_option_that_was_the_papers_way_names_the_method(method, mode):
         parse_options(get_method("CT", "meddiffusion-paper"), {"gain": "2"})
 
 
-def test_the_head_steers_and_its_strength_counts(prior, tmp_path):
+def test_the_head_steers_and_its_scale_counts(prior, tmp_path):
     head = make_head(prior, tmp_path, Task(CTAcquisition(GEOMETRY), ("fbp",)))
     measurement = simulate_ct(body(), GEOMETRY)
     run = get_method("CT", "meddiffusion-paper").run
     means = [
         run(
             measurement,
-            PaperOptions(weights=str(head), prior=str(prior), steps=2, strength=strength),
+            PaperOptions(weights=str(head), prior=str(prior), steps=2, controlnet_scale=scale),
             RunContext(torch.Generator().manual_seed(3)),
         ).mean
-        for strength in (0.0, 0.5, 1.0)
+        for scale in (0.0, 0.5, 1.0)
     ]
     assert not torch.equal(means[0], means[1])
     assert not torch.equal(means[1], means[2])

@@ -56,7 +56,7 @@ def test_every_method_is_documented(modality: Modality, name: str) -> None:
     method = get_method(modality, name)
     assert 10 < len(method.summary) < 80
     assert "\n" not in method.summary
-    assert len(method.reference) > 5
+    assert len(method.citation) > 5
     assert callable(method.run)
     assert method.run.__doc__
     assert method.options.model_config["frozen"]

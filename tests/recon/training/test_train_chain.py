@@ -74,7 +74,7 @@ def test_stage_2_trains_the_decoder_and_leaves_encoder_and_codebook_bit_for_bit(
     assert tensors_sha256(first) != tensors_sha256(second)
 
 
-def test_a_warm_start_gets_the_recipe_s_middle_and_else_keeps_its_own(chain, tmp_path):
+def test_initial_weights_get_the_recipe_s_middle_and_else_keep_their_own(chain, tmp_path):
     stages = ["--stage", "2", "--set", "task.crop=[16,32,32]", "--set", "batch=1", "--set", "steps=1"]
     common, first = arguments(chain / "cache"), chain / "stage1" / "autoencoder.safetensors"
     by_patches = ["--warm-start", first, "--set", "network.patch_middle=true", "--out", tmp_path / "by-patches"]

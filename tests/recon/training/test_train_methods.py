@@ -278,7 +278,7 @@ def test_the_image_of_a_scan_has_the_phase_that_the_task_says():
     assert torch.allclose(measurement.y, expected, atol=1e-2)
 
 
-def test_a_warm_start_without_discriminator_gets_one_where_the_loss_asks() -> None:
+def test_initial_weights_without_discriminator_get_one_where_the_loss_asks() -> None:
     judge = DiscriminatorConfig(channels=4, layers=2)
     plain = PatchVolumeAutoencoder(AutoencoderConfig(width=8, norm_groups=4, codes=16, latent_channels=2, patch=8))
     judged = with_discriminator(plain, judge)

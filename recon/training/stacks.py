@@ -1,4 +1,4 @@
-"""A few slices of a volume in physical units, from which a scan is simulated as the training goes."""
+"""Stacks of a few slices of a volume in physical units, from which a scan is simulated as the training goes."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _LEAST_FILLED = 0.02
 _TRIES = 16
 
 
-class SlabSource:
-    """Samples ``slab`` (slices, X, Y) in HU or magnitude, ``spacing`` (z, x, y) in mm.
+class StackSource:
+    """Samples ``stack`` (slices, X, Y) in HU or magnitude, ``spacing`` (z, x, y) in mm.
 
     Args:
         volumes: prepared, of one modality.
-        slices: the number of neighbouring slices in a slab.
+        slices: the number of neighbouring slices in a stack.
         edge: pixels of a slice both ways; others are padded with air or cut at a random place.
-        augmentation: the augmentation of every slab.
+        augmentation: the augmentation of every stack.
     """
 
     def __init__(self, volumes: Sequence[Prepared], slices: int, edge: int, augmentation: Augmentation):
@@ -48,27 +48,27 @@ class SlabSource:
         return len(self._index)
 
     def sample(self, item: int, seed: int) -> Sample:
-        """One slab; another place of the same volume instead of one that is almost all air."""
+        """One stack; another place of the same volume instead of one that is almost all air."""
         number, first = self._index[item]
         volume = self._volumes[number]
         random = torch.Generator().manual_seed(seed)
-        slab = self._slab(volume, first, random)
+        stack = self._stack(volume, first, random)
         for _ in range(_TRIES):
-            if float((slab > _EMPTY).float().mean()) > _LEAST_FILLED:
+            if float((stack > _EMPTY).float().mean()) > _LEAST_FILLED:
                 break
             depth = max(1, volume.data.shape[0] - self._slices + 1)
-            slab = self._slab(volume, int(torch.randint(depth, (), generator=random)), random)
-        slab = augment(slab, self._augmentation, random)
-        return {"slab": _from_linear(slab, volume), "spacing": torch.tensor(volume.spacing, dtype=torch.float64)}
+            stack = self._stack(volume, int(torch.randint(depth, (), generator=random)), random)
+        stack = augment(stack, self._augmentation, random)
+        return {"stack": _from_linear(stack, volume), "spacing": torch.tensor(volume.spacing, dtype=torch.float64)}
 
-    def _slab(self, volume: Prepared, first: int, random: torch.Generator) -> Tensor:
+    def _stack(self, volume: Prepared, first: int, random: torch.Generator) -> Tensor:
         """(slices, edge, edge) from a random place of some slices, in the scale of :func:`_to_linear`."""
         region = [slice(first, first + self._slices)]
         for size in volume.data.shape[1:]:
             start = int(torch.randint(max(size - self._edge, 0) + 1, (), generator=random))
             region.append(slice(start, start + self._edge))
-        slab = _to_linear(volume.physical((region[0], region[1], region[2])), volume)
-        return grown(slab, (self._slices, self._edge, self._edge)).clamp_min(-1)
+        stack = _to_linear(volume.physical((region[0], region[1], region[2])), volume)
+        return grown(stack, (self._slices, self._edge, self._edge)).clamp_min(-1)
 
 
 def _to_linear(physical: Tensor, volume: Prepared) -> Tensor:
