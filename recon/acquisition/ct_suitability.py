@@ -19,10 +19,10 @@ _WIDER_GAP = 1.25
 set differ from even ones by so much."""
 
 _MAGNIFICATION = 1.2
-"""Factor by which magnifications may differ, either way. It changes nothing that a line integral sees."""
+"""Factor by which magnifications may differ, either way: line integrals do not see it, but a focal spot does."""
 
-_FINER, _COARSER = 0.5, 1.25
-"""Factors from the learned pitch to the finest and the coarsest that passes; finer cells only tell more."""
+_PITCH = 1.5
+"""Factor by which pitches may differ, either way. With cells half as wide TV alone is the better of the two."""
 
 _OFFSET_CELLS = 1.0
 """Cells by which offsets of the detector may differ."""
@@ -70,7 +70,7 @@ def _why_other_detector(trained: Geometry, scan: Geometry) -> str | None:
     if not 1 / _MAGNIFICATION <= magnified[1] / magnified[0] <= _MAGNIFICATION:
         return f"it was trained for a magnification of {magnified[0]:.3g}, the scan has {magnified[1]:.3g}"
     widths = [_cell_width(geometry) for geometry in (trained, scan)]
-    if not _FINER <= widths[1] / widths[0] <= _COARSER:
+    if not 1 / _PITCH <= widths[1] / widths[0] <= _PITCH:
         unit = "mm" if scan.kind == "parallel" else "mm for every metre from source to detector"
         return f"it was trained for a pitch of {widths[0]:.3g} {unit}, the scan has {widths[1]:.3g}"
     offsets = [geometry.offset / geometry.pitch for geometry in (trained, scan)]
