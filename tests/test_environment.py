@@ -177,7 +177,8 @@ def test_every_data_file_is_shipped() -> None:
     patterns: dict[str, list[str]] = PROJECT["tool"]["setuptools"]["package-data"]
     shipped = {
         file
-        for package, globs in patterns.items()
+        for name, globs in patterns.items()
+        for package in (PACKAGES if name == "*" else (name,))
         for glob in globs
         for file in (ROOT / package.replace(".", "/")).glob(glob)
     }

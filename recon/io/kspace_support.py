@@ -33,7 +33,9 @@ class Support:
     notices: tuple[str, ...]
 
 
-def support_of(path: Path, data: np.ndarray, mask: np.ndarray | None, columns: slice | None = None) -> Support:
+def support_of(
+    path: Path, data: np.ndarray, mask: np.ndarray | None, columns: slice | None = None, simulated: bool = False
+) -> Support:
     """What was acquired of (z, coils, y, x) k-space.
 
     Args:
@@ -41,6 +43,8 @@ def support_of(path: Path, data: np.ndarray, mask: np.ndarray | None, columns: s
         data: zero where not sampled.
         mask: (y, x) bool that the file states, or None.
         columns: the columns between the padding, if the file states them.
+        simulated: whether the data are a simulation, which has no padding: what its mask leaves out at the ends belongs
+            to the acceleration.
 
     Raises:
         InputError: the slices or the coils are sampled at different places.
@@ -50,7 +54,7 @@ def support_of(path: Path, data: np.ndarray, mask: np.ndarray | None, columns: s
         sampled &= mask
     _check_alike(path, sampled, mask)
     union = np.asarray(sampled.any(axis=(0, 1)))
-    inside = _bounds(union)
+    inside = tuple(slice(0, length) for length in union.shape) if simulated else _bounds(union)
     if columns is not None:
         inside = inside[0], columns
     rectangle = np.zeros(union.shape, bool)

@@ -184,18 +184,18 @@ def test_auto_takes_a_head_that_fits_the_scan_and_says_why_it_does_not(prior, tm
     assert json.loads((tmp_path / "fits" / "result.json").read_text())["method"] == "meddiffusion"
     other = run_recon("svct", "--views", 40, "--input", case, "-o", tmp_path / "other")
     assert other.code == 0, other.err
-    why = "note: --method tv, for meddiffusion: mine/heads/few: it was trained for 20 to 30 views, the scan has 40"
-    assert why in other.err
+    reason = "mine/heads/few: it was trained for 20 to 30 views, the scan has 40"
+    assert f"note: --method tv was taken, not meddiffusion: {reason}" in other.err
     assert json.loads((tmp_path / "other" / "result.json").read_text())["method"] == "tv"
     named = run_recon("svct", "--views", 40, "--method", "meddiffusion", "--input", case, "-o", tmp_path / "no")
     assert named.code == 2
-    assert "take `method` tv" in named.err
+    assert "take --method tv" in named.err
     assert not (tmp_path / "no").exists()
     magnitude = tmp_path / "mr.nii.gz"
     write_volume(magnitude, body("MR"))
     mr = run_recon("mri", "--mask", "equispaced", "--accel", 2, "--input", magnitude, "-o", tmp_path / "mr")
     assert mr.code == 0, mr.err
-    assert "note: --method tv, for meddiffusion: no ControlNet head for MR is installed" in mr.err
+    assert "note: --method tv was taken, not meddiffusion: no ControlNet head for MR is installed" in mr.err
 
 
 def test_the_command_takes_weights_and_says_what_is_missing(prior, tmp_path, monkeypatch):
@@ -216,7 +216,7 @@ def test_the_command_takes_weights_and_says_what_is_missing(prior, tmp_path, mon
         "biflownet.safetensors": read_card(prior / "biflownet.safetensors").sha256,
     }
     monkeypatch.setattr("priors.weights.store.shipped_folder", lambda: tmp_path / "nothing")
-    with pytest.raises(InputError, match="no ControlNet head for CT is installed; take `method` tv"):
+    with pytest.raises(InputError, match="no ControlNet head for CT is installed; take --method tv"):
         CliRunner().invoke(
             cli, [*arguments, "--overwrite", "--method", "meddiffusion"], catch_exceptions=False, standalone_mode=False
         )
