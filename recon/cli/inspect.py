@@ -17,6 +17,9 @@ from recon.cli.options import PATH
 from recon.cli.svct import svct
 from recon.errors import InputError
 
+_HEADERS = 100
+"""Files of a folder between two reports of progress."""
+
 
 @click.command()
 @click.argument("name", required=False)
@@ -107,7 +110,12 @@ def info(path: Path, as_json: bool) -> None:
     from recon.scan.measurement import ProgressEvent
 
     with progress_bar(as_json) as progress:
-        facts = describe(path, lambda done, total: progress(ProgressEvent("reading headers", done, total)))
+
+        def step(done: int, total: int) -> None:
+            if done and done % _HEADERS == 0:  # few files are read before anyone could wonder
+                progress(ProgressEvent("reading headers", done, total))
+
+        facts = describe(path, step)
     facts = dataclasses.replace(facts, would=with_flags(facts.would, mri if "recon mri" in facts.would else svct))
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(facts), indent=2, default=str))

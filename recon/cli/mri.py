@@ -161,22 +161,28 @@ def mri(
     wanted.check()
     check_noise(noise)
     place = select_device(device)
-    data = read_mr(source, axes, series, nan, quiet)
+    data = read_mr(source, axes, series, nan)
     if dicom:
         _check_dicom(data)
-    wanted.fulfil(measure_mr(data, mask, accel, calib, mask_seed, noise, seed, place))
+    scan = measure_mr(data, mask, accel, calib, mask_seed, noise, seed, place)
+    say_notices(data, quiet)
+    wanted.fulfil(scan)
 
 
-def read_mr(source: Path | None, axes: str | None, series: str | None, nan: NaNs, quiet: bool) -> Volume | KSpace:
-    """The input, or the sample; what is doubtful about it is printed."""
+def read_mr(source: Path | None, axes: str | None, series: str | None, nan: NaNs) -> Volume | KSpace:
+    """The input, or the sample."""
     from recon.io.sinogram import Sinogram
     from recon.run.load import load
 
     data = load(source, "MR", axes=axes, series=series, nan=nan)
     assert not isinstance(data, Sinogram)  # load refuses one for MR
+    return data
+
+
+def say_notices(data: Volume | KSpace, quiet: bool) -> None:
+    """Print what the reader of a result must know about the input, once it is known that there will be a result."""
     for notice in data.notices:
         say(f"note: {notice}", quiet)
-    return data
 
 
 def _check_dicom(data: Volume | KSpace) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from recon.cli.console import say
-from recon.cli.mri import input_options, mask_options, read_mr
+from recon.cli.mri import input_options, mask_options, read_mr, say_notices
 from recon.cli.options import SEED, GroupedCommand, all_of, help_alone, one_input, option, output_options
 from recon.cli.svct import geometry_options, noise_options, parse_noise, read_ct, volume_options
 from recon.errors import InputError
@@ -101,10 +101,11 @@ def simulate_kspace_file(
     from recon.run.measure import check_noise, measure_mr
 
     check_noise(noise)
-    data = read_mr(source, axes, series, nan, quiet)
+    data = read_mr(source, axes, series, nan)
     if getattr(data, "mask", None) is not None:
         raise InputError(f"{source}: undersampled already; give fully sampled k-space or a volume")
     scan = measure_mr(data, mask, accel, calib, mask_seed, noise, seed)
+    say_notices(data, quiet)
     with output_file(target, overwrite) as temporary:
         write_kspace(temporary, kspace_of(scan, data))
     protocol = scan.measurement.protocol

@@ -94,7 +94,7 @@ def _check_apart(path: Path, target: Path, inputs: Iterable[Path]) -> None:
         if any(_same(target, folder) for folder in (real, *real.parents)):
             relation = "is" if _same(target, real) else "holds"
             raise InputError(f"{path}: the output {relation} the input {source}; choose an output outside it")
-        if any(_same(real, folder) for folder in target.parents):
+        if real.is_dir() and any(_same(real, folder) for folder in target.parents):
             raise InputError(f"{path}: the output lies inside the input {source}; choose an output outside it")
 
 
@@ -114,8 +114,7 @@ def _check_target(path: Path, target: Path, overwrite: bool, folder: bool) -> No
     reason = foreign(target) if folder else None if is_ours(target) else "this file says nothing of the kind"
     if reason:
         raise InputError(
-            f"{path}: `overwrite` replaces only what an earlier run of this suite wrote, and {reason}; "
-            "move it or choose another name"
+            f"{path}: `overwrite` replaces only outputs of this suite, and {reason}; move it or choose another name"
         )
 
 

@@ -18,6 +18,7 @@ from recon.io.hdf5 import dataset_of, member, read_text
 from recon.io.ismrmrd_geometry import Slices, affine_of, slices_of
 from recon.io.kspace_checks import RawKSpace
 from recon.io.kspace_numpy import along_partitions
+from recon.io.kspace_support import is_rectangle
 from recon.io.mr_header import Encoding, parse_encoding
 from recon.io.printable import printable
 
@@ -83,7 +84,7 @@ def read_ismrmrd(path: Path, group: h5py.Group) -> RawKSpace:
         "ismrmrd",
         data,
         affine,
-        None if sampled[0].all() else sampled[0],
+        None if is_rectangle(sampled[0]) else sampled[0],
         image_shape,
         calibration=lines,
         meta={"spacing_known": True, "orientation_known": known, "readouts_left_out": skipped + unused},

@@ -57,6 +57,8 @@ def support_of(
     inside = tuple(slice(0, length) for length in union.shape) if simulated else _bounds(union)
     if columns is not None:
         inside = inside[0], columns
+    if mask is not None:
+        inside = _edges(inside, mask, columns)
     rectangle = np.zeros(union.shape, bool)
     rectangle[inside] = True
     if mask is None and (union | ~rectangle).mean() > 1 - _CHANCE:
@@ -64,15 +66,28 @@ def support_of(
     else:
         taken = (union if mask is None else mask) & rectangle
         taken = None if (taken | ~rectangle).all() else taken
-    if rectangle.all():
-        return Support(taken, None, False, ())
-    margins = [_margins(part, length) for part, length in zip(inside, union.shape, strict=True)]
-    if taken is not None and columns is None:  # the outermost sample of a mask is no edge of what was scanned
-        margins = [(0, 0) if _is_loose(pair, taken.shape[axis]) else pair for axis, pair in enumerate(margins)]
-    partial = any(abs(pair[0] - pair[1]) > max(1, _CENTRED * n) for pair, n in zip(margins, union.shape, strict=True))
-    if taken is not None and not any(map(any, margins)):
-        return Support(taken, None, False, ())
+    if rectangle.all() or (mask is None and taken is not None and columns is None):
+        return Support(taken, None, False, ())  # the outermost sample of a mask is no edge of what was scanned
+    partial = any(_is_partial(part, length) for part, length in zip(inside, union.shape, strict=True))
     return Support(taken, rectangle, partial, (_words(rectangle, partial),))
+
+
+def is_rectangle(sampled: np.ndarray) -> bool:
+    """Whether (y, x) samples fill the rectangle around them."""
+    return bool(sampled[_bounds(sampled)].all())
+
+
+def _edges(inside: tuple[slice, slice], mask: np.ndarray, columns: slice | None) -> tuple[slice, slice]:
+    """The region between the padding that a stated mask betrays: places beyond the data that it calls sampled.
+
+    Where the mask samples nothing beyond the data, these end with the mask, and nothing is told of padding.
+    """
+    parts = []
+    for part, covered, length in zip(inside, _bounds(mask), mask.shape, strict=True):
+        start = part.start if covered.start < part.start else 0
+        stop = part.stop if covered.stop > part.stop else length
+        parts.append(slice(start, stop))
+    return parts[0], parts[1] if columns is None else columns
 
 
 def _check_alike(path: Path, sampled: np.ndarray, mask: np.ndarray | None) -> None:
@@ -97,14 +112,9 @@ def _bounds(union: np.ndarray) -> tuple[slice, slice]:
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
-def _margins(part: slice, length: int) -> tuple[int, int]:
-    """Samples before and behind a part."""
-    return part.start, length - part.stop
-
-
-def _is_loose(margins: tuple[int, int], length: int) -> bool:
-    """Whether a mask leaves so little at both ends that it tells nothing of padding."""
-    return max(margins) <= 0.05 * length + 1
+def _is_partial(part: slice, length: int) -> bool:
+    """Whether the margins before and behind a part differ by more than rounding: then a side is missing."""
+    return abs(part.start - (length - part.stop)) > max(1, _CENTRED * length)
 
 
 def _words(rectangle: np.ndarray, partial: bool) -> str:

@@ -65,7 +65,6 @@ def write_volumes(folder: Path) -> None:
     whole = (folder / "ct.nii.gz").read_bytes()
     (folder / "cut.nii.gz").write_bytes(whole[: len(whole) // 2])
     (folder / "flipped.nii.gz").write_bytes(gzip.compress(gzip.decompress(whole))[:-8] + b"\0" * 8)
-    write_ct(folder / "flat.nii", body()[:, :, 0])
     write_ct(folder / "four.nii", np.stack([body()] * 3, axis=-1))
     rgb = np.zeros((8, 8, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])
     nibabel.save(nibabel.Nifti1Image(rgb, LPS), folder / "rgb.nii")
@@ -129,7 +128,6 @@ BAD_FILES: dict[str, Words] = {
     "flipped.nii.gz": ("flipped.nii.gz", "damaged"),
     "empty.nii.gz": ("empty.nii.gz", "empty"),
     "text.txt": ("text.txt", "no known kind"),
-    "flat.nii": ("flat.nii", "2D"),
     "four.nii": ("four.nii", "3 volumes"),
     "rgb.nii": ("rgb.nii", "colour"),
     "nan.nii": ("nan.nii", "1 of 3584", "NaN"),

@@ -382,3 +382,26 @@ def test_a_matlab_file_is_bounded_before_it_is_unpacked(tmp_path: Path, monkeypa
         read_kspace(tmp_path / "zeros.mat", "zyx")
     with pytest.raises(ValueError, match="no array packs so well"):
         load_matconvnet(tmp_path / "zeros.mat")
+
+
+@pytest.mark.parametrize("columns", [range(4, 36, 3), range(12, 28)])
+def test_what_a_stated_mask_leaves_out_at_the_edges_is_no_padding(tmp_path: Path, columns: range) -> None:
+    mask = np.zeros(40, bool)
+    mask[columns] = True
+    full = centred(2, 1, 40, 40) * torch.from_numpy(mask)
+    np.savez(tmp_path / "k.npz", kspace=full.numpy(), mask=mask)
+    kspace = read_kspace(tmp_path / "k.npz", "zcyx")
+    assert kspace.mask is not None
+    np.testing.assert_array_equal(kspace.mask.numpy(), np.broadcast_to(mask, (40, 40)))
+    assert (kspace.acquired, kspace.partial_fourier) == (None, False)
+
+
+def test_a_stated_mask_that_samples_padding_betrays_it(tmp_path: Path) -> None:
+    full = centred(2, 1, 40, 40)
+    full[..., :6] = full[..., 34:] = 0
+    np.savez(tmp_path / "k.npz", kspace=full.numpy(), mask=np.arange(40) % 3 == 0)
+    kspace = read_kspace(tmp_path / "k.npz", "zcyx")
+    assert kspace.acquired is not None
+    assert kspace.acquired.all(0).nonzero().flatten().tolist() == list(range(6, 34))
+    assert kspace.mask is not None
+    assert kspace.mask.all(0).nonzero().flatten().tolist() == list(range(6, 34, 3))
