@@ -54,7 +54,8 @@ def support_of(
         sampled &= mask
     _check_alike(path, sampled, mask)
     union = np.asarray(sampled.any(axis=(0, 1)))
-    inside = tuple(slice(0, length) for length in union.shape) if simulated else _bounds(union)
+    rows, whole_columns = (slice(0, length) for length in union.shape)
+    inside = (rows, whole_columns) if simulated else _bounds(union)
     if columns is not None:
         inside = inside[0], columns
     if mask is not None:
