@@ -67,7 +67,7 @@ def checked_kspace(raw: RawKSpace) -> KSpace:
     outside = 0 if stated is None else int(np.count_nonzero((raw.data != 0).any(axis=(0, 1)) & ~stated))
     data = raw.data if stated is None else raw.data * stated
     _check_some_signal(raw.path, data)
-    support = support_of(raw.path, data, stated, raw.columns, bool(raw.meta.get("simulated")))
+    support = support_of(raw.path, data, stated, raw.columns)
     image_shape = _image_shape(raw, (rows, columns))
     y, x = image_shape or (rows, columns)
     meta = {"spacing_known": True} | raw.meta | _mask_notes(support, stated is not None, outside)

@@ -33,9 +33,7 @@ class Support:
     notices: tuple[str, ...]
 
 
-def support_of(
-    path: Path, data: np.ndarray, mask: np.ndarray | None, columns: slice | None = None, simulated: bool = False
-) -> Support:
+def support_of(path: Path, data: np.ndarray, mask: np.ndarray | None, columns: slice | None = None) -> Support:
     """What was acquired of (z, coils, y, x) k-space.
 
     Args:
@@ -43,8 +41,6 @@ def support_of(
         data: zero where not sampled.
         mask: (y, x) bool that the file states, or None.
         columns: the columns between the padding, if the file states them.
-        simulated: whether the data are a simulation, which has no padding: what its mask leaves out at the ends belongs
-            to the acceleration.
 
     Raises:
         InputError: the slices or the coils are sampled at different places.
@@ -54,8 +50,7 @@ def support_of(
         sampled &= mask
     _check_alike(path, sampled, mask)
     union = np.asarray(sampled.any(axis=(0, 1)))
-    rows, whole_columns = (slice(0, length) for length in union.shape)
-    inside = (rows, whole_columns) if simulated else _bounds(union)
+    inside = _bounds(union)
     if columns is not None:
         inside = inside[0], columns
     if mask is not None:
