@@ -190,7 +190,7 @@ def test_bad_input_is_one_line(tmp_path):
         (["ablate", "table9"], "'benchmarks run table9' measures it"),
         (
             ["ablate", "table5", "--methods", "tv"],
-            "no option --methods of 'benchmarks ablate'; 'benchmarks run' has it",
+            "no option --methods of 'benchmarks ablate'; 'benchmarks' has it for run",
         ),
         (["ablate", "table5", "--perceptual", "x"], "--perceptual: has no effect on table5"),
         (["ablate", "table5", "--samples", "3"], "--samples: has no effect on table5"),

@@ -256,7 +256,7 @@ def test_how_tells_where_to_get_a_set_and_its_terms(name: str, terms: str) -> No
 
 
 def test_how_names_the_nearest(tmp_path: Path) -> None:
-    done = run("how", "fastmri")
+    done = run("how", "fastmri-knee")
     assert done.exit_code == 2
     assert "did you mean 'fastmri'?" in done.stderr
 
