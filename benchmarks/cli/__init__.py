@@ -20,7 +20,10 @@ from recon.cli.program import Program
 @click.version_option(package_name="meddiffusion-recon", prog_name="benchmarks")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Measure the suite. Exit codes: 0 done, 2 wrong input or options, 1 the run failed, 130 interrupted."""
+    """Compare methods, check data sets, and time the suite.
+
+    Exit codes: 0 done, 2 wrong input or options, 1 the run failed, 130 interrupted.
+    """
     help_alone(ctx)
 
 

@@ -48,12 +48,18 @@ class Options:
         group="Data",
         default="",
         metavar="FILE",
-        help="YAML list of data sets as for recon train, in place of --dataset.  [default: small phantoms]",
+        help="YAML list of data sets as for recon train, in place of --dataset.",
     ),
     DATASETS,
     SPLIT,
     option("--recipe", group="Training", default="starter", metavar="NAME|FILE", help="Recipe of every network."),
-    option("--steps", group="Training", type=click.IntRange(1), default=None, help="Steps of every training."),
+    option(
+        "--steps",
+        group="Training",
+        type=click.IntRange(1),
+        default=None,
+        help="Number of steps of every training.  [default: the recipe's own]",
+    ),
     option(
         "--set",
         "settings",
@@ -67,24 +73,25 @@ class Options:
         group="Training",
         default="",
         metavar="NAME|FOLDER",
-        help="table5, table6: begin as this prior's autoencoder; table7, table8: build upon it.  [default: train one]",
+        help="Prior whose autoencoder gives the initial weights (table5, table6), or the latents (table7, table8).  "
+        "[default: an autoencoder is trained]",
     ),
     option(
-        "--perceptual", group="Training", default="", metavar="FILE", help="table6: file of the perceptual network."
+        "--perceptual", group="Training", default="", metavar="FILE", help="File of the perceptual network, for table6."
     ),
     option(
         "--samples",
         group="Measures",
         type=click.IntRange(2),
         default=None,
-        help="table7, table8: new volumes.  [default: 8]",
+        help="Number of new volumes that are sampled, for table7 and table8.  [default: 8]",
     ),
     DEVICE,
     OUT,
     JSON,
 )
 def ablate(table: str, as_json: bool, **options: Any) -> None:
-    """Train the networks of an ablation alike, and measure them.
+    """Train the networks of one of the paper's ablations in the same way, and measure them.
 
     \b
     table5  joint decoder
@@ -92,8 +99,8 @@ def ablate(table: str, as_json: bool, **options: Any) -> None:
     table7  intra-patch flow
     table8  encoding of the latents
 
-    Networks are trained at the recipe that you name, on the split train, and measured on another. A run that is stopped
-    goes on where it was. The paper's own figures are printed apart.
+    The networks are trained by the recipe that you name on the split train, and measured on another split. A run that
+    was stopped continues where it was. The paper's own figures are printed apart.
     """
     given = Options(**options)
     check_device(given.device)

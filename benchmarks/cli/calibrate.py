@@ -1,4 +1,4 @@
-"""``benchmarks calibrate``: a head's standard deviation made to mean what it says."""
+"""``benchmarks calibrate``: the calibration of a head's standard deviation."""
 
 from __future__ import annotations
 
@@ -12,13 +12,27 @@ from recon.errors import InputError, input_errors
 
 @click.command(cls=FlaggedCommand)
 @click.argument("head", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--prior", default="", metavar="NAME|FOLDER", help="As for recon svct.  [default: the one with its hash]")
-@click.option("--data", required=True, metavar="FOLDER|FILE", help="Volumes; those of the split val are looked at.")
-@click.option("--modality", type=click.Choice(["CT", "MR"]), default=None, help="Of a folder.")
-@click.option("--samples", type=click.IntRange(2), default=4, show_default=True, help="Of each scan.")
-@click.option("--scans", type=click.IntRange(1), default=1, show_default=True, help="Of each case and kind of scan.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The head with its calibration.")
-@click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+@click.option(
+    "--prior",
+    default="",
+    metavar="NAME|FOLDER",
+    help="Prior that the head was trained on.  [default: the installed prior with the hash in the head's card]",
+)
+@click.option(
+    "--data",
+    required=True,
+    metavar="FOLDER|FILE",
+    help="Folder of volumes, or a YAML list of data sets as for recon train; the volumes of the split val are used.",
+)
+@click.option("--modality", type=click.Choice(["CT", "MR"]), default=None, help="Modality of the volumes of a folder.")
+@click.option("--samples", type=click.IntRange(2), default=4, show_default=True, help="Number of samples of each scan.")
+@click.option(
+    "--scans", type=click.IntRange(1), default=1, show_default=True, help="Number of scans of each case and kind."
+)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), required=True, help="File for the head with its calibration."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 def calibrate(
     head: Path, prior: str, data: str, modality: str | None, samples: int, scans: int, out: Path, overwrite: bool
 ) -> None:

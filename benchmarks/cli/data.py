@@ -43,7 +43,7 @@ class DataGroup(FlaggedGroup):
 
 @click.group(cls=DataGroup)
 def data() -> None:
-    """Data sets: how to get them, whether they are whole, phantoms as files.
+    """Get data sets, check that they are complete, and write phantoms as files.
 
     \b
     kits19        KiTS19, abdominal CT
@@ -57,7 +57,7 @@ def data() -> None:
 @data.command()
 @click.argument("name")
 def how(name: str) -> None:
-    """How to get the data set NAME, how it is laid out and split, and its terms."""
+    """Tell how to get the data set NAME, how it is laid out and split, and its terms of use."""
     from datasets import how_to_get
 
     click.echo(with_flags(how_to_get(name), check), nl=False)
@@ -66,10 +66,14 @@ def how(name: str) -> None:
 @data.command()
 @click.argument("name")
 @click.argument("path", required=False, type=click.Path(path_type=Path))
-@click.option("--modality", type=click.Choice(["CT", "MR"]), help="Of a folder of NIfTI files, which do not say it.")
-@click.option("--splits", type=click.Path(path_type=Path), help="Of a folder: JSON file with its splits.")
-@click.option("--subject", metavar="REGEX", help="Of a folder: finds the subject in a case's relative path.")
-@click.option("--out", type=click.Path(path_type=Path), help="Manifest to write.  [default: manifest-NAME.json]")
+@click.option(
+    "--modality", type=click.Choice(["CT", "MR"]), help="Modality of a folder of NIfTI files, which do not state it."
+)
+@click.option("--splits", type=click.Path(path_type=Path), help="JSON file with the splits of a folder.")
+@click.option(
+    "--subject", metavar="REGEX", help="Regular expression that finds the subject in a case's path inside a folder."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Manifest file to write.  [default: manifest-NAME.json]")
 @click.option("--overwrite", is_flag=True, help="Replace the manifest if there is one.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context
@@ -84,10 +88,11 @@ def check(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Read every case of the data set NAME in the folder PATH, report what is wrong, write a manifest.
+    """Read every case of the data set NAME in the folder PATH, list what is wrong, and write a manifest.
 
-    It finds what is missing, unreadable, duplicated (the same values) or off: spacing outside 0.2 to 10 mm, values
-    that are hardly HU, a reference that is absent, a subject in two splits. Later runs name the manifest's hash.
+    The command finds cases that are missing, unreadable, duplicated (the same values) or doubtful: a spacing outside
+    0.2 to 10 mm, values that are hardly HU, a missing reference image, one subject in two splits. Later runs name the
+    hash of the manifest.
 
     Exit codes: 0 clean, 1 problems found, 2 wrong use, 3 the check could not be finished.
     """
@@ -131,12 +136,36 @@ def write(name: str, folder: Path) -> None:
 @data.command()
 @click.argument("given", metavar="FOLDER|FILE")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--modality", type=click.Choice(["CT", "MR"]), help="Of a folder of NIfTI files.")
-@click.option("--split", "splits", multiple=True, type=click.Choice(["train", "val", "test"]), help="May be repeated.")
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder that prepared volumes are kept in.")
-@click.option("--ct-levels", type=click.IntRange(2, 255), default=255, show_default=True, help="Steps of CT's window.")
-@click.option("--mr-levels", type=click.IntRange(2, 255), default=255, show_default=True, help="Steps of magnitudes.")
-@click.option("--slices", type=click.IntRange(1), help="Most slices of a training volume; others are left out evenly.")
+@click.option("--modality", type=click.Choice(["CT", "MR"]), help="Modality of a folder of NIfTI files.")
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    type=click.Choice(["train", "val", "test"]),
+    help="Split to write; may be repeated.  [default: train and val]",
+)
+@click.option(
+    "--cache", type=click.Path(path_type=Path), help="Folder for prepared volumes.  [default: a temporary folder]"
+)
+@click.option(
+    "--ct-levels",
+    type=click.IntRange(2, 255),
+    default=255,
+    show_default=True,
+    help="Number of steps between grey levels in the CT window, -1000 to 1000 HU.",
+)
+@click.option(
+    "--mr-levels",
+    type=click.IntRange(2, 255),
+    default=255,
+    show_default=True,
+    help="Number of steps between grey levels of MR magnitudes.",
+)
+@click.option(
+    "--slices",
+    type=click.IntRange(1),
+    help="Largest number of slices of a training volume; from a thicker one, evenly spread slices are left out.",
+)
 def pack(
     given: str,
     folder: Path,
@@ -147,10 +176,11 @@ def pack(
     mr_levels: int,
     slices: int | None,
 ) -> None:
-    """Write training data small: 8 bits a voxel, windowed, as NIfTI files in FOLDER, and data.yaml that lists them.
+    """Write training data in little space: NIfTI files of 8 bits a voxel in FOLDER, and data.yaml, their list.
 
-    FOLDER|FILE is what 'recon train --data' takes. For a rented machine that data must travel to: about a third of
-    their size; CT keeps [-1000, 1000] HU in steps of 8 HU. Noise is most of it: half the levels take a quarter less.
+    FOLDER|FILE is what 'recon train --data' takes. The pack is for a rented machine that the data must be sent to. It
+    has about a third of their size; CT keeps [-1000, 1000] HU in steps of 8 HU. Most of the size is noise: with half
+    the levels, a pack is a quarter smaller.
 
     \b
     benchmarks data pack anatomies.yaml pack

@@ -1,4 +1,4 @@
-"""``benchmarks lesions``: what a method leaves of lesions that it was not told of."""
+"""``benchmarks lesions``: how much of known lesions a method shows."""
 
 from __future__ import annotations
 
@@ -12,20 +12,49 @@ from recon.errors import input_errors
 
 
 @click.command(cls=FlaggedCommand)
-@click.option("--input", "source", type=click.Path(path_type=Path), default=None, help="CT.  [default: the sample]")
-@click.option("--methods", default="tv,fbpconv,meddiffusion", show_default=True, metavar="A,B")
-@click.option("--geometry", default="paper40", show_default=True, metavar="NAME|FILE", help="As for recon svct.")
-@click.option("--photons", type=click.FloatRange(min=0, min_open=True), default=None, help="Per cell; none: no noise.")
-@click.option("--slices", type=click.IntRange(4), default=24, show_default=True, help="Around the lesions.")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.option(
+    "--input",
+    "source",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="CT volume in HU.  [default: the shipped sample]",
+)
+@click.option(
+    "--methods",
+    default="tv,fbpconv,meddiffusion",
+    show_default=True,
+    metavar="A,B",
+    help="Methods to compare, separated by commas.",
+)
+@click.option(
+    "--geometry",
+    default="paper40",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="Geometry of the scan: a preset or a YAML file, as for recon svct.",
+)
+@click.option(
+    "--photons",
+    type=click.FloatRange(min=0, min_open=True),
+    default=None,
+    help="Number of photons per detector cell and view. Without this option, the data are noise-free.",
+)
+@click.option(
+    "--slices",
+    type=click.IntRange(4),
+    default=24,
+    show_default=True,
+    help="Number of slices around the lesions that are used.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def lesions(
     source: Path | None, methods: str, geometry: str, photons: float | None, slices: int, as_json: bool
 ) -> None:
-    """Put known lesions into a case, and see what methods leave.
+    """Put known lesions into a case, and measure what each method shows of them.
 
-    A large faint and a small bright one; the case is scanned with and without them and reconstructed. "recovered" is
-    the contrast that a method leaves of them (1: all), "invented" the contrast in HU that it shows at the same place
-    where there is none.
+    One lesion is large and faint, the other small and bright. The case is scanned with and without them, and both scans
+    are reconstructed. "recovered" is the share of a lesion's contrast that a method shows (1: all of it). "invented" is
+    the contrast in HU that it shows at the same place in the scan without the lesion.
     """
     from benchmarks.quality.lesions import as_dicts, measure, most_soft_tissue, table
     from recon.acquisition.ct import choose_geometry

@@ -9,17 +9,19 @@ import click
 from recon.cli.options import option
 from recon.errors import InputError
 
-JSON = option("--json", "as_json", group="Output", is_flag=True, help="Print as JSON.")
+JSON = option("--json", "as_json", group="Output", is_flag=True, help="Print the result as JSON.")
 
 OUT = option(
     "--out",
     group="Output",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("benchmark-results"),
-    help="Folder of results; what is in it is not computed again.",
+    help="Folder for the results; results that it holds already are not computed again.",
 )
 
-DEVICE = option("--device", group="Run", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Where to compute.")
+DEVICE = option(
+    "--device", group="Run", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Device that computes."
+)
 
 DATASETS = option(
     "--dataset",
@@ -27,7 +29,8 @@ DATASETS = option(
     group="Data",
     multiple=True,
     metavar="NAME=PATH",
-    help="kits19=PATH, fastmri=PATH, folder=PATH, phantom; may be repeated.  [default: the shipped sample]",
+    help="Data set with its path: kits19=PATH, fastmri=PATH or folder=PATH; phantom and sample need no path. May be "
+    "repeated.  [default: the shipped sample]",
 )
 
 SPLIT = option(
@@ -35,7 +38,7 @@ SPLIT = option(
     group="Data",
     type=click.Choice(["train", "val", "test"]),
     default="test",
-    help="Split whose cases are measured.",
+    help="Split of the data set whose cases are measured.",
 )
 
 

@@ -14,20 +14,43 @@ from recon.errors import input_errors
 @click.command(cls=FlaggedCommand)
 @click.argument("name", metavar="[NAME|FOLDER]", default="starter")
 @click.option(
-    "--data", default="", metavar="FOLDER|FILE", help="Volumes, or a YAML list of data sets as for recon train."
+    "--data",
+    default="",
+    metavar="FOLDER|FILE",
+    help="Folder of volumes, or a YAML list of data sets as for recon train. Without it, new volumes are sampled "
+    "and nothing else.",
 )
-@click.option("--modality", type=click.Choice(["CT", "MR"]), default=None, help="Of a folder.")
-@click.option("--split", type=click.Choice(["train", "val", "test"]), default="val", show_default=True)
-@click.option("--samples", type=click.IntRange(0), default=3, show_default=True, help="New volumes of each class.")
-@click.option("--steps", type=click.IntRange(1), default=50, show_default=True, help="Of their sampling.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--modality", type=click.Choice(["CT", "MR"]), default=None, help="Modality of the volumes of a folder.")
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("prior-report"), show_default=True
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    default="val",
+    show_default=True,
+    help="Split whose volumes are used.",
 )
 @click.option(
-    "--cache", type=click.Path(path_type=Path), default=None, help="Of prepared volumes.  [default: in --out]"
+    "--samples", type=click.IntRange(0), default=3, show_default=True, help="Number of new volumes of each class."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.option(
+    "--steps", type=click.IntRange(1), default=50, show_default=True, help="Number of sampler steps for a new volume."
+)
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Device that computes."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("prior-report"),
+    show_default=True,
+    help="Folder for figures and pictures.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Folder for prepared volumes.  [default: cache in --out]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def prior(
     name: str,
     data: str,
@@ -40,11 +63,12 @@ def prior(
     cache: Path | None,
     as_json: bool,
 ) -> None:
-    """Look at a latent prior: held-out volumes through its autoencoder, and new volumes of each class it learned.
+    """Measure a latent prior: encode and decode volumes that it has not seen, and sample new volumes of each class.
 
-    Volumes are encoded patch by patch and decoded jointly and by patches; "seam" is how much more the error jumps
-    across the borders of patches than elsewhere (1: not at all); "linear" is the PSNR of as many numbers without a
-    network, the case's own principal components. Pictures go to --out, samples as they come.
+    Volumes are encoded patch by patch, and decoded jointly and patch by patch. "seam" compares the jump of the error
+    across the borders of patches with its jump elsewhere (1: no difference). "linear" is the PSNR of a compression to
+    as many numbers without a network, by the case's own principal components. Pictures of all of
+    them are written to --out.
     """
     import torch
 

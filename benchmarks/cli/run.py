@@ -41,28 +41,36 @@ class Options:
 @all_of(
     DATASETS,
     SPLIT,
-    option("--cases", group="Data", type=click.IntRange(1), default=None, help="At most so many cases."),
-    option("--methods", group="Methods", default="", metavar="A,B", help="These of the table's methods alone."),
+    option(
+        "--cases", group="Data", type=click.IntRange(1), default=None, help="Largest number of cases.  [default: all]"
+    ),
+    option(
+        "--methods",
+        group="Methods",
+        default="",
+        metavar="A,B",
+        help="Methods of the table to measure, separated by commas.  [default: all]",
+    ),
     option(
         "--weights",
         group="Methods",
         multiple=True,
         metavar="METHOD=FILE",
-        help="In place of the installed weights. May be repeated.",
+        help="Weights file of a method, in place of the installed weights. May be repeated.",
     ),
     option(
         "--jobs",
         group="Run",
         type=click.IntRange(1),
         default=None,
-        help="Processes at once.  [default: by cores and memory]",
+        help="Number of processes that run at the same time.  [default: as cores and memory allow]",
     ),
     option(
         "--scheduler",
         group="Run",
         default="",
         metavar="ADDRESS",
-        help="Dask scheduler that runs the jobs on its workers.",
+        help="Address of a Dask scheduler whose workers run the jobs.  [default: run them here]",
     ),
     DEVICE,
     OUT,
@@ -70,17 +78,17 @@ class Options:
 )
 @click.pass_context
 def run(ctx: click.Context, table: str, device: str, as_json: bool, **options: Any) -> None:
-    """Measure a table of methods, the paper's or one of your own from a YAML file.
+    """Measure the methods of a table: one of the paper's, or one of your own from a YAML file.
 
     \b
     table1   memory of joint-decoder training, naive and efficient
     table9   CT from 40 fan-beam views
     table10  MR at acceleration 8, two masks
 
-    Tables 5 to 8 compare networks that are trained for them: 'benchmarks ablate'.
+    Tables 5 to 8 compare networks that are trained for them; 'benchmarks ablate' makes these.
 
-    Without --dataset the shipped sample is taken. A run that is stopped goes on where it was; finished cells are kept
-    until their data, operator, method, code or weights change. The paper's own figures are printed apart.
+    Without --dataset, the shipped sample is used. A run that was stopped continues where it was: finished cells are
+    kept until their data, operator, method, code or weights change. The paper's own figures are printed apart.
     """
     from benchmarks.ablations.spec import ablation_names
 

@@ -14,14 +14,20 @@ Row = dict[str, str | float]
 
 @click.command(cls=FlaggedCommand)
 @click.argument("what", nargs=-1, type=click.Choice(["projector", "fbp", "mri", "memory"]))
-@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Timed runs of each side.")
-@click.option("--json", "as_json", is_flag=True, help="Print rows as JSON.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Number of timed runs of each implementation.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 def speed(what: tuple[str, ...], repeats: int, as_json: bool) -> None:
-    """Time the suite beside well-known implementations, alternating in one process; all by default.
+    """Time the suite and well-known implementations alternately in one process; without an argument, all comparisons.
 
     \b
-    projector  forward + adjoint, 40 views, 64 slices of 512², beside ASTRA's CPU projector
-    fbp        fan FBP of the same, beside skimage's iradon
+    projector  forward projection and adjoint, 40 views, 64 slices of 512², beside ASTRA's CPU projector
+    fbp        fan-beam FBP of the same data, beside skimage's iradon
     mri        cg-sense and l1-wavelet beside sigpy's apps on the same problem, with the agreement of the results
     memory     peak memory of recon svct on 512 x 512 x 300, sirt and tv
     """
@@ -39,14 +45,35 @@ def speed(what: tuple[str, ...], repeats: int, as_json: bool) -> None:
 @click.command("speed-prior", cls=FlaggedCommand)
 @click.argument("part", nargs=-1, type=click.Choice(["encode", "estimate", "decode", "generate", "deviation"]))
 @click.option(
-    "--configuration", multiple=True, default=("official-8x", "official-4x"), show_default=True, metavar="NAME"
+    "--configuration",
+    multiple=True,
+    default=("official-8x", "official-4x"),
+    show_default=True,
+    metavar="NAME",
+    help="Configuration of the networks; may be repeated.",
 )
-@click.option("--size", default="128,128,128", show_default=True, metavar="X,Y,Z", help="Voxels of the image.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
-@click.option("--compile", "compiled", is_flag=True, help="torch.compile the noise estimator.")
-@click.option("--steps", type=click.IntRange(1), default=4, show_default=True, help="Steps of the generation.")
-@click.option("--json", "as_json", is_flag=True, help="Print rows as JSON.")
+@click.option(
+    "--size",
+    default="128,128,128",
+    show_default=True,
+    metavar="X,Y,Z",
+    help="Number of voxels of the image along X, Y and Z.",
+)
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Device that computes."
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Floating-point precision of the networks.",
+)
+@click.option("--compile", "compiled", is_flag=True, help="Compile the noise estimator by torch.compile.")
+@click.option(
+    "--steps", type=click.IntRange(1), default=4, show_default=True, help="Number of sampler steps of the generation."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 def speed_prior(
     part: tuple[str, ...],
     configuration: tuple[str, ...],
@@ -57,9 +84,10 @@ def speed_prior(
     steps: int,
     as_json: bool,
 ) -> None:
-    """Time the parts of 3D MedDiffusion and their peak memory, each in a process of its own; all parts by default.
+    """Measure time and peak memory of the parts of 3D MedDiffusion, each in a process of its own.
 
-    Weights are random: time and memory do not depend on them. Configurations: official-8x, official-4x, small.
+    Without an argument, all parts are measured. The weights are random: time and memory do not depend on them. The
+    configurations are official-8x, official-4x and small.
     """
     from benchmarks.speed import prior
     from benchmarks.speed.prior_parts import CONFIGURATIONS, Job

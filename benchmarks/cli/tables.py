@@ -14,7 +14,7 @@ from recon.errors import input_errors
 
 @click.command("list", cls=GroupedCommand)
 def list_tables() -> None:
-    """The tables that can be run, and their methods."""
+    """List the tables that can be run, and their methods."""
     from benchmarks.ablations.spec import ablation_names, load_ablation
     from benchmarks.table.spec import load_table_spec, table_names
 
@@ -36,9 +36,10 @@ def list_tables() -> None:
     type=click.Choice(["text", "markdown", "latex", "csv", "json"]),
     default="text",
     show_default=True,
+    help="Format of the printed table.",
 )
 def show(table: str, out: Path, form: str) -> None:
-    """Print a table as it was last run; nothing is computed."""
+    """Print the results of a table's last run; nothing is computed."""
     from benchmarks.render import documents, text
     from benchmarks.table.results import Store
 
@@ -57,10 +58,10 @@ def show(table: str, out: Path, form: str) -> None:
 @click.command(cls=GroupedCommand)
 @click.argument("one")
 @click.argument("other")
-@click.option("--table", default="table9", show_default=True)
+@click.option("--table", default="table9", show_default=True, help="Table that both methods belong to.")
 @OUT
 def compare(one: str, other: str, table: str, out: Path) -> None:
-    """Paired differences of two methods over a table's cases: ONE less OTHER."""
+    """Print the paired differences of two methods, ONE minus OTHER, over a table's cases."""
     from benchmarks.render import text
     from benchmarks.table.results import Store
 

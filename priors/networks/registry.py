@@ -92,7 +92,7 @@ KINDS: dict[str, Kind] = {
     ),
     "refiner": Kind(
         *_UNET,
-        "makes one image of a reference and a head's sample, slice by slice; belongs to that head alone",
+        "improves a base image by means of a head's sample, slice by slice; belongs to that head alone",
         on_slices=True,
         place="head",
     ),

@@ -43,8 +43,10 @@ class ScheduleSettings(Section):
     drops to that at the share ``at`` of the steps, ``exponential`` has fallen to it there and stays.
     """
 
-    name: Literal["constant", "polynomial", "cosine", "step", "exponential"] = setting("constant", "form of the decay")
-    warmup: int = setting(0, "linear warm-up", "steps", ge=0)
+    name: Literal["constant", "polynomial", "cosine", "step", "exponential"] = setting(
+        "constant", "form of the decay of the learning rate"
+    )
+    warmup: int = setting(0, "length of the linear warm-up", "steps", ge=0)
     power: float = setting(0.9, "power of the polynomial decay", gt=0)
     end: float = setting(0.0, "final learning rate", "shares of the peak", ge=0, le=1)
     at: float = setting(0.8, "point at which step and exponential reach the end", "shares of the steps", gt=0, le=1)
@@ -91,20 +93,26 @@ class Recipe(Section):
 
     network: dict[str, Any] = setting({}, "settings of the network, as its configuration class takes them")
     task: dict[str, Any] = setting({}, "settings of what is learned: losses, sizes of samples, simulated scans")
-    steps: int = setting(..., "optimiser steps of the whole run; the most of them where minutes are given", ge=1)
+    steps: int = setting(
+        ..., "number of optimiser steps of the whole run; the largest number where minutes are given", ge=1
+    )
     minutes: float | None = setting(
         None, "length of the training, with validations and without the preparation of data", "minutes", gt=0
     )
-    batch: int = setting(..., "samples of one step over all processes", ge=1)
-    accumulate: int = setting(1, "pieces that a process cuts its share of the batch into, to save memory", ge=1)
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = setting("32-true", "arithmetic, as Lightning names it")
+    batch: int = setting(..., "number of samples of one step, over all processes", ge=1)
+    accumulate: int = setting(
+        1, "number of parts into which a process splits its share of the batch, to save memory", ge=1
+    )
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = setting(
+        "32-true", "floating-point precision, by the names of Lightning"
+    )
     optimizer: OptimizerSettings
     schedule: ScheduleSettings = ScheduleSettings()
     ema: EmaSettings | None = None
     clip: float | None = setting(None, "largest norm of the gradients", gt=0)
     clip_value: float | None = setting(None, "largest value of each gradient", gt=0)
-    seed: int = setting(0, "seed of all randomness", ge=0)
-    workers: int = setting(0, "processes that read data, for each training process", ge=0)
+    seed: int = setting(0, "seed of all random numbers", ge=0)
+    workers: int = setting(0, "number of processes that read data, for each training process", ge=0)
     activation_checkpointing: bool = setting(False, "whether activations are computed twice so that fewer are held")
     channels_last: bool = setting(
         False, "whether convolutions keep their weights in the layout in which gradients take less time"

@@ -38,8 +38,9 @@ class GroupedCommand(FlaggedCommand):
 
 
 def option(*names: str, group: str, **settings: Any) -> Callable[[Function], Function]:
-    """``click.option`` under a heading, with its default shown."""
-    return click.option(*names, cls=GroupedOption, group=group, show_default=True, **settings)
+    """``click.option`` under a heading, with its default shown unless that is an empty text."""
+    shown = settings.get("default") != ""
+    return click.option(*names, cls=GroupedOption, group=group, show_default=shown, **settings)
 
 
 nan_option = option(

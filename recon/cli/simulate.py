@@ -91,7 +91,7 @@ def simulate_kspace_file(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Undersample k-space and write it (HDF5, fastMRI's layout) with its mask and reference, for 'recon mri'."""
+    """Undersample k-space and write it (HDF5, fastMRI's layout) with its mask and ground truth, for 'recon mri'."""
     from recon.io.atomic import check_output, output_file
 
     source, target = one_input(path, source), output or Path("kspace.h5")

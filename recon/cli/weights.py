@@ -25,11 +25,11 @@ _SET = click.option(
     "settings",
     multiple=True,
     metavar="KEY=NUMBER",
-    help="A size that a BiFlowNet's checkpoint does not state, if it is not as released: attn_heads, resnet_groups or "
+    help="Size that a BiFlowNet's checkpoint does not state, if not as in the release: attn_heads, resnet_groups or "
     "DiT_num_heads. May be repeated.",
 )
-_OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace weights that are there.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+_OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace weights that are installed already.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 @click.group(cls=FlaggedGroup, context_settings=SETTINGS, invoke_without_command=True)
@@ -37,8 +37,8 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def weights(ctx: click.Context) -> None:
     """Import, list, verify and fetch the weights of networks.
 
-    A prior is a folder with an autoencoder and a noise estimator. Yours are kept in $RECON_WEIGHTS, or in the
-    system's folder for data. Nothing in a file is ever run.
+    A prior is a folder with an autoencoder and a noise estimator. Your own weights are kept in $RECON_WEIGHTS, or in
+    the system's folder for data. No code in a file is ever run.
 
     \b
     recon weights fetch official-8x                   from Hugging Face
@@ -51,7 +51,10 @@ def weights(ctx: click.Context) -> None:
 @weights.command("import")
 @click.argument("file", type=PATH)
 @click.option(
-    "--prior", metavar="NAME", default=None, help="Prior to add it to.  [default: known for the official files]"
+    "--prior",
+    metavar="NAME",
+    default=None,
+    help="Prior that the file is added to.  [default: for official files, the prior that they belong to]",
 )
 @_OVERWRITE
 @_SET
@@ -60,7 +63,7 @@ def import_(file: Path, prior: str | None, overwrite: bool, settings: tuple[str,
     """Add FILE to a prior: an official checkpoint, which is converted, or a weights file of this suite.
 
     The released weights of DDS, DOLCE, fastMRI's U-Net and FBPConvNet are converted too.
-    The networks of official autoencoder checkpoints hold a trained perceptual network as well; it is kept beside.
+    Official autoencoder checkpoints also hold a trained perceptual network, which becomes a file of its own.
     """
     from priors.weights.importing import import_file
 
@@ -72,7 +75,7 @@ def import_(file: Path, prior: str | None, overwrite: bool, settings: tuple[str,
 @weights.command("list")
 @_JSON
 def list_(as_json: bool) -> None:
-    """List the weights that are there."""
+    """List the installed weights."""
     from priors.weights.store import entries, user_folder
 
     rows = [_row(entry) for entry in entries()]
@@ -91,9 +94,9 @@ def list_(as_json: bool) -> None:
 @weights.command()
 @click.argument("name", metavar="[NAME|FILE]", required=False)
 def verify(name: str | None) -> None:
-    """Check that weights are sound: all, those of the prior NAME, or a FILE.
+    """Check that weights are intact: all installed ones, those of the prior NAME, or a FILE.
 
-    The hash of the tensors must be the one that was noted when they were written, and they must fit their network.
+    The tensors must have the hash that their card states, and must fit their network.
     """
     from priors.weights.networks import verify as verify_file
 
@@ -110,7 +113,7 @@ def verify(name: str | None) -> None:
 @weights.command()
 @click.argument("name", metavar="NAME|FILE")
 def card(name: str) -> None:
-    """Print the model card of weights: what they are for, their data, training, validation, licence."""
+    """Print the model card of weights: their purpose, data, training, validation and licence."""
     from priors.weights.model_card import model_card
 
     with _explained():
@@ -119,13 +122,13 @@ def card(name: str) -> None:
 
 @weights.command()
 @click.argument("name", metavar="NAME|FILE")
-@click.option("-o", "--out", type=PATH, required=True, help="The new file, ending in .safetensors.")
-@click.option("--half", is_flag=True, help="Store numbers in 16 bits, codebooks excepted: half the size.")
-@click.option("--note", default="", metavar="TEXT", help="For the model card.")
-@click.option("--licence", default="", metavar="TEXT", help="Under which the weights may be used.")
-@click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+@click.option("-o", "--out", type=PATH, required=True, help="File to write; its name ends in .safetensors.")
+@click.option("--half", is_flag=True, help="Store all numbers but codebooks in 16 bits, which halves the size.")
+@click.option("--note", default="", metavar="TEXT", help="Note for the model card.")
+@click.option("--licence", default="", metavar="TEXT", help="Licence under which the weights may be used.")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 def export(name: str, out: Path, half: bool, note: str, licence: str, overwrite: bool) -> None:
-    """Write weights to a file of their own, to hand on."""
+    """Write a network's weights to one file that can be passed on to others."""
     from priors.weights.model_card import export as write
 
     if out.suffix != ".safetensors":
@@ -151,8 +154,8 @@ def export(name: str, out: Path, half: bool, note: str, licence: str, overwrite:
 def fetch(name: str, overwrite: bool, settings: tuple[str, ...], as_json: bool) -> None:
     """Download the official weights NAME from Hugging Face and import them.
 
-    NAME is official-8x or official-4x, or one of their files, such as BiFlowNet_4x.pt. A download that was cut off
-    goes on where it ended. The file is checked against the one that was imported first under its name.
+    NAME is official-8x or official-4x, or one of their files, such as BiFlowNet_4x.pt. An interrupted
+    download is continued. The file is compared with the first one that was imported under its name.
     """
     from priors.weights.fetch import fetch as fetch_files
     from recon.scan.measurement import ProgressEvent

@@ -14,7 +14,7 @@ def run(measurement: Measurement, options: PaperOptions, context: RunContext) ->
 
 
 METHOD = Method(
-    summary="as meddiffusion in the paper: sampled from noise, data not seen again",
+    summary="MedDiffusion as in the paper: samples from noise, without data consistency",
     citation="3D MedDiffusion, section III-C",
     options=PaperOptions,
     run=run,

@@ -34,21 +34,24 @@ class DDSOptions(PriorOptions):
     steps: int = setting(50, STEPS, ge=1)
     eta: float = setting(0.85, ETA, ge=0, le=1)
     iterations: int = setting(5, "conjugate gradient iterations at each step", ge=1)
-    mode: Literal["3d", "2d"] = setting("3d", "3d: with total variation along z; 2d: each slice by itself")
-    rho: float = setting(0.0257, "weight of the splitting over ‖A*A‖", gt=0, needs=("mode", "3d"))
-    lam: float = setting(1.0e-4, "weight of the total variation along z over ‖A*A‖", gt=0, needs=("mode", "3d"))
+    mode: Literal["3d", "2d"] = setting(
+        "3d", "kind of the reconstruction; 3d: with total variation along z; 2d: each slice by itself"
+    )
+    rho: float = setting(0.0257, "weight of the splitting, relative to ‖A*A‖", gt=0, needs=("mode", "3d"))
+    lam: float = setting(1.0e-4, "weight of the total variation along z, relative to ‖A*A‖", gt=0, needs=("mode", "3d"))
     circular: bool = setting(
         False, "whether the last slice borders the first, as in the released code", needs=("mode", "3d")
     )
     gamma: float | None = setting(
         None,
-        "weight of the data over ‖A*A‖ where the data are noisy; auto: 389 for CT, 1 for MR",
+        "weight of the data, relative to ‖A*A‖, where the data are noisy; auto: 389 for CT, 1 for MR",
         gt=0,
         needs=("mode", "2d"),
     )
     legacy: bool = setting(
         False,
-        "whether to take the released code's data step, its defects included; for MR with a prior of complex images",
+        "whether the data-consistency step is that of the released code, with its defects; for MR, only with a prior "
+        "of complex images",
         needs=("mode", "2d"),
     )
 

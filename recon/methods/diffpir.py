@@ -27,7 +27,7 @@ class DiffPIROptions(PriorOptions):
     steps: int = setting(50, STEPS, ge=1)
     lam: float = setting(7.0, "weight of the prior", gt=0)
     zeta: float = setting(0.3, "share of the noise's variance that is drawn anew at each step", ge=0, le=1)
-    iterations: int = setting(10, "conjugate gradient iterations of the data step", ge=1)
+    iterations: int = setting(10, "conjugate gradient iterations of the data-consistency step", ge=1)
     least_sigma: float = setting(
         1.0e-3, "smallest standard deviation of the noise that is assumed, over the data's scale (‖A‖ = 1)", gt=0
     )

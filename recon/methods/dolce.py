@@ -37,8 +37,8 @@ class DOLCEOptions(PriorOptions):
     samples: int = setting(
         1, "number of volumes that are sampled and averaged; several also give a standard deviation", ge=1
     )
-    lam: float = setting(2.5, "pull of the diffusion in the data step, over ‖A*A‖", gt=0)
-    iterations: int = setting(30, "iterations of the data step", ge=1)
+    lam: float = setting(2.5, "weight of the diffusion's image in the data-consistency step, relative to ‖A*A‖", gt=0)
+    iterations: int = setting(30, "iterations of the data-consistency step", ge=1)
     data_step: Literal["cg", "apgm"] = setting(
         "cg", "cg: conjugate gradients, as in the released scripts; apgm: accelerated gradients on noised data"
     )

@@ -6,8 +6,8 @@ The suite's own way beyond the paper's (:mod:`recon.methods.meddiffusion_paper`)
   base image;
 * sample: sampling may begin from the base image's latent, noised to an intermediate step;
 * refine: a decoded sample does not replace the base image, it advises a change of it;
-* agree with the data: refiner and data step take turns; with ``within``, sampling agrees with the data too, by encoding
-  anew (ReSample, Song et al. 2024).
+* data consistency: refiner and data-consistency step take turns; with ``within``, such steps are taken during sampling
+  too, after which the image is encoded again (ReSample, Song et al. 2024).
 
 The spread of several samples, how much of the base image had to be changed, where methods disagree and how noisy the
 ground truth is are combined to a calibrated standard deviation (:mod:`recon.diffusion.calibration`).
@@ -41,7 +41,7 @@ from recon.scan.volume import Modality
 from recon.solvers.data_consistency import agreeing
 
 ROUNDS: dict[Modality, int] = {"CT": 5, "MR": 4}
-"""Turns of refiner and data step, chosen on validation cases; a sixth still gains on CT, and takes its time."""
+"""Turns of refiner and data-consistency step, chosen on validation cases; a sixth would still improve CT a little."""
 
 START = 0.2
 """Share of the diffusion that is run by default, chosen on validation cases."""
@@ -58,26 +58,33 @@ MOVED = {"mode": "the paper's way is a method of its own: take `method` meddiffu
 class MedDiffusionOptions(HeadOptions):
     """Options of ``meddiffusion``."""
 
-    refiner: str = setting("", "refiner of the samples, a file, or none; empty: the one made for the head")
+    refiner: str = setting(
+        "", "weights file of the refiner of the samples, or none; empty: the refiner that was trained for the head"
+    )
     start: float = setting(
-        START, "share of the diffusion that is run, from the best image shown; 1: from noise", gt=0, le=1
+        START,
+        "share of the diffusion that is run, starting from the noised latent of the base image; 1: from noise alone",
+        gt=0,
+        le=1,
     )
     detail: bool = setting(
-        True, "whether to keep what the autoencoder loses of the best image shown; only without a refiner"
+        True, "whether details of the base image that the autoencoder loses are kept; only without a refiner"
     )
-    gain: float = setting(1.0, "factor on what a sample changes")
+    gain: float = setting(1.0, "factor on the change of the base image that a sample advises")
     rounds: int | None = setting(
         None,
-        "largest number of turns of refiner and data step; they end where the data take back a change; only with a "
-        f"refiner and with agree=yes; auto: {ROUNDS['CT']} for CT, {ROUNDS['MR']} for MR",
+        "largest number of turns of refiner and data-consistency step, which end when that step takes a change back; "
+        f"only with a refiner and with agree=yes; auto: {ROUNDS['CT']} for CT, {ROUNDS['MR']} for MR",
         ge=1,
     )
-    agree: bool = setting(True, "whether the result shall agree with the data")
+    agree: bool = setting(
+        True, "whether a data-consistency step follows, so that the result agrees with the measured data"
+    )
     within: int = setting(
-        0, "number of sampler steps after which a sample shall agree with the data too; 0: at the end alone", ge=0
+        0, "number of sampler steps between data-consistency steps within the sampling; 0: none before its end", ge=0
     )
     precision: Literal["auto", "float32", "bfloat16"] = setting(
-        AUTO, "floating-point precision of the networks; auto: bfloat16 where the processor computes in it"
+        AUTO, "floating-point precision of the networks; auto: bfloat16 on processors that compute in it, else float32"
     )
 
     @property

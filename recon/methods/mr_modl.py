@@ -1,4 +1,4 @@
-"""MoDL: a denoiser and exact data steps in turn."""
+"""MoDL: a denoiser and exact data-consistency steps in turn."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SLICES = 4
 
 @torch.no_grad()
 def run(measurement: Measurement, options: NetworkOptions, context: RunContext) -> Reconstruction:
-    """Unrolled iterations on k-space, a few slices at a time; several coils through their maps."""
+    """Unrolled iterations on k-space, a few slices at a time; several coils through their sensitivity maps."""
     trained = load_trained("modl", options, measurement, "MR")
     assert isinstance(trained.network, MoDL)
     images = shown(trained.known_task, measurement, context, options.allow_other)
@@ -31,7 +31,7 @@ def run(measurement: Measurement, options: NetworkOptions, context: RunContext) 
 
 
 METHOD = Method(
-    summary="MoDL: unrolled iterations of a learned denoiser and the data term",
+    summary="MoDL: unrolled iterations of a learned denoiser and exact data consistency",
     citation="Aggarwal et al. 2019, IEEE Trans Med Imaging 38:394, doi 10.1109/TMI.2018.2865356",
     options=NetworkOptions,
     run=run,

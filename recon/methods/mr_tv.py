@@ -36,7 +36,10 @@ class TVOptions(Options):
     )
     iterations: int = setting(300, "largest number of iterations", ge=1)
     tolerance: float = setting(3e-4, "iterations stop when the relative change of the image is below this", ge=0)
-    dimensions: Literal[2, 3] = setting(2, "2: each slice by itself; 3: also across slices, for isotropic voxels")
+    dimensions: Literal[2, 3] = setting(
+        2,
+        "axes of the total variation; 2: each slice by itself; 3: also across slices, for isotropic voxels",
+    )
 
 
 def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Reconstruction:

@@ -71,7 +71,7 @@ TRAININGS: dict[str, TrainingKind] = {
         takes=frozenset({"stage"}),
     ),
     "biflownet": TrainingKind(
-        "BiFlowNet, the noise estimator of the latent diffusion prior, on a trained autoencoder.",
+        "BiFlowNet, the noise estimator of the latent diffusion prior; it needs a trained autoencoder.",
         "`base` runs/autoencoder",
         "recon.training.build_latent:build_biflownet",
         f"{_VOLUMES}:BiFlowNetTask",
@@ -88,7 +88,7 @@ TRAININGS: dict[str, TrainingKind] = {
         "head.safetensors",
     ),
     "refiner": TrainingKind(
-        "A refiner, which makes one image of a head's samples and the image that they change.",
+        "A refiner, which improves the base image by means of a head's samples.",
         "`head` runs/head/head.safetensors",
         "recon.training.build_refiner:build_refiner",
         f"{_SLICES}:RefinerTask",
@@ -111,7 +111,7 @@ TRAININGS: dict[str, TrainingKind] = {
         frozenset({"condition"}),
     ),
     "dolce": TrainingKind(
-        "DOLCE, a diffusion model of slices under the images of a scan.",
+        "DOLCE, a diffusion model of slices that is shown an image of the scan.",
         "`task` svct `geometry` limited90",
         "recon.training.build_slices:build_dolce",
         f"{_SLICES}:DolceTask",
@@ -119,7 +119,7 @@ TRAININGS: dict[str, TrainingKind] = {
         frozenset({"condition"}),
     ),
     "adm": TrainingKind(
-        "ADM, a diffusion prior of slices for dds, diffpir and ddnm; it learns no task.",
+        "ADM, a diffusion prior of slices for dds, diffpir and ddnm; it is trained for no task.",
         "",
         "recon.training.build_slices:build_adm",
         f"{_SLICES}:ADMTask",
@@ -133,7 +133,7 @@ TRAININGS: dict[str, TrainingKind] = {
         frozenset({"condition"}),
     ),
     "modl": TrainingKind(
-        "MoDL, a learned denoiser and exact data steps in turn, for MR.",
+        "MoDL, a learned denoiser and exact data-consistency steps in turn, for MR.",
         "`task` mri `mask` poisson `accel` 8",
         "recon.training.build_unrolled:build_modl",
         f"{_SLICES}:UnrolledTask",

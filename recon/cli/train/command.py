@@ -36,7 +36,7 @@ def network_command(network: str) -> click.Command:
     modality = "MR" if "mri" in kind.example else "CT"
     words = [with_flags(kind.example, command), f"--data scans --modality {modality} --out runs/{network}"]
     example = " ".join(["recon train", network, *filter(None, words)])
-    command.help = f"{kind.summary}\n\n\b\n{example}\n\nA run that was stopped goes on by the same command."
+    command.help = f"{kind.summary}\n\n\b\n{example}\n\nThe same command continues a run that was stopped."
     return command
 
 

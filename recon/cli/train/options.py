@@ -90,14 +90,14 @@ def _run(kind: TrainingKind) -> list[Decorator]:
             type=PATH,
             required=True,
             metavar="DIR",
-            help="Folder for checkpoints, logs and weights; a run that is there is gone on with.",
+            help="Folder for checkpoints, logs and weights; an unfinished run in it is continued.",
         ),
         option(
             "--recipe",
             group="Run",
             default="starter",
             metavar="NAME|FILE",
-            help="paper, starter, tiny, or a YAML file of your own.",
+            help="Recipe of the training: paper, starter, tiny, or a YAML file of your own.",
         ),
         option(
             "--set",
@@ -109,17 +109,24 @@ def _run(kind: TrainingKind) -> list[Decorator]:
         ),
     ]
     if "stage" in kind.takes:
-        text = "1: patches; 2: the joint decoder, from the weights of stage 1."
+        text = "Stage of the training. 1: patches; 2: the joint decoder, from the weights of stage 1."
         found.append(option("--stage", group="Run", type=click.IntRange(1, 2), default=1, help=text))
     if "base" in kind.takes:
-        text = "Prior that the network builds upon."
+        text = "Prior that the network builds upon: a folder, or the name of an installed prior."
         found.append(option("--base", group="Run", type=PATH, default=None, metavar="DIR|NAME", help=text))
     if "head" in kind.takes:
-        text = "Head whose samples the refiner learns from, for the head's task."
+        text = "ControlNet head whose samples the refiner learns from; its task is the refiner's."
         found.append(option("--head", group="Run", type=PATH, default=None, metavar="FILE", help=text))
     return [
         *found,
-        option("--warm-start", group="Run", type=PATH, default=None, metavar="FILE", help="File of initial weights."),
+        option(
+            "--warm-start",
+            group="Run",
+            type=PATH,
+            default=None,
+            metavar="FILE",
+            help="Weights file with the initial weights.  [default: random weights]",
+        ),
         option(
             "--licence", group="Run", default="", metavar="TEXT", help="Licence that is written into the weights file."
         ),
@@ -133,23 +140,29 @@ def _machine() -> list[Decorator]:
             group="Machine",
             default="auto",
             metavar="DEVICE",
-            help="auto (GPUs where there are some), cpu or cuda.",
+            help="Device that computes: auto (GPUs if there are any), cpu or cuda.",
         ),
-        option("--devices", group="Machine", type=click.IntRange(1), default=1, help="Processes here, one for a GPU."),
+        option(
+            "--devices",
+            group="Machine",
+            type=click.IntRange(1),
+            default=1,
+            help="Number of processes here, one for each GPU.",
+        ),
         option(
             "--nodes",
             group="Machine",
             type=click.IntRange(1),
             default=1,
-            help="Nodes; start the command on each by torchrun.",
+            help="Number of machines; start the command on each of them by torchrun.",
         ),
         option(
             "--dry-run",
             group="Machine",
             is_flag=True,
-            help="Print parameters, memory and steps per epoch; train nothing.",
+            help="Print the number of parameters, the memory and the steps of an epoch, and train nothing.",
         ),
-        option("-q", "--quiet", group="Machine", is_flag=True, help="No progress; print only the weights' path."),
+        option("-q", "--quiet", group="Machine", is_flag=True, help="Print only the path of the weights."),
     ]
 
 
@@ -167,13 +180,13 @@ def _data(kind: TrainingKind) -> list[Decorator]:
             group="Data",
             default="folder",
             metavar="NAME",
-            help="What the folder holds: folder, kits19, fastmri; sample and phantom[:count=8,size=...] need none.",
+            help="Data set in --data: folder, kits19 or fastmri. sample and phantom[:count=8,size=...] need no --data.",
         ),
         option(
             "--modality",
             group="Data",
             type=click.Choice(["CT", "MR"], case_sensitive=False),
-            help="Modality of NIfTI files.",
+            help="Modality of NIfTI files, which do not state it.",
         ),
         option(
             "--manifest",
@@ -181,7 +194,7 @@ def _data(kind: TrainingKind) -> list[Decorator]:
             type=PATH,
             default=None,
             metavar="FILE",
-            help="As 'benchmarks data check' wrote it: the data are compared with it, and the weights name its hash.",
+            help="Manifest by 'benchmarks data check'. The data are compared with it, and the weights name its hash.",
         ),
         option(
             "--cache",
@@ -189,11 +202,11 @@ def _data(kind: TrainingKind) -> list[Decorator]:
             type=PATH,
             default=None,
             metavar="DIR",
-            help="For what is computed once; several runs may share it.  [default: cache beside --out]",
+            help="Folder for data that are computed once; several runs may share it.  [default: cache beside --out]",
         ),
     ]
     if "class" in kind.takes:
-        text = "Anatomy of the volumes, as in recon generate."
+        text = "Anatomy of the volumes, one of the classes of recon generate."
         found.append(option("--class", "class_name", group="Data", default=None, metavar="NAME", help=text))
     return found
 
@@ -202,19 +215,22 @@ def _task(kind: TrainingKind) -> list[Decorator]:
     found: list[Decorator] = []
     if kind.tasks:
         only = kind.tasks[0] if len(kind.tasks) == 1 else None
-        text = "What the network learns to undo."
+        text = "Task of the network: CT from few views (svct) or MR from few samples (mri)."
         found.append(option("--task", group="Task", type=click.Choice(TASKS), default=only, help=text))
     if "svct" in kind.tasks:
         found += _svct()
     if "mri" in kind.tasks:
         found += _mri()
     if "condition" in kind.takes:
-        text = "Method whose image the network is shown; may be repeated.  [default: fbp, zero-filled]"
+        text = "Method whose image the network is shown; may be repeated.  [default: fbp for CT, zero-filled for MR]"
         found.append(
             option("--condition", "conditions", group="Task", multiple=True, metavar="METHOD", help=text),
         )
     if "reference" in kind.takes:
-        text = "Method whose image the samples change; repeated: the mean of several.  [default: last condition]"
+        text = (
+            "Method whose image is the base image, which the head's samples change. If it is repeated, the base image "
+            "is the mean of the methods' images.  [default: the last --condition]"
+        )
         found.append(
             option("--reference", "references", group="Task", multiple=True, metavar="METHOD", help=text),
         )
@@ -228,7 +244,7 @@ def _svct() -> list[Decorator]:
             group="Task",
             default="paper40",
             metavar="NAME|FILE",
-            help="svct: preset or a YAML file; distances in mm, angles in degrees.",
+            help="Geometry of the CT scans: a preset or a YAML file, with distances in mm and angles in degrees.",
         ),
         option(
             "--views",
@@ -236,7 +252,7 @@ def _svct() -> list[Decorator]:
             type=RangeType(whole=True),
             default=None,
             metavar="N|N-M",
-            help="svct: number of views, or a range of them.",
+            help="Number of views of the CT scans, or a range of numbers.  [default: the geometry's own]",
         ),
         option(
             "--photons",
@@ -244,7 +260,8 @@ def _svct() -> list[Decorator]:
             type=RangeType(),
             default=None,
             metavar="N-M",
-            help="svct: range of photons per detector cell; half of the scans stay noise-free.",
+            help="Range of the number of photons per detector cell and view; half of the CT scans stay noise-free.  "
+            "[default: all scans are noise-free]",
         ),
     ]
 
@@ -257,7 +274,7 @@ def _mri() -> list[Decorator]:
             group="Task",
             multiple=True,
             metavar="KIND",
-            help="mri: kind of mask; may be repeated.  [default: poisson]",
+            help="Kind of sampling mask of the MR scans; may be repeated.  [default: poisson]",
         ),
         option(
             "--accel",
@@ -265,20 +282,20 @@ def _mri() -> list[Decorator]:
             type=RangeType(),
             default="8",
             metavar="R|R-S",
-            help="mri: nominal acceleration, or a range.",
+            help="Nominal acceleration of the MR scans, or a range of accelerations.",
         ),
         option(
             "--noise",
             group="Task",
             type=click.FloatRange(0),
             default=0.0,
-            help="mri: largest standard deviation of noise over the volume's maximum.",
+            help="Largest standard deviation of the noise of the MR scans, as a fraction of the volume's maximum.",
         ),
         option(
             "--phase",
             group="Task",
             type=click.FloatRange(0),
             default=0.0,
-            help="mri: largest smooth random phase of an image, radians.",
+            help="Largest phase of the smooth random phases of the MR images, in radians.",
         ),
     ]

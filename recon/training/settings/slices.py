@@ -28,8 +28,8 @@ class RefinerTask(SquareSamples, Scans):
     loss: ImageLoss = setting("l1", "loss; see priors.training.image_learner.ImageLearner")
     rounds: int = setting(
         1,
-        "alternations of refiner and data step; from 2 on it also learns from what the network that it begins as, "
-        "followed by a data step, makes of the reference",
+        "number of turns of refiner and data-consistency step; with 2 or more, the refiner also learns from base "
+        "images that the network of the initial weights and a data-consistency step have improved",
         ge=1,
         le=4,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,13 @@ import numpy as np
 import pytest
 from cli_helpers import ROOT, kspace, run_recon, write_ct, write_dicom, write_fastmri, write_mr
 
+from benchmarks.cli import main as benchmarks
 from recon.cli import cli
-from recon.cli.simulate import simulate
+from recon.methods import get_method, method_names
+from recon.options import described
+
+BARE = re.compile(r"(of|by|for|from|in|into|on|to|with|without|at|after|before|under|over|as|that|which|around)\b")
+"""How a text begins that only makes sense after the name before it."""
 
 COMMANDS = {("svct",): 8, ("mri",): 8, ("simulate", "svct"): 7, ("simulate", "mri"): 7}
 
@@ -41,13 +47,33 @@ def test_help_shows_groups_units_and_defaults(command: tuple[str, ...]) -> None:
         assert words in text
 
 
-@pytest.mark.parametrize("command", [*cli.commands.values(), *simulate.commands.values()], ids=lambda c: c.name)
-def test_every_option_has_a_sentence(command: click.Command) -> None:
-    for parameter in command.params:
-        if isinstance(parameter, click.Option):
-            assert parameter.help, parameter
-            assert parameter.help.split("  [")[0].endswith("."), parameter
-    assert command.help
+def commands_of(group: click.Command) -> list[click.Command]:
+    """All commands below a group."""
+    context = click.Context(group)
+    if not isinstance(group, click.Group):
+        return [group]
+    found = [group.get_command(context, name) for name in group.list_commands(context)]
+    return [each for command in found if command is not None for each in commands_of(command)]
+
+
+@pytest.mark.parametrize("program", [cli, benchmarks], ids=["recon", "benchmarks"])
+def test_every_option_of_every_command_is_a_sentence_of_its_own(program: click.Group) -> None:
+    """Neither nothing nor a fragment such as "Of a folder", which only makes sense after the option's name."""
+    for command in commands_of(program):
+        assert command.help, command.name
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and parameter.name != "help":
+                name = f"{command.name} {parameter.opts[0]}: {parameter.help}"
+                assert parameter.help, name
+                assert not BARE.match(parameter.help.lower()), name
+                assert parameter.help.split("  [")[0].endswith("."), name
+
+
+def test_no_option_of_a_method_is_a_fragment() -> None:
+    for modality in ("CT", "MR"):
+        for name in method_names(modality):
+            for option in described(get_method(modality, name).options):
+                assert not BARE.match(option.description), f"{name} {option.key}: {option.description}"
 
 
 def test_groups_without_a_command_show_their_help() -> None:
