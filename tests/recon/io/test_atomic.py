@@ -200,7 +200,7 @@ def test_a_file_that_another_program_wrote_is_never_replaced(tmp_path: Path, nam
     else:
         path.write_text('{"task": "svct"}')
     before = path.read_bytes()
-    with pytest.raises(InputError, match="replaces only outputs of this suite"), output_file(path, True):
+    with pytest.raises(InputError, match="replaces only what an earlier run"), output_file(path, True):
         pytest.fail("the work began")
     assert path.read_bytes() == before
 
