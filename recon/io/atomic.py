@@ -114,7 +114,8 @@ def _check_target(path: Path, target: Path, overwrite: bool, folder: bool) -> No
     reason = foreign(target) if folder else None if is_ours(target) else "this file says nothing of the kind"
     if reason:
         raise InputError(
-            f"{path}: `overwrite` replaces only outputs of this suite, and {reason}; move it or choose another name"
+            f"{path}: `overwrite` replaces only what an earlier run of this suite wrote, and {reason}; "
+            "move it or choose another name"
         )
 
 
