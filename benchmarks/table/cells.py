@@ -207,7 +207,7 @@ _KNOWN: dict[str, tuple[Reconstruction, float]] = {}
 
 
 def _base_key(job: Job) -> str:
-    """The key of a cell's method without its data step."""
+    """The key of a cell's method without its data-consistency step."""
     method = job.method.model_copy(update={"method": job.method.method.removesuffix(DATA_STEP)})
     return cell_key(job.case, job.modality, job.operator, method)
 

@@ -210,7 +210,7 @@ def _missing(
 ) -> list[Job]:
     """One job for each cell that is not in the store."""
     jobs = []
-    # A data step right after its method, whose answer the process still has.
+    # A data-consistency step right after its method, whose answer the process still has.
     ordered = sorted(columns, key=lambda method: (method.method.removesuffix(DATA_STEP), method.method))
     for case in cases:
         for operator in request.spec.operators:

@@ -37,7 +37,7 @@ class CartesianMR(LinearOperator):
     Args:
         mask: (y, x) bool, True where sampled.
         coil_maps: (z, coils, y, x) complex sensitivities, or None for one uniform coil.
-        slices: number of slices; None: as many as there are coil maps, or one.
+        slices: number of slices; None: as many as there are coil sensitivity maps, or one.
 
     Raises:
         ValueError: a mask that is not (y, x) bool or samples nothing, or maps of another (y, x) or number of slices.
@@ -54,11 +54,11 @@ class CartesianMR(LinearOperator):
             raise ValueError("the mask is empty: it samples nothing")
         if coil_maps is not None and (coil_maps.ndim != 4 or coil_maps.shape[-2:] != mask.shape):
             raise ValueError(
-                f"the coil maps must be (z, coils, {mask.shape[0]}, {mask.shape[1]}) like the mask, "
+                f"the coil sensitivity maps must be (z, coils, {mask.shape[0]}, {mask.shape[1]}) like the mask, "
                 f"not {tuple(coil_maps.shape)}"
             )
         if coil_maps is not None and slices not in (None, len(coil_maps)):
-            raise ValueError(f"`slices` {slices}: there are coil maps of {len(coil_maps)}")
+            raise ValueError(f"`slices` {slices}: the coil sensitivity maps have {len(coil_maps)} slices")
         self.mask, self.device = mask, mask.device
         self.dtype = torch.complex64 if coil_maps is None else coil_maps.dtype
         self._weights = mask.to(torch.float32)  # multiplying complex by real is faster than by bool

@@ -9,7 +9,7 @@ from torch import Tensor
 _KERNEL = 6  # side of the ESPIRiT kernel in samples, sigpy's default
 
 LEAST_CALIBRATION = _KERNEL + 1
-"""Least side, in samples, of the fully sampled centre that coil maps need."""
+"""Least side, in samples, of the fully sampled centre that coil sensitivity maps need."""
 
 
 def rss(coils: Tensor) -> Tensor:
@@ -36,8 +36,8 @@ def estimate_maps(kspace: Tensor, calib: int) -> Tensor:
         return torch.ones_like(kspace, dtype=torch.complex64)
     if not LEAST_CALIBRATION <= calib <= min(kspace.shape[-2:]):
         raise ValueError(
-            f"coil maps need a fully sampled centre of {LEAST_CALIBRATION} to {min(kspace.shape[-2:])} samples a side, "
-            f"not {calib}; give the mask a larger calibration region"
+            f"coil sensitivity maps need a fully sampled centre of {LEAST_CALIBRATION} to "
+            f"{min(kspace.shape[-2:])} samples a side, not {calib}; give the mask a larger calibration region"
         )
     return torch.stack([_espirit(slice_.cpu().numpy(), calib) for slice_ in kspace]).to(kspace.device)
 

@@ -1,7 +1,7 @@
 """Unrolled networks: iterations of a reconstruction in which small networks take the place of fixed formulas.
 
 They know nothing of scanners: the caller gives them the operators. What is learned begins as zero, so that untrained
-learned primal-dual returns the image it starts from, and untrained MoDL does data steps alone.
+learned primal-dual returns the image it starts from, and untrained MoDL does data-consistency steps alone.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class MoDLConfig:
     """Sizes of MoDL.
 
     Attributes:
-        iterations: pairs of denoiser and data step.
+        iterations: pairs of denoiser and data-consistency step.
         width, depth: channels and convolutions of the denoiser.
         shared: one denoiser for all iterations, as published.
         channels: the channels of an image, 2 for real and imaginary part.

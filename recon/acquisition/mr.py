@@ -120,8 +120,9 @@ def measured_mr(
 ) -> Scan:
     """A measurement from k-space, undersampled here if the file is fully sampled.
 
-    Coil maps come from the calibration region that the mask leaves, or from calibration lines that were measured
-    apart (ESPIRiT); they never see other data. Padding, and what partial Fourier left out, is no sample of the mask.
+    Coil sensitivity maps come from the calibration region that the mask leaves, or from calibration lines that were
+    measured apart (ESPIRiT); they never see other data. Padding, and what partial Fourier left out, are no samples of
+    the mask.
 
     Raises:
         InputError: a mask or noise was asked for and the file is undersampled already; no calibration region for
@@ -229,8 +230,8 @@ def _coil_maps(kspace: KSpace, data: Tensor, mask: Mask, device: torch.device | 
         width, lines = (apart, kspace.calibration) if apart > width else (width, lines)
     if kspace.mask is not None and width < LEAST_CALIBRATION:
         raise InputError(
-            f"{volume_name(kspace)}: {data.shape[1]} coils undersampled without calibration lines: coil maps need a "
-            f"fully sampled centre of {LEAST_CALIBRATION} or more samples a side, and it has {width}"
+            f"{volume_name(kspace)}: {data.shape[1]} coils undersampled without calibration lines: sensitivity maps "
+            f"need a fully sampled centre of {LEAST_CALIBRATION} or more samples a side, and it has {width}"
         )
     with input_errors("`mask`"):
         return estimate_maps(lines, min(_MAP_CALIBRATION, width)).to(device)

@@ -1,7 +1,7 @@
 """Decomposed Diffusion Sampling: a few conjugate gradients on every denoised estimate.
 
 Chung, Lee and Ye, "Decomposed Diffusion Sampler for Accelerating Large-Scale Inverse Problems" (2024). Images are
-(B, C, H, W); what a data step does with them is the caller's.
+(B, C, H, W); what a data-consistency step does with them is the caller's.
 """
 
 from __future__ import annotations
@@ -53,20 +53,20 @@ def sample(
     noise: Noise,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """DDS, and DDNM with its own data step.
+    """DDS, and DDNM with its own data-consistency step.
 
     Args:
         estimate: the noise estimator.
         x: (B, C, H, W) noise to start from.
         alpha_bar: the schedule's cumulative product of signal shares.
         times: descending steps, the last one 0.
-        data_step: the map from a denoised image to one that agrees better with the data.
+        data_step: the map from a denoised image to a more data-consistent one.
         eta: share of the noise that is fresh at each step (its amplitude; not DDIM's eta).
         noise: drawn at every step but the last two, which add none.
         on_step: progress.
 
     Returns:
-        The last estimate after its data step.
+        The last estimate after its data-consistency step.
     """
     for done, (t, before) in enumerate(zip(times, [*times[1:], -1], strict=True), start=1):
         now, then = alpha_bar(t), alpha_bar(before)
@@ -94,7 +94,7 @@ def proximal_step(normal: Map, adjoint_data: Tensor, gamma: float, iterations: i
 
 @dataclass
 class ZTotalVariation:
-    """The data step of DDS in 3D: one step of ADMM for ½‖Ax − y‖² + lam ‖D_z x‖₁, its state carried along.
+    """The data-consistency step of DDS in 3D: one step of ADMM for ½‖Ax − y‖² + lam ‖D_z x‖₁, its state carried along.
 
     Attributes:
         normal: A*A on (Z, C, H, W), scaled to norm 1, as rho and lam are relative to it.

@@ -34,14 +34,14 @@ def sample(
         x: (B, C, H, W) noise to start from.
         alpha_bar: the schedule's cumulative product of signal shares.
         times: descending steps.
-        proximal: the data step; rho = ``lam_sigma2`` / sigma_t², with sigma_t² = (1 − abar) / abar.
+        proximal: the data-consistency step; rho = ``lam_sigma2`` / sigma_t², with sigma_t² = (1 − abar) / abar.
         lam_sigma2: lambda times the variance of the data's noise.
         zeta: share of the noise's variance that is fresh at each step.
         noise: the source of noise, as for :func:`recon.diffusion.dds.sample`.
         on_step: progress.
 
     Returns:
-        The last estimate after its data step.
+        The last estimate after its data-consistency step.
     """
     for done, (t, before) in enumerate(zip(times, [*times[1:], -1], strict=True), start=1):
         now, then = alpha_bar(t), alpha_bar(before)

@@ -44,7 +44,7 @@ def sample(
         x: (B, C, H, W) noise to start from.
         alpha_bar: the schedule's cumulative product of signal shares; before the last of ``times`` it is 1.
         times: descending steps.
-        data_step: the data step, see :data:`DataStep`.
+        data_step: the data-consistency step, see :data:`DataStep`.
         noise: drawn at every step.
         limits: the limits of an image's values.
         field_of_view: factor on estimates, 1 inside; None is 1 everywhere.

@@ -81,7 +81,7 @@ def refine(
     Args:
         base_image: the image that the sample is a change of.
         sample: the decoded sample, (Z, X, Y) of the base image's window.
-        turn: the number of the turn of refiner and data step, from 0, see :meth:`Refiner.refined`.
+        turn: the number of the turn of refiner and data-consistency step, from 0, see :meth:`Refiner.refined`.
         shown: the last image that the head was shown, (Z, X, Y) of the window.
         refiner: the network that makes one image of the base image and the sample; None takes the sample itself.
         gain: the factor on the change.
@@ -99,16 +99,16 @@ def refine(
 def agree(
     base_image: BaseImage, sample: Tensor, advised: Tensor, refine: Refine | None, rounds: int, context: RunContext
 ) -> Tensor:
-    """The image of what a sample advises that agrees with the data, (z, y, x) in the operator's unit.
+    """The image that a sample advises, after data-consistency steps; (z, y, x) in the operator's unit.
 
-    Refiner and data step take turns, each from the last one's image. They end early, with the image before, where the
-    data take back most of what the refiner changed.
+    Refiner and data-consistency step take turns, each with the image of the turn before. They end early, with that
+    image, where the data-consistency step takes back most of what the refiner changed.
 
     Args:
         base_image: the image that the sample is a change of.
         sample: the decoded sample, (Z, X, Y) of the base image's window.
         advised: the image that the sample advises at first.
-        refine: the refiner's turn; None for a single data step, where there is no refiner.
+        refine: the refiner's turn; None for a single data-consistency step, where there is no refiner.
         rounds: the largest number of turns.
         context: the run that is told the progress.
     """

@@ -95,7 +95,7 @@ class SlicePrior:
         return low + (high - low) * u
 
     def in_range(self, step: Map) -> Map:
-        """A data step on u as one on x."""
+        """A data-consistency step on u as one on x."""
         return lambda x: self.from_unit(step(self.to_unit(x)))
 
 
@@ -213,7 +213,7 @@ def told_progress(context: RunContext) -> Callable[[int, int], None]:
 def decomposed(
     prior: SlicePrior, problem: ImageProblem, step: dds.Map, steps: int, eta: float, context: RunContext
 ) -> Reconstruction:
-    """A reconstruction by DDS's loop with some data step ``step`` on u, whose noise has a fresh share ``eta``.
+    """A reconstruction by DDS's loop with a data-consistency step ``step`` on u, whose noise has a fresh share ``eta``.
 
     Raises:
         InputError: more steps than the prior's diffusion has.

@@ -75,7 +75,7 @@ class Refiner:
         Args:
             images: (n, Z, X, Y) base image, sample, and the image that the head was shown; the network takes as many
                 of them, from the first, as it has input channels.
-            turn: the number of the turn of refiner and data step, from 0.
+            turn: the number of the turn of refiner and data-consistency step, from 0.
             on_progress: called with the slices done and all slices.
         """
         seen = images[: self.network.config.in_channels]

@@ -1,4 +1,4 @@
-"""Unrolled networks on measurements: the units, the operators and the data steps that they are run with.
+"""Unrolled networks on measurements: the units, the operators and the data-consistency steps that they are run with.
 
 Training and reconstruction share this: in training the gradient flows through it.
 """
@@ -69,7 +69,7 @@ def modl_image(net: MoDL, measurement: Measurement, start: Tensor, scale: float)
 
 
 def data_step(operator: LinearOperator, data: Tensor) -> DataStep:
-    """The data step of an encoding: in closed form where the operator knows one, else by conjugate gradients.
+    """The data-consistency step of an encoding: in closed form where there is one, else by conjugate gradients.
 
     Args:
         operator: A, of images (z, y, x).

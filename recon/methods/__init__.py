@@ -29,7 +29,7 @@ def method_names(modality: Modality) -> list[str]:
 
 
 def get_method(modality: Modality, name: str, option: str = "method") -> Method:
-    """The method ``name`` of ``modality``, perhaps with a data step (``NAME+dc``).
+    """The method ``name`` of ``modality``, perhaps with a data-consistency step (``NAME+dc``).
 
     Args:
         modality: CT or MR.

@@ -43,5 +43,5 @@ def with_data_step(method: Method) -> Method:
 
 
 def _with_step(options: type[Options]) -> type[Options]:
-    """A method's options and those of the data step as one model."""
+    """A method's options and those of the data-consistency step as one model."""
     return create_model(f"{options.__name__}WithDataStep", __base__=(DataStepOptions, options))

@@ -116,7 +116,7 @@ class MedDiffusionOptions(HeadOptions):
 def run(
     measurement: Measurement, options: MedDiffusionOptions, context: RunContext, modality: Modality
 ) -> Reconstruction:
-    """Show the head images of the scan, sample, and bring what the samples advise to agree with the data."""
+    """Show the head images of the scan, sample, and take data-consistency steps on what the samples advise."""
     head = load_head(options.weights, options.prior, measurement, modality, allow_other=options.allow_other)
     refiner = load_refiner(options.refiner, head.path, head.sha256)
     options.check(refiner)
@@ -224,7 +224,7 @@ def _refining(
 def _correction(
     steered: Steered, base_image: BaseImage, refining: Refine, within: int
 ) -> Callable[[Tensor, int], Tensor]:
-    """Every ``within``-th estimate of the latent is decoded, brought to agree with the data and encoded again."""
+    """Every ``within``-th estimate of the latent is decoded, made data-consistent and encoded again."""
     count, limit = 0, steered.prior.latent_limit
 
     def correct(z0: Tensor, step: int) -> Tensor:

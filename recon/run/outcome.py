@@ -116,7 +116,7 @@ def reconstruct(
         seed: seed of the method's randomness.
         progress: called after each step.
         notices: what the reader must know besides what the grid's and the ground truth's own notices say.
-        before: the answer of the method before a data step, see :class:`recon.scan.measurement.RunContext`.
+        before: the answer of the method before a data-consistency step, see :class:`recon.scan.measurement.RunContext`.
 
     Raises:
         InputError: no such method or option, volumes that do not go with the measurement, or a scan that needs more

@@ -1,4 +1,4 @@
-"""Bring an estimate to agree with the measurement: the proximal step of the data term.
+"""The data-consistency step: it brings an estimate to agree with the measurement, by a proximal step of the data term.
 
 argmin ‖Ax − y‖² + λ ‖(x − x̂)/s‖² by conjugate gradients on the exact adjoint pair. λ follows from the noise by the
 discrepancy principle (Morozov 1966): the largest whose residual is no more than the noise explains. Without noise it is

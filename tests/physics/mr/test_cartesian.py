@@ -102,7 +102,7 @@ def test_shapes_of_a_volume() -> None:
     maps = torch.ones(3, 4, 5, 6, dtype=COMPLEX)
     assert CartesianMR(mask, maps)(torch.zeros(3, 5, 6, dtype=COMPLEX)).shape == (3, 4, 5, 6)
     assert CartesianMR(mask, maps).slices(slice(1, 2)).range == (1, 4, 5, 6)
-    with pytest.raises(ValueError, match="`slices` 2: there are coil maps of 3"):
+    with pytest.raises(ValueError, match="`slices` 2: the coil sensitivity maps have 3 slices"):
         CartesianMR(mask, maps, 2)
 
 

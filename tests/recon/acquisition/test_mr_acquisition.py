@@ -199,7 +199,7 @@ def test_coil_maps_see_the_calibration_region_alone(coils: KSpace) -> None:
 
 
 def test_coils_need_a_calibration_region(coils: KSpace) -> None:
-    with pytest.raises(InputError, match="`mask`: coil maps need a fully sampled centre"):
+    with pytest.raises(InputError, match="`mask`: coil sensitivity maps need a fully sampled centre"):
         measured_mr(coils, MaskRequest("gauss1d", 4.0, 0))
 
 
