@@ -14,6 +14,9 @@ from typing import Any
 
 from physics.ct.geometry import FanBeam, Geometry
 
+_SAME_ANGLE = 1e-6
+"""Angles in radians that differ by less are the same."""
+
 _WIDER_GAP = 1.25
 """How much wider than any that was learned the largest gap between views may be: angles that were measured and not
 set differ from even ones by so much."""
@@ -44,25 +47,35 @@ def why_other_geometry(trained: Geometry, views: tuple[int, int] | None, scan: G
     """
     if scan.kind != trained.kind:
         return f"it was trained for {trained.kind} beams, the scan has a {scan.kind} beam"
-    fewest = trained if views is None else trained.with_views(views[0])
-    return _why_other_views(fewest, views, scan) or _why_other_detector(trained, scan)
+    return _why_other_views(trained, views, scan) or _why_other_detector(trained, scan)
 
 
-def _why_other_views(fewest: Geometry, views: tuple[int, int] | None, scan: Geometry) -> str | None:
-    low, high = views or (fewest.views, fewest.views)
+def _why_other_views(trained: Geometry, views: tuple[int, int] | None, scan: Geometry) -> str | None:
+    low, high = views or (trained.views, trained.views)
     if not low <= scan.views <= high:
         return f"it was trained for {number_range(low, high)} views, the scan has {scan.views}"
-    if abs(fewest.covered_arc - scan.covered_arc) > fewest.largest_gap:
+    learned = _extremes(trained, views)
+    arcs, gap = [each.covered_arc for each in learned], max(each.largest_gap for each in learned)
+    tolerance = gap + _SAME_ANGLE  # the ends of an arc are known no better
+    if not min(arcs) - tolerance <= scan.covered_arc <= max(arcs) + tolerance:
+        return f"it was trained for an arc of {_degrees(max(arcs))} degrees, the scan has {_degrees(scan.covered_arc)}"
+    if scan.largest_gap > _WIDER_GAP * gap + _SAME_ANGLE:
         return (
-            f"it was trained for an arc of {_degrees(fewest.covered_arc)} degrees, "
-            f"the scan has {_degrees(scan.covered_arc)}"
-        )
-    if scan.largest_gap > _WIDER_GAP * fewest.largest_gap:
-        return (
-            f"it was trained for gaps of at most {_degrees(fewest.largest_gap)} degrees between views, "
+            f"it was trained for gaps of at most {_degrees(gap)} degrees between views, "
             f"the scan has one of {_degrees(scan.largest_gap)}"
         )
     return None
+
+
+def _extremes(trained: Geometry, views: tuple[int, int] | None) -> list[Geometry]:
+    """The learned geometries with the fewest and the most views.
+
+    The three with the fewest, since of parallel views over a whole turn an even number are half as many directions.
+    """
+    if views is None:
+        return [trained]
+    low, high = views
+    return [trained.with_views(count) for count in {*range(low, min(low + 3, high)), high}]
 
 
 def _why_other_detector(trained: Geometry, scan: Geometry) -> str | None:

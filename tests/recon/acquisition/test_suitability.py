@@ -84,6 +84,13 @@ def test_a_scanner_of_another_size_is_the_same_scanner(size: float) -> None:
     assert "pitch" in str(why(HEAD, replace(scaled, pitch=2 * scaled.pitch)))
 
 
+def test_parallel_views_over_a_whole_turn_are_known_again() -> None:
+    """An even number of them are half as many directions."""
+    trained = CTAcquisition(ParallelBeam(circular_angles(40), 1.0), (2, 20))
+    for views in range(2, 21):
+        assert why(trained, ParallelBeam(circular_angles(views), 1.0)) is None
+
+
 def test_a_parallel_pitch_is_one_in_millimetres() -> None:
     trained = CTAcquisition(ParallelBeam(circular_angles(60, 0, math.pi), 1.0))
     assert why(trained, ParallelBeam(circular_angles(60, 1.0, math.pi), 0.9)) is None
