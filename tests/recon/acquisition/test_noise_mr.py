@@ -8,6 +8,7 @@ import torch
 from physics.mr.cartesian import simulate_kspace
 from physics.mr.masks import make_mask
 from physics.mr.phase import smooth_phase
+from physics.noise import ComplexGaussianNoise
 from recon.acquisition.noise_mr import kspace_noise, noise_covariance, prewhitened
 
 _SHAPE = (160, 144)
@@ -37,7 +38,7 @@ def _maps(coils: int) -> torch.Tensor | None:
 @pytest.mark.parametrize(("kind", "accel"), [("full", 1.0), ("gauss1d", 4.0), ("poisson", 6.0)])
 def test_the_deviation_is_right_within_15_percent(coils, sigma, kind, accel):
     mask = torch.ones(_SHAPE, dtype=torch.bool) if kind == "full" else make_mask(kind, _SHAPE, accel).array
-    y = simulate_kspace(_image(), mask, _maps(coils), sigma, torch.Generator().manual_seed(2))
+    y = simulate_kspace(_image(), mask, _maps(coils), ComplexGaussianNoise(sigma), torch.Generator().manual_seed(2))
     assert kspace_noise(y, mask) == pytest.approx(sigma, rel=0.15)
     assert kspace_noise(y) == pytest.approx(sigma, rel=0.15)
 
@@ -47,12 +48,20 @@ def test_signal_is_not_taken_for_noise(kind):
     """Where the image is above the noise out to the edge of k-space, the noise is unknown rather than too large."""
     mask = torch.ones(_SHAPE, dtype=torch.bool) if kind == "full" else make_mask(kind, _SHAPE, 4.0).array
     for sigma in (0.0, 1e-4, 1e-3, 1e-2):
-        found = kspace_noise(simulate_kspace(_image(), mask, None, sigma, torch.Generator().manual_seed(2)), mask)
+        found = kspace_noise(
+            simulate_kspace(_image(), mask, None, ComplexGaussianNoise(sigma), torch.Generator().manual_seed(2)), mask
+        )
         assert found is None or found == pytest.approx(sigma, rel=0.15)
 
 
 def test_samples_that_a_scanner_filled_with_zeros_are_no_noise():
-    y = simulate_kspace(_image(), torch.ones(_SHAPE, dtype=torch.bool), None, 0.02, torch.Generator().manual_seed(2))
+    y = simulate_kspace(
+        _image(),
+        torch.ones(_SHAPE, dtype=torch.bool),
+        None,
+        ComplexGaussianNoise(0.02),
+        torch.Generator().manual_seed(2),
+    )
     y[..., :, 120:] = 0
     y[..., 140:, :] = 0
     assert kspace_noise(y, torch.ones(_SHAPE, dtype=torch.bool)) == pytest.approx(0.02, rel=0.15)
