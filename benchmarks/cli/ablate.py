@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmarks.cli.options import DATASETS, DEVICE, JSON, OUT, SPLIT, check_device, pair
+from benchmarks.cli.options import DEVICE, JSON, OUT, SPLIT, check_device, datasets_option, pair
 from recon.cli.console import say
 from recon.cli.flags import in_flags
 from recon.cli.options import GroupedCommand, all_of, option
@@ -50,7 +50,7 @@ class Options:
         metavar="FILE",
         help="YAML list of data sets as for recon train, in place of --dataset.",
     ),
-    DATASETS,
+    datasets_option("small phantoms"),
     SPLIT,
     option("--recipe", group="Training", default="starter", metavar="NAME|FILE", help="Recipe of every network."),
     option(

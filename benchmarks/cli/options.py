@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,15 +25,19 @@ DEVICE = option(
     "--device", group="Run", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Device that computes."
 )
 
-DATASETS = option(
-    "--dataset",
-    "datasets",
-    group="Data",
-    multiple=True,
-    metavar="NAME=PATH",
-    help="Data set with its path: kits19=PATH, fastmri=PATH or folder=PATH; phantom and sample need no path. May be "
-    "repeated.  [default: the shipped sample]",
-)
+
+def datasets_option(default: str) -> Callable[[Any], Any]:
+    """``--dataset``, with the words for what is used without it."""
+    return option(
+        "--dataset",
+        "datasets",
+        group="Data",
+        multiple=True,
+        metavar="NAME=PATH",
+        help="Data set with its path: kits19=PATH, fastmri=PATH or folder=PATH; phantom and sample need no path. May "
+        f"be repeated.  [default: {default}]",
+    )
+
 
 SPLIT = option(
     "--split",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmarks.cli.memory import MEMORY_TABLE, memory_table
-from benchmarks.cli.options import DATASETS, DEVICE, JSON, OUT, SPLIT, check_device, pair
+from benchmarks.cli.options import DEVICE, JSON, OUT, SPLIT, check_device, datasets_option, pair
 from recon.cli.console import say
 from recon.cli.flags import in_flags
 from recon.cli.options import GroupedCommand, all_of, option
@@ -39,7 +39,7 @@ class Options:
 @click.command(cls=GroupedCommand)
 @click.argument("table")
 @all_of(
-    DATASETS,
+    datasets_option("the shipped sample"),
     SPLIT,
     option(
         "--cases", group="Data", type=click.IntRange(1), default=None, help="Largest number of cases.  [default: all]"

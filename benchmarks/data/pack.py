@@ -27,7 +27,7 @@ class Detail:
 
     Attributes:
         ct_levels: steps of the window [-1000, 1000] HU, at most 255.
-        mr_levels: steps of a volume's magnitude, likewise.
+        mr_levels: the number of steps of a volume's magnitude.
         slices: most slices of a training volume: every second, third, ... one is kept; None keeps all.
 
     Raises:

@@ -26,7 +26,7 @@ def build_autoencoder(given: Ingredients) -> Workshop:
     """Stage 1 from scratch or from initial weights, stage 2 from a stage-1 file."""
     settings = parse_task(AutoencoderTask, given.recipe.task)
     if given.stage == 2 and given.warm_start is None:
-        raise InputError("`stage` 2 goes on from stage 1: give its weights as `warm_start`")
+        raise InputError("`stage` 2 continues stage 1: give its weights as `warm_start`")
     net = _autoencoder(given, settings.adversarial)
     if settings.start == "averages" and given.warm_start is None:
         with input_errors("recipe: task.start"):

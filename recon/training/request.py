@@ -23,7 +23,7 @@ class Request:
         network: the kind of network, a key of :data:`recon.training.registry.TRAININGS`.
         recipe: the recipe; its task section is checked against the network's settings.
         parts: the data sets.
-        out: the folder of the run; a run that is there is gone on with.
+        out: the folder of the run; an unfinished run in it is continued.
         cache: the folder for what is computed once.
         base: the folder of the prior that the network builds upon.
         warm_start: the file of the initial weights.

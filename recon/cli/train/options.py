@@ -228,8 +228,8 @@ def _task(kind: TrainingKind) -> list[Decorator]:
         )
     if "reference" in kind.takes:
         text = (
-            "Method whose image is the base image, which the head's samples change. If it is repeated, the base image "
-            "is the mean of the methods' images.  [default: the last --condition]"
+            "Method whose image is the base image, which the head's samples change. With several of these options, "
+            "the base image is the mean of the methods' images.  [default: the last --condition]"
         )
         found.append(
             option("--reference", "references", group="Task", multiple=True, metavar="METHOD", help=text),

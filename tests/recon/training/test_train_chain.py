@@ -266,7 +266,7 @@ BAD_BASE = "there is no biflownet.safetensors in it"
         (["autoencoder", "--set", "task.crops=3"], "unknown key task.crops; did you mean crop"),
         (["autoencoder", "--set", "network.discriminator=null"], "task.adversarial needs a discriminator"),
         (["autoencoder", "--set", "steps"], "key=value is wanted"),
-        (["autoencoder", "--stage", "2"], "--stage 2 goes on from stage 1"),
+        (["autoencoder", "--stage", "2"], "--stage 2 continues stage 1"),
         (["biflownet"], "--base: name the prior"),
         (["controlnet", "--task", "svct", "--base", "{chain}/stage1"], BAD_BASE),
         (["controlnet", "--base", "{chain}/prior"], "--task: say what controlnet shall learn to undo, svct or mri"),
