@@ -127,8 +127,8 @@ def test_without_noise_more_iterations_meet_the_data_better(weights, modality, m
 
 @pytest.mark.parametrize(("modality", "method"), METHODS)
 def test_noisy_data_are_taken_too(weights, modality, method):
-    settings = {"allow_other": "yes"} if method == "dolce" else {}  # its network learned noise-free scans
-    answer = run(modality, method, scan(modality, noise=True), of(weights, modality, method), **settings)
+    other = {"allow-other": "yes"} if method == "dolce" else {}  # its network was trained for noise-free data
+    answer = run(modality, method, scan(modality, noise=True), of(weights, modality, method), **other)
     assert bool(torch.view_as_real(answer.mean.to(torch.complex64)).isfinite().all())
 
 
