@@ -14,7 +14,7 @@ from physics.mr.coils import LEAST_CALIBRATION, estimate_maps, rss
 from physics.mr.masks import MASK_KINDS, Mask, calibration_width, make_mask, seed_of, stated_mask
 from physics.noise import ComplexGaussianNoise, NoiseModel, UnknownNoise, noise_from_dict
 from recon.errors import InputError, input_errors
-from recon.io.mask_file import read_mask_file
+from recon.io.kspace.mask_file import read_mask_file
 from recon.scan.kspace import KSpace
 from recon.scan.measurement import Measurement, Protocol, Scan
 from recon.scan.volume import Volume

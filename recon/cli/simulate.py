@@ -97,7 +97,7 @@ def simulate_kspace_file(
     source, target = one_input(path, source), output or Path("kspace.h5")
     check_output(target, overwrite, folder=False, inputs=[source] if source else [])
     from recon.acquisition.mr import kspace_of
-    from recon.io.kspace import write_kspace
+    from recon.io.kspace.file import write_kspace
     from recon.run.measure import check_noise, measure_mr
 
     check_noise(noise)

@@ -17,7 +17,7 @@ from recon.errors import InputError
 from recon.generation.preview import preview
 from recon.generation.request import Request
 from recon.generation.volumes import generate_volumes
-from recon.io.nifti_header import PROGRAM
+from recon.io.nifti.header import PROGRAM
 from recon.run import provenance
 from recon.run.devices import describe_device
 from recon.scan.measurement import Progress, no_progress
@@ -76,7 +76,7 @@ def save_volumes(
         RunError: NaN, or no space left.
     """
     from recon.io.atomic import output_file
-    from recon.io.nifti import write_volume
+    from recon.io.nifti.volume import write_volume
 
     results = []
     with ExitStack() as stack:

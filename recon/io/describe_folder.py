@@ -10,7 +10,7 @@ from typing import Any
 
 from datasets.walk import list_folder
 from recon.errors import InputError
-from recon.io.dicom_files import scan_folder
+from recon.io.dicom.files import scan_folder
 from recon.io.ours import FILES, MARKER, foreign
 
 Step = Callable[[int, int], None]

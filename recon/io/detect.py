@@ -105,8 +105,8 @@ def read_any(
         path: the file or folder.
         modality: ``CT`` takes volumes and sinograms, ``MR`` volumes and k-space.
         axes: axis order of an .npy or .npz array.
-        series: the end of the UID of the DICOM series to take, as for :func:`recon.io.dicom.read_series`.
-        nan: what becomes of the NaN of a NIfTI volume, as :func:`recon.io.nifti.read_volume`.
+        series: the end of the UID of the DICOM series to take, as for :func:`recon.io.dicom.series.read_series`.
+        nan: what becomes of the NaN of a NIfTI volume, as :func:`recon.io.nifti.volume.read_volume`.
 
     Raises:
         InputError: an unusable file, a kind that does not go with ``modality``, or an option that does not go
@@ -116,18 +116,18 @@ def read_any(
     kind = detect(path)
     _check_options(path, kind, modality, axes, series)
     if kind == "nifti":
-        from recon.io.nifti import read_volume
+        from recon.io.nifti.volume import read_volume
 
         return read_volume(path, modality, nan)
     if kind == "dicom":
-        from recon.io.dicom import read_series
+        from recon.io.dicom.series import read_series
 
         return read_series(path, modality, series)
     if kind == "sinogram":
         from recon.io.sinogram import read_sinogram
 
         return read_sinogram(path)
-    from recon.io.kspace import read_kspace
+    from recon.io.kspace.file import read_kspace
 
     return read_kspace(path, axes)
 
@@ -140,7 +140,7 @@ def detect(path: Path) -> Kind:
     """
     from datasets.dicom_file import is_dicom
     from recon.io.matlab_files import is_matlab
-    from recon.io.nifti import is_nifti
+    from recon.io.nifti.volume import is_nifti
     from recon.io.numpy_files import is_numpy
 
     if path.is_dir():
@@ -162,7 +162,7 @@ def detect(path: Path) -> Kind:
 
 
 def _hdf5_kind(path: Path) -> Kind:
-    from recon.io.kspace import hdf5_kind
+    from recon.io.kspace.file import hdf5_kind
 
     with open_hdf5(path) as file:
         if hdf5_kind(path, file) is not None:
@@ -194,7 +194,7 @@ def _check_options(path: Path, kind: Kind, modality: Modality, axes: str | None,
 
 
 def _describe_nifti(info: FileInfo) -> FileInfo:
-    from recon.io.nifti import load_stored
+    from recon.io.nifti.volume import load_stored
 
     stored = load_stored(Path(info.path), None)
     low, high = float(stored.array.min()), float(stored.array.max())
@@ -215,8 +215,8 @@ def _describe_nifti(info: FileInfo) -> FileInfo:
 
 def _describe_folder(info: FileInfo, step: Step) -> FileInfo:
     from recon.io.describe_folder import check_count, dicom_headers, result_facts
-    from recon.io.dicom import grid_of_series
-    from recon.io.dicom_files import list_series
+    from recon.io.dicom.files import list_series
+    from recon.io.dicom.series import grid_of_series
 
     folder = Path(info.path)
     result = result_facts(folder)
@@ -275,7 +275,7 @@ def _describe_sinogram(info: FileInfo) -> FileInfo:
 
 
 def _describe_kspace(info: FileInfo) -> FileInfo:
-    from recon.io.kspace import read_kspace
+    from recon.io.kspace.file import read_kspace
 
     kspace = read_kspace(Path(info.path))
     assert kspace.source is not None
@@ -298,7 +298,7 @@ def _describe_kspace(info: FileInfo) -> FileInfo:
 
 
 def _describe_numpy(info: FileInfo) -> FileInfo:
-    from recon.io.kspace_numpy import complex_arrays, stored_arrays
+    from recon.io.kspace.arrays import complex_arrays, stored_arrays
     from recon.io.matlab_files import is_matlab
 
     info = replace(info, format="MATLAB") if is_matlab(Path(info.path)) else info

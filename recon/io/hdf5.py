@@ -14,7 +14,7 @@ import numpy as np
 
 from recon.errors import InputError
 from recon.io.checks import check_fits, check_unpacked, require_file
-from recon.io.complex_pairs import as_complex, complex_parts
+from recon.io.kspace.complex_pairs import as_complex, complex_parts
 
 if TYPE_CHECKING:
     import h5py

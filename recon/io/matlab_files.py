@@ -8,8 +8,8 @@ import numpy as np
 
 from recon.errors import InputError, input_errors
 from recon.io.checks import check_fits, check_unpacked, require_file
-from recon.io.complex_pairs import as_complex, complex_parts
 from recon.io.hdf5 import dataset_of, is_hdf5, member, open_hdf5
+from recon.io.kspace.complex_pairs import as_complex, complex_parts
 from recon.io.numpy_files import Header
 
 _TYPES = {"double": "f8", "single": "f4", "logical": "?"} | {

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.identity import file_sha256
-from recon.io.nifti_header import PROGRAM
+from recon.io.nifti.header import PROGRAM
 
 MARKER = "result.json"
 """The file by which a folder is known to be an output of this suite."""
@@ -119,7 +119,7 @@ def _picture_is_ours(path: Path) -> bool:
 
 
 def _nifti_is_ours(path: Path) -> bool:
-    from recon.io.nifti import header_of
+    from recon.io.nifti.volume import header_of
 
     header = header_of(path)
     return header is not None and bytes(header["descrip"].item()).rstrip(b"\0").decode("latin1") == PROGRAM

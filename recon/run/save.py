@@ -40,8 +40,8 @@ def save(path: Path | str, outcome: Outcome, *, overwrite: bool = False, dicom: 
         InputError: the folder exists, or DICOM was asked for without DICOM input.
         RunError: no space left.
     """
-    from recon.io.dicom_export import write_series
-    from recon.io.nifti import write_volume
+    from recon.io.dicom.export import write_series
+    from recon.io.nifti.volume import write_volume
     from recon.report import render
 
     if dicom:
@@ -71,7 +71,7 @@ def check_dicom(volume: Volume) -> None:
     """Refuse, before any work, DICOM output for an input that is no DICOM series."""
     if volume.source is None or volume.source.format != "dicom":
         raise InputError("`dicom`: a DICOM series needs the headers of a DICOM input; leave it out or give a folder")
-    from recon.io.dicom_export import check_exportable
+    from recon.io.dicom.export import check_exportable
 
     check_exportable(volume)
 

@@ -18,7 +18,7 @@ from physics.ct.geometry import FanBeam, circular_angles
 from priors.weights.card import read_card
 from recon.acquisition.ct import simulate_ct
 from recon.acquisition.ct_acquisition import CTAcquisition
-from recon.io.nifti import write_volume
+from recon.io.nifti.volume import write_volume
 from recon.learned.task import Task
 from recon.run.outcome import reconstruct
 from recon.run.save import save

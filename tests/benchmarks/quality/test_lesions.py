@@ -13,7 +13,7 @@ from benchmarks.cli import main
 from benchmarks.quality.lesions import LESIONS, Lesion, contrast, find_place, insert, measure, most_soft_tissue
 from physics.ct.geometry import FanBeam, circular_angles
 from recon.errors import InputError
-from recon.io.nifti import write_volume
+from recon.io.nifti.volume import write_volume
 from recon.scan.volume import Volume
 
 

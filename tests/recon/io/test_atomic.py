@@ -27,7 +27,7 @@ import recon.io.rename
 from recon.errors import InputError, RunError
 from recon.io import atomic
 from recon.io.atomic import check_output, output_file, output_folder
-from recon.io.nifti import read_volume, write_volume
+from recon.io.nifti.volume import read_volume, write_volume
 from recon.io.ours import fingerprints
 from recon.scan.volume import Volume
 

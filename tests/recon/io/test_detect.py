@@ -23,8 +23,8 @@ from recon.errors import InputError
 from recon.io import describe_folder
 from recon.io.atomic import output_folder
 from recon.io.detect import describe, read_any
-from recon.io.dicom import write_series
-from recon.io.kspace import write_kspace
+from recon.io.dicom.series import write_series
+from recon.io.kspace.file import write_kspace
 from recon.io.ours import fingerprints
 from recon.io.sinogram import Sinogram, write_sinogram
 from recon.scan.kspace import KSpace

@@ -28,8 +28,8 @@ from datasets import dicom_file
 from datasets.dicom_series import find_series
 from datasets.walk import list_folder
 from recon.errors import InputError
-from recon.io.dicom import read_series, write_series
-from recon.io.dicom_export import check_exportable
+from recon.io.dicom.export import check_exportable
+from recon.io.dicom.series import read_series, write_series
 from recon.scan.volume import Volume
 
 AXIAL = (1, 0, 0, 0, 1, 0)

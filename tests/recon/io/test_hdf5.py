@@ -14,8 +14,8 @@ from recon.errors import InputError
 from recon.io import checks
 from recon.io.detect import describe, detect
 from recon.io.hdf5 import member, open_hdf5
-from recon.io.kspace import read_kspace
-from recon.io.mask_file import read_mask_file
+from recon.io.kspace.file import read_kspace
+from recon.io.kspace.mask_file import read_mask_file
 from recon.io.sinogram import read_sinogram
 
 SECRET = np.arange(60, dtype=np.float32).reshape(3, 4, 5)

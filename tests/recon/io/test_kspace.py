@@ -23,7 +23,7 @@ from priors.weights.matconvnet import load_matconvnet
 from recon.errors import InputError
 from recon.io import checks
 from recon.io.detect import describe
-from recon.io.kspace import read_kspace, write_kspace
+from recon.io.kspace.file import read_kspace, write_kspace
 from recon.scan.kspace import KSpace
 
 SIZES = {"z": 2, "c": 3, "y": 12, "x": 10}

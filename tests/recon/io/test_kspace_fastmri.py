@@ -13,7 +13,7 @@ import torch
 from physics.mr.cartesian import fft2c, ifft2c
 from recon.errors import InputError
 from recon.io.detect import describe
-from recon.io.kspace import read_kspace
+from recon.io.kspace.file import read_kspace
 
 HEADER = """<?xml version="1.0"?>
 <ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">

@@ -16,7 +16,7 @@ from physics.mr.cartesian import CartesianMR, fft2c, ifft2c
 from physics.mr.coils import estimate_maps
 from recon.acquisition.mr import MaskRequest, measured_mr
 from recon.errors import InputError
-from recon.io.kspace import read_kspace
+from recon.io.kspace.file import read_kspace
 
 ROWS, COLUMNS = 24, 16
 READ, PHASE, SLICE = (0.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, -1.0)

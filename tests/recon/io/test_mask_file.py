@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from recon.errors import InputError
-from recon.io.mask_file import read_mask_file
+from recon.io.kspace.mask_file import read_mask_file
 
 MASK = np.random.default_rng(0).random((10, 24)) < 0.3
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import recon.io.checks
 from recon.errors import InputError
-from recon.io.nifti import is_nifti, read_volume, write_volume
+from recon.io.nifti.volume import is_nifti, read_volume, write_volume
 from recon.scan.volume import Source, Volume
 
 ORIENTATIONS = [

@@ -23,7 +23,7 @@ from recon.acquisition.mr_acquisition import MRAcquisition
 from recon.cli import cli
 from recon.diffusion.controlnet_head import load_head
 from recon.errors import InputError
-from recon.io.nifti import write_volume
+from recon.io.nifti.volume import write_volume
 from recon.learned.task import Task
 from recon.methods import get_method, parse_options
 from recon.methods.meddiffusion import MedDiffusionOptions

@@ -17,7 +17,7 @@ from priors.weights.networks import verify
 from priors.weights.store import shipped_folder
 from recon.diffusion.controlnet_head import find_head, load_head
 from recon.io.detect import read_any
-from recon.io.nifti import write_volume
+from recon.io.nifti.volume import write_volume
 from recon.learned.refiner import load_refiner
 from recon.scan.measurement import Protocol
 from recon.scan.volume import Volume

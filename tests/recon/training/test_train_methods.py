@@ -58,7 +58,7 @@ def ingredients(folder: Path, network: str, settings: tuple[str, ...] = ()) -> I
 
 def mr_parts(folder: Path):
     """Two brains and another for validation, as files."""
-    from recon.io.nifti import write_volume
+    from recon.io.nifti.volume import write_volume
 
     for number, split in enumerate(("train", "train", "val")):
         path = folder / "mr" / split / f"subject{number}.nii.gz"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.errors import InputError
-from recon.io.dicom_files import read_file
+from recon.io.dicom.files import read_file
 from recon.io.orientation import from_canonical
 
 if TYPE_CHECKING:

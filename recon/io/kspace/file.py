@@ -17,10 +17,10 @@ import numpy as np
 from recon.errors import InputError
 from recon.io.checks import require_file
 from recon.io.hdf5 import create_hdf5, held, is_hdf5, open_hdf5, read_affine, read_dataset, read_json
-from recon.io.kspace_checks import RawKSpace, checked_kspace
-from recon.io.kspace_fastmri import read_coils, read_fastmri, read_mask, read_reference
-from recon.io.kspace_ismrmrd import find_group, read_ismrmrd
-from recon.io.kspace_numpy import read_numpy
+from recon.io.kspace.arrays import read_numpy
+from recon.io.kspace.checks import RawKSpace, checked_kspace
+from recon.io.kspace.fastmri import read_coils, read_fastmri, read_mask, read_reference
+from recon.io.kspace.ismrmrd import find_group, read_ismrmrd
 from recon.io.matlab_files import is_matlab
 from recon.io.numpy_files import is_numpy
 from recon.io.orientation import check_affine

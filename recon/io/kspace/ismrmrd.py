@@ -15,11 +15,11 @@ import numpy as np
 from recon.errors import InputError
 from recon.io.checks import check_fits
 from recon.io.hdf5 import dataset_of, member, read_text
-from recon.io.ismrmrd_geometry import Slices, affine_of, slices_of
-from recon.io.kspace_checks import RawKSpace
-from recon.io.kspace_numpy import along_partitions
-from recon.io.kspace_support import is_rectangle
-from recon.io.mr_header import Encoding, parse_encoding
+from recon.io.kspace.arrays import along_partitions
+from recon.io.kspace.checks import RawKSpace
+from recon.io.kspace.ismrmrd_geometry import Slices, affine_of, slices_of
+from recon.io.kspace.mr_header import Encoding, parse_encoding
+from recon.io.kspace.support import is_rectangle
 from recon.io.printable import printable
 
 if TYPE_CHECKING:

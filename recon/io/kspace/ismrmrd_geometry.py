@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from recon.errors import InputError
-from recon.io.mr_header import Encoding, image_affine
+from recon.io.kspace.mr_header import Encoding, image_affine
 
 _LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 _UNEVEN = 0.1

@@ -19,7 +19,7 @@ import numpy as np
 from recon.errors import InputError
 from recon.io.checks import check_fits, check_unpacked, check_values, require_file
 from recon.io.intensity import AIR_HU, NaNs
-from recon.io.nifti_header import (
+from recon.io.nifti.header import (
     PROGRAM,
     Grid,
     grid_of,

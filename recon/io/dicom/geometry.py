@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from recon.errors import InputError
-from recon.io.dicom_frames import Slice
+from recon.io.dicom.frames import Slice
 from recon.io.orientation import MAX_SHEAR
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -10,7 +10,7 @@ import numpy as np
 
 from recon.errors import InputError
 from recon.io.checks import check_values
-from recon.io.kspace_support import Support, support_of
+from recon.io.kspace.support import Support, support_of
 
 if TYPE_CHECKING:
     from torch import Tensor

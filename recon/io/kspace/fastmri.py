@@ -10,9 +10,9 @@ import numpy as np
 
 from recon.errors import InputError
 from recon.io.hdf5 import dataset_of, read_dataset, read_text
-from recon.io.kspace_checks import RawKSpace
-from recon.io.kspace_plausible import check_centred, check_slices
-from recon.io.mr_header import Encoding, image_affine, parse_encoding
+from recon.io.kspace.checks import RawKSpace
+from recon.io.kspace.mr_header import Encoding, image_affine, parse_encoding
+from recon.io.kspace.plausible import check_centred, check_slices
 from recon.io.printable import printable
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from datasets.dicom_file import NO_UID, series_uid
 from recon.errors import InputError
 from recon.io.checks import check_fits, check_values
-from recon.io.dicom_export import write_series as write_series
-from recon.io.dicom_files import choose_series, scan_folder
-from recon.io.dicom_frames import Slice, is_mosaic, is_phase, slices_of
-from recon.io.dicom_geometry import Stack, stack_slices
-from recon.io.dicom_pixels import Notes, read_frames
+from recon.io.dicom.export import write_series as write_series
+from recon.io.dicom.files import choose_series, scan_folder
+from recon.io.dicom.frames import Slice, is_mosaic, is_phase, slices_of
+from recon.io.dicom.geometry import Stack, stack_slices
+from recon.io.dicom.pixels import Notes, read_frames
 from recon.io.orientation import to_canonical
 
 if TYPE_CHECKING:

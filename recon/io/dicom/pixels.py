@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.errors import InputError
-from recon.io.dicom_files import read_file
-from recon.io.dicom_frames import Slice
+from recon.io.dicom.files import read_file
+from recon.io.dicom.frames import Slice
 from recon.io.intensity import AIR_HU
 
 if TYPE_CHECKING:

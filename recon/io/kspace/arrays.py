@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from recon.errors import InputError
-from recon.io.complex_pairs import as_complex, complex_parts
-from recon.io.kspace_checks import RawKSpace
-from recon.io.kspace_plausible import check_centred, check_slices
+from recon.io.kspace.checks import RawKSpace
+from recon.io.kspace.complex_pairs import as_complex, complex_parts
+from recon.io.kspace.plausible import check_centred, check_slices
 from recon.io.matlab_files import is_matlab, matlab_headers, read_matlab
 from recon.io.numpy_files import Header, array_headers, read_array
 

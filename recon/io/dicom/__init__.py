@@ -1,0 +1,1 @@
+"""DICOM: files found and described, series and frames read, results written."""

@@ -1,0 +1,1 @@
+"""k-space: fastMRI, ISMRMRD, arrays and our own files, and what was acquired of it."""

@@ -1,0 +1,1 @@
+"""NIfTI: what a header says, volumes read and written."""
