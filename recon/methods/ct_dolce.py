@@ -14,7 +14,7 @@ def run(measurement: Measurement, options: DOLCEOptions, context: RunContext) ->
 
 
 METHOD = Method(
-    summary="DOLCE: a diffusion model of slices that is shown a first image, with data consistency at every step",
+    summary="DOLCE: a conditional diffusion model of slices, with data consistency",
     citation="Liu et al. 2023, DOLCE, ICCV, arXiv 2211.12340",
     options=DOLCEOptions,
     run=run,

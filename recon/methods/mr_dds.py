@@ -14,7 +14,7 @@ def run(measurement: Measurement, options: DDSOptions, context: RunContext) -> R
 
 
 METHOD = Method(
-    summary="DDS: a diffusion prior of slices, with conjugate gradients for data consistency at every step",
+    summary="DDS: a diffusion prior of slices, with data consistency at every step",
     citation="Chung, Lee & Ye 2024, Decomposed Diffusion Sampler, ICLR, arXiv 2303.05754",
     options=DDSOptions,
     run=run,

@@ -14,7 +14,7 @@ def run(measurement: Measurement, options: NoOptions, context: RunContext) -> Re
 
 
 METHOD = Method(
-    summary="zero-filling: inverse FFT of the samples, coils combined by their sensitivity maps",
+    summary="zero-filling: inverse FFT; coils combined by their sensitivity maps",
     citation="x = Aᴴy; coils as in Roemer et al. 1990, Magn Reson Med 16:192, doi 10.1002/mrm.1910160203",
     options=NoOptions,
     run=run,

@@ -121,8 +121,8 @@ def test_slices_share_mask_and_maps() -> None:
         (torch.zeros(4, 4, dtype=torch.bool), None, "empty"),
         (torch.ones(4, 4), None, "bool"),
         (torch.ones(4, dtype=torch.bool), None, r"\(y, x\)"),
-        (torch.ones(4, 4, dtype=torch.bool), torch.ones(1, 2, 4, 5), "coil maps"),
-        (torch.ones(4, 4, dtype=torch.bool), torch.ones(2, 4, 4), "coil maps"),
+        (torch.ones(4, 4, dtype=torch.bool), torch.ones(1, 2, 4, 5), "coil sensitivity maps"),
+        (torch.ones(4, 4, dtype=torch.bool), torch.ones(2, 4, 4), "coil sensitivity maps"),
     ],
 )
 def test_wrong_arguments(mask: Tensor, maps: Tensor | None, message: str) -> None:
