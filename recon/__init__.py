@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recon.errors import InputError, RunError
     from recon.run.load import load
-    from recon.run.measure import measure_ct, measure_mr, simulate_ct, simulate_mr
+    from recon.run.measure import measure_ct, measure_mr, simulate_ct, simulate_mr, without_model_error
     from recon.run.outcome import reconstruct
     from recon.run.save import save
 
@@ -38,6 +38,7 @@ __all__ = [
     "save",
     "simulate_ct",
     "simulate_mr",
+    "without_model_error",
 ]
 
 _HOMES = {
@@ -50,6 +51,7 @@ _HOMES = {
     "save": "recon.run.save",
     "simulate_ct": "recon.run.measure",
     "simulate_mr": "recon.run.measure",
+    "without_model_error": "recon.run.measure",
 }
 
 

@@ -184,7 +184,7 @@ def _sentences(described: str, noise: NoiseModel | None, simulated: bool) -> Ite
     if simulated:
         yield "The measurement was simulated: line integrals of attenuation (water 0.0192/mm) through every slice."
         yield f"{words[0].upper()}{words[1:]}." if words else "No noise was added."
-        yield "The same discretisation projects and reconstructs, which makes the task easier than a real scan."
+        yield "The operator that reconstructs also made the data (inverse crime): the task is easier than a real scan."
         yield "Scatter and beam hardening are not simulated."
     else:
         yield "The sinogram was read from a file; there is no ground truth."

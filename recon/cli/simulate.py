@@ -11,11 +11,19 @@ import click
 from recon.cli.console import say
 from recon.cli.mri import input_options, mask_options, read_mr, say_notices
 from recon.cli.options import SEED, GroupedCommand, all_of, help_alone, one_input, option, output_options
-from recon.cli.svct import geometry_options, noise_options, parse_noise, read_ct, volume_options
+from recon.cli.svct import (
+    geometry_options,
+    noise_options,
+    parse_noise,
+    read_ct,
+    simulate_option,
+    volume_options,
+)
 from recon.errors import InputError
 
 if TYPE_CHECKING:
     from recon.io.intensity import NaNs
+    from recon.run.measure import Simulation
 
 _seed = option("--seed", group="Noise", type=SEED, default=0, help="Seed of the noise (a whole number).")
 
@@ -30,7 +38,7 @@ def simulate(ctx: click.Context) -> None:
 @simulate.command("svct", cls=GroupedCommand)
 @volume_options
 @geometry_options
-@all_of(noise_options, _seed)
+@all_of(noise_options, simulate_option, _seed)
 @output_options("HDF5 file to write.  [default: sinogram.h5]")
 def simulate_sinogram(
     path: Path | None,
@@ -45,6 +53,7 @@ def simulate_sinogram(
     order: str,
     photons: float | None,
     electronic_noise: float | None,
+    simulate: Simulation,
     seed: int,
     output: Path | None,
     overwrite: bool,
@@ -59,11 +68,11 @@ def simulate_sinogram(
     noise = parse_noise(photons, electronic_noise)
     from recon.acquisition.ct import choose_geometry, sinogram_of
     from recon.io.sinogram import write_sinogram
-    from recon.run.measure import simulate_ct
+    from recon.run.measure import measure_ct
 
     chosen = choose_geometry(geometry, views, arc, start, order)
     volume = read_ct(source, series, intensity, nan, quiet)
-    measurement = simulate_ct(volume, chosen, None, noise, seed)
+    measurement = measure_ct(volume, chosen, noise, seed, simulate=simulate).measurement
     with output_file(target, overwrite) as temporary:
         write_sinogram(temporary, sinogram_of(measurement, volume, seed))
     _done(target, measurement.protocol.sentences, {"geometry": measurement.protocol.geometry}, as_json, quiet)

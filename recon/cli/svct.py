@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from recon.cli.console import say
+from recon.cli.console import progress_bar, say
 from recon.cli.options import (
     PATH,
     GroupedCommand,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from physics.noise import TransmissionNoise
     from recon.io.intensity import NaNs
     from recon.io.sinogram import Sinogram
+    from recon.run.measure import Simulation
     from recon.scan.volume import Volume
 
 geometry_options = all_of(
@@ -82,6 +83,15 @@ noise_options = all_of(
     ),
 )
 
+simulate_option = option(
+    "--simulate",
+    group="Noise",
+    type=click.Choice(["ideal", "continuous"]),
+    default="ideal",
+    help="ideal: the operator that reconstructs the data also makes them, which is easier than a real scan (the "
+    "inverse crime). continuous: the volume is a continuous object on a finer grid, and cells have a width.",
+)
+
 volume_options = all_of(
     click.argument("path", type=PATH, required=False),
     option(
@@ -125,7 +135,14 @@ volume_options = all_of(
     help="Reconstruct this measured sinogram (HDF5) instead of simulating one from a volume.",
 )
 @geometry_options
-@noise_options
+@all_of(noise_options, simulate_option)
+@option(
+    "--correct-model-error",
+    group="Noise",
+    is_flag=True,
+    help="Estimate on a finer grid what no image of these pixels can explain, and take it off the data. For measured "
+    "sinograms and for --simulate continuous.",
+)
 @method_options("CT")
 @output_options("Folder for the results.  [default: recon-CASE-svct-METHOD]")
 @option("--dicom", group="Output", is_flag=True, help="Also write a DICOM series; the input must be a DICOM series.")
@@ -143,6 +160,8 @@ def svct(
     order: str,
     photons: float | None,
     electronic_noise: float | None,
+    simulate: Simulation,
+    correct_model_error: bool,
     method: str,
     settings: tuple[str, ...],
     weights: Path | None,
@@ -172,7 +191,7 @@ def svct(
     noise = parse_noise(photons, electronic_noise)
     from datasets import sample
     from recon.run.devices import select_device
-    from recon.run.measure import measure_ct
+    from recon.run.measure import measure_ct, without_model_error
 
     place = select_device(device)
     wanted = Order(
@@ -199,11 +218,27 @@ def svct(
             from recon.run.save import check_dicom
 
             check_dicom(volume)
-        scan = measure_ct(volume, chosen, noise, seed, place)
+        scan = measure_ct(volume, chosen, noise, seed, place, simulate)
+    if correct_model_error:
+        with progress_bar(quiet) as progress:
+            scan = without_model_error(scan, progress)
     wanted.fulfil(scan)
 
 
-_OF_VOLUMES = ("path", "source", "nan", "series", "intensity", "geometry", "views", "arc", "start", "order", "dicom")
+_OF_VOLUMES = (
+    "path",
+    "source",
+    "nan",
+    "simulate",
+    "series",
+    "intensity",
+    "geometry",
+    "views",
+    "arc",
+    "start",
+    "order",
+    "dicom",
+)
 """Arguments that a measured sinogram leaves no meaning to."""
 
 

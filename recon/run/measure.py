@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -15,10 +17,13 @@ from recon.io.orientation import spacing_of
 from recon.io.sinogram import Sinogram
 from recon.run.memory import ct_bytes, memory_errors, mr_bytes
 from recon.scan.kspace import KSpace
-from recon.scan.measurement import Measurement, Scan
+from recon.scan.measurement import Measurement, Progress, RunContext, Scan, no_progress
 from recon.scan.volume import Modality, Volume
 
 Device = torch.device | str
+
+Simulation = Literal["ideal", "continuous"]
+"""How a CT scan is simulated: by the operator that reconstructs it (the inverse crime), or of a continuous object."""
 
 
 def simulate_ct(
@@ -81,6 +86,7 @@ def measure_ct(
     noise: NoiseModel | None = None,
     seed: int = 0,
     device: Device = "cpu",
+    simulate: Simulation = "ideal",
 ) -> Scan:
     """A CT scan: simulated from a volume, which is then its ground truth, or made of a measured sinogram.
 
@@ -90,20 +96,67 @@ def measure_ct(
         noise: noise of the data; None: none is simulated, or what the sinogram's file says.
         seed: seed of the simulated noise.
         device: device on which the operator and the data are.
+        simulate: ``ideal`` projects the volume by the operator that reconstructs it, the inverse crime; ``continuous``
+            projects it as a continuous object, whose data the operator explains up to the model error of its pixels.
 
     Raises:
-        InputError: as :func:`simulate_ct`; a geometry given beside a sinogram.
+        InputError: as :func:`simulate_ct`; a geometry or a simulation given beside a sinogram.
     """
     if not isinstance(data, Sinogram):
+        if simulate == "continuous":
+            return _continuous(data, geometry or ct.DEFAULT_GEOMETRY, noise, seed, device)
         return Scan(simulate_ct(data, geometry or ct.DEFAULT_GEOMETRY, None, noise, seed, device), data, data)
     if geometry is not None:
         raise InputError("`geometry`: a sinogram brings its own; leave it out")
+    if simulate != "ideal":
+        raise InputError("`simulate`: a sinogram is measured already; leave it out")
     x, y, z = spacing_of(data.affine)
     with input_errors("`sinogram`"):
         needed = _ct_bytes(data.shape, (z, y, x), geometry_from_dict(data.geometry))
     with memory_errors(needed):
         measurement, grid = ct.measured_ct(data, noise, device)
     return Scan(measurement, grid, None)
+
+
+def _continuous(volume: Volume, geometry: Geometry | str, noise: NoiseModel | None, seed: int, device: Device) -> Scan:
+    from recon.acquisition.continuous import fine_shape, scan_continuous
+
+    _check_volume(volume, "CT")
+    chosen = ct.choose_geometry(geometry) if isinstance(geometry, str) else geometry
+    z, y, x = volume.data.shape
+    fine = fine_shape(volume, (y, x))
+    spacing = (volume.spacing[0], volume.spacing[1] * y / fine[0], volume.spacing[2] * x / fine[1])
+    with memory_errors(_ct_bytes((z, *fine), spacing, chosen)):
+        scan = scan_continuous(volume, chosen, noise=noise, seed=seed, device=device)
+    return Scan(scan.measurement, scan.truth, scan.truth)
+
+
+def without_model_error(scan: Scan, progress: Progress = no_progress) -> Scan:
+    """A CT scan whose data had the model error of its pixels taken off, as far as a finer grid tells it.
+
+    Every method gains alike: data of a scanner, or of a continuous object, are otherwise fitted to what no image of
+    square pixels explains (:mod:`recon.solvers.two_grid`).
+
+    Args:
+        scan: a CT scan.
+        progress: the callback that is told how far the estimate is.
+
+    Raises:
+        InputError: a scan of MR.
+    """
+    from recon.solvers.two_grid import correct_model_error
+
+    if scan.grid.modality != "CT":
+        raise InputError("`correct_model_error`: is for CT; MR data have no such error")
+    found = correct_model_error(scan.measurement, context=RunContext(progress=progress))
+    report, protocol = found.report, scan.measurement.protocol
+    done = "was told by a finer grid and taken off" if report.applied else "could not be told and was left"
+    sentence = (
+        f"The model error of the pixels, {report.relative:.2%} of the data, {done}: rays held out of the estimate "
+        f"differ by {report.held_out_after:.2g} from its prediction, and by {report.held_out_before:.2g} without it."
+    )
+    protocol = replace(protocol, sentences=(*protocol.sentences, sentence), model_error=report.relative)
+    return replace(scan, measurement=replace(found.measurement, protocol=protocol))
 
 
 def measure_mr(

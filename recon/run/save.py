@@ -94,6 +94,7 @@ def result_json(outcome: Outcome, path: Path) -> dict[str, Any]:
         "mask": protocol.mask,
         "true_acceleration": protocol.true_acceleration,
         "noise": protocol.noise,
+        "model_error": protocol.model_error,
         "seed": outcome.seed,
         "iterations": outcome.trace[-1][0] if outcome.trace else None,
         "seconds": round(outcome.seconds, 3),

@@ -25,7 +25,7 @@ DESIGNED = (
     *("task", "method", "input", "output", "metrics", "baseline", "geometry", "mask", "true_acceleration", "noise"),
     *("seed", "seconds", "peak_rss_mb", "device", "versions", "commit", "weights_sha256", "convention"),
 )
-EXTRAS = {"settings", "shape", "spacing_mm", "iterations", "notices", "files"}
+EXTRAS = {"model_error", "settings", "shape", "spacing_mm", "iterations", "notices", "files"}
 
 
 @pytest.fixture(autouse=True)

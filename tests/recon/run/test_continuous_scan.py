@@ -1,0 +1,67 @@
+"""Scans of continuous objects, by the service and the command line, and their model error taken off."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cli_helpers import run_recon, write_mr
+
+import recon
+from datasets import open_dataset
+from recon.errors import InputError
+from recon.run.load import load_case
+from recon.scan.measurement import Scan
+from recon.scan.volume import Volume
+
+
+@pytest.fixture(scope="module")
+def trunk() -> Volume:
+    """A generated trunk of 8 slices."""
+    volume = load_case(open_dataset("phantom:count=1,seed=7,size=8x48x48,spacing=4x8x8", None).cases()[0])
+    assert isinstance(volume, Volume)
+    return volume
+
+
+def psnr(scan: Scan) -> float:
+    outcome = recon.reconstruct(scan.measurement, scan.grid, "tv", truth=scan.truth)
+    found = outcome.metrics["psnr"]
+    assert found is not None
+    return found
+
+
+def test_the_crime_flatters_and_the_correction_gives_part_of_it_back(trunk: Volume) -> None:
+    crime = recon.measure_ct(trunk)
+    plain = recon.measure_ct(trunk, simulate="continuous")
+    corrected = recon.without_model_error(plain)
+    assert any("inverse crime" in each for each in crime.measurement.protocol.sentences)
+    assert not any("inverse crime" in each for each in plain.measurement.protocol.sentences)
+    assert "model error" in corrected.measurement.protocol.sentences[-1]
+    assert corrected.measurement.protocol.model_error is not None
+    assert psnr(crime) > psnr(corrected) + 3 > psnr(plain) + 6
+
+
+def test_the_command_line_does_the_same(trunk: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from recon.io.nifti.volume import write_volume
+
+    monkeypatch.chdir(tmp_path)
+    write_volume(tmp_path / "trunk.nii.gz", trunk)
+    options = ("trunk.nii.gz", "--simulate", "continuous", "--correct-model-error", "--method", "tv", "-o", "out")
+    done = run_recon("svct", *options)
+    assert done.code == 0, done.err
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert 1e-4 < result["model_error"] < 0.1
+    assert "model error of the pixels" in (tmp_path / "out" / "report.html").read_text()
+    written = run_recon("simulate", "svct", "trunk.nii.gz", "--simulate", "continuous", "-o", "scan.h5")
+    assert written.code == 0, written.err
+    refused = run_recon("svct", "--sinogram", "scan.h5", "--simulate", "continuous", "-o", "no")
+    assert refused.code == 2
+    assert "--simulate" in refused.err
+
+
+def test_mr_has_no_such_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    scan = recon.measure_mr(recon.load(write_mr(Path("mr.nii.gz")), "MR"), "gauss1d", 2)
+    with pytest.raises(InputError, match="`correct_model_error`: is for CT"):
+        recon.without_model_error(scan)
