@@ -156,7 +156,10 @@ def without_model_error(scan: Scan, progress: Progress = no_progress) -> Scan:
         f"differ by {report.held_out_after:.2g} from its prediction, and by {report.held_out_before:.2g} without it."
     )
     protocol = replace(protocol, sentences=(*protocol.sentences, sentence), model_error=report.relative)
-    return replace(scan, measurement=replace(found.measurement, protocol=protocol))
+    # What is left of the model error stays out of sigma: the flagship takes any sigma for noise and then trusts less of
+    # what its networks change, which costs more than the rest of the error does.
+    corrected = replace(found.measurement, sigma=scan.measurement.sigma, protocol=protocol)
+    return replace(scan, measurement=corrected)
 
 
 def measure_mr(

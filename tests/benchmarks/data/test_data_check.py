@@ -87,7 +87,7 @@ def test_unreadable_files_are_named_with_the_reason_and_not_in_the_manifest(clea
     assert code == 1
     damaged, flat = faults(summary)["unreadable"]
     assert damaged.startswith("train/b: damaged or truncated gzip data")
-    assert flat == "val/c: a 2D image (4 x 4); a 3D volume is needed"
+    assert flat == "val/c: the volume is constant (every value is 0): there is nothing in it"
     assert [row.id for row in read_manifest(tmp_path / "manifest.json").rows] == ["test/d", "train/a"]
 
 

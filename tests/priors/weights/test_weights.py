@@ -21,6 +21,7 @@ from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
 from priors.networks.controlnet import ControlNet
 from priors.networks.discriminator import DiscriminatorConfig
 from priors.networks.fingerprint import tensors_sha256
+from priors.networks.registry import KINDS
 from priors.weights.card import Card, count_numbers, read_card, save_weights
 from priors.weights.networks import load_autoencoder, load_biflownet, load_controlnet, load_lpips, verify
 
@@ -232,7 +233,7 @@ def test_configurations_that_are_wrong(file: Path, setting: str, value: Any) -> 
 def test_an_unknown_kind(file: Path) -> None:
     rewrite(file, kind="denoiser")
     assert read_card(file).kind == "denoiser"
-    assert "unknown kind 'denoiser'; one of autoencoder, biflownet, controlnet, lpips" in error_of(verify, file)
+    assert f"unknown kind 'denoiser'; one of {', '.join(KINDS)}" in error_of(verify, file)
 
 
 @pytest.mark.parametrize("load", [read_card, load_autoencoder, load_biflownet, load_controlnet, load_lpips, verify])

@@ -89,8 +89,8 @@ def test_scans_of_excerpts_are_kept_apart_from_those_of_whole_volumes(volume, tm
 def test_one_list_of_ct_and_mr_serves_both(tmp_path: Path) -> None:
     listed = tmp_path / "data.yaml"
     listed.write_text(
-        "- {dataset: 'phantom:count=2', modality: CT}\n- {dataset: 'phantom:count=3', class: MRT1Brain}\n"
-        "- {dataset: 'phantom:count=4'}\n"
+        "- {dataset: 'phantom:count=2', modality: CT}\n- {dataset: folder, path: ., modality: MR, class: MRT1Brain}\n"
+        "- {dataset: folder, path: .}\n"
     )
     parts = parse_data(str(listed), "folder", None, None)
     assert parts_for(parts, None) == parts
