@@ -51,8 +51,11 @@ MOST_KEYS = 1 << 13
 256 x 256 all keys would change it by one or two hundredths of that, and take most of the decoder's time."""
 
 
-MOVED = {"mode": "the paper's way is a method of its own: take `method` meddiffusion-paper, without `mode`"}
-"""What to say of an option that this method had."""
+MOVED = {
+    "mode": "the paper's way is a method of its own: take `method` meddiffusion-paper, without `mode`",
+    "strength": "the factor on what the head adds is called `controlnet-scale`",
+}
+"""What to say of options that this method had."""
 
 
 class MedDiffusionOptions(HeadOptions):

@@ -60,6 +60,11 @@ def test_the_option_that_was_the_papers_way_names_the_method(method, mode):
         parse_options(get_method("CT", "meddiffusion-paper"), {"gain": "2"})
 
 
+def test_the_factor_on_a_head_has_the_name_of_the_field():
+    with pytest.raises(InputError, match="is called `controlnet-scale`"):
+        parse_options(get_method("MR", "meddiffusion"), {"strength": "2"})
+
+
 def test_the_head_steers_and_its_scale_counts(prior, tmp_path):
     head = make_head(prior, tmp_path, Task(CTAcquisition(GEOMETRY), ("fbp",)))
     measurement = simulate_ct(body(), GEOMETRY)
