@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks.table.results import CellResult, Store, TableResult, methods_with_results
 from recon.report import figures
+from recon.report.planes import axial_picture
 
 _ZOOM = 3
 _ZOOM_SHARE = 4
@@ -59,9 +60,9 @@ def _montage(result: TableResult, store: Store, cells: list[CellResult], heading
     usable = {cell.method: cell for cell in cells if {"image", "truth"} <= set(pictures[cell.method])}
     if not usable:
         return None
-    truth = _upright(next(pictures[method]["truth"] for method in usable))
+    truth = axial_picture(next(pictures[method]["truth"] for method in usable)).astype(np.float32)
     low, high = (-1000.0, 1000.0) if result.modality == "CT" else (0.0, float(np.percentile(truth, 99.8)) or 1.0)
-    images = {method: _upright(pictures[method]["image"]) for method in usable}
+    images = {method: axial_picture(pictures[method]["image"]).astype(np.float32) for method in usable}
     # One scale for all, by the middle method: the direct one's errors would leave the others' maps black.
     errors = [float(np.percentile(abs(image - truth), 98)) for image in images.values()]
     top = figures.nice_above(float(np.median(errors)))
@@ -74,11 +75,6 @@ def _montage(result: TableResult, store: Store, cells: list[CellResult], heading
             error = figures.ERRORS[figures.to_bytes(images[method] - truth, -top, top)]
             panels.append(Panel(label, caption, *_grey(images[method], region, low, high), figures.png(error)))
     return Montage(heading, tuple(panels), top, "HU" if result.modality == "CT" else "of the maximum")
-
-
-def _upright(picture: np.ndarray) -> np.ndarray:
-    """Anterior up, as radiologists look at axial slices; float32."""
-    return picture[::-1].astype(np.float32)
 
 
 def _grey(image: np.ndarray, region: tuple[slice, slice], low: float, high: float) -> tuple[str, str]:

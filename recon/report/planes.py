@@ -49,6 +49,11 @@ PLANES = (
 )
 
 
+def axial_picture(image: np.ndarray) -> np.ndarray:
+    """A (y, x) slice of a canonical volume as radiologists look at it: the patient's right at the left, anterior up."""
+    return PLANES[0].picture(image[None], 0)
+
+
 @dataclass(frozen=True)
 class Selection:
     """The slices of one plane that are embedded.

@@ -15,6 +15,7 @@ from priors.training.learner import Learner
 from priors.training.loop import Validated
 from recon.acquisition.network_scale import patient_axes
 from recon.metrics import evaluate
+from recon.report.planes import axial_picture
 from recon.scan.padding import centre, pad_to_multiple
 from recon.scan.units import network_to_hu, network_to_magnitude
 from recon.scan.volume import Modality
@@ -129,9 +130,9 @@ def mean_figures(figures: Sequence[dict[str, float | None]]) -> dict[str, float]
 
 
 def side_by_side(*images: Tensor) -> np.ndarray:
-    """Network images (X, Y) as one grey picture, anterior up, for previews."""
-    row = torch.cat([image.T.flip(0) for image in images], dim=1)
-    return ((row + 1) / 2).clamp(0, 1).numpy()
+    """Network images (X, Y) as one grey picture for previews, the patient's right at the left and anterior up."""
+    row = np.concatenate([axial_picture(image.T.numpy()) for image in images], axis=1)
+    return ((row + 1) / 2).clip(0, 1)
 
 
 def evaluate_network(truth: Tensor, output: Tensor, modality: Modality) -> dict[str, float | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import shutil
 import subprocess
@@ -11,11 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from benchmarks.render.boxes import box_plots
 from benchmarks.render.page import page
 from benchmarks.render.pictures import montages
 from benchmarks.table.results import Absent, Budget, CellResult, Store, TableResult
+from recon.training.validation import side_by_side
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -119,6 +124,25 @@ def test_pictures_are_side_by_side_on_one_scale(stored):
     assert found.panels[0].error is None
     assert all(panel.error for panel in found.panels[1:])
     assert found.error_top == 200, "by the middle method"
+
+
+def test_the_patients_right_is_at_the_left_and_anterior_up(stored):
+    """Of a (y, x) slice, whose axes run to the anterior and to the right, the last voxel comes to the top left."""
+    result, store = stored
+    marked = np.full((32, 40), -1000.0, np.float16)
+    marked[-1, -1] = 1000.0
+    for each in result.cells:
+        store.put(each, {"image": marked, "truth": marked})
+    (found,) = montages(result, store)
+    for panel in found.panels:
+        shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(panel.image.partition(",")[2]))))
+        assert np.unravel_index(shown.argmax(), shown.shape) == (0, 0), panel.label
+
+
+def test_training_previews_lie_the_same_way():
+    marked = torch.full((5, 4), -1.0)  # (X, Y) of a network
+    marked[-1, -1] = 1.0
+    assert np.unravel_index(side_by_side(marked).argmax(), (4, 5)) == (0, 0)
 
 
 def test_pictures_that_are_gone_leave_the_rest(stored, tmp_path):
