@@ -138,9 +138,10 @@ def title_of(request: Request) -> str:
         "the shipped sample"
     ]
     paper = request.spec.paper_dataset
+    crime = " (inverse crime)" if request.spec.modality == "CT" else ""  # the operator that reconstructs makes the data
     if request.sources and all(source.dataset == paper for source in request.sources):
-        return f"{request.spec.title}: {find_entry(paper).title}, split {request.split}"
-    return f"{request.spec.title}: {', '.join(names)}; this is not {find_entry(paper).title}"
+        return f"{request.spec.title}{crime}: {find_entry(paper).title}, split {request.split}"
+    return f"{request.spec.title}{crime}: {', '.join(names)}; this is not {find_entry(paper).title}"
 
 
 def _asked(request: Request) -> list[MethodSpec]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -129,7 +129,8 @@ def measured_ct(
             noise = noise_from_dict(sinogram.meta.get("noise") or None)
     y = sinogram.data.to(projector.device)
     simulated = bool(sinogram.meta.get("simulated", False))
-    protocol = ct_protocol(projector.geometry, noise, simulated)
+    continuous = sinogram.meta.get("simulation") == "continuous"
+    protocol = ct_protocol(projector.geometry, noise, simulated, continuous)
     return Measurement(y, projector, noise.standard_deviation(y), grid.spacing, protocol), grid
 
 
@@ -138,8 +139,18 @@ def _projections(projector: Projector, slab: Tensor) -> Tensor:
     return projector.stack(len(slab))(hu_to_attenuation(slab).to(projector.device))
 
 
-def sinogram_of(measurement: Measurement, volume: Volume, seed: int) -> Sinogram:
-    """A simulated measurement as a sinogram that can be written."""
+def sinogram_of(
+    measurement: Measurement, volume: Volume, seed: int, simulation: Literal["ideal", "continuous"] = "ideal"
+) -> Sinogram:
+    """A simulated measurement as a sinogram that can be written.
+
+    Args:
+        measurement: the simulated measurement.
+        volume: the volume that was scanned.
+        seed: the seed of the noise.
+        simulation: how the scan was simulated, which the file states: by the operator that reconstructs it (the inverse
+            crime), or of a continuous object.
+    """
     from recon.io.sinogram import Sinogram
 
     z, y, x = volume.data.shape
@@ -147,6 +158,7 @@ def sinogram_of(measurement: Measurement, volume: Volume, seed: int) -> Sinogram
     geometry.pop("description", None)
     meta = {
         "simulated": True,
+        "simulation": simulation,
         "noise": measurement.protocol.noise,
         "seed": seed,
         "source": volume.source.path.name if volume.source else None,
@@ -168,23 +180,26 @@ def sinogram_source(sinogram: Sinogram) -> Source:
     return Source(path, "hdf5", np.asarray(sinogram.affine), (x, y, z))
 
 
-def ct_protocol(geometry: Geometry, noise: NoiseModel | None, simulated: bool) -> Protocol:
+def ct_protocol(geometry: Geometry, noise: NoiseModel | None, simulated: bool, continuous: bool = False) -> Protocol:
     """How CT data come to be, or will: what is known of a scan before it is measured, too."""
     described = geometry.describe()
     return Protocol(
-        sentences=tuple(_sentences(described, noise, simulated)),
+        sentences=tuple(_sentences(described, noise, simulated, continuous)),
         geometry=geometry.to_dict() | {"description": described},
         noise=None if noise is None else noise.to_dict(),
     )
 
 
-def _sentences(described: str, noise: NoiseModel | None, simulated: bool) -> Iterator[str]:
+def _sentences(described: str, noise: NoiseModel | None, simulated: bool, continuous: bool) -> Iterator[str]:
     yield described[0].upper() + described[1:] + "."
     words = noise.describe() if noise and noise.known else None
     if simulated:
         yield "The measurement was simulated: line integrals of attenuation (water 0.0192/mm) through every slice."
         yield f"{words[0].upper()}{words[1:]}." if words else "No noise was added."
-        yield "The operator that reconstructs also made the data (inverse crime): the task is easier than a real scan."
+        if continuous:
+            yield "The data are of a continuous object on a finer grid, not of the operator that reconstructs."
+        else:
+            yield "The operator that reconstructs also made the data (inverse crime), which is easier than a real scan."
         yield "Scatter and beam hardening are not simulated."
     else:
         yield "The sinogram was read from a file; there is no ground truth."

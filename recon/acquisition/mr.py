@@ -23,7 +23,7 @@ DEFAULT_MASK = "poisson"
 DEFAULT_ACCELERATION = 8.0
 SIMULATED_FROM_MAGNITUDE = (
     "simulated from magnitude: k-space was computed from a magnitude image, which has no phase and no noise of its "
-    "own; this makes the task easier than a real scan"
+    "own; this (an inverse crime) makes the task easier than a real scan"
 )
 
 Origin = Literal["simulated", "measured", "undersampled"]

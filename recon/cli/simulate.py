@@ -74,7 +74,7 @@ def simulate_sinogram(
     volume = read_ct(source, series, intensity, nan, quiet)
     measurement = measure_ct(volume, chosen, noise, seed, simulate=simulate).measurement
     with output_file(target, overwrite) as temporary:
-        write_sinogram(temporary, sinogram_of(measurement, volume, seed))
+        write_sinogram(temporary, sinogram_of(measurement, volume, seed, simulate))
     _done(target, measurement.protocol.sentences, {"geometry": measurement.protocol.geometry}, as_json, quiet)
 
 

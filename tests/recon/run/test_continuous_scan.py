@@ -55,6 +55,9 @@ def test_the_command_line_does_the_same(trunk: Volume, tmp_path: Path, monkeypat
     assert "model error of the pixels" in (tmp_path / "out" / "report.html").read_text()
     written = run_recon("simulate", "svct", "trunk.nii.gz", "--simulate", "continuous", "-o", "scan.h5")
     assert written.code == 0, written.err
+    crime = "inverse crime"
+    assert run_recon("svct", "--sinogram", "scan.h5", "--method", "fbp", "-o", "read").code == 0
+    assert crime not in (tmp_path / "read" / "report.html").read_text(), "what the file is of is kept"
     refused = run_recon("svct", "--sinogram", "scan.h5", "--simulate", "continuous", "-o", "no")
     assert refused.code == 2
     assert "--simulate" in refused.err
