@@ -3,8 +3,8 @@
     import recon
 
     case = recon.load("case.nii.gz", "CT")
-    measurement = recon.simulate_ct(case, "paper40")
-    outcome = recon.reconstruct(measurement, case, truth=case)
+    scan = recon.measure_ct(case, "paper40")
+    outcome = recon.reconstruct(scan.measurement, scan.grid, truth=scan.truth)
     recon.save("out", outcome)
 
 Measured data, a sinogram or k-space, are loaded alike; ``recon.measure_ct`` and ``recon.measure_mr`` make a scan of
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recon.errors import InputError, RunError
     from recon.run.load import load
-    from recon.run.measure import measure_ct, measure_mr, simulate_ct, simulate_mr, without_model_error
+    from recon.run.measure import measure_ct, measure_mr, simulate_ct, simulate_mr
     from recon.run.outcome import reconstruct
     from recon.run.save import save
 
@@ -38,7 +38,6 @@ __all__ = [
     "save",
     "simulate_ct",
     "simulate_mr",
-    "without_model_error",
 ]
 
 _HOMES = {
@@ -51,7 +50,6 @@ _HOMES = {
     "save": "recon.run.save",
     "simulate_ct": "recon.run.measure",
     "simulate_mr": "recon.run.measure",
-    "without_model_error": "recon.run.measure",
 }
 
 

@@ -143,19 +143,32 @@ def averaged(volume: Volume, shape: tuple[int, int]) -> Volume:
 
 
 def refined(image: Tensor, shape: tuple[int, int]) -> Tensor:
-    """A smooth image on a finer grid whose mean over each pixel is the image (z, y, x), but not below 0.
+    """A smooth image on a finer grid whose mean over each pixel is the image (z, y, x), nowhere below 0.
 
-    Bicubic interpolation, with what its means lack added in the same way until nothing is left. Clipping at 0 leaves a
-    little besides, where an edge stands in air.
+    Bicubic interpolation, with what its means lack added in the same way until little is left, clipped at 0. What that
+    changes of the means, where an edge stands in air, is put right by a factor for each pixel.
+
+    Args:
+        image: (z, y, x), nowhere below 0.
+        shape: (y, x) of the finer grid, whole multiples of the image's.
     """
-    if tuple(image.shape[-2:]) == shape:
+    own = (image.shape[-2], image.shape[-1])
+    if own == shape:
         return image
-    average = AreaAverage(shape, (image.shape[-2], image.shape[-1]), len(image))
+    average = AreaAverage(shape, own, len(image))
     fine = torch.zeros((len(image), *shape), dtype=image.dtype, device=image.device)
     for _ in range(_MEAN_ROUNDS):
         lacking = image - average(fine)
         fine += interpolate(lacking[:, None], shape, mode="bicubic", align_corners=False)[:, 0]
-    return fine.clamp_min_(0)
+        fine.clamp_min_(0)
+    found = average(fine)
+    factor = torch.where(found > 0, image / found.clamp_min(torch.finfo(found.dtype).tiny), 0)
+    return fine * _repeated(factor, shape) + _repeated(torch.where(found > 0, 0, image), shape)
+
+
+def _repeated(image: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Each pixel repeated on a grid that is finer by whole factors."""
+    return interpolate(image[:, None], shape, mode="nearest")[:, 0]
 
 
 def fine_shape(volume: Volume, shape: tuple[int, int]) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from physics.ct.geometry import Geometry, ImageGrid, circular_angles, geometry_f
 from physics.ct.projector import Projector
 from physics.ct.protocol import load_protocol
 from physics.noise import NoiseModel, Sigma, noise_from_dict
+from recon.acquisition.noise_ct import estimate_noise
 from recon.errors import InputError, input_errors
 from recon.scan.measurement import Measurement, Protocol
 from recon.scan.units import hu_to_attenuation
@@ -114,7 +115,8 @@ def measured_ct(
 
     Args:
         sinogram: the sinogram as it was read.
-        noise: what is known of its noise; None takes what the file says, if anything.
+        noise: what is known of its noise; None takes what the file says; where a measured file says nothing, the noise
+            is estimated from the data.
         device: the device of the operator and the data.
 
     Raises:
@@ -128,10 +130,12 @@ def measured_ct(
         with input_errors("`sinogram`"):
             noise = noise_from_dict(sinogram.meta.get("noise") or None)
     y = sinogram.data.to(projector.device)
-    simulated = bool(sinogram.meta.get("simulated", False))
-    continuous = sinogram.meta.get("simulation") == "continuous"
-    protocol = ct_protocol(projector.geometry, noise, simulated, continuous)
-    return Measurement(y, projector, noise.standard_deviation(y), grid.spacing, protocol), grid
+    seen = None if noise.known or sinogram.is_simulated else estimate_noise(y)
+    protocol = ct_protocol(
+        projector.geometry, seen.noise if seen else noise, sinogram.is_simulated, not sinogram.is_ideal, bool(seen)
+    )
+    sigma = (seen.noise if seen else noise).standard_deviation(y)
+    return Measurement(y, projector, sigma, grid.spacing, protocol), grid
 
 
 def _projections(projector: Projector, slab: Tensor) -> Tensor:
@@ -180,17 +184,29 @@ def sinogram_source(sinogram: Sinogram) -> Source:
     return Source(path, "hdf5", np.asarray(sinogram.affine), (x, y, z))
 
 
-def ct_protocol(geometry: Geometry, noise: NoiseModel | None, simulated: bool, continuous: bool = False) -> Protocol:
-    """How CT data come to be, or will: what is known of a scan before it is measured, too."""
+def ct_protocol(
+    geometry: Geometry, noise: NoiseModel | None, simulated: bool, continuous: bool = False, estimated: bool = False
+) -> Protocol:
+    """How CT data come to be, or will: what is known of a scan before it is measured, too.
+
+    Args:
+        geometry: the geometry of the scan.
+        noise: the noise of the data; None for noise-free data.
+        simulated: whether the data are simulated.
+        continuous: whether they are simulated of a continuous object, and not by the operator that reconstructs.
+        estimated: whether the noise of measured data was estimated from the data, and not stated.
+    """
     described = geometry.describe()
     return Protocol(
-        sentences=tuple(_sentences(described, noise, simulated, continuous)),
+        sentences=tuple(_sentences(described, noise, simulated, continuous, estimated)),
         geometry=geometry.to_dict() | {"description": described},
         noise=None if noise is None else noise.to_dict(),
     )
 
 
-def _sentences(described: str, noise: NoiseModel | None, simulated: bool, continuous: bool) -> Iterator[str]:
+def _sentences(
+    described: str, noise: NoiseModel | None, simulated: bool, continuous: bool, estimated: bool
+) -> Iterator[str]:
     yield described[0].upper() + described[1:] + "."
     words = noise.describe() if noise and noise.known else None
     if simulated:
@@ -203,4 +219,5 @@ def _sentences(described: str, noise: NoiseModel | None, simulated: bool, contin
         yield "Scatter and beam hardening are not simulated."
     else:
         yield "The sinogram was read from a file; there is no ground truth."
-        yield f"Its noise was taken as {words}." if words else "Nothing is known of its noise."
+        told = "estimated from the data" if estimated else "taken"
+        yield f"Its noise was {told} as {words}." if words else "Nothing is known of its noise."

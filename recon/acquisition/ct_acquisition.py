@@ -80,7 +80,7 @@ class CTAcquisition:
 
     def kind(self, measurement: Measurement) -> str:
         """What sort of scan a measurement is, of those whose errors differ: with noise or without."""
-        return "noise-free" if measurement.sigma is None else "noisy"
+        return "noisy" if measurement.noisy else "noise-free"
 
     def why_unsuitable(self, scan: Measurement | Protocol) -> str | None:
         """Why a scan is not one of these, in one line; None if it is."""
@@ -99,7 +99,7 @@ def _noise_of(scan: Measurement | Protocol, protocol: Protocol) -> dict[str, Any
     """What is stated of the photons or, where nothing is but data have a sigma, photons that would leave as much."""
     if protocol.noise and "photons" in protocol.noise:
         return protocol.noise
-    if not isinstance(scan, Measurement) or scan.sigma is None:
+    variance = scan.noise_variance if isinstance(scan, Measurement) else None
+    if variance is None or not isinstance(scan, Measurement):
         return None
-    variance = torch.as_tensor(scan.sigma).double().square().mean()
-    return {"photons": float(scan.y.double().exp().mean() / variance.clamp_min(1e-30))}
+    return {"photons": float(scan.y.double().exp().mean()) / variance}

@@ -72,7 +72,7 @@ def simulate_sinogram(
 
     chosen = choose_geometry(geometry, views, arc, start, order)
     volume = read_ct(source, series, intensity, nan, quiet)
-    measurement = measure_ct(volume, chosen, noise, seed, simulate=simulate).measurement
+    measurement = measure_ct(volume, chosen, noise, seed, simulate=simulate, model_error="leave").measurement
     with output_file(target, overwrite) as temporary:
         write_sinogram(temporary, sinogram_of(measurement, volume, seed, simulate))
     _done(target, measurement.protocol.sentences, {"geometry": measurement.protocol.geometry}, as_json, quiet)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from recon.io.intensity import NaNs
     from recon.io.sinogram import Sinogram
     from recon.run.measure import Simulation
+    from recon.run.model_error import ModelError
     from recon.scan.volume import Volume
 
 geometry_options = all_of(
@@ -87,9 +88,9 @@ simulate_option = option(
     "--simulate",
     group="Noise",
     type=click.Choice(["ideal", "continuous"]),
-    default="ideal",
-    help="ideal: the operator that reconstructs the data also makes them, which is easier than a real scan (the "
-    "inverse crime). continuous: the volume is a continuous object on a finer grid, and cells have a width.",
+    default="continuous",
+    help="continuous: the volume is a continuous object on a finer grid, and cells have a width. ideal: the operator "
+    "that reconstructs the data also makes them, which is easier than a real scan (the inverse crime).",
 )
 
 volume_options = all_of(
@@ -137,11 +138,12 @@ volume_options = all_of(
 @geometry_options
 @all_of(noise_options, simulate_option)
 @option(
-    "--correct-model-error",
+    "--model-error",
     group="Noise",
-    is_flag=True,
-    help="Estimate on a finer grid what no image of these pixels can explain, and take it off the data. For measured "
-    "sinograms and for --simulate continuous.",
+    type=click.Choice(["auto", "correct", "leave"]),
+    default="auto",
+    help="What becomes of the part of the data that no image of these pixels explains: correct estimates it on a finer "
+    "grid and takes it off; auto does so for all scans but those of --simulate ideal, which have no such part.",
 )
 @method_options("CT")
 @output_options("Folder for the results.  [default: recon-CASE-svct-METHOD]")
@@ -161,7 +163,7 @@ def svct(
     photons: float | None,
     electronic_noise: float | None,
     simulate: Simulation,
-    correct_model_error: bool,
+    model_error: ModelError,
     method: str,
     settings: tuple[str, ...],
     weights: Path | None,
@@ -191,7 +193,7 @@ def svct(
     noise = parse_noise(photons, electronic_noise)
     from datasets import sample
     from recon.run.devices import select_device
-    from recon.run.measure import measure_ct, without_model_error
+    from recon.run.measure import measure_ct
 
     place = select_device(device)
     wanted = Order(
@@ -207,21 +209,20 @@ def svct(
         quiet=quiet,
     )
     wanted.check()
+    data: Volume | Sinogram
     if sinogram:
-        scan = measure_ct(read_sinogram(sinogram), None, noise, seed, place)
+        data, chosen = read_sinogram(sinogram), None
     else:
         from recon.acquisition.ct import choose_geometry
 
         chosen = choose_geometry(geometry, views, arc, start, order)
-        volume = read_ct(source, series, intensity, nan, quiet)
+        data = read_ct(source, series, intensity, nan, quiet)
         if dicom:
             from recon.run.save import check_dicom
 
-            check_dicom(volume)
-        scan = measure_ct(volume, chosen, noise, seed, place, simulate)
-    if correct_model_error:
-        with progress_bar(quiet) as progress:
-            scan = without_model_error(scan, progress)
+            check_dicom(data)
+    with progress_bar(quiet) as progress:
+        scan = measure_ct(data, chosen, noise, seed, place, None if sinogram else simulate, model_error, progress)
     wanted.fulfil(scan)
 
 

@@ -24,8 +24,8 @@ from recon.scan.measurement import Measurement, RunContext
 from recon.solvers.data_consistency import agreeing
 
 LEAST_KEPT, LEAST_KEPT_OF_NOISY = 0.25, 0.6
-"""Least share of a refiner's change that stays, see :func:`kept_share`; data with noise take back less. Chosen on
-validation cases."""
+"""Least share of a refiner's change that stays, see :func:`kept_share`; data with noise take back less, data with a
+model error do not. Chosen on validation cases."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def agree(
     """
     if refine is None:
         return _data_step(base_image.measurement, advised, "data step", context)
-    least = LEAST_KEPT if base_image.measurement.sigma is None else LEAST_KEPT_OF_NOISY
+    least = LEAST_KEPT_OF_NOISY if base_image.measurement.noisy else LEAST_KEPT
     for done in range(rounds):
         title = f"data step {done + 1} of {rounds}"
         image = _data_step(base_image.measurement, advised, title, context)

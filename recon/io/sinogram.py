@@ -53,6 +53,16 @@ class Sinogram:
     meta: dict[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the file says that its data were simulated."""
+        return bool(self.meta.get("simulated", False))
+
+    @property
+    def is_ideal(self) -> bool:
+        """Whether the operator that reconstructs also made the data (inverse crime)."""
+        return self.is_simulated and self.meta.get("simulation", "ideal") != "continuous"
+
 
 def write_sinogram(path: Path, sinogram: Sinogram) -> None:
     """Write a sinogram; the file need not exist yet (see :mod:`recon.io.atomic` for the way to a final name)."""

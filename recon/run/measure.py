@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
@@ -16,8 +15,9 @@ from recon.errors import InputError, input_errors
 from recon.io.orientation import spacing_of
 from recon.io.sinogram import Sinogram
 from recon.run.memory import ct_bytes, memory_errors, mr_bytes
+from recon.run.model_error import ModelError, without_model_error
 from recon.scan.kspace import KSpace
-from recon.scan.measurement import Measurement, Progress, RunContext, Scan, no_progress
+from recon.scan.measurement import Measurement, Progress, Scan, no_progress
 from recon.scan.volume import Modality, Volume
 
 Device = torch.device | str
@@ -86,7 +86,9 @@ def measure_ct(
     noise: NoiseModel | None = None,
     seed: int = 0,
     device: Device = "cpu",
-    simulate: Simulation = "ideal",
+    simulate: Simulation | None = None,
+    model_error: ModelError = "auto",
+    progress: Progress = no_progress,
 ) -> Scan:
     """A CT scan: simulated from a volume, which is then its ground truth, or made of a measured sinogram.
 
@@ -96,26 +98,46 @@ def measure_ct(
         noise: noise of the data; None: none is simulated, or what the sinogram's file says.
         seed: seed of the simulated noise.
         device: device on which the operator and the data are.
-        simulate: ``ideal`` projects the volume by the operator that reconstructs it, the inverse crime; ``continuous``
-            projects it as a continuous object, whose data the operator explains up to the model error of its pixels.
+        simulate: ``continuous``, the usual way, projects the volume as a continuous object, whose data the operator
+            explains up to the model error of its pixels; ``ideal`` projects it by the operator that reconstructs it,
+            the inverse crime. None is ``continuous`` for a volume; a sinogram is measured already.
+        model_error: what becomes of that error, see :data:`recon.run.model_error.ModelError`.
+        progress: the callback that is told how far the estimate of the model error is.
 
     Raises:
         InputError: as :func:`simulate_ct`; a geometry or a simulation given beside a sinogram.
     """
+    if model_error not in get_args(ModelError):
+        raise InputError(f"`model_error` {model_error}: must be one of {', '.join(get_args(ModelError))}")
+    scan, ideal = _scan_of(data, geometry, noise, seed, device, simulate)
+    if model_error == "correct" or (model_error == "auto" and not ideal):
+        return without_model_error(scan, progress)
+    return scan
+
+
+def _scan_of(
+    data: Volume | Sinogram,
+    geometry: Geometry | str | None,
+    noise: NoiseModel | None,
+    seed: int,
+    device: Device,
+    simulate: Simulation | None,
+) -> tuple[Scan, bool]:
+    """The scan with its data as they are, and whether the operator itself simulated them."""
     if not isinstance(data, Sinogram):
-        if simulate == "continuous":
-            return _continuous(data, geometry or ct.DEFAULT_GEOMETRY, noise, seed, device)
-        return Scan(simulate_ct(data, geometry or ct.DEFAULT_GEOMETRY, None, noise, seed, device), data, data)
+        if simulate == "ideal":
+            return Scan(simulate_ct(data, geometry or ct.DEFAULT_GEOMETRY, None, noise, seed, device), data, data), True
+        return _continuous(data, geometry or ct.DEFAULT_GEOMETRY, noise, seed, device), False
     if geometry is not None:
         raise InputError("`geometry`: a sinogram brings its own; leave it out")
-    if simulate != "ideal":
+    if simulate is not None:
         raise InputError("`simulate`: a sinogram is measured already; leave it out")
     x, y, z = spacing_of(data.affine)
     with input_errors("`sinogram`"):
         needed = _ct_bytes(data.shape, (z, y, x), geometry_from_dict(data.geometry))
     with memory_errors(needed):
         measurement, grid = ct.measured_ct(data, noise, device)
-    return Scan(measurement, grid, None)
+    return Scan(measurement, grid, None), data.is_ideal
 
 
 def _continuous(volume: Volume, geometry: Geometry | str, noise: NoiseModel | None, seed: int, device: Device) -> Scan:
@@ -129,37 +151,6 @@ def _continuous(volume: Volume, geometry: Geometry | str, noise: NoiseModel | No
     with memory_errors(_ct_bytes((z, *fine), spacing, chosen)):
         scan = scan_continuous(volume, chosen, noise=noise, seed=seed, device=device)
     return Scan(scan.measurement, scan.truth, scan.truth)
-
-
-def without_model_error(scan: Scan, progress: Progress = no_progress) -> Scan:
-    """A CT scan whose data had the model error of its pixels taken off, as far as a finer grid tells it.
-
-    Every method gains alike: data of a scanner, or of a continuous object, are otherwise fitted to what no image of
-    square pixels explains (:mod:`recon.solvers.two_grid`).
-
-    Args:
-        scan: a CT scan.
-        progress: the callback that is told how far the estimate is.
-
-    Raises:
-        InputError: a scan of MR.
-    """
-    from recon.solvers.two_grid import correct_model_error
-
-    if scan.grid.modality != "CT":
-        raise InputError("`correct_model_error`: is for CT; MR data have no such error")
-    found = correct_model_error(scan.measurement, context=RunContext(progress=progress))
-    report, protocol = found.report, scan.measurement.protocol
-    done = "was told by a finer grid and taken off" if report.applied else "could not be told and was left"
-    sentence = (
-        f"The model error of the pixels, {report.relative:.2%} of the data, {done}: rays held out of the estimate "
-        f"differ by {report.held_out_after:.2g} from its prediction, and by {report.held_out_before:.2g} without it."
-    )
-    protocol = replace(protocol, sentences=(*protocol.sentences, sentence), model_error=report.relative)
-    # What is left of the model error stays out of sigma: the flagship takes any sigma for noise and then trusts less of
-    # what its networks change, which costs more than the rest of the error does.
-    corrected = replace(found.measurement, sigma=scan.measurement.sigma, protocol=protocol)
-    return replace(scan, measurement=corrected)
 
 
 def measure_mr(

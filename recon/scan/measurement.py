@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from physics.noise import Sigma
 from physics.operator import LinearOperator
 from recon.scan.volume import Volume
 
@@ -30,6 +31,9 @@ class ProgressEvent:
     total: int
     residual: float | None = None
 
+
+_ROUNDING = 1e-6
+"""A noise variance below this share of all variance is rounding."""
 
 Progress = Callable[[ProgressEvent], None]
 """Called after each step of a run."""
@@ -71,43 +75,75 @@ class Measurement:
         y: CT: (z, views, cells) line integrals of attenuation, dimensionless.
             MR: (z, coils, y, x) complex k-space, zero where not sampled.
         operator: operator that maps (z, y, x) images to ``y`` (CT: attenuation in 1/mm; MR: complex image).
-        sigma: standard deviation of the noise: CT, (z, views, cells) or a number, in line integrals; MR: a
-            number, per complex sample, E|n|² = sigma². None when the data are noise-free.
+        sigma: standard deviation of what the operator does not explain of the data, noise and model error together: CT,
+            (z, views, cells) or a number, in line integrals; MR: a number, per complex sample, E|n|² = sigma². None
+            where nothing is known of it.
+        model_error: standard deviation of the model error, which ``sigma`` includes, in the same form; None where it is
+            nothing or unknown.
         spacing: voxel size (z, y, x) in mm of the images, for methods that work in 3D.
         protocol: how the data came to be.
     """
 
     y: Tensor
     operator: LinearOperator
-    sigma: Tensor | float | None = None
+    sigma: Sigma = None
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     protocol: Protocol = field(default_factory=Protocol)
+    model_error: Sigma = None
 
     def slices(self, part: slice) -> Measurement:
         """The measurement of some slices alone; ``ValueError`` if the operator couples them."""
-        sigma = self.sigma
-        if isinstance(sigma, Tensor) and sigma.ndim:
-            sigma = sigma.expand(self.y.shape)[part]
-        return replace(self, y=self.y[part], operator=self.operator.slices(part), sigma=sigma)
+        return replace(
+            self,
+            y=self.y[part],
+            operator=self.operator.slices(part),
+            sigma=self._of(self.sigma, part),
+            model_error=self._of(self.model_error, part),
+        )
+
+    def _of(self, deviation: Sigma, part: slice) -> Sigma:
+        """A standard deviation of some slices alone."""
+        if isinstance(deviation, Tensor) and deviation.ndim:
+            return deviation.expand(self.y.shape)[part]
+        return deviation
 
     @property
     def noise_level(self) -> float:
-        """Root mean square of sigma over the data; 0 for noise-free data."""
-        return 0.0 if self.sigma is None else float(self._variance().mean().sqrt())
+        """Root mean square of sigma over the data; 0 where nothing is known of it."""
+        return 0.0 if self.sigma is None else float(_variance(self.sigma).mean().sqrt())
+
+    @property
+    def noise_variance(self) -> float | None:
+        """Mean variance of the noise alone, without the model error; None where no noise is known."""
+        if self.sigma is None:
+            return None
+        noise = float(_variance(self.sigma).mean()) - float(
+            _variance(0.0 if self.model_error is None else self.model_error).mean()
+        )
+        return noise if noise > _ROUNDING * float(_variance(self.sigma).mean()) else None
+
+    @property
+    def noisy(self) -> bool:
+        """Whether noise, and not model error, is what the operator does not explain of the data."""
+        noise = self.noise_variance
+        return noise is not None and noise > float(
+            _variance(0.0 if self.model_error is None else self.model_error).mean()
+        )
 
     @property
     def noise_power(self) -> float:
-        """E‖n‖² of all measured data, the ‖Ax − y‖² that the ground truth itself would leave; 0 if noise-free."""
+        """E‖n‖² of all measured data, the ‖Ax − y‖² that the ground truth itself would leave; 0 where it is unknown."""
         if self.sigma is None:
             return 0.0
-        variance, mask = self._variance(), self.operator.mask
+        variance, mask = _variance(self.sigma), self.operator.mask
         if variance.ndim == 0:
             return float(variance) * (self.y.numel() if mask is None else int(mask.expand(self.y.shape).sum()))
         variance = variance.expand(self.y.shape)
         return float(variance.sum() if mask is None else variance[mask.expand(self.y.shape)].sum())
 
-    def _variance(self) -> Tensor:
-        return torch.as_tensor(self.sigma, dtype=torch.float64).square()
+
+def _variance(deviation: Tensor | float) -> Tensor:
+    return torch.as_tensor(deviation, dtype=torch.float64).square()
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,10 @@ from cli_helpers import run_recon, write_mr
 
 import recon
 from datasets import open_dataset
+from physics.noise import TransmissionNoise
 from recon.errors import InputError
 from recon.run.load import load_case
+from recon.run.model_error import without_model_error
 from recon.scan.measurement import Scan
 from recon.scan.volume import Volume
 
@@ -32,9 +34,9 @@ def psnr(scan: Scan) -> float:
 
 
 def test_the_crime_flatters_and_the_correction_gives_part_of_it_back(trunk: Volume) -> None:
-    crime = recon.measure_ct(trunk)
-    plain = recon.measure_ct(trunk, simulate="continuous")
-    corrected = recon.without_model_error(plain)
+    crime = recon.measure_ct(trunk, simulate="ideal")
+    plain = recon.measure_ct(trunk, model_error="leave")
+    corrected = recon.measure_ct(trunk)
     assert any("inverse crime" in each for each in crime.measurement.protocol.sentences)
     assert not any("inverse crime" in each for each in plain.measurement.protocol.sentences)
     assert "model error" in corrected.measurement.protocol.sentences[-1]
@@ -47,13 +49,12 @@ def test_the_command_line_does_the_same(trunk: Volume, tmp_path: Path, monkeypat
 
     monkeypatch.chdir(tmp_path)
     write_volume(tmp_path / "trunk.nii.gz", trunk)
-    options = ("trunk.nii.gz", "--simulate", "continuous", "--correct-model-error", "--method", "tv", "-o", "out")
-    done = run_recon("svct", *options)
+    done = run_recon("svct", "trunk.nii.gz", "--method", "tv", "-o", "out")
     assert done.code == 0, done.err
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert 1e-4 < result["model_error"] < 0.1
     assert "model error of the pixels" in (tmp_path / "out" / "report.html").read_text()
-    written = run_recon("simulate", "svct", "trunk.nii.gz", "--simulate", "continuous", "-o", "scan.h5")
+    written = run_recon("simulate", "svct", "trunk.nii.gz", "-o", "scan.h5")
     assert written.code == 0, written.err
     crime = "inverse crime"
     assert run_recon("svct", "--sinogram", "scan.h5", "--method", "fbp", "-o", "read").code == 0
@@ -66,5 +67,19 @@ def test_the_command_line_does_the_same(trunk: Volume, tmp_path: Path, monkeypat
 def test_mr_has_no_such_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     scan = recon.measure_mr(recon.load(write_mr(Path("mr.nii.gz")), "MR"), "gauss1d", 2)
-    with pytest.raises(InputError, match="`correct_model_error`: is for CT"):
-        recon.without_model_error(scan)
+    with pytest.raises(InputError, match="`model_error` correct: is for CT"):
+        without_model_error(scan)
+
+
+def test_what_becomes_of_the_model_error_is_one_of_three_things(trunk: Volume) -> None:
+    with pytest.raises(InputError, match="`model_error` away: must be one of auto, correct, leave"):
+        recon.measure_ct(trunk, model_error="away")  # type: ignore[arg-type]
+
+
+def test_a_method_is_told_of_noise_and_model_error_apart(trunk: Volume) -> None:
+    quiet = recon.measure_ct(trunk).measurement
+    assert not quiet.noisy
+    assert quiet.noise_variance is None
+    noisy = recon.measure_ct(trunk, noise=TransmissionNoise(1e3)).measurement
+    assert noisy.noisy
+    assert noisy.noise_level > quiet.noise_level > 0
