@@ -14,6 +14,7 @@ from torch import Tensor
 
 from physics.ct import make_projector
 from physics.ct.geometry import Geometry, ImageGrid, circular_angles, geometry_from_dict, golden_angles
+from physics.ct.missing_rays import MissingRays
 from physics.ct.projector import Projector
 from physics.ct.protocol import load_protocol
 from physics.noise import NoiseModel, Sigma, noise_from_dict
@@ -124,6 +125,7 @@ def measured_ct(
         geometry = geometry_from_dict(sinogram.geometry)
     grid = Volume(torch.zeros(sinogram.shape), sinogram.affine, "CT", sinogram_source(sinogram))
     projector = projector_for(grid, geometry, device)
+    operator = projector if sinogram.valid is None else MissingRays(projector, sinogram.valid)
     if noise is None:
         with input_errors("`sinogram`"):
             noise = noise_from_dict(sinogram.meta.get("noise") or None)
@@ -131,7 +133,8 @@ def measured_ct(
     simulated = bool(sinogram.meta.get("simulated", False))
     continuous = sinogram.meta.get("simulation") == "continuous"
     protocol = ct_protocol(projector.geometry, noise, simulated, continuous)
-    return Measurement(y, projector, noise.standard_deviation(y), grid.spacing, protocol), grid
+    protocol = replace(protocol, notices=(*protocol.notices, *sinogram.notices))
+    return Measurement(y, operator, noise.standard_deviation(y), grid.spacing, protocol), grid
 
 
 def _projections(projector: Projector, slab: Tensor) -> Tensor:

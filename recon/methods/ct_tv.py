@@ -21,7 +21,7 @@ converge within the default iterations."""
 
 _START_ITERATIONS = 5
 _SLAB_SLICES = 32
-_BALANCE = 5e-3
+_BALANCE = 0.25
 _WARM_UP = 20  # the duals start at zero, so the first steps are small whatever is left to do
 
 

@@ -64,7 +64,7 @@ _HELD_OUT_EVERY = 20
 """One cell of so many of each view is held out."""
 
 _START_ITERATIONS, _FIRST_ITERATIONS, _ITERATIONS, _ROUND_ITERATIONS = 5, 60, 150, 80
-_BALANCE, _TOLERANCE, _WARM_UP = 5e-3, 3e-4, 20
+_BALANCE, _TOLERANCE, _WARM_UP = 0.25, 3e-4, 20
 _UNSEEN = 1e4
 _WINDOW = 9
 """Cells over which a local deviation is a mean."""
