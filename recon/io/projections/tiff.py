@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +64,37 @@ def _pages(path: Path) -> list[np.ndarray]:
 
     require_file(path)
     try:
-        with tifffile.TiffFile(path) as file:
+        with _complaints() as complaints, tifffile.TiffFile(path) as file:
             pages: list[Any] = list(file.pages)
             size = sum(int(page.nbytes) for page in pages)
             check_fits(path, 3 * size)
             check_unpacked(path, size, path.stat().st_size)
-            return [np.asarray(page.asarray()) for page in pages]
+            arrays = [np.asarray(page.asarray()) for page in pages]
     except InputError:
         raise
     except Exception as error:  # a damaged TIFF fails in as many ways as it has tags
         raise InputError(f"{path}: not a readable TIFF file ({' '.join(str(error).split())[:200]})") from error
+    if complaints or not arrays:
+        why = complaints[0] if complaints else "no page in it"
+        raise InputError(f"{path}: a damaged or truncated TIFF file ({' '.join(why.split())[:200]})")
+    return arrays
+
+
+@contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """The errors that tifffile only logs, such as a page that lies beyond the end of the file."""
+    found: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(record.getMessage())
+
+    logger, collector = logging.getLogger("tifffile"), Collector(logging.ERROR)
+    propagate = logger.propagate
+    logger.addHandler(collector)
+    logger.propagate = False
+    try:
+        yield found
+    finally:
+        logger.removeHandler(collector)
+        logger.propagate = propagate

@@ -1,0 +1,305 @@
+"""From projections of another program to a sinogram that ``recon svct`` reconstructs, nothing else needed.
+
+What is assumed on the way is among the sinogram's notices, one line each; nothing is guessed without being said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from physics.ct.field_of_view import magnification, ray_distances, seen_radius
+from physics.ct.geometry import FanBeam, Geometry, ImageGrid
+from physics.ct.protocol import load_protocol
+from recon.errors import InputError, input_errors
+from recon.io.projections.angles import AngleUnit, in_radians, read_angles
+from recon.io.projections.arrays import Arrays
+from recon.io.projections.axes import ordered
+from recon.io.projections.doubts import check_line_integrals
+from recon.io.projections.intensities import LineIntegrals, from_intensities, from_line_integrals
+from recon.io.projections.read import arrays_of, read_frames, read_projections
+from recon.io.projections.stored import Stored
+from recon.io.sinogram import Sinogram, centred_affine
+
+_SEEN_BEYOND = 0.1
+"""A ray that misses the grid with more than this share of the largest line integral has gone through something."""
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """What a user says of projections; None takes what the files say, or what the notices then state.
+
+    Attributes:
+        paths: one file, or several TIFF files, or a folder of these.
+        geometry: preset or geometry file; may leave the angles out where the projections or ``angles`` have them.
+        variable: name of the array in a file that holds several.
+        axes: axes of the array: z (detector rows), v (views), c (cells), such as ``vzc``.
+        angles: text file with the view angles, or the name of an array in the file of the projections.
+        angle_unit: unit of these.
+        flat: readings without an object: a file, a number, or the name of an array in the file of the projections.
+        dark: readings without a beam, in the same way.
+        minus_log: whether the data are counts or transmissions, of which the logarithm is taken.
+        bin: number of cells that are binned to one.
+        rows: first detector row and the one after the last.
+        grid: (y, x) pixels of the image.
+        pixel: their size, mm.
+        slice_spacing: distance between detector rows at the isocentre, mm.
+    """
+
+    paths: tuple[Path, ...]
+    geometry: str | None = None
+    variable: str | None = None
+    axes: str | None = None
+    angles: str | None = None
+    angle_unit: AngleUnit | None = None
+    flat: str | None = None
+    dark: str | None = None
+    minus_log: bool | None = None
+    bin: int = 1
+    rows: tuple[int, int] | None = None
+    grid: tuple[int, int] | None = None
+    pixel: float | None = None
+    slice_spacing: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.paths:
+            raise InputError("`files`: give the file with the projections")
+        if self.bin < 1:
+            raise InputError(f"`bin` {self.bin}: must be 1 or more cells")
+        if self.rows is not None and not 0 <= self.rows[0] < self.rows[1]:
+            raise InputError(f"`rows` {self.rows[0]}:{self.rows[1]}: must be FIRST:STOP, from 0, with STOP above FIRST")
+        for name in ("pixel", "slice_spacing"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise InputError(f"`{name}` {value:g}: must be above 0 mm")
+        if self.grid is not None and min(self.grid) < 1:
+            raise InputError(f"`grid` {self.grid[0]},{self.grid[1]}: must be 1 pixel or more along each axis")
+
+
+def import_projections(request: ImportRequest) -> Sinogram:
+    """The sinogram of a request.
+
+    Raises:
+        InputError: files that cannot be read, statements that do not fit them, or values of which no image can come.
+    """
+    rows = slice(*request.rows) if request.rows else slice(None)
+    stored = read_projections(list(request.paths), request.variable, rows)
+    arrays = _named_arrays(request)
+    geometry, notices = _geometry(request, stored, arrays)
+    data, said = ordered(
+        stored.data, request.axes or stored.axes, geometry.views, geometry.cells, stored.name
+    )
+    notices = (*stored.notices, *notices, *said)
+    if data.dtype.kind not in "biuf":
+        raise InputError(f"{stored.name}: holds {data.dtype}; real numbers are needed")
+    if request.rows and not (stored.axes == "vzc" and data.shape[0] <= rows.stop - rows.start):
+        data = _rows(data, request.rows, stored.name)
+    if data.shape[-1] < request.bin:
+        raise InputError(f"`bin` {request.bin}: the detector has {data.shape[-1]} cells")
+    measured = _line_integrals(data, stored, request, arrays)
+    geometry = _binned_geometry(replace(geometry, cells=data.shape[-1]), request.bin)
+    explicit = request.minus_log is not None or stored.intensities is not None
+    doubts = check_line_integrals(measured.data, measured.measured, explicit, stored.name)
+    notices = (*notices, *measured.notices, *doubts)
+    return _sinogram(request, stored, measured, geometry, notices)
+
+
+def without_its_rings(sinogram: Sinogram) -> Sinogram:
+    """A sinogram without what single cells add to every view; :class:`InputError` if it has too few views or cells."""
+    import torch
+
+    from physics.ct.missing_rays import bridged
+    from physics.ct.rings import without_rings
+
+    data = sinogram.data if sinogram.valid is None else bridged(sinogram.data, sinogram.valid)
+    with input_errors("`rings`"):
+        found = torch.from_numpy(without_rings(data.numpy()))
+    if sinogram.valid is not None:
+        found = torch.where(sinogram.valid, found, 0.0)
+    meta = sinogram.meta | {"rings_removed": True}
+    return replace(sinogram, data=found, meta=meta)
+
+
+def _named_arrays(request: ImportRequest) -> Arrays | None:
+    """The arrays beside the projections, where a parameter may name one of them."""
+    named = (request.angles, request.flat, request.dark)
+    return arrays_of(list(request.paths)) if any(value and not Path(value).exists() for value in named) else None
+
+
+def _geometry(request: ImportRequest, stored: Stored, arrays: Arrays | None) -> tuple[Geometry, tuple[str, ...]]:
+    """The geometry, its angles replaced by those that the user gives, and what was assumed."""
+    own = stored.angles if stored.angles is None else tuple(float(angle) for angle in stored.angles)
+    given = None if request.angles is None else _given_angles(request, arrays)
+    if request.geometry is not None:
+        with input_errors(f"`geometry` {request.geometry}"):
+            geometry = load_protocol(request.geometry, given or own)
+    elif stored.geometry is not None:
+        geometry = stored.geometry
+    else:
+        raise InputError(f"`geometry`: {stored.name} does not state the scanner's; give a YAML file that does")
+    if given is not None:
+        with input_errors(f"`angles` {request.angles}"):
+            geometry = replace(geometry, angles=given)
+    elif own is not None:
+        in_radians(np.asarray(own), "radians", stored.name)
+        if request.angle_unit is None and stored.geometry is None:
+            in_radians(np.degrees(own), None, f"{stored.name}: its")
+        if len(own) == geometry.views and not np.allclose(own, geometry.angles, atol=1e-3):
+            return geometry, ("the angles are those of the geometry file, which differ from those beside the data",)
+    return geometry, ()
+
+
+def _given_angles(request: ImportRequest, arrays: Arrays | None) -> tuple[float, ...]:
+    assert request.angles is not None
+    subject = f"`angles` {request.angles}"
+    if Path(request.angles).exists():
+        values = read_angles(Path(request.angles))
+    elif arrays is not None:
+        values = np.ravel(arrays.named(request.angles, "angles")).astype(float)
+    else:
+        raise InputError(f"{subject}: no such file")
+    return tuple(float(angle) for angle in in_radians(values, request.angle_unit, subject))
+
+
+def _rows(data: np.ndarray, rows: tuple[int, int], name: str) -> np.ndarray:
+    if rows[1] > len(data):
+        raise InputError(f"`rows` {rows[0]}:{rows[1]}: {name} has {len(data)} detector rows")
+    return data[rows[0] : rows[1]]
+
+
+def _line_integrals(
+    data: np.ndarray, stored: Stored, request: ImportRequest, arrays: Arrays | None
+) -> LineIntegrals:
+    """Line integrals of what was stored, by minus logarithm where it is intensities."""
+    flat = stored.flat if request.flat is None else read_frames(request.flat, "flat", arrays)
+    dark = stored.dark if request.dark is None else read_frames(request.dark, "dark", arrays)
+    logarithm = request.minus_log if request.minus_log is not None else (stored.intensities or flat is not None)
+    if not logarithm:
+        if request.flat is not None or request.dark is not None:
+            raise InputError("`flat`, `dark`: are for counts, of which the logarithm is taken; give `minus_log`")
+        return from_line_integrals(data, request.bin)
+    size = (data.shape[0], data.shape[2])
+    frames = None if flat is None else _frames(flat, size, request.rows, "flat")
+    darks = None if dark is None else _frames(dark, size, request.rows, "dark")
+    if frames is None:
+        finite = data[np.isfinite(data)]
+        if finite.size and float(np.quantile(finite, 0.99)) > 2:
+            raise InputError(
+                f"{stored.name}: counts up to {float(finite.max()):g} and no `flat` to divide them by; give a file with "
+                "flats, or the number of counts without an object"
+            )
+    return from_intensities(data, frames, darks, stored.ceiling, request.bin, stored.name)
+
+
+def _frames(values: np.ndarray, size: tuple[int, int], rows: tuple[int, int] | None, parameter: str) -> np.ndarray:
+    """Flats or darks as (frames, z, cells)."""
+    z, cells = size
+    if values.ndim == 3 and rows is not None and values.shape[1] > z:
+        values = values[:, rows[0] : rows[1]]
+    if values.ndim == 2 and rows is not None and values.shape[0] > z and values.shape[1] == cells:
+        values = values[rows[0] : rows[1]]
+    if values.ndim == 0:
+        return np.broadcast_to(values, (1, z, cells))
+    if values.shape == (cells,) or values.shape == (z, cells):
+        return np.broadcast_to(values, (1, z, cells))
+    if values.ndim == 3 and values.shape[1:] == (z, cells):
+        return values
+    if values.ndim == 2 and z == 1 and values.shape[1] == cells:
+        return values[:, None]
+    raise InputError(
+        f"`{parameter}`: shape {values.shape}; it must be (frames, rows, cells) or (rows, cells), with {z} rows of "
+        f"{cells} cells"
+    )
+
+
+def _binned_geometry(geometry: Geometry, width: int) -> Geometry:
+    """The geometry whose cells are ``width`` of the old ones; those that are left over at the end are dropped."""
+    assert geometry.cells is not None
+    cells = geometry.cells // width
+    dropped = geometry.cells - cells * width
+    shift = -dropped / 2 * geometry.pitch
+    return replace(geometry, cells=cells, pitch=geometry.pitch * width, offset=geometry.offset + shift)
+
+
+def _sinogram(
+    request: ImportRequest, stored: Stored, found: LineIntegrals, geometry: Geometry, notices: tuple[str, ...]
+) -> Sinogram:
+    import torch
+
+    shape, spacing, assumed = _grid(request, geometry, len(found.data))
+    _check_sees(geometry, ImageGrid(shape[1:], spacing[1:]))
+    beyond = _seen_beyond(geometry, ImageGrid(shape[1:], spacing[1:]), found)
+    several = (
+        ("each detector row is taken for a fan beam of its own, which rows far from the middle of a cone beam are not",)
+        if isinstance(geometry, FanBeam) and shape[0] > 1
+        else ()
+    )
+    valid = None
+    if not found.measured.all():
+        alike = bool((found.measured == found.measured[:1]).all())
+        valid = torch.from_numpy(np.ascontiguousarray(found.measured[:1] if alike else found.measured))
+    data = torch.from_numpy(np.where(found.measured, found.data, np.float32(0)))
+    return Sinogram(
+        data,
+        geometry.to_dict(),
+        shape,
+        centred_affine(shape, spacing),
+        _meta(request, stored, found),
+        (*notices, *assumed, *several, *beyond),
+        valid,
+    )
+
+
+def _grid(
+    request: ImportRequest, geometry: Geometry, slices: int
+) -> tuple[tuple[int, int, int], tuple[float, float, float], tuple[str, ...]]:
+    """Shape and spacing (z, y, x) of the image, and what of them was assumed."""
+    cell = geometry.pitch / magnification(geometry)
+    notices = []
+    pixel, side = request.pixel, geometry.data_shape[1]
+    if pixel is None:
+        pixel = cell * side / max(request.grid) if request.grid else cell
+        notices.append(f"pixels of {pixel:.5g} mm" + (", a cell at the isocentre" if not request.grid else ""))
+    if request.grid is None:
+        seen = seen_radius(geometry)
+        side = max(1, round(2 * seen / pixel)) if seen > 0 else max(1, round(cell * side / pixel))
+        notices.append(f"a grid of {side} x {side} pixels, which the scanner sees from all sides")
+    shape = (slices, *(request.grid or (side, side)))
+    thickness = request.slice_spacing or cell / request.bin
+    if slices > 1 and request.slice_spacing is None:
+        notices.append(f"slices {thickness:.5g} mm apart, as far as unbinned cells")
+    return shape, (thickness, pixel, pixel), tuple(notices)
+
+
+def _check_sees(geometry: Geometry, grid: ImageGrid) -> None:
+    """:class:`InputError` if the rays miss the grid, or the scanner cannot go round it."""
+    with input_errors("the geometry does not fit the grid"):
+        geometry.covering(grid)
+    nearest = float(np.abs(ray_distances(geometry)).min())
+    if nearest > grid.corner_radius:
+        raise InputError(
+            f"`geometry`: no ray comes nearer to the isocentre than {nearest:.4g} mm, and the grid reaches "
+            f"{grid.corner_radius:.4g} mm; are offset, pitch and pixel in one unit?"
+        )
+
+
+def _seen_beyond(geometry: Geometry, grid: ImageGrid, found: LineIntegrals) -> tuple[str, ...]:
+    """A doubt if rays that miss the grid have gone through something: it would be put inside."""
+    outside = np.abs(ray_distances(geometry)) > grid.corner_radius
+    values = np.where(found.measured, found.data, 0.0)
+    share = float(values[..., outside].max(initial=0.0)) / max(float(values.max()), 1e-30)
+    if share <= _SEEN_BEYOND:
+        return ()
+    return (f"rays beside the grid have up to {share:.0%} of the largest line integral: the object may be larger",)
+
+
+def _meta(request: ImportRequest, stored: Stored, found: LineIntegrals) -> dict[str, Any]:
+    facts: dict[str, Any] = {"simulated": False, "source": request.paths[0].name} | stored.meta
+    if request.bin > 1:
+        facts["bin"] = request.bin
+    if found.meta:
+        facts["flats"] = found.meta
+    return facts
