@@ -137,6 +137,29 @@ def measured_ct(
     return Measurement(y, operator, noise.standard_deviation(y), grid.spacing, protocol), grid
 
 
+def with_geometry(sinogram: Sinogram, geometry: str) -> Sinogram:
+    """A sinogram with another geometry in place of its own.
+
+    Args:
+        sinogram: the sinogram as it was read.
+        geometry: preset, or path of a YAML file; where it leaves out the angles, the sinogram's own stay.
+
+    Raises:
+        InputError: no such geometry, or one with other views or cells than the data have.
+    """
+    views, cells = (int(n) for n in sinogram.data.shape[1:])
+    with input_errors(f"`geometry` {geometry}"):
+        other = load_protocol(geometry, geometry_from_dict(sinogram.geometry).angles)
+    if other.views != views or other.cells not in (None, cells):
+        stated = "" if other.cells is None else f" of {other.cells} cells"
+        raise InputError(
+            f"`geometry` {geometry}: {other.views} views{stated}, but the sinogram has {views} of {cells} cells"
+        )
+    notice = f"the geometry is that of {geometry}, in place of the file's own"
+    changed = replace(other, cells=cells).to_dict()
+    return replace(sinogram, geometry=changed, notices=(*sinogram.notices, notice))
+
+
 def _projections(projector: Projector, slab: Tensor) -> Tensor:
     """Line integrals (n, views, cells) of some slices in HU."""
     return projector.stack(len(slab))(hu_to_attenuation(slab).to(projector.device))

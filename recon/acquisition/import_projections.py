@@ -14,6 +14,7 @@ import numpy as np
 from physics.ct.field_of_view import magnification, ray_distances, seen_radius
 from physics.ct.geometry import FanBeam, Geometry, ImageGrid
 from physics.ct.protocol import load_protocol
+from recon.acquisition.rotation_centre import check_centre
 from recon.errors import InputError, input_errors
 from recon.io.projections.angles import AngleUnit, in_radians, read_angles
 from recon.io.projections.arrays import Arrays
@@ -47,6 +48,8 @@ class ImportRequest:
         grid: (y, x) pixels of the image.
         pixel: their size, mm.
         slice_spacing: distance between detector rows at the isocentre, mm.
+        centre: where the axis of rotation falls on the detector, mm from its middle towards the last cell; in place of
+            the geometry's offset.
     """
 
     paths: tuple[Path, ...]
@@ -63,6 +66,7 @@ class ImportRequest:
     grid: tuple[int, int] | None = None
     pixel: float | None = None
     slice_spacing: float | None = None
+    centre: float | None = None
 
     def __post_init__(self) -> None:
         if not self.paths:
@@ -100,7 +104,11 @@ def import_projections(request: ImportRequest) -> Sinogram:
     if data.shape[-1] < request.bin:
         raise InputError(f"`bin` {request.bin}: the detector has {data.shape[-1]} cells")
     measured = _line_integrals(data, stored, request, arrays)
-    geometry = _binned_geometry(replace(geometry, cells=data.shape[-1]), request.bin)
+    geometry = replace(geometry, cells=data.shape[-1])
+    if request.centre is not None:
+        check_centre(request.centre, geometry)
+        geometry = replace(geometry, offset=-request.centre)
+    geometry = _binned_geometry(geometry, request.bin)
     explicit = request.minus_log is not None or stored.intensities is not None
     doubts = check_line_integrals(measured.data, measured.measured, explicit, stored.name)
     notices = (*notices, *measured.notices, *doubts)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import click
 
-from recon.cli.console import say
+from recon.cli.console import progress_bar, say
 from recon.cli.options import PATH, GroupedCommand, all_of, option
 from recon.errors import InputError
 
@@ -184,14 +184,16 @@ def import_command(
         grid=_pair("grid", grid, ","),
         pixel=pixel,
         slice_spacing=slice_spacing,
+        centre=None if place == "auto" else place,
     )
     sinogram = import_projections(request)
     if rings:
         sinogram = without_its_rings(sinogram)
-    if place is not None:
+    if place == "auto":
         from recon.acquisition.rotation_centre import with_centre
 
-        sinogram = with_centre(sinogram, place)
+        with progress_bar(quiet) as progress:
+            sinogram = with_centre(sinogram, place, progress)
     with output_file(target, overwrite) as temporary:
         write_sinogram(temporary, sinogram)
     _done(target, sinogram, as_json, quiet)

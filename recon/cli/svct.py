@@ -37,7 +37,7 @@ geometry_options = all_of(
         default="paper40",
         metavar="NAME|FILE",
         help="Geometry of the scan: a preset (limited90, paper40, sparse20) or a YAML file, with distances in mm and "
-        "angles in degrees.",
+        "angles in degrees. With --sinogram it replaces the file's own, whose angles stay where the YAML has none.",
     ),
     option(
         "--views",
@@ -134,6 +134,14 @@ volume_options = all_of(
     metavar="FILE",
     help="Reconstruct this measured sinogram (HDF5) instead of simulating one from a volume.",
 )
+@option(
+    "--centre",
+    group="Geometry",
+    default=None,
+    metavar="auto|MM",
+    help="With --sinogram: where the axis of rotation falls on the detector, in mm from its middle towards the last cell; "
+    "auto finds it from the data.  [default: what the geometry's offset says]",
+)
 @geometry_options
 @all_of(noise_options, simulate_option)
 @option(
@@ -153,6 +161,7 @@ def svct(
     series: str | None,
     intensity: str,
     sinogram: Path | None,
+    centre: str | None,
     geometry: str,
     views: int | None,
     arc: float | None,
@@ -188,6 +197,8 @@ def svct(
     source = one_input(path, source)
     if sinogram:
         _check_alone("sinogram", _OF_VOLUMES)
+    elif centre is not None:
+        raise click.UsageError("--centre is for measured data; it needs --sinogram")
     noise = parse_noise(photons, electronic_noise)
     from datasets import sample
     from recon.run.devices import select_device
@@ -208,7 +219,7 @@ def svct(
     )
     wanted.check()
     if sinogram:
-        scan = measure_ct(read_sinogram(sinogram), None, noise, seed, place)
+        scan = measure_ct(_placed(read_sinogram(sinogram), geometry, centre, quiet), None, noise, seed, place)
     else:
         from recon.acquisition.ct import choose_geometry
 
@@ -232,7 +243,6 @@ _OF_VOLUMES = (
     "simulate",
     "series",
     "intensity",
-    "geometry",
     "views",
     "arc",
     "start",
@@ -240,6 +250,21 @@ _OF_VOLUMES = (
     "dicom",
 )
 """Arguments that a measured sinogram leaves no meaning to."""
+
+
+def _placed(sinogram: Sinogram, geometry: str, centre: str | None, quiet: bool) -> Sinogram:
+    """A sinogram with the geometry and the centre of rotation that the command line states in place of its own."""
+    from recon.acquisition.ct import with_geometry
+    from recon.acquisition.rotation_centre import with_centre
+    from recon.cli.import_projections import parse_centre
+
+    if click.get_current_context().get_parameter_source("geometry") is ParameterSource.COMMANDLINE:
+        sinogram = with_geometry(sinogram, geometry)
+    place = parse_centre(centre)
+    if place is None:
+        return sinogram
+    with progress_bar(quiet) as progress:
+        return with_centre(sinogram, place, progress)
 
 
 def _check_alone(name: str, others: tuple[str, ...]) -> None:

@@ -15,6 +15,9 @@ _EDGE = 0.04
 _PLATEAU = 0.002
 """Share of rays with exactly the largest value that is no chance."""
 
+_LEAST_RAYS = 10
+"""Their least number."""
+
 
 def check_line_integrals(data: np.ndarray, measured: np.ndarray, stated: bool, name: str) -> tuple[str, ...]:
     """What is doubtful about line integrals (z, views, cells).
@@ -46,8 +49,9 @@ def check_line_integrals(data: np.ndarray, measured: np.ndarray, stated: bool, n
     doubts = []
     if middle > _OPAQUE or high > 4 * _OPAQUE:
         doubts.append(f"line integrals up to {high:g}: no photon would come through")
-    plateau = float((values == high).mean())
-    if plateau > _PLATEAU and high > 0:
+    most = int((values == high).sum())
+    plateau = most / values.size
+    if plateau > _PLATEAU and most >= _LEAST_RAYS:
         doubts.append(f"{plateau:.2g} of the rays have exactly the largest value, {high:g}: are they saturated?")
     return tuple(doubts)
 
