@@ -56,7 +56,8 @@ class MissingRays(LinearOperator):
         return apply_adjoint(self.projector, y * self.mask)
 
     def _slices(self, part: slice) -> LinearOperator:
-        return MissingRays(self.projector.slices(part), self.mask if len(self.mask) == 1 else self.mask[part])
+        some = self.projector.stack(len(range(*part.indices(self.domain[0]))))
+        return MissingRays(some, self.mask if len(self.mask) == 1 else self.mask[part])
 
     def _norm_bound(self) -> float:
         return self.projector.norm_bound

@@ -2,9 +2,9 @@
 
 A cell whose gain is wrong adds the same to all of its line integrals, which the image shows as a ring. Objects do not
 do that: their edges wander over the cells from view to view. So what a cell differs by from its neighbours in all views
-is the cell's own (after Boin & Haibel 2006, Opt Express 14:12071). Their mean over the views is replaced by one in which
-a view counts little where it is rough around the cell, as at edges. Nothing but a number for each cell is taken off.
-What is truly ring-shaped, such as a bore hole in the isocentre, is weakened as well.
+is the cell's own (after Boin & Haibel 2006, Opt Express 14:12071). It is a mean over the views in which a view counts
+little where it is rough around the cell, as at edges. Nothing but a number for each cell is taken off. What is truly
+ring-shaped, such as a bore hole in the isocentre, is weakened as well.
 """
 
 from __future__ import annotations

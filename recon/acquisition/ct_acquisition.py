@@ -16,7 +16,12 @@ import torch
 from physics.ct.geometry import Geometry, geometry_from_dict
 from physics.noise import TransmissionNoise
 from recon.acquisition.ct import MakeProjector, simulate_ct
-from recon.acquisition.ct_suitability import why_missing_rays, why_other_geometry, why_other_model_error, why_other_noise
+from recon.acquisition.ct_suitability import (
+    why_missing_rays,
+    why_other_geometry,
+    why_other_model_error,
+    why_other_noise,
+)
 from recon.scan.measurement import Measurement, Protocol
 from recon.scan.volume import Modality, Volume
 

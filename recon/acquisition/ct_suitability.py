@@ -124,10 +124,7 @@ def why_other_noise(trained: tuple[float, float] | None, noise: Mapping[str, Any
 
 def _equivalent_photons(photons: float, electronic: float) -> float:
     """Photons that leave behind a body as much noise without electronic noise as these with it."""
-    counts = photons * math.exp(-_MOST_MISSING = 0.05
-"""Share of rays that may not have been measured: they are filled in for networks, which have never seen that."""
-
-_TYPICAL_ATTENUATION)
+    counts = photons * math.exp(-_TYPICAL_ATTENUATION)
     return photons * counts / (counts + electronic**2)
 
 

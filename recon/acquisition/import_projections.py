@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from physics.ct.field_of_view import magnification, ray_distances, seen_radius
 from physics.ct.geometry import FanBeam, Geometry, ImageGrid
+from physics.ct.missing_rays import bridged
 from physics.ct.protocol import load_protocol
-from recon.acquisition.rotation_centre import check_centre
+from physics.ct.rings import without_rings
+from recon.acquisition.rotation_centre import centred, check_centre
 from recon.errors import InputError, input_errors
 from recon.io.projections.angles import AngleUnit, in_radians, read_angles
 from recon.io.projections.arrays import Arrays
@@ -24,6 +26,7 @@ from recon.io.projections.intensities import LineIntegrals, from_intensities, fr
 from recon.io.projections.read import arrays_of, read_frames, read_projections
 from recon.io.projections.stored import Stored
 from recon.io.sinogram import Sinogram, centred_affine
+from recon.scan.measurement import Progress, no_progress
 
 _SEEN_BEYOND = 0.1
 """A ray that misses the grid with more than this share of the largest line integral has gone through something."""
@@ -48,8 +51,9 @@ class ImportRequest:
         grid: (y, x) pixels of the image.
         pixel: their size, mm.
         slice_spacing: distance between detector rows at the isocentre, mm.
-        centre: where the axis of rotation falls on the detector, mm from its middle towards the last cell; in place of
-            the geometry's offset.
+        rings: whether what single cells add to every view is taken off.
+        centre: where the axis of rotation falls on the detector, mm from its middle towards the last cell; ``auto``
+            finds it from the data; None believes the geometry's offset.
     """
 
     paths: tuple[Path, ...]
@@ -66,7 +70,8 @@ class ImportRequest:
     grid: tuple[int, int] | None = None
     pixel: float | None = None
     slice_spacing: float | None = None
-    centre: float | None = None
+    rings: bool = False
+    centre: float | Literal["auto"] | None = None
 
     def __post_init__(self) -> None:
         if not self.paths:
@@ -83,8 +88,12 @@ class ImportRequest:
             raise InputError(f"`grid` {self.grid[0]},{self.grid[1]}: must be 1 pixel or more along each axis")
 
 
-def import_projections(request: ImportRequest) -> Sinogram:
+def import_projections(request: ImportRequest, progress: Progress = no_progress) -> Sinogram:
     """The sinogram of a request.
+
+    Args:
+        request: what the user says.
+        progress: the callback that is told how far the search for the axis of rotation is.
 
     Raises:
         InputError: files that cannot be read, statements that do not fit them, or values of which no image can come.
@@ -93,42 +102,49 @@ def import_projections(request: ImportRequest) -> Sinogram:
     stored = read_projections(list(request.paths), request.variable, rows)
     arrays = _named_arrays(request)
     geometry, notices = _geometry(request, stored, arrays)
-    data, said = ordered(
-        stored.data, request.axes or stored.axes, geometry.views, geometry.cells, stored.name
-    )
-    notices = (*stored.notices, *notices, *said)
+    data, said = ordered(stored.data, request.axes or stored.axes, geometry.views, geometry.cells, stored.name)
     if data.dtype.kind not in "biuf":
         raise InputError(f"{stored.name}: holds {data.dtype}; real numbers are needed")
     if request.rows and not (stored.axes == "vzc" and data.shape[0] <= rows.stop - rows.start):
         data = _rows(data, request.rows, stored.name)
     if data.shape[-1] < request.bin:
         raise InputError(f"`bin` {request.bin}: the detector has {data.shape[-1]} cells")
-    measured = _line_integrals(data, stored, request, arrays)
-    geometry = replace(geometry, cells=data.shape[-1])
-    if request.centre is not None:
-        check_centre(request.centre, geometry)
-        geometry = replace(geometry, offset=-request.centre)
-    geometry = _binned_geometry(geometry, request.bin)
+    found = _line_integrals(data, stored, request, arrays)
     explicit = request.minus_log is not None or stored.intensities is not None
-    doubts = check_line_integrals(measured.data, measured.measured, explicit, stored.name)
-    notices = (*notices, *measured.notices, *doubts)
-    return _sinogram(request, stored, measured, geometry, notices)
+    doubts = check_line_integrals(found.data, found.measured, explicit, stored.name)
+    found = _without_rings(found) if request.rings else found
+    geometry, placed = _placed(request, replace(geometry, cells=data.shape[-1]), found, progress)
+    notices = (*stored.notices, *notices, *said, *found.notices, *doubts, *placed)
+    return _sinogram(request, stored, found, geometry, notices)
 
 
-def without_its_rings(sinogram: Sinogram) -> Sinogram:
-    """A sinogram without what single cells add to every view; :class:`InputError` if it has too few views or cells."""
+def _without_rings(found: LineIntegrals) -> LineIntegrals:
+    """Line integrals without what single cells add to every view."""
+    with input_errors("`rings`"):
+        clean = without_rings(_filled(found))
+    return replace(
+        found, data=np.where(found.measured, clean, np.float32(0)), meta=found.meta | {"rings_removed": True}
+    )
+
+
+def _filled(found: LineIntegrals) -> np.ndarray:
+    """Line integrals with those interpolated that were not measured."""
     import torch
 
-    from physics.ct.missing_rays import bridged
-    from physics.ct.rings import without_rings
+    return bridged(torch.from_numpy(found.data), torch.from_numpy(found.measured)).numpy()
 
-    data = sinogram.data if sinogram.valid is None else bridged(sinogram.data, sinogram.valid)
-    with input_errors("`rings`"):
-        found = torch.from_numpy(without_rings(data.numpy()))
-    if sinogram.valid is not None:
-        found = torch.where(sinogram.valid, found, 0.0)
-    meta = sinogram.meta | {"rings_removed": True}
-    return replace(sinogram, data=found, meta=meta)
+
+def _placed(
+    request: ImportRequest, geometry: Geometry, found: LineIntegrals, progress: Progress
+) -> tuple[Geometry, tuple[str, ...]]:
+    """The geometry of the binned cells with the axis of rotation where it is stated or found to be."""
+    if isinstance(request.centre, float):
+        check_centre(request.centre, geometry)
+        geometry = replace(geometry, offset=-request.centre)
+    binned = _binned_geometry(geometry, request.bin)
+    if request.centre != "auto":
+        return binned, ()
+    return centred(_filled(found)[len(found.data) // 2], binned, progress)
 
 
 def _named_arrays(request: ImportRequest) -> Arrays | None:
@@ -178,9 +194,7 @@ def _rows(data: np.ndarray, rows: tuple[int, int], name: str) -> np.ndarray:
     return data[rows[0] : rows[1]]
 
 
-def _line_integrals(
-    data: np.ndarray, stored: Stored, request: ImportRequest, arrays: Arrays | None
-) -> LineIntegrals:
+def _line_integrals(data: np.ndarray, stored: Stored, request: ImportRequest, arrays: Arrays | None) -> LineIntegrals:
     """Line integrals of what was stored, by minus logarithm where it is intensities."""
     flat = stored.flat if request.flat is None else read_frames(request.flat, "flat", arrays)
     dark = stored.dark if request.dark is None else read_frames(request.dark, "dark", arrays)
@@ -196,7 +210,7 @@ def _line_integrals(
         finite = data[np.isfinite(data)]
         if finite.size and float(np.quantile(finite, 0.99)) > 2:
             raise InputError(
-                f"{stored.name}: counts up to {float(finite.max()):g} and no `flat` to divide them by; give a file with "
+                f"{stored.name}: counts up to {float(finite.max()):g} and no `flat` to divide them by; give a file of "
                 "flats, or the number of counts without an object"
             )
     return from_intensities(data, frames, darks, stored.ceiling, request.bin, stored.name)
@@ -306,8 +320,4 @@ def _seen_beyond(geometry: Geometry, grid: ImageGrid, found: LineIntegrals) -> t
 
 def _meta(request: ImportRequest, stored: Stored, found: LineIntegrals) -> dict[str, Any]:
     facts: dict[str, Any] = {"simulated": False, "source": request.paths[0].name} | stored.meta
-    if request.bin > 1:
-        facts["bin"] = request.bin
-    if found.meta:
-        facts["flats"] = found.meta
-    return facts
+    return facts | ({"bin": request.bin} if request.bin > 1 else {}) | found.meta

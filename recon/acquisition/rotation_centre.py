@@ -101,6 +101,26 @@ def find_offset(sinogram: Tensor, geometry: Geometry, progress: Progress = no_pr
     return RotationCentre(first + _minimum(_FINE_STEPS, found) * fine_geometry.pitch, contrast)
 
 
+def centred(
+    views: np.ndarray, geometry: Geometry, progress: Progress = no_progress
+) -> tuple[Geometry, tuple[str, ...]]:
+    """The geometry with the axis of rotation where the data have it, and a notice that says where.
+
+    Args:
+        views: (views, cells) line integrals of a slice, all of them measured or filled in.
+        geometry: geometry of the scan, whose offset the search begins with.
+        progress: the callback that is told how far the search is.
+
+    Raises:
+        InputError: the data do not tell it.
+    """
+    try:
+        offset = find_offset(torch.from_numpy(views), geometry, progress).offset
+    except ValueError as error:
+        raise InputError(f"`centre` auto: {error}") from error
+    return replace(geometry, offset=offset), (_said(offset, geometry, "found from the data"),)
+
+
 def with_centre(sinogram: Sinogram, centre: float | Literal["auto"], progress: Progress = no_progress) -> Sinogram:
     """A sinogram whose geometry has the axis of rotation in its place, and says so.
 
@@ -116,20 +136,19 @@ def with_centre(sinogram: Sinogram, centre: float | Literal["auto"], progress: P
     geometry = geometry_from_dict(sinogram.geometry)
     if centre == "auto":
         data = sinogram.data if sinogram.valid is None else bridged(sinogram.data, sinogram.valid)
-        try:
-            offset = find_offset(data[len(data) // 2], geometry, progress).offset
-        except ValueError as error:
-            raise InputError(f"`centre` auto: {error}") from error
+        geometry, said = centred(data[len(data) // 2].numpy(), geometry, progress)
     else:
-        offset = -centre
-    check_centre(-offset, geometry)
-    geometry = replace(geometry, offset=offset)
-    how = "found from the data" if centre == "auto" else "as stated"
-    notice = (
+        check_centre(centre, geometry)
+        geometry = replace(geometry, offset=-centre)
+        said = (_said(-centre, geometry, "as stated"),)
+    return replace(sinogram, geometry=geometry.to_dict(), notices=(*sinogram.notices, *said))
+
+
+def _said(offset: float, geometry: Geometry, how: str) -> str:
+    return (
         f"the axis of rotation falls {-offset:.4g} mm ({-offset / geometry.pitch:.2f} cells) from the detector's "
         f"middle, {how}"
     )
-    return replace(sinogram, geometry=geometry.to_dict(), notices=(*sinogram.notices, notice))
 
 
 def check_centre(centre: float, geometry: Geometry) -> None:

@@ -95,8 +95,8 @@ _scanner_options = all_of(
         group="Scanner",
         default=None,
         metavar="auto|MM",
-        help="Where the axis of rotation falls on the detector, in mm from its middle towards the last cell; auto finds "
-        "it from the data.  [default: what the geometry's offset says]",
+        help="Where the axis of rotation falls on the detector, in mm from its middle towards the last cell; auto "
+        "finds it from the data.  [default: what the geometry's offset says]",
     ),
 )
 
@@ -108,7 +108,9 @@ _grid_options = all_of(
         metavar="ROWS,COLUMNS",
         help="Pixels of the image.  [default: as many as the scanner sees from all sides]",
     ),
-    option("--pixel", group="Image", type=float, default=None, metavar="MM", help="Size of a pixel.  [default: a cell]"),
+    option(
+        "--pixel", group="Image", type=float, default=None, metavar="MM", help="Size of a pixel.  [default: a cell]"
+    ),
     option(
         "--slice-spacing",
         group="Image",
@@ -125,7 +127,15 @@ _grid_options = all_of(
 @_data_options
 @_scanner_options
 @_grid_options
-@option("-o", "--output", group="Output", type=PATH, default=None, metavar="PATH", help="File to write.  [default: sinogram.h5]")
+@option(
+    "-o",
+    "--output",
+    group="Output",
+    type=PATH,
+    default=None,
+    metavar="PATH",
+    help="File to write.  [default: sinogram.h5]",
+)
 @option("--overwrite", group="Output", is_flag=True, help="Replace the output of an earlier run.")
 @option("--json", "as_json", group="Output", is_flag=True, help="Print what was done as JSON to standard output.")
 @option("-q", "--quiet", group="Output", is_flag=True, help="Print only the path of the output.")
@@ -165,8 +175,7 @@ def import_command(
 
     target = output or Path("sinogram.h5")
     check_output(target, overwrite, folder=False, inputs=[path for path in files if path.exists()])
-    place = parse_centre(centre)
-    from recon.acquisition.import_projections import ImportRequest, import_projections, without_its_rings
+    from recon.acquisition.import_projections import ImportRequest, import_projections
     from recon.io.sinogram import write_sinogram
 
     request = ImportRequest(
@@ -184,16 +193,11 @@ def import_command(
         grid=_pair("grid", grid, ","),
         pixel=pixel,
         slice_spacing=slice_spacing,
-        centre=None if place == "auto" else place,
+        rings=rings,
+        centre=parse_centre(centre),
     )
-    sinogram = import_projections(request)
-    if rings:
-        sinogram = without_its_rings(sinogram)
-    if place == "auto":
-        from recon.acquisition.rotation_centre import with_centre
-
-        with progress_bar(quiet) as progress:
-            sinogram = with_centre(sinogram, place, progress)
+    with progress_bar(quiet) as progress:
+        sinogram = import_projections(request, progress)
     with output_file(target, overwrite) as temporary:
         write_sinogram(temporary, sinogram)
     _done(target, sinogram, as_json, quiet)

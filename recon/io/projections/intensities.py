@@ -12,6 +12,9 @@ from recon.errors import InputError
 _DEAD_SHARE = 0.02
 """A cell that reads less than this share of the usual flat is dead."""
 
+_AIR = 0.05
+"""Share of the flat by which a reading in air may differ."""
+
 _LEAST_VIEWS = 4
 """Views of which a cell that always reads the same is called dead."""
 
@@ -64,9 +67,9 @@ def from_intensities(
     Raises:
         InputError: flats that are mostly saturated or not above the darks, or no ray with a signal.
     """
-    offset = np.float64(0) if dark is None else dark.mean(0, dtype=np.float64)[:, None]
+    offset = np.zeros((1, 1, 1)) if dark is None else dark.mean(0, dtype=np.float64)[:, None]
     open_beam = np.ones((len(counts), 1, counts.shape[-1])) if flat is None else _open_beam(flat, offset, ceiling, name)
-    dead = _dead_cells(open_beam) | _constant_cells(counts)
+    dead = _dead_cells(open_beam) | (_constant_cells(counts) & ~_in_air(counts - offset, open_beam))
     measured = np.isfinite(counts) & ~dead
     notices = _of_cells(dead, "dead or never change")
     if ceiling is not None and flat is not None:
@@ -82,7 +85,7 @@ def from_intensities(
     if not measured.any():
         raise InputError(f"{name}: no ray has a signal above the dark; are counts, flats and darks in their places?")
     ratio = np.divide(signal, beam, out=np.ones_like(signal), where=measured)
-    meta = {} if flat is None else _gain(flat, offset, dark, dead, width)
+    meta = {} if flat is None else {"flats": _gain(flat, offset, dark, dead, width)}
     return LineIntegrals(-np.log(ratio).astype(np.float32), measured, notices, meta)
 
 
@@ -112,6 +115,11 @@ def _dead_cells(open_beam: np.ndarray) -> np.ndarray:
     return ~(open_beam > _DEAD_SHARE * np.median(open_beam))
 
 
+def _in_air(signal: np.ndarray, open_beam: np.ndarray) -> np.ndarray:
+    """(z, 1, cells) whether cells read first what they read without an object, as noise-free ones do beside it."""
+    return np.abs(signal[:, :1] - open_beam) <= _AIR * np.abs(open_beam)
+
+
 def _constant_cells(data: np.ndarray) -> np.ndarray:
     """(z, 1, cells) whether a cell reads the same in every view, where others do not."""
     if data.shape[1] < _LEAST_VIEWS:
@@ -133,7 +141,9 @@ def _binned(data: np.ndarray, width: int) -> np.ndarray:
     return data[..., : bins * width].reshape(*data.shape[:-1], bins, width).sum(-1)
 
 
-def _gain(flat: np.ndarray, offset: np.ndarray, dark: np.ndarray | None, dead: np.ndarray, width: int) -> dict[str, Any]:
+def _gain(
+    flat: np.ndarray, offset: np.ndarray, dark: np.ndarray | None, dead: np.ndarray, width: int
+) -> dict[str, Any]:
     """Counts per photon from the scatter of the flats over their mean, and the photons that follow for a bin.
 
     Frames are scaled to the same mean first, since a beam's brightness drifts.
@@ -141,7 +151,7 @@ def _gain(flat: np.ndarray, offset: np.ndarray, dark: np.ndarray | None, dead: n
     live = ~dead[:, 0]
     if len(flat) < _LEAST_FRAMES or not live.any():
         return {}
-    frames = (flat - (offset[:, 0] if offset.ndim else offset))[:, live]
+    frames = (flat - offset[:, 0])[:, live]
     frames = frames * (frames.mean() / frames.mean(1, keepdims=True))
     mean, variance = frames.mean(0), frames.var(0, ddof=1)
     electronic = dark[:, live].var(0, ddof=1) if dark is not None and len(dark) >= _LEAST_FRAMES else 0.0 * mean

@@ -68,7 +68,7 @@ def read_frames(value: str, parameter: str, arrays: Arrays | None) -> np.ndarray
         found = np.array(float(value))
     except ValueError:
         if Path(value).exists():
-            found = read_projections([Path(value)]).data
+            found = _frames_in(Path(value))
         elif arrays is not None:
             found = np.squeeze(arrays.named(value, parameter))
         else:
@@ -78,10 +78,18 @@ def read_frames(value: str, parameter: str, arrays: Arrays | None) -> np.ndarray
     return found
 
 
+def _frames_in(path: Path) -> np.ndarray:
+    """The one array of a file, which need not look like projections; or what would be projections."""
+    arrays = arrays_of([path])
+    if arrays is not None and len(arrays.headers) == 1:
+        return np.squeeze(arrays.read(next(iter(arrays.headers))))
+    return read_projections([path]).data
+
+
 def arrays_of(paths: list[Path]) -> Arrays | None:
     """The named arrays beside projections, where their file has such."""
     path = paths[0]
-    if len(paths) != 1 or path.is_dir() or is_tiff(path):
+    if len(paths) != 1 or path.is_dir() or not (is_hdf5(path) or is_matlab(path) or is_numpy(path)):
         return None
     return Arrays(path)
 
@@ -112,5 +120,11 @@ def _own(path: Path) -> Stored:
         data = np.where(np.broadcast_to(found.valid.numpy(), data.shape), data, np.nan)
     geometry = geometry_from_dict(found.geometry)
     return Stored(
-        str(path), data, "zvc", angles=np.asarray(geometry.angles), geometry=geometry, intensities=False, meta=found.meta
+        str(path),
+        data,
+        "zvc",
+        angles=np.asarray(geometry.angles),
+        geometry=geometry,
+        intensities=False,
+        meta=found.meta,
     )

@@ -6,12 +6,12 @@ import math
 
 import pytest
 import torch
+from geometries import geometries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from operators import assert_adjoint, assert_linear, assert_norm_bound, assert_slices
 from torch import Tensor
 
-from geometries import geometries
 from physics.ct.geometry import FanBeam, Geometry, ImageGrid, ParallelBeam, circular_angles
 from physics.ct.missing_rays import MissingRays, bridged
 from physics.ct.projector import CTProjector

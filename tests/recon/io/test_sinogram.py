@@ -166,8 +166,14 @@ BAD: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "type_list": (attribute("geometry", parallel(type=["fan"])), "needs 'type: fan'"),
     "tiny_pitch": (attribute("geometry", parallel(pitch_mm=1e-30)), "a pitch of 1e-30 mm"),
     "complex_affine": (attribute("affine_mm", np.eye(4) + 1j), "'affine_mm' must be"),
-    "fewer_angles": (attribute("geometry", json.dumps(protocol_values(geometry_from_dict(example(4).geometry)))), "4 views"),
-    "fewer_cells": (attribute("geometry", json.dumps(protocol_values(geometry_from_dict(example(5, 8).geometry)))), "of 8 cells"),
+    "fewer_angles": (
+        attribute("geometry", json.dumps(protocol_values(geometry_from_dict(example(4).geometry)))),
+        "4 views",
+    ),
+    "fewer_cells": (
+        attribute("geometry", json.dumps(protocol_values(geometry_from_dict(example(5, 8).geometry)))),
+        "of 8 cells",
+    ),
     "other_slices": (attribute("shape", [7, 12, 14]), "7 slices"),
     "spacing_disagrees": (attribute("spacing_mm", [1, 1, 1]), "the affine says"),
     "sheared": (attribute("affine_mm", np.eye(4) + np.eye(4, k=1)), "sheared"),

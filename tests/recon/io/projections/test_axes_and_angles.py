@@ -54,7 +54,9 @@ def test_assumed_axes_are_said() -> None:
         ((5,), None, 5, None, "2 or 3 axes"),
     ],
 )
-def test_axes_that_do_not_fit(shape: tuple[int, ...], axes: str | None, views: int, cells: int | None, words: str) -> None:
+def test_axes_that_do_not_fit(
+    shape: tuple[int, ...], axes: str | None, views: int, cells: int | None, words: str
+) -> None:
     with pytest.raises(InputError, match=words):
         ordered(np.zeros(shape), axes, views, cells, "scan")
 

@@ -190,7 +190,7 @@ def test_arrays_by_their_names(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.angles, np.radians(ANGLES))
     with pytest.raises(InputError, match=r"which array holds the projections\? name it by `variable`; it holds a \(5"):
         read_projections([path])
-    with pytest.raises(InputError, match="`variable` c: .* has no such array"):
+    with pytest.raises(InputError, match=r"`variable` c: .* has no such array"):
         read_projections([path], "c")
 
 

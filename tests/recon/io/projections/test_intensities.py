@@ -87,12 +87,12 @@ def test_the_flats_tell_the_photons() -> None:
     flat = 100 + gain * generator.poisson(photons * level * drift).astype(float)
     dark = 100 + gain * 20 * generator.standard_normal((12, 1, 300))
     data = 100 + gain * photons * level * np.exp(-generator.uniform(0, 2, (1, 9, 300)))
-    found = from_intensities(data, flat, dark, None, 2, "scan").meta
+    found = from_intensities(data, flat, dark, None, 2, "scan").meta["flats"]
     assert found["counts_per_photon"] == pytest.approx(gain, rel=0.1)
     assert found["photons"] == pytest.approx(2 * photons, rel=0.1)
     assert found["electronic"] == pytest.approx(20 * 2**0.5, rel=0.15)
     assert found["flat_frames"] == 12
-    assert from_intensities(data, flat[:1], dark, None, 1, "scan").meta == {}
+    assert from_intensities(data, flat[:1], dark, None, 1, "scan").meta == {"flats": {}}
 
 
 def test_nothing_can_be_divided_by_these() -> None:
