@@ -36,14 +36,14 @@ _COARSE, _FINE = 48, 128
 _VIEWS = 60
 """Views that are looked at, at most, evenly taken."""
 
-_SEARCHED = 0.08
+_SEARCHED = 0.12
 """Offsets up to this share of the detector's width to both sides of the stated one."""
 
 _FINE_STEPS = tuple(step / 2 for step in range(-4, 5))
 """Offsets of the second pass, in coarse cells of that pass."""
 
-_LEAST_CONTRAST = 0.05
-"""How much the median of the values must exceed the smallest, relatively."""
+_LEAST_CONTRAST, _NEAR = 0.05, 2
+"""How much the values so many coarse cells beside the smallest must exceed it, relatively."""
 
 _DEVIATION, _WEIGHT = 0.01, 60.0
 """Of the problem: deviation of the data over their largest value; λ over pixel size, at a largest value of 1."""
@@ -57,7 +57,7 @@ class RotationCentre:
 
     Attributes:
         offset: shift of the detector along its axis, mm, as a geometry has it.
-        contrast: how much the median of the values along the search exceeds the smallest, relatively.
+        contrast: how much the values near the smallest exceed it, relatively; large where the data tell it well.
     """
 
     offset: float
@@ -88,8 +88,9 @@ def find_offset(sinogram: Tensor, geometry: Geometry, progress: Progress = no_pr
         report("centre of rotation", number, total)
         values.append(_best_value(coarse, coarse_geometry, k, reach))
     best = int(np.argmin(values))
-    contrast = float(np.median(values) / values[best] - 1)
-    if contrast < _LEAST_CONTRAST or best in (0, len(values) - 1):
+    beside = [values[k] for k in (best - _NEAR, best + _NEAR) if 0 <= k < len(values)]
+    contrast = min(beside) / values[best] - 1
+    if contrast < _LEAST_CONTRAST or len(beside) < 2:
         raise ValueError("the data do not tell where the axis of rotation is; state it in mm")
     first = geometry.offset + steps[best] * coarse_geometry.pitch
     fine, fine_geometry = _binned(sinogram, replace(geometry, offset=first), _FINE)
