@@ -31,6 +31,7 @@ class MissingRays(LinearOperator):
 
     Attributes:
         projector: projector of all rays.
+        geometry: its geometry.
         mask: (1, views, cells) or (z, views, cells) bool, True for measured rays.
     """
 
@@ -45,6 +46,7 @@ class MissingRays(LinearOperator):
                 f"not {measured.dtype} of {tuple(measured.shape)}"
             )
         self.projector, self.mask = projector, mask.to(projector.device)
+        self.geometry = projector.geometry
         self.domain, self.range = projector.domain, projector.range
         self.dtype, self.device = projector.dtype, projector.device
         self.separable, self.slab_elements = projector.separable, projector.slab_elements
@@ -76,8 +78,8 @@ class MissingRays(LinearOperator):
         kinds, kind = torch.unique(seen, dim=0, return_inverse=True)
         for number, views in enumerate(kinds):
             if bool(views.any()):
-                angles = torch.tensor(self.projector.geometry.angles, dtype=torch.float64)[views.cpu()]
-                geometry = replace(self.projector.geometry, angles=tuple(angles.tolist()))
+                angles = torch.tensor(self.geometry.angles, dtype=torch.float64)[views.cpu()]
+                geometry = replace(self.geometry, angles=tuple(angles.tolist()))
                 some = kind == number
                 image[some] = fbp(filled[some][:, views], geometry, self.projector.grid, cast(Window, window))
         return image

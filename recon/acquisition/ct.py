@@ -123,9 +123,9 @@ def measured_ct(
     """
     with input_errors("`sinogram`"):
         geometry = geometry_from_dict(sinogram.geometry)
-    grid = Volume(torch.zeros(sinogram.shape), sinogram.affine, "CT", sinogram_source(sinogram))
-    projector = projector_for(grid, geometry, device)
-    operator = projector if sinogram.valid is None else MissingRays(projector, sinogram.valid)
+    grid = Volume(torch.zeros(sinogram.shape), sinogram.affine, "CT", sinogram_source(sinogram), sinogram.notices)
+    whole = projector_for(grid, geometry, device)
+    projector = whole if sinogram.valid is None else MissingRays(whole, sinogram.valid)
     if noise is None:
         with input_errors("`sinogram`"):
             noise = noise_from_dict(sinogram.meta.get("noise") or None)
@@ -133,8 +133,7 @@ def measured_ct(
     simulated = bool(sinogram.meta.get("simulated", False))
     continuous = sinogram.meta.get("simulation") == "continuous"
     protocol = ct_protocol(projector.geometry, noise, simulated, continuous)
-    protocol = replace(protocol, notices=(*protocol.notices, *sinogram.notices))
-    return Measurement(y, operator, noise.standard_deviation(y), grid.spacing, protocol), grid
+    return Measurement(y, projector, noise.standard_deviation(y), grid.spacing, protocol), grid
 
 
 def with_geometry(sinogram: Sinogram, geometry: str) -> Sinogram:

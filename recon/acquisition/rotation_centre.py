@@ -48,7 +48,10 @@ _LEAST_CONTRAST, _NEAR = 0.05, 2
 _DEVIATION, _WEIGHT = 0.01, 60.0
 """Of the problem: deviation of the data over their largest value; λ over pixel size, at a largest value of 1."""
 
-_START, _ITERATIONS, _BALANCE = 5, 80, 0.25
+_START, _ITERATIONS = 5, 80
+
+_BALANCE = 0.25
+"""Size of the error of the first image, over the attenuation in it, to that of the dual variable."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,16 @@ def _said(offset: float, geometry: Geometry, how: str) -> str:
     )
 
 
+def parse_centre(text: str) -> float | Literal["auto"]:
+    """``auto``, or a number of mm; :class:`InputError` for other texts."""
+    if text == "auto":
+        return "auto"
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"`centre` {text}: must be auto or a number of mm") from None
+
+
 def check_centre(centre: float, geometry: Geometry) -> None:
     """:class:`InputError` unless the axis of rotation falls on the detector."""
     width = geometry.data_shape[1] * geometry.pitch
@@ -181,7 +194,8 @@ def _best_value(sinogram: Tensor, geometry: Geometry, step: float, reach: float)
     peak = float(y.abs().max()) or 1.0
     sigma, weight = _DEVIATION * peak, _WEIGHT * pixel / peak
     start = cgls(operator, y, _START).clamp_min_(0)
-    image = tv_reconstruct(operator, y, sigma, weight, (1.0, 1.0, 1.0), start, _BALANCE, _ITERATIONS)[0]
+    level = float(start.square().sum()) / (float(start.sum()) or 1.0)
+    image = tv_reconstruct(operator, y, sigma, weight, (1.0, 1.0, 1.0), start, _BALANCE * level, _ITERATIONS)[0]
     variation = torch.hypot(image[1:, :-1] - image[:-1, :-1], image[:-1, 1:] - image[:-1, :-1]).sum()
     misfit = ((operator(image[None]) - y) / sigma).square().sum() / 2
     return float(misfit + weight * variation)

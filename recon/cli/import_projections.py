@@ -176,6 +176,7 @@ def import_command(
     target = output or Path("sinogram.h5")
     check_output(target, overwrite, folder=False, inputs=[path for path in files if path.exists()])
     from recon.acquisition.import_projections import ImportRequest, import_projections
+    from recon.acquisition.rotation_centre import parse_centre
     from recon.io.sinogram import write_sinogram
 
     request = ImportRequest(
@@ -194,23 +195,13 @@ def import_command(
         pixel=pixel,
         slice_spacing=slice_spacing,
         rings=rings,
-        centre=parse_centre(centre),
+        centre=None if centre is None else parse_centre(centre),
     )
     with progress_bar(quiet) as progress:
         sinogram = import_projections(request, progress)
     with output_file(target, overwrite) as temporary:
         write_sinogram(temporary, sinogram)
     _done(target, sinogram, as_json, quiet)
-
-
-def parse_centre(text: str | None) -> float | Literal["auto"] | None:
-    """``--centre``: auto, millimetres, or None."""
-    if text is None or text == "auto":
-        return text  # type: ignore[return-value]
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(f"`centre` {text}: must be auto or a number of mm") from None
 
 
 def _pair(name: str, text: str | None, separator: str) -> tuple[int, int] | None:

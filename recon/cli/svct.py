@@ -134,6 +134,7 @@ volume_options = all_of(
     metavar="FILE",
     help="Reconstruct this measured sinogram (HDF5) instead of simulating one from a volume.",
 )
+@geometry_options
 @option(
     "--centre",
     group="Geometry",
@@ -142,7 +143,6 @@ volume_options = all_of(
     help="With --sinogram: where the axis of rotation falls on the detector, in mm from its middle towards the last "
     "cell; auto finds it from the data.  [default: what the geometry's offset says]",
 )
-@geometry_options
 @all_of(noise_options, simulate_option)
 @option(
     "--correct-model-error",
@@ -161,12 +161,12 @@ def svct(
     series: str | None,
     intensity: str,
     sinogram: Path | None,
-    centre: str | None,
     geometry: str,
     views: int | None,
     arc: float | None,
     start: float,
     order: str,
+    centre: str | None,
     photons: float | None,
     electronic_noise: float | None,
     simulate: Simulation,
@@ -219,7 +219,7 @@ def svct(
     )
     wanted.check()
     if sinogram:
-        scan = measure_ct(_placed(read_sinogram(sinogram), geometry, centre, quiet), None, noise, seed, place)
+        scan = measure_ct(read_sinogram(sinogram), None, noise, seed, place)
     else:
         from recon.acquisition.ct import choose_geometry
 
@@ -250,21 +250,6 @@ _OF_VOLUMES = (
     "dicom",
 )
 """Arguments that a measured sinogram leaves no meaning to."""
-
-
-def _placed(sinogram: Sinogram, geometry: str, centre: str | None, quiet: bool) -> Sinogram:
-    """A sinogram with the geometry and the centre of rotation that the command line states in place of its own."""
-    from recon.acquisition.ct import with_geometry
-    from recon.acquisition.rotation_centre import with_centre
-    from recon.cli.import_projections import parse_centre
-
-    if click.get_current_context().get_parameter_source("geometry") is ParameterSource.COMMANDLINE:
-        sinogram = with_geometry(sinogram, geometry)
-    place = parse_centre(centre)
-    if place is None:
-        return sinogram
-    with progress_bar(quiet) as progress:
-        return with_centre(sinogram, place, progress)
 
 
 def _check_alone(name: str, others: tuple[str, ...]) -> None:
@@ -302,11 +287,28 @@ def read_ct(source: Path | None, series: str | None, intensity: Any, nan: NaNs, 
 
 
 def read_sinogram(path: Path) -> Sinogram:
-    """The sinogram in a file; :class:`InputError` if it holds something else."""
+    """The sinogram in a file, with the geometry and the centre of rotation that the command line states instead.
+
+    Raises:
+        InputError: the file holds something else, or what is stated does not fit it.
+    """
     from recon.io.sinogram import Sinogram
     from recon.run.load import load
 
     sinogram = load(path, "CT")
     if not isinstance(sinogram, Sinogram):
         raise InputError(f"{path}: a volume; give it as --input")
+    context = click.get_current_context()
+    stated, centre, quiet = (context.params[name] for name in ("geometry", "centre", "quiet"))
+    if context.get_parameter_source("geometry") is ParameterSource.COMMANDLINE:
+        from recon.acquisition.ct import with_geometry
+
+        sinogram = with_geometry(sinogram, stated)
+    if centre is not None:
+        from recon.acquisition.rotation_centre import parse_centre, with_centre
+
+        with progress_bar(quiet) as progress:
+            sinogram = with_centre(sinogram, parse_centre(centre), progress)
+    for notice in sinogram.notices:
+        say(f"note: {notice}", quiet)
     return sinogram

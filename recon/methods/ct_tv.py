@@ -15,13 +15,16 @@ from recon.solvers.tv import tv_reconstruct
 WEIGHT = 190.0
 """λ per mm of pixel size, in mm: chosen on validation cases at 10⁴ to 10⁶ photons per cell."""
 
+BALANCE = 8e-3
+"""Size of the error of x times the pixel size over that of the dual variable. Both, like λ over the pixel size, are
+without a unit of length, so that a scan in another unit gives the same image after the same iterations."""
+
 NOISE_FREE_SIGMA = 1.5e-3
 """The standard deviation that noise-free line integrals are given: small enough not to blur, large enough to
 converge within the default iterations."""
 
 _START_ITERATIONS = 5
 _SLAB_SLICES = 32
-_BALANCE = 0.25
 _WARM_UP = 20  # the duals start at zero, so the first steps are small whatever is left to do
 
 
@@ -56,7 +59,7 @@ def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Re
         weight=options.weight or WEIGHT * pixel,
         axis_weights=_axis_weights(measurement.spacing, pixel),
         start=_start(measurement),
-        balance=_BALANCE,
+        balance=BALANCE / pixel,
         iterations=options.iterations,
         callback=monitor,
     )

@@ -92,13 +92,8 @@ class Measurement:
 
     @property
     def noise_level(self) -> float:
-        """Root mean square of sigma over the measured data; 0 for noise-free data."""
-        if self.sigma is None:
-            return 0.0
-        variance, mask = self._variance(), self.operator.mask
-        if variance.ndim and mask is not None:
-            variance = variance.expand(self.y.shape)[mask.expand(self.y.shape)]
-        return float(variance.mean().sqrt()) if variance.numel() else 0.0
+        """Root mean square of sigma over the data; 0 for noise-free data."""
+        return 0.0 if self.sigma is None else float(self._variance().mean().sqrt())
 
     @property
     def noise_power(self) -> float:

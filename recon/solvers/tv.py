@@ -50,8 +50,7 @@ def tv_reconstruct(
         weight: λ, in the reciprocal of x's unit.
         axis_weights: factors of the differences along z, y, x (pixel size over the axis' spacing).
         start: (z, y, x) first estimate, overwritten; any, but a near one saves iterations.
-        balance: size of the error of ``start``, as a share of the values that it has, over that of the dual variable;
-            trades the step sizes. As a share it is the same in every unit of length.
+        balance: size of the error of ``start`` over that of the dual variable; trades the step sizes.
         iterations: most iterations.
         callback: called after each iteration.
 
@@ -60,7 +59,7 @@ def tv_reconstruct(
     """
     x = start
     precision = torch.as_tensor(1 / sigma, dtype=data.dtype, device=data.device)
-    steps = _step_sizes(operator, data, precision, axis_weights, balance * _level(start))
+    steps = _step_sizes(operator, data, precision, axis_weights, balance)
     target = data * precision
     norm = float(data.norm()) or 1.0
     dual = torch.zeros_like(data)
@@ -77,12 +76,6 @@ def tv_reconstruct(
         if callback and callback(iteration, residual, change):
             break
     return x.clamp_min_(0)
-
-
-def _level(image: Tensor) -> float:
-    """Mean value where there is matter, which empty space around it does not change; 1 of an empty image."""
-    total = float(image.sum(dtype=torch.float64))
-    return float(image.square().sum(dtype=torch.float64)) / total if total > 0 else 1.0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where the axis of rotation falls on the detector: found on drawn scans and on measured ones, or said to be unknown."""
+"""Where the axis of rotation falls on the detector: found on drawn and measured scans, or said to be unknown."""
 
 from __future__ import annotations
 

@@ -77,7 +77,10 @@ def test_svct_takes_another_geometry_and_centre() -> None:
 BAD = {
     "no file": (("import", "none.npy", "--geometry", "scanner.yaml"), "none.npy: no such file"),
     "no geometry": (("import", "counts.npy"), "--geometry: counts.npy does not state"),
-    "no angles": (("import", "counts.npy", "--geometry", "scanner.yaml"), "--geometry scanner.yaml: the entry 'angles'"),
+    "no angles": (
+        ("import", "counts.npy", "--geometry", "scanner.yaml"),
+        "--geometry scanner.yaml: the entry 'angles'",
+    ),
     "counts": (
         ("import", "counts.npy", "--geometry", "scanner.yaml", "--angles", "angles.csv"),
         "look like counts, not line integrals; give --minus-log and a --flat",

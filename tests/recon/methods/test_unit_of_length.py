@@ -18,7 +18,9 @@ def scan(unit: float, noise: bool) -> Measurement:
     operator = CTProjector(geometry, ImageGrid((40, 40), (2.0 * unit, 2.0 * unit)))
     y, x = torch.meshgrid(*[torch.linspace(-1, 1, 40)] * 2, indexing="ij")
     image = 0.02 * (x.square() + y.square() < 0.6).float() + 0.01 * ((x - 0.2).square() + y.square() < 0.05).float()
-    clean = CTProjector(FanBeam(circular_angles(24), 3.0, 48, 0.5, 500, 900), ImageGrid((40, 40), (2.0, 2.0)))(image[None])
+    clean = CTProjector(FanBeam(circular_angles(24), 3.0, 48, 0.5, 500, 900), ImageGrid((40, 40), (2.0, 2.0)))(
+        image[None]
+    )
     data, sigma = TransmissionNoise(1e5).apply(clean, torch.Generator().manual_seed(0))
     return Measurement(data, operator, sigma if noise else None, (2.0 * unit,) * 3)
 
