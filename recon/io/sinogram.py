@@ -29,6 +29,7 @@ from recon.errors import InputError, input_errors
 from recon.io.checks import check_values
 from recon.io.hdf5 import create_hdf5, open_hdf5, read_affine, read_dataset, read_json
 from recon.io.orientation import check_affine, spacing_of
+from recon.io.projections.doubts import check_line_integrals
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,7 +89,8 @@ def read_sinogram(path: Path) -> Sinogram:
 
     Raises:
         InputError: not HDF5 or damaged; no ``sinogram``, geometry or grid; infinity or a constant; no measured ray;
-            data that do not have the geometry's views and cells or the grid's slices.
+            values that are negative altogether; data that do not have the geometry's views and cells or the grid's
+            slices.
     """
     import torch
 
@@ -107,6 +109,8 @@ def read_sinogram(path: Path) -> Sinogram:
     geometry["cells"] = _check_shapes(path, data.shape, geometry, shape)
     data, measured = _measured(path, data, valid)
     notices = () if measured is None else (_missing(data.shape, measured),)
+    seen = np.broadcast_to(True if measured is None else measured, data.shape)
+    notices = (*notices, *check_line_integrals(data, seen, True, str(path)))
     mask = None if measured is None else torch.from_numpy(measured)
     return Sinogram(torch.from_numpy(data), geometry, shape, affine, meta, notices, mask)
 
