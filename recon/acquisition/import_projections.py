@@ -11,13 +11,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from physics.ct.field_of_view import magnification, ray_distances, seen_radius
 from physics.ct.geometry import FanBeam, Geometry, ImageGrid
 from physics.ct.missing_rays import bridged
 from physics.ct.protocol import load_protocol
 from physics.ct.rings import without_rings
+from recon.acquisition.import_grid import check_sees, image_grid, seen_beyond
 from recon.acquisition.rotation_centre import centred, check_centre
 from recon.errors import InputError, input_errors
+from recon.io.checks import check_fits
 from recon.io.projections.angles import AngleUnit, in_radians, read_angles
 from recon.io.projections.arrays import Arrays
 from recon.io.projections.axes import ordered
@@ -28,8 +29,8 @@ from recon.io.projections.stored import Stored
 from recon.io.sinogram import Sinogram, centred_affine
 from recon.scan.measurement import Progress, no_progress
 
-_SEEN_BEYOND = 0.1
-"""A ray that misses the grid with more than this share of the largest line integral has gone through something."""
+_WORKING_BYTES = 48
+"""Memory to a ray on the way from counts to line integrals."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class ImportRequest:
         pixel: their size, mm.
         slice_spacing: distance between detector rows at the isocentre, mm.
         rings: whether what single cells add to every view is taken off.
-        centre: where the axis of rotation falls on the detector, mm from its middle towards the last cell; ``auto``
-            finds it from the data; None believes the geometry's offset.
+        centre: place of the axis of rotation on the detector, mm from its middle towards the last cell; ``auto`` finds
+            it from the data; None believes the geometry's offset.
     """
 
     paths: tuple[Path, ...]
@@ -196,6 +197,7 @@ def _rows(data: np.ndarray, rows: tuple[int, int], name: str) -> np.ndarray:
 
 def _line_integrals(data: np.ndarray, stored: Stored, request: ImportRequest, arrays: Arrays | None) -> LineIntegrals:
     """Line integrals of what was stored, by minus logarithm where it is intensities."""
+    check_fits(request.paths[0], _WORKING_BYTES * data.size)
     flat = stored.flat if request.flat is None else read_frames(request.flat, "flat", arrays)
     dark = stored.dark if request.dark is None else read_frames(request.dark, "dark", arrays)
     logarithm = request.minus_log if request.minus_log is not None else (stored.intensities or flat is not None)
@@ -251,9 +253,12 @@ def _sinogram(
 ) -> Sinogram:
     import torch
 
-    shape, spacing, assumed = _grid(request, geometry, len(found.data))
-    _check_sees(geometry, ImageGrid(shape[1:], spacing[1:]))
-    beyond = _seen_beyond(geometry, ImageGrid(shape[1:], spacing[1:]), found)
+    shape, spacing, assumed = image_grid(
+        geometry, len(found.data), request.grid, request.pixel, request.slice_spacing, request.bin
+    )
+    slice_grid = ImageGrid(shape[1:], spacing[1:])
+    check_sees(geometry, slice_grid)
+    beyond = seen_beyond(geometry, slice_grid, found.data, found.measured)
     several = (
         ("each detector row is taken for a fan beam of its own, which rows far from the middle of a cone beam are not",)
         if isinstance(geometry, FanBeam) and shape[0] > 1
@@ -275,49 +280,12 @@ def _sinogram(
     )
 
 
-def _grid(
-    request: ImportRequest, geometry: Geometry, slices: int
-) -> tuple[tuple[int, int, int], tuple[float, float, float], tuple[str, ...]]:
-    """Shape and spacing (z, y, x) of the image, and what of them was assumed."""
-    cell = geometry.pitch / magnification(geometry)
-    notices = []
-    pixel, side = request.pixel, geometry.data_shape[1]
-    if pixel is None:
-        pixel = cell * side / max(request.grid) if request.grid else cell
-        notices.append(f"pixels of {pixel:.5g} mm" + (", a cell at the isocentre" if not request.grid else ""))
-    if request.grid is None:
-        seen = seen_radius(geometry)
-        side = max(1, round(2 * seen / pixel)) if seen > 0 else max(1, round(cell * side / pixel))
-        notices.append(f"a grid of {side} x {side} pixels, which the scanner sees from all sides")
-    shape = (slices, *(request.grid or (side, side)))
-    thickness = request.slice_spacing or cell / request.bin
-    if slices > 1 and request.slice_spacing is None:
-        notices.append(f"slices {thickness:.5g} mm apart, as far as unbinned cells")
-    return shape, (thickness, pixel, pixel), tuple(notices)
-
-
-def _check_sees(geometry: Geometry, grid: ImageGrid) -> None:
-    """:class:`InputError` if the rays miss the grid, or the scanner cannot go round it."""
-    with input_errors("the geometry does not fit the grid"):
-        geometry.covering(grid)
-    nearest = float(np.abs(ray_distances(geometry)).min())
-    if nearest > grid.corner_radius:
-        raise InputError(
-            f"`geometry`: no ray comes nearer to the isocentre than {nearest:.4g} mm, and the grid reaches "
-            f"{grid.corner_radius:.4g} mm; are offset, pitch and pixel in one unit?"
-        )
-
-
-def _seen_beyond(geometry: Geometry, grid: ImageGrid, found: LineIntegrals) -> tuple[str, ...]:
-    """A doubt if rays that miss the grid have gone through something: it would be put inside."""
-    outside = np.abs(ray_distances(geometry)) > grid.corner_radius
-    values = np.where(found.measured, found.data, 0.0)
-    share = float(values[..., outside].max(initial=0.0)) / max(float(values.max()), 1e-30)
-    if share <= _SEEN_BEYOND:
-        return ()
-    return (f"rays beside the grid have up to {share:.0%} of the largest line integral: the object may be larger",)
-
-
 def _meta(request: ImportRequest, stored: Stored, found: LineIntegrals) -> dict[str, Any]:
-    facts: dict[str, Any] = {"simulated": False, "source": request.paths[0].name} | stored.meta
-    return facts | ({"bin": request.bin} if request.bin > 1 else {}) | found.meta
+    facts: dict[str, Any] = {"simulated": False, "source": request.paths[0].name} | stored.meta | found.meta
+    noise = facts.get("noise")
+    if request.bin > 1:
+        facts["bin"] = request.bin
+        if isinstance(noise, dict) and "photons" in noise:  # of a sinogram of this suite: a wide cell counts more
+            electronic = float(noise.get("electronic") or 0.0) * request.bin**0.5
+            facts["noise"] = {"photons": float(noise["photons"]) * request.bin, "electronic": electronic}
+    return facts

@@ -130,8 +130,8 @@ def with_centre(sinogram: Sinogram, centre: float | Literal["auto"], progress: P
 
     Args:
         sinogram: the sinogram; its middle slice is looked at.
-        centre: where the axis of rotation falls on the detector, mm from its middle towards the last cell; ``auto``
-            finds it.
+        centre: place of the axis of rotation on the detector, mm from its middle towards the last cell; ``auto`` finds
+            it.
         progress: the callback that is told how far the search is.
 
     Raises:

@@ -140,8 +140,8 @@ volume_options = all_of(
     group="Geometry",
     default=None,
     metavar="auto|MM",
-    help="With --sinogram: where the axis of rotation falls on the detector, in mm from its middle towards the last "
-    "cell; auto finds it from the data.  [default: what the geometry's offset says]",
+    help="Place where the axis of rotation falls on the detector, in mm from its middle towards the last cell; auto "
+    "finds it from the data; needs --sinogram.  [default: what the geometry's offset says]",
 )
 @all_of(noise_options, simulate_option)
 @option(

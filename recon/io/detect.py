@@ -188,7 +188,7 @@ def _check_options(path: Path, kind: Kind, modality: Modality, axes: str | None,
         raise InputError(f"{path}: weights of a network; give a scan")
     if modality == "CT" and kind in ("kspace", "numpy"):
         raise InputError(
-            f"{path}: k-space or a bare array; CT needs a volume (NIfTI, DICOM) or a sinogram, which recon import makes "
+            f"{path}: k-space or a bare array; CT needs a volume (NIfTI, DICOM) or a sinogram; recon import makes one "
             "of arrays"
         )
     if modality == "MR" and kind == "sinogram":

@@ -49,7 +49,7 @@ def in_radians(values: np.ndarray, unit: AngleUnit | None, subject: str) -> np.n
     Args:
         values: the angles.
         unit: unit of the angles; None takes degrees, unless they look like radians.
-        subject: where they come from, for messages.
+        subject: the origin of the angles, for messages.
 
     Raises:
         InputError: not finite, or of the other unit by their looks.

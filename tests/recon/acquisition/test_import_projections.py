@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,13 @@ def test_a_sinogram_of_the_suite_again(tmp_path: Path) -> None:
     again = import_projections(ImportRequest((tmp_path / "first.h5",), grid=(16, 16), pixel=1.5))
     np.testing.assert_array_equal(again.data, first.data)
     assert again.geometry == first.geometry
+
+
+def test_bins_of_a_scan_of_known_noise_count_more_photons(tmp_path: Path) -> None:
+    first = import_projections(request(tmp_path, SINOGRAM))
+    write_sinogram(tmp_path / "first.h5", replace(first, meta={"noise": {"photons": 1e5, "electronic": 10.0}}))
+    again = import_projections(ImportRequest((tmp_path / "first.h5",), bin=4))
+    assert again.meta["noise"] == {"photons": 4e5, "electronic": 20.0}
 
 
 def test_rings_are_taken_off_around_missing_rays(tmp_path: Path) -> None:
