@@ -95,8 +95,8 @@ _scanner_options = all_of(
         group="Scanner",
         default=None,
         metavar="auto|MM",
-        help="Place where the axis of rotation falls on the detector, in mm from its middle towards the last cell; auto "
-        "finds it from the data.  [default: what the geometry's offset says]",
+        help="Place where the axis of rotation falls on the detector, in mm from its middle towards the last cell; "
+        "auto finds it from the data.  [default: what the geometry's offset says]",
     ),
 )
 
