@@ -106,8 +106,8 @@ def import_projections(request: ImportRequest, progress: Progress = no_progress)
     data, said = ordered(stored.data, request.axes or stored.axes, geometry.views, geometry.cells, stored.name)
     if data.dtype.kind not in "biuf":
         raise InputError(f"{stored.name}: holds {data.dtype}; real numbers are needed")
-    if request.rows and not (stored.axes == "vzc" and data.shape[0] <= rows.stop - rows.start):
-        data = _rows(data, request.rows, stored.name)
+    if request.rows:
+        data = _rows(data, request.rows, stored.rows_cut, stored.name)
     if data.shape[-1] < request.bin:
         raise InputError(f"`bin` {request.bin}: the detector has {data.shape[-1]} cells")
     found = _line_integrals(data, stored, request, arrays)
@@ -139,7 +139,7 @@ def _placed(
     request: ImportRequest, geometry: Geometry, found: LineIntegrals, progress: Progress
 ) -> tuple[Geometry, tuple[str, ...]]:
     """The geometry of the binned cells with the axis of rotation where it is stated or found to be."""
-    if isinstance(request.centre, float):
+    if request.centre is not None and request.centre != "auto":
         check_centre(request.centre, geometry)
         geometry = replace(geometry, offset=-request.centre)
     binned = _binned_geometry(geometry, request.bin)
@@ -156,7 +156,7 @@ def _named_arrays(request: ImportRequest) -> Arrays | None:
 
 def _geometry(request: ImportRequest, stored: Stored, arrays: Arrays | None) -> tuple[Geometry, tuple[str, ...]]:
     """The geometry, its angles replaced by those that the user gives, and what was assumed."""
-    own = stored.angles if stored.angles is None else tuple(float(angle) for angle in stored.angles)
+    own = _own_angles(request, stored)
     given = None if request.angles is None else _given_angles(request, arrays)
     if request.geometry is not None:
         with input_errors(f"`geometry` {request.geometry}"):
@@ -168,13 +168,19 @@ def _geometry(request: ImportRequest, stored: Stored, arrays: Arrays | None) -> 
     if given is not None:
         with input_errors(f"`angles` {request.angles}"):
             geometry = replace(geometry, angles=given)
-    elif own is not None:
-        in_radians(np.asarray(own), "radians", stored.name)
-        if request.angle_unit is None and stored.geometry is None:
-            in_radians(np.degrees(own), None, f"{stored.name}: its")
-        if len(own) == geometry.views and not np.allclose(own, geometry.angles, atol=1e-3):
-            return geometry, ("the angles are those of the geometry file, which differ from those beside the data",)
+    elif own is not None and len(own) == geometry.views and not np.allclose(own, geometry.angles, atol=1e-3):
+        return geometry, ("the angles are those of the geometry file, which differ from those beside the data",)
     return geometry, ()
+
+
+def _own_angles(request: ImportRequest, stored: Stored) -> tuple[float, ...] | None:
+    """The view angles beside the data in radians, in the unit that the user states where the file does not."""
+    if stored.angles is None:
+        return None
+    values = stored.angles
+    if stored.angles_assumed and request.angles is None:
+        values = in_radians(np.degrees(values), request.angle_unit, f"{stored.name}: its angles")
+    return tuple(float(angle) for angle in values)
 
 
 def _given_angles(request: ImportRequest, arrays: Arrays | None) -> tuple[float, ...]:
@@ -189,10 +195,12 @@ def _given_angles(request: ImportRequest, arrays: Arrays | None) -> tuple[float,
     return tuple(float(angle) for angle in in_radians(values, request.angle_unit, subject))
 
 
-def _rows(data: np.ndarray, rows: tuple[int, int], name: str) -> np.ndarray:
-    if rows[1] > len(data):
-        raise InputError(f"`rows` {rows[0]}:{rows[1]}: {name} has {len(data)} detector rows")
-    return data[rows[0] : rows[1]]
+def _rows(data: np.ndarray, rows: tuple[int, int], cut: bool, name: str) -> np.ndarray:
+    """The detector rows that are asked for, of (z, views, cells), or of what was read of them already (``cut``)."""
+    start, stop = (0, rows[1] - rows[0]) if cut else rows
+    if stop > len(data):
+        raise InputError(f"`rows` {rows[0]}:{rows[1]}: {name} has {len(data) + rows[0] - start} detector rows")
+    return data[start:stop]
 
 
 def _line_integrals(data: np.ndarray, stored: Stored, request: ImportRequest, arrays: Arrays | None) -> LineIntegrals:

@@ -19,6 +19,7 @@ NAMES = ("sinogram", "projections", "sino", "proj", "data")
 """Names that arrays of projections usually have."""
 
 ANGLE_NAMES = ("angles", "theta", "angle", "angles_deg", "angles_rad")
+_ASSUMED = "taken as degrees"
 _MOST_NAMED = 8
 _LEAST_LENGTH = 2
 
@@ -91,6 +92,7 @@ def read_arrays(arrays: Arrays, variable: str | None) -> Stored:
         angles=angles,
         ceiling=ceiling_of(data.dtype),
         notices=(*notices, *said),
+        angles_assumed=bool(said) and said[0].endswith(_ASSUMED),
     )
 
 
@@ -118,7 +120,7 @@ def _angles(arrays: Arrays, name: str) -> tuple[np.ndarray | None, tuple[str, ..
     values = np.ravel(arrays.read(found[0])).astype(float)
     if found[0].endswith("_rad"):
         return values, (f"the view angles are its array {found[0]}",)
-    return np.radians(values), (f"the view angles are its array {found[0]}, taken as degrees",)
+    return np.radians(values), (f"the view angles are its array {found[0]}, {_ASSUMED}",)
 
 
 def _hdf5_headers(path: Path) -> dict[str, Header]:

@@ -53,6 +53,7 @@ def read_data_exchange(path: Path, rows: slice) -> Stored:
         intensities=True if "data_white" in frames else None,
         ceiling=ceiling_of(data.dtype),
         notices=said,
+        rows_cut=True,
     )
 
 

@@ -21,11 +21,13 @@ class Stored:
         flat: (frames, rows, cells) or fewer axes, what the detector reads without an object; None: not in the file.
         dark: the same without a beam.
         angles: (views,) view angles in radians; None: not in the file.
+        angles_assumed: whether degrees were assumed as their unit in the file, which does not state it.
         geometry: geometry of the scan, where the file states it whole.
         intensities: whether the data are counts or transmissions, not line integrals; None where the file does not say.
         ceiling: largest value that the stored type holds; None of floating-point numbers.
         notices: what was assumed.
         meta: what else the file says that a sinogram keeps.
+        rows_cut: whether only the detector rows that were asked for were read.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Stored:
     ceiling: float | None = None
     notices: tuple[str, ...] = ()
     meta: dict[str, Any] = field(default_factory=dict)
+    angles_assumed: bool = False
+    rows_cut: bool = False
 
 
 def ceiling_of(dtype: np.dtype) -> float | None:

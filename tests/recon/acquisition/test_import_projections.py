@@ -87,6 +87,10 @@ def test_data_exchange_with_a_dead_cell(tmp_path: Path) -> None:
     seen = found.valid.expand(found.data.shape)
     np.testing.assert_allclose(found.data[seen], torch.from_numpy(SINOGRAM)[seen], atol=0.01)
     np.testing.assert_allclose(geometry_from_dict(found.geometry).angles, ANGLES, atol=1e-12)
+    rows = ImportRequest((tmp_path / "scan.h5",), geometry=str(tmp_path / "scanner.yaml"), rows=(1, 2))
+    np.testing.assert_array_equal(import_projections(rows).data, found.data[1:])
+    with pytest.raises(InputError, match=r"`rows` 1:4: .* has 2 detector rows"):
+        import_projections(replace(rows, rows=(1, 4)))
     assert 4e4 < found.meta["flats"]["photons"] < 9e4
     assert found.meta["simulated"] is False
 
@@ -113,6 +117,8 @@ def test_angles_beside_the_data(tmp_path: Path) -> None:
     (tmp_path / "scanner.yaml").write_text(YAML.replace("angles: {views: 24}", ""))
     with pytest.raises(InputError, match="look like radians"):
         import_projections(plain)
+    stated = import_projections(replace(plain, angle_unit="radians"))
+    np.testing.assert_allclose(geometry_from_dict(stated.geometry).angles, ANGLES)
 
 
 def test_bins_keep_every_ray_in_its_place(tmp_path: Path) -> None:
@@ -125,7 +131,7 @@ def test_bins_keep_every_ray_in_its_place(tmp_path: Path) -> None:
 
 
 def test_a_stated_centre_replaces_the_offset(tmp_path: Path) -> None:
-    found = import_projections(request(tmp_path, SINOGRAM, centre=-4.5))
+    found = import_projections(request(tmp_path, SINOGRAM, centre=-4.5, bin=1))
     geometry = geometry_from_dict(found.geometry)
     assert geometry.offset == 4.5
     assert geometry.cell_positions()[int(39 / 2 - 3)] == pytest.approx(-0.75)
