@@ -15,8 +15,9 @@ range are the same slices, and ``A.slices(part)`` is the operator of some of the
 geometry is not separable: ``slices`` raises ``ValueError``, and solvers take the volume as one problem.
 
 **What an operator may know.** Where it knows better than the base class, it overrides: ``mask``, which data were
-measured; ``_norm_bound``; ``equivalent_problem``, a cheaper form to iterate on; ``solve_normal``, the regularised
-inverse in closed form; ``filtered_adjoint``, a direct reconstruction; ``slab_elements``, how much it likes at once.
+measured; ``completed``, the same with what was not measured filled in; ``_norm_bound``; ``equivalent_problem``, a
+cheaper form to iterate on; ``solve_normal``, the regularised inverse in closed form; ``filtered_adjoint``, a direct
+reconstruction; ``slab_elements``, how much it likes at once.
 Nothing outside of this package asks which class an operator is of.
 """
 
@@ -112,6 +113,15 @@ class LinearOperator(ABC):
     def equivalent_problem(self, y: Tensor) -> tuple[LinearOperator, Tensor]:
         """An operator B and data b with BᴴB = AᴴA, Bᴴb = Aᴴy and ‖Bx − b‖ = ‖Ax − y‖ for every x, where iterations
         may cost less; by default A and y themselves.
+
+        Args:
+            y: data (*range), zero where nothing was measured.
+        """
+        return self, y
+
+    def completed(self, y: Tensor) -> tuple[LinearOperator, Tensor]:
+        """An operator of all data, and ``y`` with what was not measured filled in, for direct reconstruction and
+        networks that know no mask; by default A and y themselves.
 
         Args:
             y: data (*range), zero where nothing was measured.

@@ -1,6 +1,7 @@
 """Acquisition protocols as YAML: presets of the suite and a user's own scanner file.
 
-A file holds a geometry with angles in degrees, for people to write:
+A file holds a geometry for people to write. The end of a key is its unit, and lengths may also be given as ``_um``,
+``_cm`` or ``_m``:
 
     type: fan                      # or parallel
     source_isocentre_mm: 595.0     # fan only
@@ -8,7 +9,7 @@ A file holds a geometry with angles in degrees, for people to write:
     pitch_mm: 1.2858               # cell width at the detector
     cells: auto                    # or a number
     offset_mm: 0.0                 # detector shift along its axis
-    angles:                        # or a list of degrees
+    angles:                        # or a list of degrees, or angles_rad: a list of radians
       views: 40
       start_deg: 0.0
       arc_deg: 360.0
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -27,9 +29,13 @@ import yaml
 
 from physics.ct.geometry import FanBeam, Geometry, ParallelBeam, circular_angles, golden_angles
 
-_COMMON = {"type", "pitch_mm", "cells", "offset_mm", "angles"}
+_COMMON = {"type", "pitch_mm", "cells", "offset_mm", "angles", "angles_rad"}
 _KEYS = {"parallel": _COMMON, "fan": _COMMON | {"source_isocentre_mm", "source_detector_mm"}}
+_LENGTHS = ("pitch", "offset", "source_isocentre", "source_detector")
 _ANGLE_KEYS = {"views", "start_deg", "arc_deg", "order"}
+
+MILLIMETRES = {"um": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1e3}
+"""Units of length that the end of a key may state, in mm."""
 
 _LARGEST_FILE = 1 << 24
 """Bytes of a geometry file; a million angles fit."""
@@ -40,8 +46,12 @@ def preset_names() -> list[str]:
     return sorted(p.name.removesuffix(".yaml") for p in _presets().iterdir() if p.name.endswith(".yaml"))
 
 
-def load_protocol(name_or_path: str) -> Geometry:
+def load_protocol(name_or_path: str, angles: Sequence[float] | None = None) -> Geometry:
     """A preset by name, or a geometry file by path.
+
+    Args:
+        name_or_path: name of the preset, or path of the file.
+        angles: view angles in radians that are known from elsewhere, taken where the file states none.
 
     Raises:
         ValueError: no such preset or file, not YAML, or an entry that is missing, unknown or impossible.
@@ -60,7 +70,7 @@ def load_protocol(name_or_path: str) -> Geometry:
         values = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from error
-    return parse_protocol(values)
+    return parse_protocol(values, angles)
 
 
 def _check_events(text: str) -> None:
@@ -69,18 +79,18 @@ def _check_events(text: str) -> None:
         raise ValueError("a geometry file must not hold YAML aliases (*name); write the values out")
 
 
-def parse_protocol(values: Any) -> Geometry:
-    """A geometry from the parsed content of a protocol file; ``ValueError`` as :func:`load_protocol`."""
+def parse_protocol(values: Any, angles: Sequence[float] | None = None) -> Geometry:
+    """A geometry from the parsed content of a protocol file; arguments and ``ValueError`` as :func:`load_protocol`."""
     kind = values.get("type") if isinstance(values, dict) else None
     if not isinstance(kind, str) or kind not in _KEYS:
         raise ValueError("a geometry file needs 'type: fan' or 'type: parallel'")
+    values = in_millimetres(values, _LENGTHS)
     _check_keys(values, _KEYS[kind])
-    for key in ("pitch_mm", "angles"):
-        if key not in values:
-            raise ValueError(f"the entry '{key}' is missing")
+    if "pitch_mm" not in values:
+        raise ValueError("the entry 'pitch_mm' is missing")
     cells = values.get("cells", "auto")
     shared: dict[str, Any] = {
-        "angles": _parse_angles(values["angles"]),
+        "angles": _stated_angles(values, angles),
         "pitch": _number(values, "pitch_mm"),
         "cells": None if cells == "auto" else _whole_number(values, "cells"),
         "offset": _number(values, "offset_mm", 0.0),
@@ -94,18 +104,48 @@ def parse_protocol(values: Any) -> Geometry:
     )
 
 
-def dump_protocol(geometry: Geometry) -> str:
-    """YAML text that :func:`load_protocol` reads back as an equal geometry (angles listed in degrees)."""
+def in_millimetres(values: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The entries with each length NAME_um, NAME_cm or NAME_m as NAME_mm; ``ValueError`` where one is given twice."""
+    changed = dict(values)
+    for name in names:
+        given = [unit for unit in MILLIMETRES if f"{name}_{unit}" in values]
+        if len(given) > 1:
+            raise ValueError(f"the length '{name}' is given twice, in {' and in '.join(given)}")
+        if given and given != ["mm"]:
+            changed[f"{name}_mm"] = _number(changed, key := f"{name}_{given[0]}") * MILLIMETRES[given[0]]
+            del changed[key]
+    return changed
+
+
+def protocol_values(geometry: Geometry) -> dict[str, Any]:
+    """Plain values that :func:`parse_protocol` reads back as exactly the same geometry, lengths in mm, radians."""
     values: dict[str, Any] = {"type": geometry.kind}
     if isinstance(geometry, FanBeam):
         values |= {"source_isocentre_mm": geometry.source_isocentre, "source_detector_mm": geometry.source_detector}
-    values |= {
-        "pitch_mm": geometry.pitch,
-        "cells": geometry.cells or "auto",
-        "offset_mm": geometry.offset,
-        "angles": [math.degrees(a) for a in geometry.angles],
-    }
-    return yaml.safe_dump(values, sort_keys=False)
+    cells = "auto" if geometry.cells is None else geometry.cells
+    values |= {"pitch_mm": geometry.pitch, "cells": cells, "offset_mm": geometry.offset}
+    return values | {"angles_rad": list(geometry.angles)}
+
+
+def dump_protocol(geometry: Geometry) -> str:
+    """YAML text that :func:`load_protocol` reads back as an equal geometry (angles listed in degrees)."""
+    values = protocol_values(geometry)
+    del values["angles_rad"]
+    return yaml.safe_dump(values | {"angles": [math.degrees(a) for a in geometry.angles]}, sort_keys=False)
+
+
+def _stated_angles(values: dict[str, Any], others: Sequence[float] | None) -> tuple[float, ...]:
+    given = [key for key in ("angles", "angles_rad") if key in values]
+    if not given and others is not None:
+        return tuple(float(a) for a in others)
+    if len(given) != 1:
+        raise ValueError("the entry 'angles' is missing" if not given else "'angles' and 'angles_rad': leave one out")
+    if given == ["angles"]:
+        return _parse_angles(values["angles"])
+    try:
+        return tuple(float(a) for a in values["angles_rad"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"'angles_rad' must list radians: {error}") from error
 
 
 def _parse_angles(values: Any) -> tuple[float, ...]:

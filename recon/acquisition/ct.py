@@ -14,6 +14,7 @@ from torch import Tensor
 
 from physics.ct import make_projector
 from physics.ct.geometry import Geometry, ImageGrid, circular_angles, geometry_from_dict, golden_angles
+from physics.ct.missing_rays import MissingRays
 from physics.ct.projector import Projector
 from physics.ct.protocol import load_protocol
 from physics.noise import NoiseModel, Sigma, noise_from_dict
@@ -124,8 +125,9 @@ def measured_ct(
     """
     with input_errors("`sinogram`"):
         geometry = geometry_from_dict(sinogram.geometry)
-    grid = Volume(torch.zeros(sinogram.shape), sinogram.affine, "CT", sinogram_source(sinogram))
-    projector = projector_for(grid, geometry, device)
+    grid = Volume(torch.zeros(sinogram.shape), sinogram.affine, "CT", sinogram_source(sinogram), sinogram.notices)
+    whole = projector_for(grid, geometry, device)
+    projector = whole if sinogram.valid is None else MissingRays(whole, sinogram.valid)
     if noise is None:
         with input_errors("`sinogram`"):
             noise = noise_from_dict(sinogram.meta.get("noise") or None)
@@ -136,6 +138,29 @@ def measured_ct(
     )
     sigma = (seen.noise if seen else noise).standard_deviation(y)
     return Measurement(y, projector, sigma, grid.spacing, protocol), grid
+
+
+def with_geometry(sinogram: Sinogram, geometry: str) -> Sinogram:
+    """A sinogram with another geometry in place of its own.
+
+    Args:
+        sinogram: the sinogram as it was read.
+        geometry: preset, or path of a YAML file; where it leaves out the angles, the sinogram's own stay.
+
+    Raises:
+        InputError: no such geometry, or one with other views or cells than the data have.
+    """
+    views, cells = (int(n) for n in sinogram.data.shape[1:])
+    with input_errors(f"`geometry` {geometry}"):
+        other = load_protocol(geometry, geometry_from_dict(sinogram.geometry).angles)
+    if other.views != views or other.cells not in (None, cells):
+        stated = "" if other.cells is None else f" of {other.cells} cells"
+        raise InputError(
+            f"`geometry` {geometry}: {other.views} views{stated}, but the sinogram has {views} of {cells} cells"
+        )
+    notice = f"the geometry is that of {geometry}, in place of the file's own"
+    changed = replace(other, cells=cells).to_dict()
+    return replace(sinogram, geometry=changed, notices=(*sinogram.notices, notice))
 
 
 def _projections(projector: Projector, slab: Tensor) -> Tensor:

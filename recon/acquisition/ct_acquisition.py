@@ -16,7 +16,12 @@ import torch
 from physics.ct.geometry import Geometry, geometry_from_dict
 from physics.noise import TransmissionNoise
 from recon.acquisition.ct import MakeProjector, simulate_ct
-from recon.acquisition.ct_suitability import why_other_geometry, why_other_model_error, why_other_noise
+from recon.acquisition.ct_suitability import (
+    why_missing_rays,
+    why_other_geometry,
+    why_other_model_error,
+    why_other_noise,
+)
 from recon.scan.measurement import Measurement, Protocol
 from recon.scan.volume import Modality, Volume
 
@@ -90,9 +95,16 @@ class CTAcquisition:
         values = {key: value for key, value in protocol.geometry.items() if key != "description"}
         return (
             why_other_geometry(self.geometry, self.views, geometry_from_dict(values))
+            or why_missing_rays(_missing_share(scan))
             or why_other_noise(self.photons, _noise_of(scan, protocol))
             or why_other_model_error(self.model_error, protocol.model_error)
         )
+
+
+def _missing_share(scan: Measurement | Protocol) -> float:
+    """Share of a scan's rays that were not measured."""
+    mask = scan.operator.mask if isinstance(scan, Measurement) else None
+    return 0.0 if mask is None else 1 - float(mask.float().mean())
 
 
 def _noise_of(scan: Measurement | Protocol, protocol: Protocol) -> dict[str, Any] | None:

@@ -33,6 +33,9 @@ _OFFSET_CELLS = 1.0
 _NOISIER = math.sqrt(2)
 """Factor from the largest standard deviation of the noise that was learned to the largest that passes."""
 
+_MOST_MISSING = 0.05
+"""Share of rays that may not have been measured: they are filled in for networks, which have never seen that."""
+
 _TYPICAL_ATTENUATION = 4.0
 """Line integral of a ray through the middle of a body, 20 cm of water, at which electronic noise is judged."""
 
@@ -136,6 +139,13 @@ def why_other_model_error(trained: tuple[float, float] | None, error: float | No
     if trained is None or error is None or error <= _NOISIER * trained[1]:
         return None
     return f"it was trained for a model error of at most {trained[1]:.2g}, the scan has {error:.2g}"
+
+
+def why_missing_rays(share: float) -> str | None:
+    """Why a scan of which a share of the rays was not measured is unsuitable for a network; None if it is not."""
+    if share <= _MOST_MISSING:
+        return None
+    return f"it was trained for scans of all rays, and {share:.2g} of this scan's were not measured"
 
 
 def number_range(low: float, high: float) -> str:

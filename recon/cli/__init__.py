@@ -9,6 +9,7 @@ from types import FrameType
 import click
 
 from recon.cli.generate import generate
+from recon.cli.import_projections import import_command
 from recon.cli.inspect import info, methods
 from recon.cli.mri import mri
 from recon.cli.options import SETTINGS, help_alone
@@ -28,6 +29,7 @@ def cli(ctx: click.Context) -> None:
     \b
     recon svct case.nii.gz --views 40             reconstruct CT from 40 views
     recon mri --mask poisson --accel 8            reconstruct MR from one eighth of k-space (sample data)
+    recon import scan.mat --geometry my.yaml      make a sinogram of measured CT projections
     recon info case.nii.gz                        tell what a file holds
     recon methods                                 list the reconstruction methods
     recon generate --class CTChestAbdomen         generate a new volume with a diffusion prior
@@ -42,7 +44,7 @@ def cli(ctx: click.Context) -> None:
     help_alone(ctx)
 
 
-for command in (svct, mri, simulate, generate, train, weights, methods, info):
+for command in (svct, mri, simulate, import_command, generate, train, weights, methods, info):
     cli.add_command(command)
 
 

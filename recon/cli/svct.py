@@ -38,7 +38,7 @@ geometry_options = all_of(
         default="paper40",
         metavar="NAME|FILE",
         help="Geometry of the scan: a preset (limited90, paper40, sparse20) or a YAML file, with distances in mm and "
-        "angles in degrees.",
+        "angles in degrees. With --sinogram it replaces the file's own, whose angles stay where the YAML has none.",
     ),
     option(
         "--views",
@@ -136,6 +136,14 @@ volume_options = all_of(
     help="Reconstruct this measured sinogram (HDF5) instead of simulating one from a volume.",
 )
 @geometry_options
+@option(
+    "--centre",
+    group="Geometry",
+    default=None,
+    metavar="auto|MM",
+    help="Place where the axis of rotation falls on the detector, in mm from its middle towards the last cell; auto "
+    "finds it from the data; needs --sinogram.  [default: what the geometry's offset says]",
+)
 @all_of(noise_options, simulate_option)
 @option(
     "--model-error",
@@ -160,6 +168,7 @@ def svct(
     arc: float | None,
     start: float,
     order: str,
+    centre: str | None,
     photons: float | None,
     electronic_noise: float | None,
     simulate: Simulation,
@@ -190,6 +199,8 @@ def svct(
     source = one_input(path, source)
     if sinogram:
         _check_alone("sinogram", _OF_VOLUMES)
+    elif centre is not None:
+        raise click.UsageError("--centre is for measured data; it needs --sinogram")
     noise = parse_noise(photons, electronic_noise)
     from datasets import sample
     from recon.run.devices import select_device
@@ -233,7 +244,6 @@ _OF_VOLUMES = (
     "simulate",
     "series",
     "intensity",
-    "geometry",
     "views",
     "arc",
     "start",
@@ -278,11 +288,28 @@ def read_ct(source: Path | None, series: str | None, intensity: Any, nan: NaNs, 
 
 
 def read_sinogram(path: Path) -> Sinogram:
-    """The sinogram in a file; :class:`InputError` if it holds something else."""
+    """The sinogram in a file, with the geometry and the centre of rotation that the command line states instead.
+
+    Raises:
+        InputError: the file holds something else, or what is stated does not fit it.
+    """
     from recon.io.sinogram import Sinogram
     from recon.run.load import load
 
     sinogram = load(path, "CT")
     if not isinstance(sinogram, Sinogram):
         raise InputError(f"{path}: a volume; give it as --input")
+    context = click.get_current_context()
+    stated, centre, quiet = (context.params[name] for name in ("geometry", "centre", "quiet"))
+    if context.get_parameter_source("geometry") is ParameterSource.COMMANDLINE:
+        from recon.acquisition.ct import with_geometry
+
+        sinogram = with_geometry(sinogram, stated)
+    if centre is not None:
+        from recon.acquisition.rotation_centre import parse_centre, with_centre
+
+        with progress_bar(quiet) as progress:
+            sinogram = with_centre(sinogram, parse_centre(centre), progress)
+    for notice in sinogram.notices:
+        say(f"note: {notice}", quiet)
     return sinogram

@@ -170,7 +170,10 @@ def _hdf5_kind(path: Path) -> Kind:
         if "sinogram" in list(file) or str(file.attrs.get("format")) == "recon-sinogram":
             return "sinogram"
         names = held(file)
-    raise InputError(f"{path}: an HDF5 file with neither 'sinogram' nor 'kspace' nor ISMRMRD data; it holds {names}")
+    raise InputError(
+        f"{path}: an HDF5 file with neither 'sinogram' nor 'kspace' nor ISMRMRD data; it holds {names}; "
+        "recon import makes a sinogram of measured projections"
+    )
 
 
 def _is_weights(path: Path) -> bool:
@@ -184,7 +187,10 @@ def _check_options(path: Path, kind: Kind, modality: Modality, axes: str | None,
     if kind == "weights":
         raise InputError(f"{path}: weights of a network; give a scan")
     if modality == "CT" and kind in ("kspace", "numpy"):
-        raise InputError(f"{path}: k-space or a bare array; CT needs a volume (NIfTI, DICOM) or a sinogram")
+        raise InputError(
+            f"{path}: k-space or a bare array; CT needs a volume (NIfTI, DICOM) or a sinogram; recon import makes one "
+            "of arrays"
+        )
     if modality == "MR" and kind == "sinogram":
         raise InputError(f"{path}: a CT sinogram; MR needs a volume (NIfTI, DICOM) or k-space")
     if axes is not None and kind != "numpy":
@@ -269,7 +275,8 @@ def _describe_sinogram(info: FileInfo) -> FileInfo:
         orientation=axis_codes(sinogram.affine),
         spacing_mm=spacing_of(sinogram.affine),
         value_range=(float(sinogram.data.min()), float(sinogram.data.max())),
-        details={"geometry": geometry_from_dict(sinogram.geometry).describe(), "volume (z, y, x)": sinogram.shape},
+        details={"geometry": geometry_from_dict(sinogram.geometry).describe(), "volume (z, y, x)": sinogram.shape}
+        | ({"notices": list(sinogram.notices)} if sinogram.notices else {}),
         would="recon svct would reconstruct it as `sinogram`; without a ground truth, it reports the data residual.",
     )
 

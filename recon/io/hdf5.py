@@ -165,13 +165,13 @@ def read_json(path: Path, attributes: Any, name: str) -> dict[str, Any]:
     return values
 
 
-def read_affine(path: Path, attributes: Any) -> np.ndarray:
-    """The (4, 4) attribute ``affine``; :class:`InputError` if it is missing or of another shape."""
+def read_affine(path: Path, attributes: Any, name: str = "affine") -> np.ndarray:
+    """The (4, 4) attribute ``name``; :class:`InputError` if it is missing or of another shape."""
     try:
-        stated = np.asarray(attributes["affine"])
+        stated = np.asarray(attributes[name])
         affine = np.empty(0) if stated.dtype.kind == "c" else stated.astype(float)
     except (KeyError, TypeError, ValueError):
         affine = np.empty(0)
     if affine.shape != (4, 4):
-        raise InputError(f"{path}: the attribute 'affine' must be a 4 x 4 matrix, voxel (x, y, z) to mm")
+        raise InputError(f"{path}: the attribute {name!r} must be a 4 x 4 matrix, voxel (x, y, z) to mm")
     return affine

@@ -31,8 +31,10 @@ def primal_dual_image(net: LearnedPrimalDual, measurement: Measurement, start: T
         measurement: CT measurement; the network sees its operator scaled to norm 1.
         start: (z, y, x) first image in 1/mm.
     """
-    operator, norm = measurement.operator, measurement.operator.norm_bound
-    data = measurement.y / (ATTENUATION_UNIT * norm)
+    # The network has learned no zeros in the middle of data: what was not measured is filled in for it.
+    operator, y = measurement.operator.completed(measurement.y)
+    norm = operator.norm_bound
+    data = y / (ATTENUATION_UNIT * norm)
     image = net(
         start[:, None] / ATTENUATION_UNIT,
         data[:, None],

@@ -28,6 +28,7 @@ from physics.averaging import AreaAverage
 from physics.ct import make_projector
 from physics.ct.finite_cells import Aperture, readings
 from physics.ct.geometry import Geometry, ImageGrid, geometry_from_dict
+from physics.ct.missing_rays import MissingRays
 from physics.operator import LinearOperator
 from recon.scan.measurement import Measurement, RunContext
 from recon.solvers.krylov import cgls
@@ -149,8 +150,10 @@ class _Problem:
         return self.measurement.operator(self.mean(image))
 
     def read(self, image: Tensor, aperture: Aperture) -> Tensor:
-        """G of a fine image."""
-        return readings(image.cpu(), self.geometry, self.grid, aperture).to(self.y)
+        """G of a fine image, 0 where nothing was measured."""
+        found = readings(image.cpu(), self.geometry, self.grid, aperture).to(self.y)
+        mask = self.measurement.operator.mask
+        return found if mask is None else found * mask
 
     def held_out_error(self, prediction: Tensor) -> float:
         """Root mean square of the data minus a prediction over the rays that were not seen."""
@@ -205,7 +208,8 @@ def _problems(measurement: Measurement) -> Iterator[_Problem]:
     grid = ImageGrid((REFINEMENT * rows, REFINEMENT * columns), (y / REFINEMENT, x / REFINEMENT))
     stated = {key: value for key, value in measurement.protocol.geometry.items() if key != "description"}
     geometry = replace(geometry_from_dict(stated), cells=operator.range[-1])
-    fine = make_projector(geometry, grid, operator.device, operator.domain[0])
+    whole = make_projector(geometry, grid, operator.device, operator.domain[0])
+    fine = whole if operator.mask is None else MissingRays(whole, operator.mask)
     mean = AreaAverage(grid.shape, (rows, columns), operator.domain[0])
     held_out = _held_out(*geometry.data_shape).to(operator.device)
     noise = torch.as_tensor(0.0 if measurement.sigma is None else measurement.sigma).to(measurement.y)

@@ -29,6 +29,11 @@ def short(degrees: float, start: float = 0.0) -> tuple[float, ...]:
     return circular_angles(VIEWS, start, math.radians(degrees))
 
 
+def both_ends(degrees: float) -> tuple[float, ...]:
+    """Views whose last one is at the end of the arc, as scanners often have them."""
+    return tuple(np.linspace(0, math.radians(degrees), VIEWS + 1).tolist())
+
+
 SCANS: dict[str, Geometry] = {
     "fan, full": FanBeam(FULL, 1.2858),
     "fan, full, backwards": FanBeam(FULL[::-1], 1.2858),
@@ -43,6 +48,11 @@ SCANS: dict[str, Geometry] = {
     "parallel, 210°": ParallelBeam(short(210), 0.7),
     "parallel, golden angles": ParallelBeam(golden_angles(VIEWS), 0.7),
     "parallel, half, offset of 9 mm": ParallelBeam(short(180), 0.7, offset=9.0),
+    "parallel, half, both ends": ParallelBeam(both_ends(180), 0.7),
+    "parallel, half and a view more": ParallelBeam(both_ends(180.5), 0.7),
+    "fan, full, both ends": FanBeam(both_ends(360), 1.2858),
+    "fan, short scan of 200°, both ends": FanBeam(both_ends(200), 1.2858),
+    "fan, each view twice": FanBeam((*FULL, *FULL), 1.2858),
 }
 
 

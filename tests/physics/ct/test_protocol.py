@@ -11,7 +11,7 @@ from geometries import geometries
 from hypothesis import given, settings
 
 from physics.ct.geometry import FanBeam, Geometry, ParallelBeam, circular_angles, golden_angles
-from physics.ct.protocol import dump_protocol, load_protocol, parse_protocol, preset_names
+from physics.ct.protocol import dump_protocol, load_protocol, parse_protocol, preset_names, protocol_values
 
 FAN = {
     "type": "fan",
@@ -50,6 +50,36 @@ def test_angles() -> None:
     np.testing.assert_allclose(np.degrees(parse_protocol(PARALLEL).angles), [0, 45, 90])
     golden = parse_protocol(FAN | {"angles": {"views": 9, "start_deg": 90, "order": "golden"}})
     assert golden.angles == golden_angles(9, math.pi / 2)
+
+
+@pytest.mark.parametrize(("unit", "millimetres"), [("um", 1e-3), ("cm", 10.0), ("m", 1e3)])
+def test_the_end_of_a_key_is_its_unit(unit: str, millimetres: float) -> None:
+    lengths = {"source_isocentre": 500.0, "source_detector": 900.0, "pitch": 1.5, "offset": -3.0}
+    values = {"type": "fan", "angles": [0, 90]} | {f"{k}_{unit}": v / millimetres for k, v in lengths.items()}
+    found = parse_protocol(values)
+    assert isinstance(found, FanBeam)
+    lengths_found = (found.source_isocentre, found.source_detector, found.pitch, found.offset)
+    np.testing.assert_allclose(lengths_found, list(lengths.values()), rtol=1e-12)
+    with pytest.raises(ValueError, match="'pitch' is given twice, in "):
+        parse_protocol(values | {"pitch_mm": 1.5})
+
+
+def test_angles_in_radians_and_from_elsewhere() -> None:
+    bare = {key: value for key, value in PARALLEL.items() if key != "angles"}
+    assert parse_protocol(bare | {"angles_rad": [0.1, 0.7]}).angles == (0.1, 0.7)
+    assert parse_protocol(bare, [0.3]).angles == (0.3,)
+    assert parse_protocol(PARALLEL, [0.3]) == parse_protocol(PARALLEL)
+    for wrong, words in (({}, "'angles' is missing"), ({"angles": [1], "angles_rad": [1]}, "leave one out")):
+        with pytest.raises(ValueError, match=words):
+            parse_protocol(bare | wrong)
+    with pytest.raises(ValueError, match="must list radians"):
+        parse_protocol(bare | {"angles_rad": ["x"]})
+
+
+@settings(deadline=None, max_examples=60)
+@given(geometries())
+def test_plain_values_and_back(geometry: Geometry) -> None:
+    assert parse_protocol(protocol_values(geometry)) == geometry
 
 
 @settings(deadline=None, max_examples=60)
