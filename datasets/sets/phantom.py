@@ -62,6 +62,11 @@ class PhantomSet:
         """There is no folder."""
         return None
 
+    @property
+    def has_splits(self) -> bool:
+        """By a hash of the names, which hold seed and index."""
+        return True
+
     def cases(self, split: str | None = None) -> list[Case]:
         """The cases; their details are all that :func:`voxels` needs."""
         return of_split([self._case(index) for index in range(self.count)], split)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from datasets.cache import Cache
 from datasets.case import Case
+from datasets.identity import content_sha256
 from recon.acquisition.mr import reference_image
 from recon.acquisition.network_scale import network_axes, patient_axes
 from recon.errors import InputError
@@ -38,11 +39,15 @@ class Prepared:
         case: the case that the volume came from.
         data: (Z, X, Y) int16.
         spacing: (z, x, y) mm.
+        content: SHA-256 of the case's files.
+        sha256: hash of the prepared values.
     """
 
     case: Case
     data: np.ndarray
     spacing: tuple[float, float, float]
+    content: str = ""
+    sha256: str = ""
 
     @property
     def modality(self) -> Modality:
@@ -120,9 +125,9 @@ def _check_cases(cases: Sequence[Case]) -> None:
 
 
 def _prepared(case: Case, cache: Cache) -> Prepared:
-    entry = cache.entry(case, "volume-1", {"modality": case.modality}, lambda: _make(case))
+    entry = cache.entry(case, "volume-2", {"modality": case.modality}, lambda: _make(case))
     dz, dx, dy = entry.details["spacing"]
-    return Prepared(case, entry.array, (dz, dx, dy))
+    return Prepared(case, entry.array, (dz, dx, dy), entry.details["content"], entry.sha256)
 
 
 def _make(case: Case) -> tuple[np.ndarray, dict[str, object]]:
@@ -134,7 +139,7 @@ def _make(case: Case) -> tuple[np.ndarray, dict[str, object]]:
         stored = (volume.data * (MR_UNIT / magnitude_scale(volume.data))).round().clamp(0, 32767)
     dz, dy, dx = volume.spacing
     array = network_axes(stored.to(torch.int16)).contiguous().numpy()
-    return array, {"spacing": [dz, dx, dy]}
+    return array, {"spacing": [dz, dx, dy], "content": content_sha256(case)}
 
 
 def _truth(case: Case) -> Volume:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from datasets import find_entry, open_dataset
 from datasets.cache import Cache
-from datasets.case import Case
+from datasets.case import GENERATED, Case
+from datasets.identity import content_sha256
 from datasets.manifest import Manifest, read_manifest
 from priors.diffusion.anatomy import CLASSES, find_class
 from recon.errors import InputError, input_errors
+from recon.io.cases import read_case
 from recon.learned.task import Task
 from recon.scan.volume import Modality
 from recon.training.prepared import Prepared, prepare
@@ -44,8 +48,9 @@ class DataPart:
     repeat: int = 1
 
     def facts(self) -> dict[str, str]:
-        """What a weights file says of its data."""
-        name = {"name": self.path.resolve().name if self.path else self.dataset}
+        """What a weights file says of its data; the name of a folder of one's own may be a person's and is left out."""
+        own = self.path is not None and find_entry(self.dataset.partition(":")[0]).names_people
+        name = {"name": self.path.resolve().name if self.path and not own else self.dataset}
         return name | ({"manifest_sha256": self.manifest.sha256} if self.manifest else {})
 
     @property
@@ -182,11 +187,22 @@ def load_split(
 
 
 def _compare(cases: list[Case], manifest: Manifest) -> None:
-    """``ValueError`` where a case is not the manifest's: absent from it, of another subject or in another split."""
-    rows = {row.id: row for row in manifest.rows}
+    """``ValueError`` where the content of a case is not in the manifest, or stands there in another split."""
+    splits: dict[str, set[str]] = {}
+    for row in manifest.rows:
+        splits.setdefault(row.sha256, set()).add(row.split)
     for case in cases:
-        row = rows.get(case.id)
-        if row is None or (row.subject, row.split) != (case.subject, case.split):
+        stated = splits.get(_as_in_manifests(case), set())
+        if case.split not in stated:
+            what = f"its content is in the split {min(stated)}" if stated else "its content is not in it"
             raise ValueError(
-                f"case {case.id} is not as the manifest says; check the data anew with 'benchmarks data check'"
+                f"case {case.id} is not as the manifest says: {what}; check the data anew with 'benchmarks data check'"
             )
+
+
+def _as_in_manifests(case: Case) -> str:
+    """The hash that a manifest has of a case: of its file, of a generated one its voxels."""
+    if GENERATED not in case.details:
+        return content_sha256(case)
+    found = read_case(case)
+    return hashlib.sha256(np.ascontiguousarray(found.data.numpy()).data).hexdigest()

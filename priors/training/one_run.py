@@ -1,0 +1,60 @@
+"""One training run at a time in a folder: a lock that the system takes back when the process ends, however it ends."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOCK = "run.lock"
+"""The file in a run's folder that is locked. Its content marks the folder as a run's, also before a checkpoint."""
+
+_MARK = "training run"
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
+
+
+@contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """Hold the lock of a run's folder, which is made if it is not there.
+
+    On a file system without locks the folder is only marked.
+
+    Raises:
+        ValueError: another process trains in the folder, or it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise ValueError(f"{folder}: cannot be written: {error.strerror}") from error
+    try:
+        _lock(descriptor, folder)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{_MARK}, process {os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        who = os.pread(descriptor, 100, 0).decode("ascii", "replace").strip()
+        raise ValueError(f"{folder}: another process trains in it ({who}); wait for it, or name another") from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a training run's: it has checkpoints, or was marked by a run that was killed before."""
+    if (folder / "checkpoints").is_dir():
+        return True
+    try:
+        return (folder / LOCK).read_bytes()[:100].decode("ascii", "replace").startswith(_MARK)
+    except OSError:
+        return False
