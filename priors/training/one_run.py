@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -20,34 +21,44 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
 def only_run(folder: Path) -> Iterator[None]:
     """Hold the lock of a run's folder, which is made if it is not there.
 
-    On a file system without locks the folder is only marked.
+    A folder that was made and holds nothing but the lock when the block ends is removed again. On a file system without
+    locks the folder is only marked.
 
     Raises:
         ValueError: another process trains in the folder, or it cannot be written.
     """
+    new = not folder.exists()
+    descriptor = _locked(folder)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{_MARK}, process {os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        if os.listdir(folder) == [LOCK]:
+            (folder / LOCK).unlink()
+            if new:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+        os.close(descriptor)
+
+
+def _locked(folder: Path) -> int:
+    """The descriptor of the lock, held."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise ValueError(f"{folder}: cannot be written: {error.strerror}") from error
     try:
-        _lock(descriptor, folder)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{_MARK}, process {os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        who = os.pread(descriptor, 100, 0).decode("ascii", "replace").strip()
-        raise ValueError(f"{folder}: another process trains in it ({who}); wait for it, or name another") from None
     except OSError as error:
         if error.errno not in _NO_LOCKS:
-            raise
+            who = os.pread(descriptor, 100, 0).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            raise ValueError(
+                f"{folder}: another process trains in it ({who}); wait for it, or name another folder"
+            ) from error
+    return descriptor
 
 
 def is_run(folder: Path) -> bool:
