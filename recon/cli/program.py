@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import zipfile
+import zlib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -10,6 +12,9 @@ import click
 
 from recon.cli.flags import FlaggedGroup
 from recon.errors import InputError, RunError
+
+_HOSTILE = (RecursionError, OverflowError, zipfile.BadZipFile, zlib.error)
+"""What input that nobody writes by accident may raise where no reader expects it."""
 
 
 class Program(FlaggedGroup):
@@ -38,6 +43,11 @@ class Program(FlaggedGroup):
             _fail(name, "interrupted; nothing was written", 130)
         except (InputError, RunError, click.ClickException, OSError) as error:
             _fail(name, *_described(error))
+        except MemoryError:
+            _fail(name, "out of memory; use smaller data or sizes", 1)
+        except _HOSTILE as error:
+            kind = "nested too deeply" if isinstance(error, RecursionError) else str(error) or type(error).__name__
+            _fail(name, f"the input cannot be used: {kind}", 2)
         sys.exit(ended if isinstance(ended, int) else 0)
 
 

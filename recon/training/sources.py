@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from datasets import find_entry, open_dataset
 from datasets.cache import Cache
@@ -17,12 +17,14 @@ from datasets.case import GENERATED, Case
 from datasets.identity import content_sha256
 from datasets.manifest import Manifest, read_manifest
 from priors.diffusion.anatomy import CLASSES, find_class
+from priors.training.plain_yaml import read_yaml_file
 from recon.errors import InputError, input_errors
 from recon.io.cases import read_case
 from recon.learned.task import Task
 from recon.scan.volume import Modality
 from recon.training.prepared import Prepared, prepare
 
+_MOST_REPEATS = 1000
 _KEYS = {"dataset", "path", "modality", "class", "manifest", "repeat"}
 
 
@@ -100,8 +102,8 @@ def parse_data(
 
 def _read_list(path: Path) -> list[Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        content = read_yaml_file(path)
+    except (OSError, ValueError) as error:
         raise InputError(f"`data` {path}: {' '.join(str(error).split())}") from error
     if not isinstance(content, list) or not content:
         raise InputError(f"`data` {path}: a list of data sets is wanted, each with dataset, path, modality, class")
@@ -110,13 +112,17 @@ def _read_list(path: Path) -> list[Any]:
 
 def _part(entry: Any, file: Path) -> DataPart:
     if not isinstance(entry, Mapping) or not set(entry) <= _KEYS:
-        raise InputError(f"`data` {file}: {entry!r} is no data set; its keys may be {', '.join(sorted(_KEYS))}")
+        raise InputError(
+            f"`data` {file}: {reprlib.repr(entry)} is no data set; its keys may be {', '.join(sorted(_KEYS))}"
+        )
     path = file.parent / str(entry["path"]) if "path" in entry else None
     modality = _modality(entry.get("modality"), f"`data` {file}: modality")
     manifest = _manifest(file.parent / str(entry["manifest"]) if "manifest" in entry else None)
     repeat = entry.get("repeat", 1)
-    if type(repeat) is not int or repeat < 1:
-        raise InputError(f"`data` {file}: repeat {repeat!r}; a whole number, 1 or more, is wanted")
+    if type(repeat) is not int or not 1 <= repeat <= _MOST_REPEATS:
+        raise InputError(
+            f"`data` {file}: repeat {reprlib.repr(repeat)}; a whole number from 1 to {_MOST_REPEATS} is wanted"
+        )
     kind = str(entry.get("dataset", "folder"))
     return _checked(DataPart(kind, path, modality, entry.get("class"), manifest, repeat))
 
