@@ -21,6 +21,7 @@ from priors.networks.inference import Acceleration
 from recon.generation.preview import preview
 from recon.generation.request import Request
 from recon.generation.volumes import generate_volumes
+from recon.report.lettering import Frame
 from recon.training.sources import DataPart, load_split
 from recon.training.validation import side_by_side
 
@@ -65,7 +66,8 @@ def look_at(prior: LatentPrior, wanted: Wanted, announce: Announce) -> list[Roun
         row, joint, patches = measure(prior, each)
         announce(table([row])[1])
         rows.append(row)
-        pictures.append((f"{row.case}: as it was, joint, by patches", _slices(each.volume.network(), joint, patches)))
+        images = _slices(each.volume.network(), joint, patches, frame=each.volume.frame)
+        pictures.append((f"{row.case}: as it was, joint, by patches", images))
     wanted.out.mkdir(parents=True, exist_ok=True)
     if rows:
         content = {"weights_sha256": dict(prior.sha256), "split": wanted.split, "round_trips": as_dicts(rows)}
@@ -77,10 +79,10 @@ def look_at(prior: LatentPrior, wanted: Wanted, announce: Announce) -> list[Roun
     return rows
 
 
-def _slices(*images: Tensor) -> np.ndarray:
+def _slices(*images: Tensor, frame: Frame) -> np.ndarray:
     """The middle slice of each image."""
     middle = len(images[0]) // 2
-    return np.round(255 * side_by_side(*(image[middle] for image in images))).astype(np.uint8)
+    return np.round(255 * side_by_side(*(image[middle] for image in images), frame=frame)).astype(np.uint8)
 
 
 def _samples(prior: LatentPrior, wanted: Wanted, announce: Announce) -> list[tuple[str, np.ndarray]]:

@@ -267,11 +267,17 @@ def _run_method(job: Job, measurement: Measurement, grid: Volume, truths: tuple[
 
 
 def _pictures(outcome: Outcome, truth: Volume) -> dict[str, np.ndarray]:
-    """The middle slice of the image and of the ground truth, (y, x) float16."""
+    """The middle slice of the image and of the ground truth, (y, x) float16, and as far as they are known, the size of
+    a pixel (y, x) in mm and that the slice lies in patient space."""
     middle = len(truth.data) // 2
     volumes = {"image": outcome.result, "truth": truth}
     top = float(truth.data.max()) if truth.modality == "MR" else 1.0
-    return {name: (volume.data[middle] / top).numpy().astype(np.float16) for name, volume in volumes.items()}
+    pictures = {name: (volume.data[middle] / top).numpy().astype(np.float16) for name, volume in volumes.items()}
+    source = outcome.result.source
+    known = source is None or source.spacing_known
+    pictures["pixel"] = np.array(outcome.result.spacing[1:] if known else (np.nan, np.nan), np.float32)
+    pictures["sides_known"] = np.array(source is None or source.orientation_known)
+    return pictures
 
 
 def tensor_sha256(tensor: Tensor) -> str:

@@ -23,7 +23,7 @@ Metrics = dict[str, float | None]
 _SHA256, _PICTURES = "sha256", "pictures_sha256"
 """What a cell's file states beside the result."""
 
-_KEY = re.compile(r"[0-9a-z]+")
+_KEY = re.compile(r"[0-9A-Za-z-]+")
 
 
 @dataclass(frozen=True)

@@ -131,9 +131,18 @@ class Training:
             self._checkpoints.sweep()
         state = self._checkpoints.load_latest()
         if state is not None:
+            self._check_identity(state["identity"])
             self._check_recipe(state.get("recipe", {}))
             self.restore(state)
         return self.step
+
+    def _check_identity(self, before: Mapping[str, str]) -> None:
+        """``ValueError`` where a checkpoint is of another network, base or data set."""
+        for key, value in self._identity.items():
+            if before.get(key) != value:
+                raise ValueError(
+                    f"{self.folder}: its checkpoint has {key} {before.get(key)}, this run {value}; use another `out`"
+                )
 
     def _check_recipe(self, before: Mapping[str, Any]) -> None:
         """``ValueError`` where a checkpoint was trained with other settings; see ``SETTINGS_OF_A_RUN``."""
@@ -325,12 +334,7 @@ class Training:
         Raises:
             ValueError: it belongs to another network, base or data set.
         """
-        for key, value in self._identity.items():
-            found = state["identity"].get(key)
-            if found != value:
-                raise ValueError(
-                    f"{self.folder}: its checkpoint has {key} {found}, this run {value}; use another `out`"
-                )
+        self._check_identity(state["identity"])
         try:
             self._learner.load_state(state["learner"])
         except RuntimeError as error:

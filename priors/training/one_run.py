@@ -30,8 +30,8 @@ def only_run(folder: Path) -> Iterator[None]:
     new = not folder.exists()
     descriptor = _locked(folder)
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{_MARK}, process {os.getpid()}\n".encode(), 0)
+        if os.fstat(descriptor).st_size == 0:
+            os.write(descriptor, f"{_MARK}\n".encode())
         yield
     finally:
         if os.listdir(folder) == [LOCK]:
@@ -53,11 +53,8 @@ def _locked(folder: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in _NO_LOCKS:
-            who = os.pread(descriptor, 100, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
-            raise ValueError(
-                f"{folder}: another process trains in it ({who}); wait for it, or name another folder"
-            ) from error
+            raise ValueError(f"{folder}: another process trains in it; wait for it, or name another folder") from error
     return descriptor
 
 

@@ -406,7 +406,7 @@ def test_one_run_at_a_time_and_a_dead_one_keeps_no_lock(tmp_path):
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(ValueError, match=f"another process trains in it .training run, process {holder.pid}"):
+    with pytest.raises(ValueError, match="another process trains in it"):
         only_run(tmp_path / "run").__enter__()
     holder.kill()
     holder.wait()
