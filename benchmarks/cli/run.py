@@ -12,6 +12,7 @@ from benchmarks.cli.memory import MEMORY_TABLE, memory_table
 from benchmarks.cli.options import DEVICE, JSON, OUT, check_device, datasets_option, pair
 from recon.cli.console import say
 from recon.cli.flags import in_flags
+from recon.cli.harmless import harmless
 from recon.cli.options import GroupedCommand, all_of, option
 from recon.errors import InputError, RunError, input_errors
 
@@ -76,7 +77,8 @@ class Options:
         group="Run",
         default="",
         metavar="ADDRESS",
-        help="Address of a Dask scheduler whose workers run the jobs.  [default: run them here]",
+        help="Address of a Dask scheduler whose workers run the jobs. It runs the code of whoever can connect: bind it "
+        "to the loopback interface, or use TLS (docs/cluster.md).  [default: run them here]",
     ),
     DEVICE,
     OUT,
@@ -126,7 +128,7 @@ def _method_table(table: str, device: str, as_json: bool, given: Options) -> Non
     if not result.cells:
         raise RunError(f"{table}: no method has a result; {'; '.join(map(': '.join, reasons(result)[:3]))}")
     written = write_all(result, given.out)
-    click.echo(documents.by_case(result) if as_json else in_flags(text.table(result)))
+    click.echo(documents.by_case(result) if as_json else harmless(in_flags(text.table(result))))
     click.echo(f"written: {', '.join(click.format_filename(path) for path in written)}", err=True)
 
 

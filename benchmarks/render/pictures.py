@@ -81,12 +81,13 @@ def _montage(result: TableResult, store: Store, cells: list[CellResult], heading
     for method, label in methods_with_results(result):
         if method in usable:
             figure = usable[method].metrics["primary"]
-            caption = f"{figure['psnr']:.2f} dB, {figure['ssim']:.4f}" if figure["psnr"] and figure["ssim"] else ""
+            known = [value for key in ("psnr", "ssim") if (value := figure[key]) is not None and math.isfinite(value)]
+            caption = f"{known[0]:.2f} dB, {known[1]:.4f}" if len(known) == 2 else ""
             error = figures.ERRORS[figures.to_bytes(images[method] - truth, -top, top)]
             panels.append(Panel(label, caption, *_grey(images[method], region, low, high), figures.png(error)))
     unit = "HU" if result.modality == "CT" else "of the maximum"
-    known = next(pictures[method] for method in usable)
-    return Montage(heading, tuple(panels), top, unit, _letters(known), *_sizes(known, truth.shape, region))
+    facts = next(pictures[method] for method in usable)
+    return Montage(heading, tuple(panels), top, unit, _letters(facts), *_sizes(facts, truth.shape, region))
 
 
 def _letters(known: dict[str, np.ndarray]) -> tuple[tuple[str, str], ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets.case import Case
+from datasets.walk import without_suffix
 from datasets.whole_file import whole_file
 from priors.weights.seen import new_salt, salted
 
@@ -14,6 +16,7 @@ SALT_FILE = "salt"
 """In a folder of results: the salt of all hashes in it, so that a case has one name in all tables of the folder."""
 
 _DIGITS = 12
+_SHORTEST = 3
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,10 @@ class Names:
         """A text, such as an error's, in which a case goes by the name that results use."""
         if case.id not in self.hidden:
             return text
-        for name in sorted({str(case.path), case.path.name, case.id, case.subject}, key=len, reverse=True):
-            text = text.replace(name, self.case(case)) if name else text
+        names = {str(case.path), case.path.name, without_suffix(case.path.name), case.id, case.subject}
+        for name in sorted(names, key=len, reverse=True):
+            if len(name) >= _SHORTEST:  # a letter or two name nobody, and stand in every sentence
+                text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", self.case(case), text)
         return text
 
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from recon.cli.flags import FlaggedGroup
+from recon.cli.harmless import harmless
 from recon.errors import InputError, RunError
 
 _HOSTILE = (RecursionError, OverflowError, zipfile.BadZipFile, zlib.error)
@@ -65,5 +66,5 @@ def _described(error: InputError | RunError | click.ClickException | OSError) ->
 
 
 def _fail(name: str | None, message: str, code: int) -> NoReturn:
-    click.echo(f"{name}: {' '.join(message.split())}", err=True)
+    click.echo(harmless(f"{name}: {' '.join(message.split())}"), err=True)
     sys.exit(code)

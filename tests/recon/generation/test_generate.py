@@ -84,7 +84,8 @@ def test_a_ct_volume_with_its_json_and_its_picture(folder: Path) -> None:
     assert (facts["class"], facts["seed"], facts["steps"], facts["sampler"]) == ("CTChestAbdomen", 3, 2, "ddim")
     assert (facts["prior"], facts["unit"], facts["timesteps"]) == ("tiny", "HU", [999, 0])
     assert set(facts["weights_sha256"]) == {"autoencoder.safetensors", "biflownet.safetensors"}
-    assert Image.open("out/vol.png").size == (32 + 4 + 32 + 4 + 64, 64)
+    edge = 2 * MARGIN
+    assert Image.open("out/vol.png").size == (32 + 4 + 32 + 4 + 64 + 3 * edge, 64 + edge)
 
 
 def test_the_file_is_the_network_image_with_its_axes_named(folder: Path) -> None:
@@ -350,7 +351,7 @@ def test_the_picture_shows_three_planes_in_true_proportion() -> None:
     assert coronal[:, 5:].max() == 0
     assert coronal[12:15, :5].mean() > 100  # axial slices are 3 mm thick, superior at the top
     assert (picture[:, 30 + edge : 34 + edge] == 0).all()
-    assert picture[:MARGIN, :].max() == 255, "letters stand above the planes"
+    assert picture[:MARGIN, :].max() > 0, "letters stand above the planes"
 
 
 def test_names_of_outputs() -> None:
