@@ -110,7 +110,7 @@ def run_ablation(asked: Ablation, announce: Announce) -> list[Line]:
     """
     volumes = load_split(asked.parts, asked.split, Cache(asked.out / "cache"), announce)
     if not volumes:
-        raise InputError(f"no volume in the split {asked.split} of the data")
+        raise InputError(f"`split` {asked.split}: the data have no volume in it")
     if asked.base is not None:
         check_leak(files_of_prior(asked.base), [each.volume.case for each in volumes], "`base`")
     files: dict[str, Path | None] = {}

@@ -79,7 +79,7 @@ def calibrate(
         InputError: no head, no case of its modality, or one sample.
     """
     if options.samples < 2:
-        raise InputError("`samples`: a spread takes two or more")
+        raise InputError(f"`samples` {options.samples}: must be 2 or more, to have a spread")
     task = task_from_dict(read_card(options.weights).config["task"])
     own = [each for each in volumes if each.volume.modality == task.modality]
     if not own:

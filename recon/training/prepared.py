@@ -144,11 +144,13 @@ def _make(case: Case) -> tuple[np.ndarray, dict[str, object]]:
     dz, dy, dx = volume.spacing
     array = network_axes(stored.to(torch.int16)).contiguous().numpy()
     source = volume.source
-    known = {
+    details: dict[str, object] = {
+        "spacing": [dz, dx, dy],
+        "content": content_sha256(case),
         "sides_known": source is None or source.orientation_known,
         "sizes_known": source is None or source.spacing_known,
     }
-    return array, {"spacing": [dz, dx, dy], "content": content_sha256(case)} | known
+    return array, details
 
 
 def _truth(case: Case) -> Volume:

@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -271,3 +272,25 @@ def test_help_imports_nothing_heavy() -> None:
         "assert not {'torch', 'numpy', 'h5py'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RecursionError("deep"), OverflowError("too large"), zlib.error("Error -3")]
+)
+def test_one_hostile_file_ends_no_check(
+    clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    import recon.io.detect
+
+    proper = recon.io.detect.read_any
+
+    def read(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name == "b.nii.gz":
+            raise error
+        return proper(path, *arguments, **options)
+
+    monkeypatch.setattr(recon.io.detect, "read_any", read)
+    code, summary = check(tmp_path, "folder", clean, "--modality", "CT")
+    assert code == 1
+    assert summary["readable"] == 3
+    assert [problem.partition(":")[0] for problem in faults(summary)["unreadable"]] == ["train/b"]
