@@ -27,6 +27,13 @@ def test_no_second_index_stands_beside_pypi():
     assert "--constraint constraints.txt" in text
 
 
+def test_every_pin_has_a_hash_of_the_same_version():
+    rows = re.findall(r"^(\S+)==(\S+) \\\n    --hash=sha256:([0-9a-f]{64})$", read("constraints-hashes.txt"), re.M)
+    hashed = {name: version.partition("+")[0] for name, version, _ in rows}
+    assert {name: hashed.get(name) for name in pinned()} == pinned()
+    assert len({sha256 for _, _, sha256 in rows}) == len(rows)
+
+
 def test_every_pinned_package_is_in_the_overview_of_licences():
     rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", read("docs/licences.md"), re.M)
     listed = {name.strip().lower().replace("_", "-"): licence.strip() for name, licence in rows}

@@ -63,6 +63,7 @@ def is_run(folder: Path) -> bool:
     if (folder / "checkpoints").is_dir():
         return True
     try:
-        return (folder / LOCK).read_bytes()[:100].decode("ascii", "replace").startswith(_MARK)
+        content = (folder / LOCK).read_bytes()[:100]
     except OSError:
         return False
+    return not content or content.startswith(_MARK.encode())  # empty where another process has just made it
