@@ -24,8 +24,8 @@ class Names:
     """The names that results use.
 
     Attributes:
-        hidden: by the id of a case, what results call the case and its subject; a case that is not in it keeps its own
-            names.
+        hidden: the names that results give to a case and to its subject, by the case's id; a case that is not in it
+            keeps its own names.
     """
 
     hidden: Mapping[str, tuple[str, str]] = field(default_factory=dict)
