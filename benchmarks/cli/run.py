@@ -139,7 +139,7 @@ def _request(table: str, device: str, given: Options) -> Request:
     with input_errors():
         spec = load_table_spec(table)
     return Request(
-        Path(table).stem,
+        _name_of(table),
         spec,
         tuple(Source(name, Path(path).absolute() if path else None) for name, path in map(pair, given.datasets)),
         given.split,
@@ -149,6 +149,14 @@ def _request(table: str, device: str, given: Options) -> Request:
         tuple((method, str(Path(file).absolute())) for method, file in map(pair, given.weights)),
         device,
     )
+
+
+def _name_of(table: str) -> str:
+    """The name of a table's results: a file of one's own is not taken for the paper's table of that name."""
+    from benchmarks.table.spec import table_names
+
+    name = Path(table).stem
+    return f"own-{name}" if table != name and name in table_names() else name
 
 
 def _executor(given: Options) -> Execute:

@@ -232,7 +232,8 @@ class Store:
         cell = self.cell(key) if _KEY.fullmatch(key) else None
         if cell is None and path.exists():
             raise _DamagedCellError(
-                f"{path}: damaged, or changed since it was written; 'benchmarks run {table}' computes it anew"
+                f"{path}: damaged, changed since it was written, or of an earlier version; 'benchmarks run {table}' "
+                "computes it anew"
             )
         return cell
 

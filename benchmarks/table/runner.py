@@ -111,7 +111,7 @@ def run_table(request: Request, execute: Execute | None = None, announce: Announ
     check_fair(cells)
     result = TableResult(
         table=request.table,
-        title=title_of(request),
+        title=_title(request, cases, names),
         modality=request.spec.modality,
         operators=tuple(operator.name for operator in request.spec.operators),
         methods=tuple((method.column, method.label) for method in _asked(request)),
@@ -171,6 +171,14 @@ def _cases_of(source: Source, request: Request, announce: Announce) -> list[Case
     for remark in remarks:
         announce(f"{where}: {remark}")
     return cases
+
+
+def _title(request: Request, cases: Sequence[Case], names: Names) -> str:
+    """The table's title; a folder that is a series may be called after its patient."""
+    title = title_of(request)
+    for case in cases:
+        title = names.without(title, case)
+    return title
 
 
 def title_of(request: Request) -> str:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 from cli_helpers import ROOT, body, run_benchmarks, write_ct, write_dicom
 
+from benchmarks.render import documents
 from benchmarks.table.cells import Job
 from benchmarks.table.runner import Request, Source, check_leak, run_table, title_of
 from benchmarks.table.spec import load_table_spec
@@ -77,6 +78,23 @@ def test_ones_own_table_needs_no_field_of_the_papers_and_is_not_compared_with_it
     assert title.startswith("two of mine")
     assert "mine" in title
     assert "this is not" not in title
+
+
+def test_a_table_of_the_papers_name_is_not_the_papers(own, tmp_path):
+    other = own.rename(tmp_path / "table9.yaml")
+    folder_of(tmp_path / "mine", ["a"])
+    run = run_benchmarks(
+        "run", other, "--dataset", f"folder={tmp_path / 'mine'}", "--out", tmp_path / "out", "--jobs", 1
+    )
+    assert run.code == 0, run.err
+    assert "paper's own figures" not in run.out
+    assert (tmp_path / "out" / "own-table9.html").is_file()
+
+
+def test_a_series_whose_folder_is_named_after_its_patient(own, tmp_path):
+    series = write_dicom(tmp_path / "DOE^JANE")
+    result = run_table(request(own, series, tmp_path / "out"), announce=str)
+    assert "DOE" not in json.dumps(documents.by_case(result))
 
 
 def test_nobodys_name_is_in_any_result(own, tmp_path):
