@@ -11,10 +11,10 @@ PACKAGES := recon physics priors datasets benchmarks
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PYTHON
 
-.PHONY: help setup demo test check lint clean
+.PHONY: help setup demo test check lint audit sbom licences clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' Makefile
 	@echo "  TORCH=cpu or TORCH=cuda and PYTHON=python3.12 choose torch's build and the interpreter of a new environment."
 
 setup: $(VENV)/.installed ## make the environment .venv, once
@@ -34,8 +34,21 @@ lint: $(VENV)/.installed ## ruff and mypy
 
 check: lint test ## everything that must pass before a change is handed in
 
+audit: $(VENV)/.installed ## ask the OSV database of known weaknesses about the pinned versions
+	@sh .ci/audit
+
+# In an environment of its own, so that the tool is no part of what it lists.
+sbom: $(VENV)/.installed ## write sbom.json, what is installed, in the CycloneDX format
+	@test -x .venv-tools/bin/cyclonedx-py || { $(BIN)/python -m venv .venv-tools && \
+		.venv-tools/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0; }
+	@.venv-tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-file sbom.json $(BIN)/python
+	@echo "written: sbom.json"
+
+licences: $(VENV)/.installed ## write docs/licences.md, the licences of the dependencies
+	@$(BIN)/python .ci/licences
+
 clean: ## remove the environment, caches and demo output
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-tools sbom.json demo build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The file is written last, so a half-made environment does not count.

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
 from pydantic import ValidationError
 
+from priors.training.plain_yaml import read_yaml_file
 from priors.training.section import Section, first_problem
 
 S = TypeVar("S", bound=Section)
@@ -27,12 +27,12 @@ def read_spec(kind: type[S], path: Path, subject: str) -> S:
         ValueError: not YAML, an unknown key (the nearest is named), or a wrong value; one line.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml_file(path)
         # As JSON, where a list may stand for a tuple and nothing else is taken for another type.
         return kind.model_validate_json(json.dumps(content, default=str), strict=True)
     except IsADirectoryError:
         raise ValueError(f"{subject}: a folder; a YAML file is wanted") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{subject}: not YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         raise ValueError(f"{subject}: {first_problem(error, kind)}") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{subject}: {' '.join(str(error).split())}") from error

@@ -1,8 +1,9 @@
 """Arrays that were computed once and are read from the disk ever after: preprocessed volumes, latents, simulated scans.
 
 One item is a ``.npy`` file, mapped into memory when it is used, and a JSON file with what else is known of it (spacing,
-scale, …) and of how it was made. Several processes may share a cache: each item is made by one of them while the others
-wait, and it appears in one step, so that a process killed in the middle leaves nothing that another would take for it.
+scale, …), of how it was made, and the hash of both. An item whose bytes do not have their hash is made again. Several
+processes may share a cache: each item is made by one of them while the others wait, and it appears in one step, so that
+a process killed in the middle leaves nothing that another would take for it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from datasets.case import Case
-from datasets.identity import quick_identity
+from datasets.identity import file_sha256, quick_identity
 from datasets.whole_file import remove_partial, whole_file
 
 Settings = Mapping[str, Any]
@@ -32,10 +33,17 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
 
 @dataclass(frozen=True)
 class Entry:
-    """An item: ``array`` mapped from the disk, read-only, and its ``details`` as plain JSON values."""
+    """An item.
+
+    Attributes:
+        array: the array, mapped from the disk, read-only.
+        details: what else is known of it, as plain JSON values.
+        sha256: the hash of array and details.
+    """
 
     array: np.memmap
     details: dict[str, Any]
+    sha256: str
 
 
 def item_key(source: Case | Path | str, preprocessing: str, settings: Settings) -> str:
@@ -102,22 +110,32 @@ class Cache:
 
 
 def _load(path: Path) -> Entry | None:
-    """The item, or None if it is not there or the disk has damaged it (it is made again then)."""
+    """The item, or None if it is not there or the disk has damaged it (it is made again then).
+
+    The whole file is read before it is mapped: a mapped file that is too short would end the process later.
+    """
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        details = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["details"]
-    except (FileNotFoundError, ValueError, EOFError, KeyError):
+        record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        details, sha256 = record["details"], record["sha256"]
+        if sha256 != _sha256(path, details):
+            return None
+        return Entry(np.load(path, mmap_mode="r", allow_pickle=False), details, sha256)
+    except (FileNotFoundError, ValueError, TypeError, EOFError, KeyError, RecursionError):
         return None
-    return Entry(array, details)
+
+
+def _sha256(path: Path, details: Mapping[str, Any]) -> str:
+    return hashlib.sha256(f"{file_sha256(path)}\n{_json(details)}".encode()).hexdigest()
 
 
 def _store(path: Path, array: np.ndarray, record: Mapping[str, Any]) -> None:
     """The JSON first: the ``.npy`` file, by which an item is known to be complete, comes last."""
-    record = {**record, "shape": list(array.shape), "dtype": str(array.dtype)}
-    with whole_file(path.with_suffix(".json")) as temporary:
-        temporary.write_text(_json(record), encoding="utf-8")
-    with whole_file(path) as temporary, temporary.open("wb") as stream:
-        np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+    with whole_file(path) as temporary:
+        with temporary.open("wb") as stream:
+            np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+        facts = {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": _sha256(temporary, record["details"])}
+        with whole_file(path.with_suffix(".json")) as beside:
+            beside.write_text(_json({**record, **facts}), encoding="utf-8")
 
 
 @contextmanager

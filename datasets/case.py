@@ -58,6 +58,10 @@ class DataSet(Protocol):
     def root(self) -> Path | None:
         """The folder that holds it; None for one that is generated."""
 
+    @property
+    def has_splits(self) -> bool:
+        """Whether it has splits that measurements must keep to; False where a hash of names stands in for them."""
+
     def cases(self, split: str | None = None) -> list[Case]:
         """Its cases in the order of their ids, all or those of one split.
 

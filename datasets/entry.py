@@ -55,6 +55,8 @@ class Entry:
         needs_folder: whether a folder must be named; the others take none.
         takes_settings: whether settings may follow the name after a colon.
         takes_splits: whether splits and subjects can be told.
+        names_people: whether names of cases and subjects may be those of people; results, manifests and weights then
+            hold salted hashes in their place. The names of published data sets are public.
     """
 
     title: str
@@ -70,6 +72,7 @@ class Entry:
     needs_folder: bool = True
     takes_settings: bool = False
     takes_splits: bool = False
+    names_people: bool = False
 
     def __post_init__(self) -> None:
         """Refuse an entry that lacks something.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from functools import lru_cache
 from pathlib import Path
 
 from datasets.case import GENERATED, Case
@@ -39,6 +41,22 @@ def file_sha256(path: Path) -> str:
         return _sha256(path)
     listing = "".join(f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in _files(path))
     return hashlib.sha256(listing.encode("utf-8")).hexdigest()
+
+
+def content_sha256(case: Case) -> str:
+    """Hash of a case's content; of a generated one, of what it is generated from. Computed once for each version.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return _content_sha256(case, quick_identity(case))
+
+
+@lru_cache(maxsize=4096)
+def _content_sha256(case: Case, version: str) -> str:
+    if GENERATED in case.details:
+        return hashlib.sha256(json.dumps([case.id, dict(case.details)], sort_keys=True).encode()).hexdigest()
+    return file_sha256(case.path)
 
 
 def _files(path: Path) -> list[Path]:

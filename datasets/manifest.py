@@ -18,11 +18,12 @@ _IDENTITY = ("id", "subject", "split", "path", "sha256")
 
 @dataclass(frozen=True)
 class Row:
-    """One case.
+    """One case. Where names may be people's, ``id`` and ``subject`` are hashes with the manifest's salt.
 
     Attributes:
         id, subject, modality, kind, split: the fields of :class:`datasets.case.Case`.
-        path: relative to the data set's folder, with forward slashes; "" for a generated case.
+        path: relative to the data set's folder, with forward slashes; "" for a generated case, and where names are
+            hashes.
         sha256: the hash of the file, of a folder's files, or of a generated case's voxels.
         voxels_sha256: the hash of the values in canonical orientation, which another compression or header leaves
             alone.
@@ -48,13 +49,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The rows of a data set in the order of their ids, whatever order they were given in."""
+    """The rows of a data set in the order of their ids, whatever order they were given in.
+
+    Attributes:
+        data_set: the name of the data set.
+        rows: the cases.
+        salt: the salt of the hashes that stand for names; "" where names are plain.
+    """
 
     data_set: str
     rows: tuple[Row, ...]
+    salt: str = ""
 
-    def __init__(self, data_set: str, rows: Iterable[Row]):
+    def __init__(self, data_set: str, rows: Iterable[Row], salt: str = ""):
         object.__setattr__(self, "data_set", data_set)
+        object.__setattr__(self, "salt", salt)
         object.__setattr__(self, "rows", tuple(sorted(rows, key=lambda row: row.id)))
 
     @property
@@ -66,6 +75,7 @@ class Manifest:
     def write(self, path: Path) -> None:
         """Write it as JSON, in one step; a file of that name is replaced."""
         content = {"format": "data-set-manifest", "version": VERSION, "data_set": self.data_set, "sha256": self.sha256}
+        content |= {"salt": self.salt} if self.salt else {}
         rows = ",\n  ".join(json.dumps(asdict(row), ensure_ascii=False) for row in self.rows)
         text = json.dumps(content, indent=1)[:-2] + ',\n "cases": [\n  ' + rows + "\n ]\n}\n"
         with whole_file(path) as temporary:
@@ -89,7 +99,7 @@ def read_manifest(path: Path) -> Manifest:
     rows = content.get("cases")
     if not isinstance(rows, list):
         raise ValueError(f"{path}: the manifest has no list of cases")
-    manifest = Manifest(str(content.get("data_set")), [_row(path, row) for row in rows])
+    manifest = Manifest(str(content.get("data_set")), [_row(path, row) for row in rows], str(content.get("salt", "")))
     if manifest.sha256 != content.get("sha256"):
         raise ValueError(f"{path}: the manifest was changed after it was written (its hash does not fit)")
     return manifest

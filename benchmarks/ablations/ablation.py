@@ -12,6 +12,7 @@ from benchmarks.ablations.spec import AblationSpec, RowSpec, RunSpec
 from benchmarks.table.runner import check_leak
 from datasets.cache import Cache
 from datasets.whole_file import whole_file
+from priors.diffusion.load import files_of_prior
 from priors.training.recipe import load_recipe
 from priors.weights.card import read_card
 from priors.weights.networks import load_autoencoder
@@ -109,9 +110,9 @@ def run_ablation(asked: Ablation, announce: Announce) -> list[Line]:
     """
     volumes = load_split(asked.parts, asked.split, Cache(asked.out / "cache"), announce)
     if not volumes:
-        raise InputError(f"no volume in the split {asked.split} of the data")
+        raise InputError(f"`split` {asked.split}: the data have no volume in it")
     if asked.base is not None:
-        check_leak([asked.base / AUTOENCODER], [each.volume.case for each in volumes], "`base`")
+        check_leak(files_of_prior(asked.base), [each.volume.case for each in volumes], "`base`")
     files: dict[str, Path | None] = {}
     for name, run in asked.spec.runs.items():
         files[name] = _trained(asked, name, run, files, announce)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
 import click
 
 from benchmarks.cli.ablate import ablate
@@ -16,7 +22,28 @@ from recon.cli.options import SETTINGS, help_alone
 from recon.cli.program import Program
 
 
-@click.group("benchmarks", cls=Program, context_settings=SETTINGS, invoke_without_command=True)
+class BenchmarksProgram(Program):
+    """The outermost group, which SIGTERM ends as Ctrl-C does: its worker processes end, and nothing is half written."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command line; see :meth:`recon.cli.program.Program.main`."""
+        if standalone_mode and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _interrupt)
+        return super().main(args, prog_name, complete_var, standalone_mode, **extra)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@click.group("benchmarks", cls=BenchmarksProgram, context_settings=SETTINGS, invoke_without_command=True)
 @click.version_option(package_name="meddiffusion-recon", prog_name="benchmarks")
 @click.pass_context
 def main(ctx: click.Context) -> None:

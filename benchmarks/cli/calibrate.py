@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from recon.cli.console import say
 from recon.cli.flags import FlaggedCommand
 from recon.errors import InputError, input_errors
 
@@ -55,8 +56,8 @@ def calibrate(
         if out.exists() and not overwrite:
             raise InputError(f"-o {out}: exists; --overwrite replaces it")
         parts = parse_data(data, "folder", modality, None)
-        volumes = load_split(parts, "val", Cache(Path(scratch)), lambda line: click.echo(line, err=True))
+        volumes = load_split(parts, "val", Cache(Path(scratch)), say)
         options = MedDiffusionOptions(weights=str(head), prior=prior, samples=samples)
-        found = fit(options, volumes, scans, lambda line: click.echo(line, err=True))
+        found = fit(options, volumes, scans, say)
         write(head, out, found)
     click.echo("\n".join(table(found)))

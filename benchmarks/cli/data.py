@@ -12,7 +12,9 @@ from typing import Any, Literal
 import click
 
 from benchmarks.cli.data_text import summary_of, summary_text
+from recon.cli.console import say
 from recon.cli.flags import FlaggedCommand, FlaggedGroup, with_flags
+from recon.cli.harmless import harmless
 from recon.errors import InputError, RunError
 
 
@@ -109,7 +111,7 @@ def check(
     with output_file(target, overwrite) as temporary:
         found.manifest.write(temporary)
     summary = summary_of(found, target, time.monotonic() - start)
-    click.echo(json.dumps(summary, indent=2) if as_json else summary_text(summary))
+    click.echo(json.dumps(summary, indent=2) if as_json else harmless(summary_text(summary)))
     ctx.exit(1 if found.problems else 0)
 
 
@@ -200,7 +202,7 @@ def pack(
             folder,
             Cache(cache or Path(scratch)),
             splits or ("train", "val"),
-            lambda line: click.echo(line, err=True),
+            say,
             Detail(ct_levels, mr_levels, slices),
         )
     click.echo(f"{done.volumes} volumes, {done.size / 1e6:.1f} MB: {click.format_filename(done.data)}")

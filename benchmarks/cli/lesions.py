@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from recon.cli.console import say
 from recon.cli.flags import FlaggedCommand
 from recon.errors import input_errors
 
@@ -67,6 +68,6 @@ def lesions(
             choose_geometry(geometry),
             methods.split(","),
             noise=parse_noise(photons, None),
-            announce=lambda line: click.echo(line, err=True),
+            announce=say,
         )
     click.echo(json.dumps(as_dicts(rows), indent=2) if as_json else "\n".join(table(rows)))

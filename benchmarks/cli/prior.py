@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from recon.cli.console import say
 from recon.cli.flags import FlaggedCommand
 from recon.errors import input_errors
 
@@ -84,7 +85,7 @@ def prior(
         parts = parse_data(data, "folder", modality, None) if data else []
         bfloat16 = computes_in_bfloat16(torch.device(device))
         wanted = Wanted(parts, out, cache or out / "cache", split, samples, steps, bfloat16)
-        rows = look_at(networks, wanted, lambda line: click.echo(line, err=True))
+        rows = look_at(networks, wanted, say)
     if as_json:
         click.echo(json.dumps(as_dicts(rows), indent=2))
     elif rows:

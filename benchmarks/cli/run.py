@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmarks.cli.memory import MEMORY_TABLE, memory_table
-from benchmarks.cli.options import DEVICE, JSON, OUT, SPLIT, check_device, datasets_option, pair
+from benchmarks.cli.options import DEVICE, JSON, OUT, check_device, datasets_option, pair
 from recon.cli.console import say
 from recon.cli.flags import in_flags
+from recon.cli.harmless import harmless
 from recon.cli.options import GroupedCommand, all_of, option
-from recon.errors import InputError, input_errors
+from recon.errors import InputError, RunError, input_errors
 
 if TYPE_CHECKING:
     from benchmarks.table.runner import Execute, Request
@@ -27,7 +28,7 @@ class Options:
     """What a table of methods is told."""
 
     datasets: tuple[str, ...]
-    split: str
+    split: str | None
     cases: int | None
     methods: str
     weights: tuple[str, ...]
@@ -40,7 +41,13 @@ class Options:
 @click.argument("table")
 @all_of(
     datasets_option("the shipped sample"),
-    SPLIT,
+    option(
+        "--split",
+        group="Data",
+        type=click.Choice(["train", "val", "test"]),
+        default=None,
+        help="Split whose cases are measured.  [default: test; all cases of a folder without splits]",
+    ),
     option(
         "--cases", group="Data", type=click.IntRange(1), default=None, help="Largest number of cases.  [default: all]"
     ),
@@ -70,7 +77,8 @@ class Options:
         group="Run",
         default="",
         metavar="ADDRESS",
-        help="Address of a Dask scheduler whose workers run the jobs.  [default: run them here]",
+        help="Address of a Dask scheduler whose workers run the jobs. It runs the code of whoever can connect: bind it "
+        "to the loopback interface, or use TLS (docs/cluster.md).  [default: run them here]",
     ),
     DEVICE,
     OUT,
@@ -113,11 +121,14 @@ def _refuse_others(ctx: click.Context) -> None:
 def _method_table(table: str, device: str, as_json: bool, given: Options) -> None:
     from benchmarks.render import documents, text
     from benchmarks.render.files import write_all
+    from benchmarks.render.grid import reasons
     from benchmarks.table.runner import run_table
 
     result = run_table(_request(table, device, given), _executor(given), say)
+    if not result.cells:
+        raise RunError(f"{table}: no method has a result; {'; '.join(map(': '.join, reasons(result)[:3]))}")
     written = write_all(result, given.out)
-    click.echo(documents.by_case(result) if as_json else in_flags(text.table(result)))
+    click.echo(documents.by_case(result) if as_json else harmless(in_flags(text.table(result))))
     click.echo(f"written: {', '.join(click.format_filename(path) for path in written)}", err=True)
 
 
@@ -128,16 +139,24 @@ def _request(table: str, device: str, given: Options) -> Request:
     with input_errors():
         spec = load_table_spec(table)
     return Request(
-        Path(table).stem,
+        _name_of(table),
         spec,
-        tuple(Source(name, Path(path) if path else None) for name, path in map(pair, given.datasets)),
+        tuple(Source(name, Path(path).absolute() if path else None) for name, path in map(pair, given.datasets)),
         given.split,
-        given.out,
+        given.out.absolute(),  # the folder of this process is not that of a worker elsewhere
         given.cases,
         tuple(name.strip() for name in given.methods.split(",") if name.strip()),
-        tuple(pair(each) for each in given.weights),
+        tuple((method, str(Path(file).absolute())) for method, file in map(pair, given.weights)),
         device,
     )
+
+
+def _name_of(table: str) -> str:
+    """The name of a table's results: a file of one's own is not taken for the paper's table of that name."""
+    from benchmarks.table.spec import table_names
+
+    name = Path(table).stem
+    return f"own-{name}" if table != name and name in table_names() else name
 
 
 def _executor(given: Options) -> Execute:

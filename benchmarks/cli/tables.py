@@ -8,6 +8,7 @@ import click
 
 from benchmarks.cli.memory import MEMORY_TABLE, MEMORY_TITLE
 from benchmarks.cli.options import OUT
+from recon.cli.harmless import harmless
 from recon.cli.options import GroupedCommand
 from recon.errors import input_errors
 
@@ -52,7 +53,7 @@ def show(table: str, out: Path, form: str) -> None:
             "csv": documents.comma_separated,
             "json": documents.by_case,
         }
-        click.echo(forms[form](result).rstrip("\n"))
+        click.echo(harmless(forms[form](result)).rstrip("\n"))
 
 
 @click.command(cls=GroupedCommand)
@@ -66,4 +67,4 @@ def compare(one: str, other: str, table: str, out: Path) -> None:
     from benchmarks.table.results import Store
 
     with input_errors():
-        click.echo(text.comparison(Store(out).table(table), one, other))
+        click.echo(harmless(text.comparison(Store(out).table(table), one, other)))

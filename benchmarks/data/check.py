@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from benchmarks.data.doubts import kspace_doubts, volume_doubts
+from datasets import find_entry
 from datasets.case import SPLITS, Case, DataSet
 from datasets.identity import file_sha256
 from datasets.manifest import Manifest, Row
+from priors.weights.seen import salted
 from recon.errors import InputError
 from recon.io.cases import read_case
 from recon.io.orientation import axis_codes
@@ -77,7 +79,16 @@ def check_dataset(dataset: DataSet, progress: Callable[[int, int], None] = lambd
         notes += [f"{case.id}: {text}" for text in remarks]
     progress(len(cases), len(cases))
     problems += _duplicates(rows) + _leaks(cases)
-    return Check(dataset.title, Manifest(dataset.name, rows), problems, notes)
+    return Check(dataset.title, _manifest(dataset.name, rows), problems, notes)
+
+
+def _manifest(name: str, rows: list[Row]) -> Manifest:
+    """The rows; where names may be people's, with hashes in their place, whose salt follows from the contents."""
+    if not find_entry(name).names_people:
+        return Manifest(name, rows)
+    salt = hashlib.sha256("".join(sorted(row.sha256 for row in rows)).encode()).hexdigest()[:32]
+    hidden = [replace(row, id=salted(row.id, salt), subject=salted(row.subject, salt), path="") for row in rows]
+    return Manifest(name, hidden, salt)
 
 
 def _inspect(case: Case, root: Path | None) -> tuple[Row, list[str], list[str]]:

@@ -40,9 +40,9 @@ class Detail:
 
     def __post_init__(self) -> None:
         if not all(2 <= levels <= 255 for levels in (self.ct_levels, self.mr_levels)):
-            raise ValueError("levels must be from 2 to 255")
+            raise ValueError("`ct_levels` and `mr_levels`: must be from 2 to 255")
         if self.slices is not None and self.slices < 1:
-            raise ValueError(f"slices must be 1 or more, not {self.slices}")
+            raise ValueError(f"`slices` {self.slices}: must be 1 or more")
 
 
 @dataclass(frozen=True)

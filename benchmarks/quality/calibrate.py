@@ -12,6 +12,7 @@ import torch
 
 from priors.training.batches import derived_seed
 from priors.weights.card import read_card, read_tensors, save_weights
+from priors.weights.seen import CALIBRATED_ON, SALT, new_salt, salted, without_names
 from recon.acquisition.network_scale import network_scale, patient_axes
 from recon.diffusion.calibration import Calibration, Calibrations, coverage, fit, in_body
 from recon.diffusion.controlnet_head import load_head
@@ -78,7 +79,7 @@ def calibrate(
         InputError: no head, no case of its modality, or one sample.
     """
     if options.samples < 2:
-        raise InputError("`samples`: a spread takes two or more")
+        raise InputError(f"`samples` {options.samples}: must be 2 or more, to have a spread")
     task = task_from_dict(read_card(options.weights).config["task"])
     own = [each for each in volumes if each.volume.modality == task.modality]
     if not own:
@@ -203,14 +204,17 @@ def _shares(errors: np.ndarray, deviations: np.ndarray) -> dict[float, float]:
 
 
 def write(path: Path, to: Path, found: Calibrated) -> None:
-    """The head anew, with its calibrations in the card.
+    """The head anew, with its calibrations in the card, and hashes of the cases that they were fitted on.
 
     Raises:
         ValueError: damaged, or no weights file.
     """
     card = read_card(path)
-    facts = {"calibration": found.calibrations.to_dict(), "calibrated_on": list(found.cases)}
-    save_weights(to, read_tensors(path), replace(card, extra=card.extra | facts))
+    extra = without_names(card.extra)
+    salt = extra.setdefault(SALT, new_salt())
+    fitted_on = sorted(salted(case, salt) for case in found.cases)
+    facts = {"calibration": found.calibrations.to_dict(), CALIBRATED_ON: fitted_on}
+    save_weights(to, read_tensors(path), replace(card, extra=extra | facts))
 
 
 def table(found: Calibrated) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from benchmarks.quality.round_trip import RoundTrip, as_dicts, measure, table
+from datasets import find_entry
 from datasets.cache import Cache
 from datasets.whole_file import whole_file
 from priors.diffusion.anatomy import find_class
@@ -21,6 +22,7 @@ from priors.networks.inference import Acceleration
 from recon.generation.preview import preview
 from recon.generation.request import Request
 from recon.generation.volumes import generate_volumes
+from recon.report.lettering import Frame
 from recon.training.sources import DataPart, load_split
 from recon.training.validation import side_by_side
 
@@ -61,11 +63,15 @@ def look_at(prior: LatentPrior, wanted: Wanted, announce: Announce) -> list[Roun
     volumes = load_split(wanted.parts, wanted.split, Cache(wanted.cache), announce) if wanted.parts else []
     rows, pictures = [], []
     unique = {each.volume.case.id: each for each in volumes}.values()
-    for each in unique:
+    own = any(find_entry(part.dataset.partition(":")[0]).names_people for part in wanted.parts)
+    for number, each in enumerate(unique, 1):
         row, joint, patches = measure(prior, each)
         announce(table([row])[1])
+        if own:  # the names of one's own files may be those of people, and the report may travel
+            row = replace(row, case=f"volume {number}")
         rows.append(row)
-        pictures.append((f"{row.case}: as it was, joint, by patches", _slices(each.volume.network(), joint, patches)))
+        images = _slices(each.volume.network(), joint, patches, frame=each.volume.frame)
+        pictures.append((f"{row.case}: as it was, joint, by patches", images))
     wanted.out.mkdir(parents=True, exist_ok=True)
     if rows:
         content = {"weights_sha256": dict(prior.sha256), "split": wanted.split, "round_trips": as_dicts(rows)}
@@ -77,10 +83,10 @@ def look_at(prior: LatentPrior, wanted: Wanted, announce: Announce) -> list[Roun
     return rows
 
 
-def _slices(*images: Tensor) -> np.ndarray:
+def _slices(*images: Tensor, frame: Frame) -> np.ndarray:
     """The middle slice of each image."""
     middle = len(images[0]) // 2
-    return np.round(255 * side_by_side(*(image[middle] for image in images))).astype(np.uint8)
+    return np.round(255 * side_by_side(*(image[middle] for image in images), frame=frame)).astype(np.uint8)
 
 
 def _samples(prior: LatentPrior, wanted: Wanted, announce: Announce) -> list[tuple[str, np.ndarray]]:

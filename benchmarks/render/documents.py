@@ -14,13 +14,15 @@ from benchmarks.table.results import TableResult
 
 def markdown(result: TableResult) -> str:
     """Tables of methods and metrics, best in bold."""
-    lines = [f"## {result.title}", ""]
+    lines = [f"## {_in_markdown(result.title)}", ""]
     for grid in grids(result):
         lines += [f"{CONVENTIONS[grid.convention]}; mean (standard deviation)", ""]
-        lines.append("| | " + " | ".join(row.heading for row in grid.rows) + " |")
+        lines.append("| | " + " | ".join(_in_markdown(row.heading) for row in grid.rows) + " |")
         lines.append("| --- |" + " ---: |" * len(grid.rows))
         for label, entries in _by_method(grid):
-            lines.append(f"| {label} | " + " | ".join(f"**{t}**" if best else t for t, best in entries) + " |")
+            lines.append(
+                f"| {_in_markdown(label)} | " + " | ".join(f"**{t}**" if best else t for t, best in entries) + " |"
+            )
         lines.append("")
     paper = published(result.table)
     if paper:
@@ -28,7 +30,7 @@ def markdown(result: TableResult) -> str:
         lines.append("| --- | ---: | ---: |")
         lines += [f"| {row['method']} | {row['psnr']} | {row['ssim']} |" for row in paper["rows"]]
         lines.append("")
-    lines += [f"Absent: {label}: {reason}" for label, reason in reasons(result)]
+    lines += [f"Absent: {_in_markdown(label)}: {_in_markdown(reason)}" for label, reason in reasons(result)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -36,7 +38,7 @@ def latex(result: TableResult) -> str:
     """A ``tabular`` for each convention, best in bold."""
     parts = []
     for grid in grids(result):
-        lines = [f"% {result.title}; {CONVENTIONS[grid.convention]}"]
+        lines = [f"% {_one_line(result.title)}; {CONVENTIONS[grid.convention]}"]
         lines += [r"\begin{tabular}{l" + "r" * len(grid.rows) + "}", r"\hline"]
         lines.append(" & " + " & ".join(_escaped(row.heading) for row in grid.rows) + r" \\ \hline")
         for label, entries in _by_method(grid):
@@ -53,10 +55,39 @@ def _by_method(grid: Grid) -> list[tuple[str, list[tuple[str, bool]]]]:
     ]
 
 
+_LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "–": "--",
+}
+
+
 def _escaped(text: str) -> str:
-    for plain, latex in (("\\", r"\textbackslash{}"), ("&", r"\&"), ("%", r"\%"), ("_", r"\_"), ("#", r"\#")):
-        text = text.replace(plain, latex)
-    return text.replace("–", "--")
+    """A text that LaTeX prints and does not obey, whoever chose it."""
+    return "".join(_LATEX.get(character, character) for character in _one_line(text))
+
+
+def _one_line(text: str) -> str:
+    """A text without control characters, which could end a comment or a row."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _in_markdown(text: str) -> str:
+    """A text that ends no cell and opens no tag."""
+    return _one_line(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def _in_spreadsheet(text: str) -> str:
+    """A text that a spreadsheet does not take for a formula; an apostrophe before it says so."""
+    return f"'{text}" if text[:1] in _FORMULA else text
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def comma_separated(result: TableResult) -> str:
@@ -67,7 +98,8 @@ def comma_separated(result: TableResult) -> str:
     for cell in sorted(result.cells, key=lambda c: (c.case, c.operator, c.method)):
         for convention, metrics in cell.metrics.items():
             for metric, value in metrics.items():
-                place = [cell.case, cell.subject, cell.group, cell.operator, cell.method, convention, metric]
+                names = [cell.case, cell.subject, cell.group, cell.operator, cell.method, convention, metric]
+                place = map(_in_spreadsheet, names)
                 writer.writerow([*place, "" if value is None else repr(value), f"{cell.seconds:.3f}"])
     return stream.getvalue()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -89,7 +90,7 @@ def _values(
         value
         for cell in result.cells
         if cell.method == method and operator in (None, cell.operator) and group in (None, cell.group)
-        if (value := cell.metrics[convention].get(metric)) is not None
+        if (value := cell.metrics[convention].get(metric)) is not None and math.isfinite(value)
     ]
 
 

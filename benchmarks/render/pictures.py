@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.table.results import CellResult, Store, TableResult, methods_with_results
 from recon.report import figures
-from recon.report.planes import axial_picture
+from recon.report.lettering import scale_length
+from recon.report.planes import PLANES, axial_picture
 
 _ZOOM = 3
 _ZOOM_SHARE = 4
@@ -35,12 +37,20 @@ class Montage:
         panels: the ground truth first, then the methods.
         error_top: what the error maps' ends stand for.
         unit: the unit of the values.
+        letters: the patient's side at the left, right, top and bottom of a slice, each with its place; none where the
+            sides are not known.
+        scale: a length in mm with its share of a slice's width in percent, and of the zoom's; None where the size of
+            pixels is not known.
+        aspect: width of a slice over its height, in mm.
     """
 
     heading: str
     panels: tuple[Panel, ...]
     error_top: float
     unit: str
+    letters: tuple[tuple[str, str], ...] = ()
+    scale: tuple[int, float, float] | None = None
+    aspect: float = 1.0
 
 
 def montages(result: TableResult, store: Store) -> list[Montage]:
@@ -71,10 +81,34 @@ def _montage(result: TableResult, store: Store, cells: list[CellResult], heading
     for method, label in methods_with_results(result):
         if method in usable:
             figure = usable[method].metrics["primary"]
-            caption = f"{figure['psnr']:.2f} dB, {figure['ssim']:.4f}" if figure["psnr"] and figure["ssim"] else ""
+            known = [value for key in ("psnr", "ssim") if (value := figure[key]) is not None and math.isfinite(value)]
+            caption = f"{known[0]:.2f} dB, {known[1]:.4f}" if len(known) == 2 else ""
             error = figures.ERRORS[figures.to_bytes(images[method] - truth, -top, top)]
             panels.append(Panel(label, caption, *_grey(images[method], region, low, high), figures.png(error)))
-    return Montage(heading, tuple(panels), top, "HU" if result.modality == "CT" else "of the maximum")
+    unit = "HU" if result.modality == "CT" else "of the maximum"
+    facts = next(pictures[method] for method in usable)
+    return Montage(heading, tuple(panels), top, unit, _letters(facts), *_sizes(facts, truth.shape, region))
+
+
+def _letters(known: dict[str, np.ndarray]) -> tuple[tuple[str, str], ...]:
+    """The letters of an axial slice, if the cell says that it lies in patient space."""
+    if not bool(known.get("sides_known", False)):
+        return ()
+    return tuple(zip(PLANES[0].letters, ("left", "right", "top", "bottom"), strict=True))
+
+
+def _sizes(
+    known: dict[str, np.ndarray], shape: tuple[int, ...], region: tuple[slice, slice]
+) -> tuple[tuple[int, float, float] | None, float]:
+    """The scale and the aspect of a slice of (rows, columns), as far as the cell knows the size of its pixels."""
+    rows, columns = shape
+    high, wide = (float(size) for size in known.get("pixel", np.full(2, np.nan)))
+    if not (math.isfinite(high * wide) and high > 0 and wide > 0):
+        return None, columns / rows
+    length = scale_length(columns, wide)
+    zoomed = region[1].stop - region[1].start
+    share = 100 * length / wide
+    return (length, share / columns, min(100.0, share / zoomed)), columns * wide / (rows * high)
 
 
 def _grey(image: np.ndarray, region: tuple[slice, slice], low: float, high: float) -> tuple[str, str]:

@@ -8,8 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +18,18 @@ from torch import Tensor
 
 from benchmarks.table.conventions import paper_metrics, paper_truth
 from benchmarks.table.dependencies import code_sha256
+from benchmarks.table.names import Names
 from benchmarks.table.results import CellResult, Store
 from benchmarks.table.spec import MethodSpec, OperatorSpec
 from datasets.cache import Cache
-from datasets.case import GENERATED, Case
-from datasets.identity import file_sha256
+from datasets.case import Case
+from datasets.identity import content_sha256
 from physics.ct.protocol import load_protocol
 from physics.mr.masks import seed_of
 from physics.noise import TransmissionNoise
+from priors.diffusion.load import files_of_prior, prior_of_head
 from priors.weights.card import Card, read_card
+from priors.weights.store import find_prior
 from recon.acquisition.ct import ct_protocol
 from recon.diffusion.controlnet_head import installed_head
 from recon.errors import InputError, RunError, input_errors
@@ -61,6 +63,7 @@ class Job:
         key: the key of the cell.
         store: folder of results.
         device: the device on which the method computes.
+        names: what results call the case.
     """
 
     case: Case
@@ -70,6 +73,7 @@ class Job:
     key: str
     store: Path
     device: str = "cpu"
+    names: Names = field(default_factory=Names)
 
 
 def cell_key(case: Case, modality: Modality, operator: OperatorSpec, method: MethodSpec) -> str:
@@ -79,7 +83,7 @@ def cell_key(case: Case, modality: Modality, operator: OperatorSpec, method: Met
         InputError: the method's weights are missing or damaged, or there is no such method.
     """
     facts = {
-        "data": case_sha256(case),
+        "data": content_sha256(case),
         "operator": operator.model_dump(mode="json"),
         "method": method.method,
         "settings": method.settings,
@@ -87,14 +91,6 @@ def cell_key(case: Case, modality: Modality, operator: OperatorSpec, method: Met
         "code": code_sha256(modality, method.method),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:40]
-
-
-@lru_cache(maxsize=4096)
-def case_sha256(case: Case) -> str:
-    """Hash of a case's content; of a generated one, of what it is generated from."""
-    if GENERATED in case.details:
-        return hashlib.sha256(json.dumps([case.id, dict(case.details)], sort_keys=True).encode()).hexdigest()
-    return file_sha256(case.path)
 
 
 def weights_sha256(modality: Modality, method: MethodSpec, operator: OperatorSpec) -> list[str]:
@@ -139,6 +135,20 @@ def all_weights(modality: Modality, method: MethodSpec, operator: OperatorSpec) 
     return found + [weights_path(kind, "", modality) for kind in kinds if kind]
 
 
+def seen_weights(modality: Modality, method: MethodSpec, operator: OperatorSpec) -> list[Path]:
+    """Every file whose training may have seen a table's cases: a method's weights, and the networks of a head's prior.
+
+    Raises:
+        InputError: some are missing or damaged.
+    """
+    found = all_weights(modality, method, operator)
+    with input_errors("`weights`"):
+        heads = [path for path in found if read_card(path).kind == "controlnet"]
+        given = method.settings.get("prior", "")
+        folders = [find_prior(given) if given else prior_of_head(head) for head in heads]
+    return [*found, *(path for folder in folders for path in files_of_prior(folder))]
+
+
 def method_weights(modality: Modality, method: MethodSpec, operator: OperatorSpec) -> Path | None:
     """The weights file that a method will use on such scans; None for methods without.
 
@@ -176,7 +186,7 @@ def run_job(job: Job) -> str:
     """
     try:
         measurement, grid, truth = measure(job)
-        paper = paper_truth(truth, case_sha256(job.case), Cache(job.store / "full-view"))
+        paper = paper_truth(truth, content_sha256(job.case), Cache(job.store / "full-view"))
         _run_method(job, measurement, grid, (truth, paper))
     except (InputError, RunError) as error:
         return " ".join(str(error).split())
@@ -235,8 +245,8 @@ def _run_method(job: Job, measurement: Measurement, grid: Volume, truths: tuple[
     z, y, x = truth.data.shape
     cell = CellResult(
         key=job.key,
-        case=job.case.id,
-        subject=job.case.subject,
+        case=job.names.case(job.case),
+        subject=job.names.subject(job.case),
         group=job.case.details.get("acquisition", ""),
         operator=job.operator.name,
         method=method.column,
@@ -257,11 +267,17 @@ def _run_method(job: Job, measurement: Measurement, grid: Volume, truths: tuple[
 
 
 def _pictures(outcome: Outcome, truth: Volume) -> dict[str, np.ndarray]:
-    """The middle slice of the image and of the ground truth, (y, x) float16."""
+    """The middle slice of the image and of the ground truth, (y, x) float16, and as far as they are known, the size of
+    a pixel (y, x) in mm and that the slice lies in patient space."""
     middle = len(truth.data) // 2
     volumes = {"image": outcome.result, "truth": truth}
     top = float(truth.data.max()) if truth.modality == "MR" else 1.0
-    return {name: (volume.data[middle] / top).numpy().astype(np.float16) for name, volume in volumes.items()}
+    pictures = {name: (volume.data[middle] / top).numpy().astype(np.float16) for name, volume in volumes.items()}
+    source = outcome.result.source
+    known = source is None or source.spacing_known
+    pictures["pixel"] = np.array(outcome.result.spacing[1:] if known else (np.nan, np.nan), np.float32)
+    pictures["sides_known"] = np.array(source is None or source.orientation_known)
+    return pictures
 
 
 def tensor_sha256(tensor: Tensor) -> str:

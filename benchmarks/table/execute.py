@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import signal
+import threading
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from contextlib import closing
+from multiprocessing import active_children, get_context, parent_process
 
 import psutil
 
@@ -42,27 +45,44 @@ def run_jobs(jobs: Sequence[Job], processes: int, on_done: OnDone) -> None:
             on_done(job, run_job(job))
         return
     try:
-        for job, reason in _in_pool(jobs, processes):
-            on_done(job, reason)
+        with closing(_in_pool(jobs, processes)) as finished:
+            for job, reason in finished:
+                on_done(job, reason)
     except BrokenProcessPool as error:
         raise RunError(
             "a process was killed, perhaps for memory; what was finished is kept: run it again with fewer `jobs`"
         ) from error
 
 
-def _in_pool(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, str]]:
+def _in_pool(jobs: Sequence[Job], processes: int) -> Generator[tuple[Job, str], None, None]:
+    """Jobs as they end. Where this process is interrupted, or its caller gives up, its workers end too."""
     cores = os.cpu_count() or 1
+    others = set(active_children())
     # Fresh processes: a fork would share torch's threads and locks with this one.
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _limit_threads, (max(1, cores // processes),))
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin_worker, (max(1, cores // processes),))
     try:
         futures = {pool.submit(run_job, job): job for job in jobs}
         for future in as_completed(futures):
             yield futures[future], future.result()
+    except BaseException:
+        for worker in set(active_children()) - others:
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _limit_threads(threads: int) -> None:
+def _begin_worker(threads: int) -> None:
+    """A worker leaves Ctrl-C to the process that started it, and ends when that one does, even if it was killed."""
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

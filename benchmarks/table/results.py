@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
+import re
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,9 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from datasets.identity import file_sha256
 from datasets.whole_file import whole_file
 
 Metrics = dict[str, float | None]
+
+_SHA256, _PICTURES = "sha256", "pictures_sha256"
+"""What a cell's file states beside the result."""
+
+_KEY = re.compile(r"[0-9A-Za-z-]+")
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,8 @@ class TableResult:
     def values(self, method: str, metric: str, convention: str = "primary", operator: str | None = None) -> list[float]:
         """A metric of a method over all cases that have it, in the order of the cases' ids."""
         found = sorted(self._of(method, operator), key=lambda cell: (cell.case, cell.operator))
-        return [value for cell in found if (value := cell.metrics[convention].get(metric)) is not None]
+        values = (cell.metrics[convention].get(metric) for cell in found)
+        return [value for value in values if value is not None and math.isfinite(value)]
 
     def paired(self, one: str, other: str, metric: str, convention: str = "primary") -> list[tuple[float, float]]:
         """A metric of two methods on the measurements that both have."""
@@ -115,8 +127,9 @@ class TableResult:
         for cell in sorted(self._of(one, None), key=lambda cell: (cell.case, cell.operator)):
             match = others.get((cell.case, cell.operator))
             values = [each.metrics[convention].get(metric) for each in (cell, match) if each is not None]
-            if len(values) == 2 and values[0] is not None and values[1] is not None:
-                pairs.append((values[0], values[1]))
+            known = [value for value in values if value is not None and math.isfinite(value)]
+            if len(known) == 2:
+                pairs.append((known[0], known[1]))
         return pairs
 
     def _of(self, method: str, operator: str | None) -> list[CellResult]:
@@ -127,7 +140,8 @@ class TableResult:
 class Store:
     """A folder of cells, ``cells/<key>.json`` and ``.npz``, and of tables, ``<table>.json``.
 
-    Every file appears in one step, the picture before the result that names it.
+    Every file appears in one step, the picture before the result that names it. A result states its own hash and that
+    of its pictures, and one that does not have its hash counts as absent.
     """
 
     folder: Path
@@ -135,25 +149,42 @@ class Store:
     def cell(self, key: str) -> CellResult | None:
         """The result of a key; None if it is not there or damaged."""
         try:
-            content = json.loads(self._path(key).read_text(encoding="utf-8"))
-            return _cell(content)
-        except (OSError, ValueError, TypeError, KeyError):
+            return _cell(self._content(key))
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
+
+    def _content(self, key: str) -> dict[str, Any]:
+        """What a cell's file holds.
+
+        Raises:
+            OSError, ValueError, TypeError, KeyError, RecursionError: it cannot be read, or was changed.
+        """
+        content = json.loads(self._path(key).read_text(encoding="utf-8"))
+        if content.pop(_SHA256) != _sha256(content):
+            raise ValueError("changed since it was written")
+        return dict(content)
 
     def put(self, cell: CellResult, pictures: dict[str, np.ndarray]) -> None:
         """Keep a result with its pictures."""
         self._path(cell.key).parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(self._path(cell.key).with_suffix(".npz")) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, **pictures)  # type: ignore[arg-type]
+        with whole_file(self._path(cell.key).with_suffix(".npz")) as temporary:
+            with temporary.open("wb") as stream:
+                np.savez_compressed(stream, **pictures)  # type: ignore[arg-type]
+            pictures_sha256 = file_sha256(temporary)
+        content = _plain(cell) | {_PICTURES: pictures_sha256}
         with whole_file(self._path(cell.key)) as temporary:
-            temporary.write_text(json.dumps(asdict(cell), sort_keys=True), encoding="utf-8")
+            text = json.dumps(content | {_SHA256: _sha256(content)}, sort_keys=True, allow_nan=False)
+            temporary.write_text(text, encoding="utf-8")
 
     def pictures(self, cell: CellResult) -> dict[str, np.ndarray]:
-        """The pictures of a result; empty if they are gone."""
+        """The pictures of a result; empty if they are gone or were changed."""
+        path = self._path(cell.key).with_suffix(".npz")
         try:
-            with np.load(self._path(cell.key).with_suffix(".npz"), allow_pickle=False) as file:
+            if file_sha256(path) != self._content(cell.key)[_PICTURES]:
+                return {}
+            with np.load(path, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError, KeyError, RecursionError, zipfile.BadZipFile, zlib.error):
             return {}
 
     def put_table(self, result: TableResult) -> None:
@@ -167,12 +198,12 @@ class Store:
         """A table as it was last run.
 
         Raises:
-            ValueError: it was not run here, or the file is damaged.
+            ValueError: it was not run here, or its file or one of its cells is damaged.
         """
         path = self.folder / f"{name}.json"
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            cells = [cell for key in content["cells"] if (cell := self.cell(key)) is not None]
+            cells = [cell for key in content["cells"] if (cell := self._known_cell(key, name)) is not None]
             return TableResult(
                 table=content["table"],
                 title=content["title"],
@@ -186,16 +217,53 @@ class Store:
             )
         except FileNotFoundError:
             raise ValueError(f"{self.folder}: {name} was not run here; 'benchmarks run {name}' does") from None
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except _DamagedCellError:
+            raise
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise ValueError(f"{path}: damaged: {error}") from error
+
+    def _known_cell(self, key: str, table: str) -> CellResult | None:
+        """A cell of a table that was run; None where its file is gone.
+
+        Raises:
+            ValueError: its file was damaged or changed.
+        """
+        path = self._path(key)
+        cell = self.cell(key) if _KEY.fullmatch(key) else None
+        if cell is None and path.exists():
+            raise _DamagedCellError(
+                f"{path}: damaged, changed since it was written, or of an earlier version; 'benchmarks run {table}' "
+                "computes it anew"
+            )
+        return cell
 
     def _path(self, key: str) -> Path:
         return self.folder / "cells" / f"{key}.json"
 
 
+class _DamagedCellError(ValueError):
+    """A cell's file is not what was written."""
+
+
 def _cell(content: dict[str, Any]) -> CellResult:
     z, y, x = content["size"]
-    return CellResult(**(content | {"size": (int(z), int(y), int(x))}))
+    known = {name: value for name, value in content.items() if name != _PICTURES}
+    return CellResult(**(known | {"size": (int(z), int(y), int(x))}))
+
+
+def _plain(cell: CellResult) -> dict[str, Any]:
+    """Plain values as they come back from JSON; a metric that is no finite number is none."""
+    values = asdict(cell)
+    values["metrics"] = {
+        convention: {name: value if value is not None and math.isfinite(value) else None for name, value in own.items()}
+        for convention, own in cell.metrics.items()
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
+
+
+def _sha256(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def methods_with_results(result: TableResult) -> Sequence[tuple[str, str]]:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.table.cells import Job, all_weights, case_sha256, cell_key, method_weights, why_unsuitable
+from benchmarks.table.cells import Job, cell_key, method_weights, seen_weights, why_unsuitable
 from benchmarks.table.execute import OnDone, run_jobs
+from benchmarks.table.names import Names, names_for
 from benchmarks.table.results import Absent, Budget, CellResult, Store, TableResult
 from benchmarks.table.spec import MethodSpec, OperatorSpec, TableSpec, check_methods
 from datasets import find_entry, open_dataset
-from datasets.case import Case
+from datasets.case import SPLITS, Case
+from datasets.identity import content_sha256
 from priors.weights.card import read_card
+from priors.weights.seen import seen_in
 from recon.errors import InputError, input_errors
 from recon.methods.method import DATA_STEP
 
 Execute = Callable[[Sequence[Job], OnDone], None]
 Announce = Callable[[str], None]
+
+_TEST = "test"
+"""The split that is measured where a data set has splits and none is named."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class Request:
         table: name of the table.
         spec: the specification of the table.
         sources: data sets; none takes the shipped sample.
-        split: the split of the cases.
+        split: the split of the cases; None is the split test of a set that has splits, and all cases of another.
         most: cases at most; None for all.
         methods: names to run; none for all of the table's.
         weights: the weights by method, instead of those that are installed.
@@ -51,7 +57,7 @@ class Request:
     table: str
     spec: TableSpec
     sources: tuple[Source, ...]
-    split: str
+    split: str | None
     store: Path
     most: int | None = None
     methods: tuple[str, ...] = ()
@@ -72,40 +78,47 @@ def run_table(request: Request, execute: Execute | None = None, announce: Announ
         RunError: processes were killed.
     """
     check_methods(request.spec)
-    cases = find_cases(request)
-    columns, absent = _usable_methods(request, cases)
+    cases, names = find_cases(request, announce)
+    columns, absent = _usable_methods(request, cases, names)
     keys = _keys(request, cases, columns)
     store, reasons = Store(request.store), list(absent)
-    jobs = _missing(request, cases, columns, keys, store)
+    jobs = _missing(request, cases, columns, keys, names)
     announce(f"{len(keys) - len(jobs)} of {len(keys)} cells are there, {len(jobs)} to compute")
     finished, started = 0, time.monotonic()
 
     def on_done(job: Job, reason: str) -> None:
         nonlocal finished
         finished += 1
+        if not reason and store.cell(job.key) is None:
+            reason = f"its result did not come to {request.store}; all workers must see that folder"
         if reason:
-            reasons.append(Absent(job.case.id, job.operator.name, job.method.column, reason))
+            case = names.case(job.case)
+            reasons.append(Absent(case, job.operator.name, job.method.column, names.without(reason, job.case)))
         left = (time.monotonic() - started) / finished * (len(jobs) - finished)
-        place = f"{job.case.id}, {job.operator.name}, {job.method.column}"
+        known = names.case(job.case)
+        case = job.case.id if known == job.case.id else f"{job.case.id} ({known})"
+        place = f"{case}, {job.operator.name}, {job.method.column}"
         announce(f"{finished} of {len(jobs)}, {left:.0f} s left: {place}{': ' + reason if reason else ''}")
 
     (execute or _here)(jobs, on_done)
+    named = {case.id: (names.case(case), names.subject(case)) for case in cases}
     cells = [
-        replace(cell, method=column)  # another table may have the same cell under another name
-        for (_, _, column), key in keys.items()
+        # another table may have the same cell under other names
+        replace(cell, method=column, case=named[case][0], subject=named[case][1])
+        for (case, _, column), key in keys.items()
         if (cell := store.cell(key)) is not None
     ]
     check_fair(cells)
     result = TableResult(
         table=request.table,
-        title=title_of(request),
+        title=_title(request, cases, names),
         modality=request.spec.modality,
         operators=tuple(operator.name for operator in request.spec.operators),
         methods=tuple((method.column, method.label) for method in _asked(request)),
         cells=tuple(cells),
         absent=tuple(reasons),
         budgets=tuple(_budgets(request, columns)),
-        data_sha256=hashlib.sha256("".join(case_sha256(case) for case in cases).encode()).hexdigest(),
+        data_sha256=hashlib.sha256("".join(content_sha256(case) for case in cases).encode()).hexdigest(),
     )
     store.put_table(result)
     return result
@@ -115,21 +128,57 @@ def _here(jobs: Sequence[Job], on_done: OnDone) -> None:
     run_jobs(jobs, 1, on_done)
 
 
-def find_cases(request: Request) -> list[Case]:
-    """The cases of the split, of the table's modality.
+def find_cases(request: Request, announce: Announce) -> tuple[list[Case], Names]:
+    """The cases of the table's modality that are measured, and what results call them.
+
+    Args:
+        request: what is to be run.
+        announce: is told of each data set what is left out of it.
 
     Raises:
         InputError: there is none, or a data set that cannot be opened.
     """
     found: list[Case] = []
+    hidden: list[Case] = []
     for source in request.sources or (Source("sample"),):
-        with input_errors(f"`dataset` {source.dataset}"):
-            dataset = open_dataset(source.dataset, source.path, modality=request.spec.modality)
-            cases = dataset.cases() if source.dataset == "sample" else dataset.cases(request.split)
-        found += [case for case in cases if case.modality == request.spec.modality]
-    if not found:
-        raise InputError(f"`dataset`: no {request.spec.modality} case in the split {request.split}")
-    return found[: request.most]
+        cases = _cases_of(source, request, announce)
+        found += cases
+        if find_entry(source.dataset.partition(":")[0]).names_people:
+            hidden += cases
+    if request.most is not None and len(found) > request.most:
+        announce(f"{request.most} of {len(found)} cases are measured, as `cases` says")
+    found = found[: request.most]
+    return found, names_for([case for case in hidden if case in found], request.store)
+
+
+def _cases_of(source: Source, request: Request, announce: Announce) -> list[Case]:
+    """The cases of one data set, and a line about those that are left out."""
+    modality = request.spec.modality
+    with input_errors(f"`dataset` {source.dataset}"):
+        dataset = open_dataset(source.dataset, source.path, modality=modality)
+        split = request.split or (_TEST if dataset.has_splits else None)
+        every = [case for case in dataset.cases() if case.modality == modality]
+        remarks = dataset.remarks()
+    cases = [case for case in every if split in (None, case.split)]
+    counts = Counter(case.split for case in every)
+    others = ", ".join(f"{counts[each]} in {each}" for each in SPLITS if counts[each] and each != split)
+    where = f"{source.dataset}{f' {source.path}' if source.path else ''}"
+    if not cases:
+        way = f"; there are {others}: name that `split`" if others else ""
+        raise InputError(f"`dataset` {where}: no {modality} case in {f'the split {split}' if split else 'it'}{way}")
+    if split is not None and others:
+        announce(f"{where}: {len(cases)} of {len(every)} cases, the split {split}; left out: {others}")
+    for remark in remarks:
+        announce(f"{where}: {remark}")
+    return cases
+
+
+def _title(request: Request, cases: Sequence[Case], names: Names) -> str:
+    """The table's title; a folder that is a series may be called after its patient."""
+    title = title_of(request)
+    for case in cases:
+        title = names.without(title, case)
+    return title
 
 
 def title_of(request: Request) -> str:
@@ -137,10 +186,12 @@ def title_of(request: Request) -> str:
     names = [source.path.name if source.path else source.dataset for source in request.sources] or [
         "the shipped sample"
     ]
-    paper = request.spec.paper_dataset
+    paper, split = request.spec.paper_dataset, request.split or _TEST
     crime = " (inverse crime)" if request.spec.modality == "CT" else ""  # the operator that reconstructs makes the data
+    if not paper:
+        return f"{request.spec.title}{crime}: {', '.join(names)}"
     if request.sources and all(source.dataset == paper for source in request.sources):
-        return f"{request.spec.title}{crime}: {find_entry(paper).title}, split {request.split}"
+        return f"{request.spec.title}{crime}: {find_entry(paper).title}, split {split}"
     return f"{request.spec.title}{crime}: {', '.join(names)}; this is not {find_entry(paper).title}"
 
 
@@ -162,17 +213,23 @@ def _with_weights(method: MethodSpec, path: str | None) -> MethodSpec:
     return method.model_copy(update={"settings": method.settings | {"weights": path}}) if path else method
 
 
-def _usable_methods(request: Request, cases: Sequence[Case]) -> tuple[list[MethodSpec], list[Absent]]:
+def _usable_methods(request: Request, cases: Sequence[Case], names: Names) -> tuple[list[MethodSpec], list[Absent]]:
     """Methods whose weights are there and fair; the others with the reason."""
     usable, absent = [], []
     for method in _asked(request):
         try:
             for operator in request.spec.operators:
-                check_leak(all_weights(request.spec.modality, method, operator), cases)
+                check_leak(seen_weights(request.spec.modality, method, operator), cases)
             usable.append(method)
         except InputError as error:
             reason = " ".join(str(error).split())
-            absent += [Absent(c.id, o.name, method.column, reason) for c in cases for o in request.spec.operators]
+            for case in cases:
+                reason = names.without(reason, case)
+            absent += [
+                Absent(names.case(case), operator.name, method.column, reason)
+                for case in cases
+                for operator in request.spec.operators
+            ]
     return usable, absent
 
 
@@ -180,15 +237,15 @@ def check_leak(weights: Sequence[Path], cases: Sequence[Case], option: str = "`w
     """Refuse weights that were trained on what they are to be tested on.
 
     Raises:
-        InputError: a case or a subject of the table is in the weights' card, or the card cannot be read.
+        InputError: a case or a subject of the table is in the weights' card, by its name or its content, among what
+            these weights or the networks before them have seen; or the card cannot be read.
     """
-    for path in weights:
+    for path in dict.fromkeys(weights):
         with input_errors(option):
-            extra = read_card(path).extra
-        trained = {*extra.get("subjects", ()), *extra.get("cases", ())}
-        leaked = sorted({case.subject for case in cases if trained & {case.subject, case.id}})
-        if leaked:
-            raise InputError(f"{path}: trained on {leaked[0]}, which is among the cases of this table")
+            seen = seen_in(read_card(path).extra)
+        for case in cases:
+            if any(each.knows(case.subject, case.id, content_sha256(case)) for each in seen):
+                raise InputError(f"{path}: trained on {case.subject}, which is among the cases of this table")
 
 
 def _keys(request: Request, cases: Sequence[Case], columns: Sequence[MethodSpec]) -> dict[tuple[str, str, str], str]:
@@ -207,10 +264,10 @@ def _missing(
     cases: Sequence[Case],
     columns: Sequence[MethodSpec],
     keys: dict[tuple[str, str, str], str],
-    store: Store,
+    names: Names,
 ) -> list[Job]:
     """One job for each cell that is not in the store."""
-    jobs = []
+    jobs, store, modality = [], Store(request.store), request.spec.modality
     # A data-consistency step right after its method, whose answer the process still has.
     ordered = sorted(columns, key=lambda method: (method.method.removesuffix(DATA_STEP), method.method))
     for case in cases:
@@ -218,7 +275,7 @@ def _missing(
             for method in ordered:
                 key = keys[case.id, operator.name, method.column]
                 if store.cell(key) is None:
-                    jobs.append(Job(case, request.spec.modality, operator, method, key, request.store, request.device))
+                    jobs.append(Job(case, modality, operator, method, key, request.store, request.device, names))
     return jobs
 
 

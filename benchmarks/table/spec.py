@@ -62,13 +62,14 @@ class TableSpec(Section):
 
     title: str = setting(..., "title without the data set")
     modality: Literal["CT", "MR"] = setting(..., "modality of all cases")
-    paper_dataset: str = setting(..., "data set that the paper's figures are of")
+    paper_dataset: str = setting("", "data set that the paper's figures are of; none for a table of one's own")
     operators: tuple[OperatorSpec, ...] = setting(..., "rows: ways of measuring")
     methods: tuple[MethodSpec, ...] = setting(..., "columns: methods")
 
     @model_validator(mode="after")
     def _is_of_one_modality(self) -> TableSpec:
-        find_entry(self.paper_dataset)
+        if self.paper_dataset:
+            find_entry(self.paper_dataset)
         other = [each.name for each in self.operators if each.modality != self.modality]
         if other:
             raise ValueError(f"operator {other[0]} does not measure {self.modality}")

@@ -39,6 +39,11 @@ class FastMRIKnee:
     name: str = "fastmri"
     title: str = "fastMRI knee, single-coil"
 
+    @property
+    def has_splits(self) -> bool:
+        """The official folders."""
+        return True
+
     def cases(self, split: str | None = None) -> list[Case]:
         """The files; details: ``acquisition``, ``contrast`` (PD or PDFS), ``reference`` (yes or no).
 

@@ -44,6 +44,11 @@ class VolumeFolder:
         """The folder's own name."""
         return f"folder {self.root.resolve().name}"
 
+    @property
+    def has_splits(self) -> bool:
+        """Whether a JSON file or the names of folders state splits."""
+        return self._splits_file is not None or self._in_split_folders
+
     def cases(self, split: str | None = None) -> list[Case]:
         """The cases; details of a DICOM series: ``series``, its UID.
 
@@ -121,14 +126,26 @@ class VolumeFolder:
             raise ValueError(f"`subject` {self.subject_pattern!r}: finds no subject in {name!r}")
         return found
 
+    @property
+    def _splits_file(self) -> Path | None:
+        """The JSON file with the splits; None if there is none."""
+        if self.splits is not None:
+            return self.splits
+        own = self.root / SPLITS_FILE
+        return own if own.is_file() else None
+
+    @property
+    def _in_split_folders(self) -> bool:
+        return any(_first_folder(case) in SPLITS for case in self._all)
+
     @cached_property
     def _split_cases(self) -> tuple[list[Case], list[str]]:
         """The cases with their splits, and remarks on those that none takes in."""
-        file = self.splits or self.root / SPLITS_FILE
-        if self.splits or file.is_file():
+        file = self._splits_file
+        if file is not None:
             chosen, left = _by_file(self._all, read_splits(file), self.root)
             reason = f"not listed in {file.name}"
-        elif any(_first_folder(case) in SPLITS for case in self._all):
+        elif self._in_split_folders:
             chosen, left = _by_folder(self._all)
             reason = "outside the folders train, val and test"
         else:
@@ -209,4 +226,5 @@ A NIfTI file's subject is its name without .nii.gz, a DICOM series' its PatientI
 files, `subject` REGEX finds the subject in the relative path, as in `subject` '(sub-[0-9]+)'.""",
     },
     takes_splits=True,
+    names_people=True,
 )

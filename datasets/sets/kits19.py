@@ -33,6 +33,11 @@ class KiTS19:
     name: str = "kits19"
     title: str = "KiTS19"
 
+    @property
+    def has_splits(self) -> bool:
+        """The rule of the set: by a hash of the official names."""
+        return True
+
     def cases(self, split: str | None = None) -> list[Case]:
         """The cases whose image is there, with the path of the segmentation among the details where it is too."""
         return of_split(self._found, split)

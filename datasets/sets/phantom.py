@@ -21,6 +21,7 @@ _VERSION = "phantom-1"
 """Changes whenever the same seed gives other voxels, so that nothing cached of the old ones is taken for the new."""
 
 _MAX_VOXELS = 1 << 28
+_MAX_COUNT = 100_000
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,10 @@ class PhantomSet:
     name: str = "phantom"
 
     def __post_init__(self) -> None:
-        if self.count < 1 or self.seed < 0:
-            raise ValueError(f"phantom: count {self.count} must be 1 or more, seed {self.seed} 0 or more")
+        if not 1 <= self.count <= _MAX_COUNT or self.seed < 0:
+            raise ValueError(
+                f"phantom: count {self.count} must be from 1 to {_MAX_COUNT}, seed {self.seed} must be 0 or more"
+            )
         if len(self.size) != 3 or min(self.size) < 8 or math.prod(self.size) > _MAX_VOXELS:
             raise ValueError(f"phantom: size {self.size} must be (z, y, x), each 8 or more, at most 2^28 voxels in all")
         if len(self.spacing) != 3 or not all(0.2 <= step <= 20 for step in self.spacing):
@@ -61,6 +64,11 @@ class PhantomSet:
     def root(self) -> None:
         """There is no folder."""
         return None
+
+    @property
+    def has_splits(self) -> bool:
+        """By a hash of the names, which hold seed and index."""
+        return True
 
     def cases(self, split: str | None = None) -> list[Case]:
         """The cases; their details are all that :func:`voxels` needs."""

@@ -25,6 +25,11 @@ class SampleSet:
         """The folder of the package that holds the files."""
         return sample.path("ct").parent
 
+    @property
+    def has_splits(self) -> bool:
+        """Both cases are there to be measured."""
+        return False
+
     def cases(self, split: str | None = None) -> list[Case]:
         """The shipped cases; each one's source and licence is the detail ``description``."""
         found = [

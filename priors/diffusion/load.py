@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from priors.diffusion.prior import LatentPrior
@@ -65,6 +66,30 @@ def prior_with_base(sha256: str) -> Path:
     )
 
 
+def prior_of_head(head: Path) -> Path:
+    """The folder of the installed prior that a head's file was trained on.
+
+    Raises:
+        ValueError: it cannot be read, is no head, or its prior is not installed.
+    """
+    card = read_card(head)
+    base = card.extra.get("base_sha256")
+    if not base:
+        raise ValueError(f"{head}: its card names no prior; a ControlNet head is wanted")
+    return prior_with_base(str(base))
+
+
+def files_of_prior(folder: Path) -> list[Path]:
+    """The weights files of a prior's own networks, sorted; heads, which lie in a folder of their own, are none."""
+    return sorted(path for path in folder.glob(f"*{SUFFIX}") if not path.name.startswith("."))
+
+
 def _hash_in_use(path: Path, kind: str) -> str:
     """Of the tensors in the precision that networks run in, which a head was trained on; a file may hold 16 bits."""
+    status = path.stat()
+    return _hash_of_version(path, kind, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _hash_of_version(path: Path, kind: str, size: int, changed: int) -> str:
     return tensors_sha256(load_network(path, kind).state_dict())

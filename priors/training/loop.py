@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,6 +28,10 @@ from priors.training.schedule import Ema, learning_rate, make_optimizer, set_lea
 _MOST_SKIPPED = 10
 """Steps in a row whose gradients may be other than finite: a few come of half precision, more of a broken run."""
 
+SETTINGS_OF_A_RUN = ("seed", "batch", "network", "task", "optimizer", "schedule", "ema", "clip", "clip_value")
+"""Settings of the recipe that a resumed run shares with its checkpoint. It may take more steps or minutes than were
+planned, and compute in another precision, in other pieces or with other workers."""
+
 
 @dataclass(frozen=True)
 class Validated:
@@ -45,6 +49,7 @@ class Progress:
         step: steps done.
         steps: the steps of the whole run.
         losses: the losses by name.
+        validated: the figures of the validation after this step; empty where there was none.
         samples_per_s: the samples per second over the last step, of all processes.
         memory_gb: most that torch held on the GPU, or what the process holds on the CPU.
     """
@@ -54,6 +59,7 @@ class Progress:
     losses: Mapping[str, float]
     samples_per_s: float
     memory_gb: float
+    validated: Mapping[str, float] = field(default_factory=dict)
 
 
 class Stopped(Exception):  # noqa: N818  (not an error: the run was asked to stop and can go on)
@@ -74,7 +80,8 @@ class Training:
         folder: the folder for checkpoints and logs.
         fabric: launched; its precision is the recipe's.
         validate: takes the (averaged) network in eval mode; called on the first process only.
-        identity: what a checkpoint must agree on to be resumed (kind, base, data); compared as it is.
+        identity: what a checkpoint must agree on to be resumed (kind, base, data); compared as it is, and so is what
+            the recipe says of the network, its optimisation and its samples.
     """
 
     def __init__(
@@ -118,12 +125,35 @@ class Training:
         """Go on from the newest checkpoint, if there is one; returns the steps that are done.
 
         Raises:
-            ValueError: the checkpoint is damaged or belongs to another network, base or data set.
+            ValueError: the checkpoint is damaged, or belongs to another network, base, data set or recipe.
         """
+        if self.fabric.is_global_zero:
+            self._checkpoints.sweep()
         state = self._checkpoints.load_latest()
         if state is not None:
+            self._check_identity(state["identity"])
+            self._check_recipe(state.get("recipe", {}))
             self.restore(state)
         return self.step
+
+    def _check_identity(self, before: Mapping[str, str]) -> None:
+        """``ValueError`` where a checkpoint is of another network, base or data set."""
+        for key, value in self._identity.items():
+            if before.get(key) != value:
+                raise ValueError(
+                    f"{self.folder}: its checkpoint has {key} {before.get(key)}, this run {value}; use another `out`"
+                )
+
+    def _check_recipe(self, before: Mapping[str, Any]) -> None:
+        """``ValueError`` where a checkpoint was trained with other settings; see ``SETTINGS_OF_A_RUN``."""
+        now = self.recipe.model_dump(mode="json")
+        for key in SETTINGS_OF_A_RUN:
+            other = _difference(key, before.get(key), now[key])
+            if other:
+                raise ValueError(
+                    f"{self.folder}: its checkpoint was trained with {other}; use another `out`, which may begin with "
+                    "these weights as `warm_start`"
+                )
 
     def run(self, on_step: Callable[[Progress], None] | None = None) -> None:
         """Train to the recipe's last step, or to the end of its time.
@@ -157,9 +187,11 @@ class Training:
                 phase = self._learner.phase(self.step - 1)
                 figures = {**losses, "lr": rate, "samples_per_s": progress.samples_per_s}
                 log.row(f"train-{phase}", self.step - 1, figures)
-                on_step(progress)
             self._seconds += time.perf_counter() - started
-            self._after_step(log, self._agreed(stop_asked()))
+            validated = self._validate_if_due(log)
+            if log:
+                on_step(replace(progress, validated=validated))
+            self._save_if_due(log, self._agreed(stop_asked()))
 
     @property
     def _elapsed(self) -> float:
@@ -211,8 +243,8 @@ class Training:
             self.fabric.clip_gradients(self._wrapped, optimizer, clip_val=self.recipe.clip_value)
         if self._skipped > _MOST_SKIPPED:
             raise ValueError(
-                f"step {self.step}: gradients were not finite {self._skipped} times in a row; lower optimizer.lr or "
-                "take precision=32-true, then go on from the last checkpoint"
+                f"step {self.step}: gradients were not finite {self._skipped} times in a row; take "
+                "precision=32-true and go on from the last checkpoint, or begin anew with a lower optimizer.lr"
             )
         return not self._skipped
 
@@ -230,23 +262,29 @@ class Training:
         if bad:
             raise ValueError(
                 f"step {self.step}: loss {', '.join(bad)} is not finite; lower optimizer.lr or set clip, "
-                "then go on from the last checkpoint"
+                "and begin anew in another `out`"
             )
 
-    def _after_step(self, log: RunLog | None, stop: bool) -> None:
-        """Validate and write a checkpoint where it is time, or where the run shall stop."""
-        if self._validate and (self._done() or self.step % self.recipe.validation.every == 0):
-            started = time.perf_counter()
-            self._validation(log)
-            self._seconds += time.perf_counter() - started
+    def _validate_if_due(self, log: RunLog | None) -> Mapping[str, float]:
+        """The figures of a validation where it is time for one; empty elsewhere, and on other processes."""
+        if not self._validate or not (self._done() or self.step % self.recipe.validation.every == 0):
+            return {}
+        started = time.perf_counter()
+        figures = self._validation(log)
+        self._seconds += time.perf_counter() - started
+        return figures
+
+    def _save_if_due(self, log: RunLog | None, stop: bool) -> None:
+        """Write a checkpoint where it is time, or where the run shall stop."""
         done = self._done()  # a validation takes time too
         if done or stop or self.step % self.recipe.checkpoints.every == 0:
             self._save(log)
         if stop and not done:
             raise Stopped(self.step)
 
-    def _validation(self, log: RunLog | None) -> None:
+    def _validation(self, log: RunLog | None) -> Mapping[str, float]:
         assert self._validate is not None
+        figures: Mapping[str, float] = {}
         if log:
             self.network.eval()
             with torch.no_grad():
@@ -255,13 +293,17 @@ class Training:
             for name, picture in result.pictures.items():
                 log.picture(name, self.step, picture)
             self._keep_best(result.figures)
+            figures = result.figures
         self.fabric.barrier()
+        return figures
 
     def _keep_best(self, figures: Mapping[str, float]) -> None:
         settings = self.recipe.validation
         value = figures.get(settings.metric)
         if value is None:
             raise ValueError(f"validation.metric {settings.metric}: not measured; there are {', '.join(figures)}")
+        if not np.isfinite(value):
+            return  # what is no number is never the best
         sign = 1 if settings.higher_is_better else -1
         if self.best is None or sign * value > sign * self.best:
             self.best = value
@@ -292,12 +334,7 @@ class Training:
         Raises:
             ValueError: it belongs to another network, base or data set.
         """
-        for key, value in self._identity.items():
-            found = state["identity"].get(key)
-            if found != value:
-                raise ValueError(
-                    f"{self.folder}: its checkpoint has {key} {found}, this run {value}; use another `out`"
-                )
+        self._check_identity(state["identity"])
         try:
             self._learner.load_state(state["learner"])
         except RuntimeError as error:
@@ -316,6 +353,15 @@ class Training:
             return asked
         total = self.fabric.all_reduce(torch.tensor(float(asked), device=self.fabric.device), reduce_op="sum")
         return bool(total)
+
+
+def _difference(key: str, before: Any, now: Any) -> str:
+    """The first value that two settings differ in, in words; "" where they are equal."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        names = dict.fromkeys([*before, *now])
+        inner = (_difference(f"{key}.{name}", before.get(name), now.get(name)) for name in names)
+        return next(filter(None, inner), "")
+    return "" if before == now else f"{key} {before}, and this run has {now}"
 
 
 def _lay_out_by_channels(network: nn.Module) -> None:

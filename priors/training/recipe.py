@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import ValidationError, model_validator
 
+from priors.training.plain_yaml import read_yaml, read_yaml_file
 from priors.training.section import Section, first_problem, setting
+
+_DEEPEST = 10
 
 RECIPES = Path(__file__).with_name("recipes")
 
@@ -99,7 +101,7 @@ class Recipe(Section):
     minutes: float | None = setting(
         None, "length of the training, with validations and without the preparation of data", "minutes", gt=0
     )
-    batch: int = setting(..., "number of samples of one step, over all processes", ge=1)
+    batch: int = setting(..., "number of samples of one step, over all processes", ge=1, le=1 << 16)
     accumulate: int = setting(
         1, "number of parts into which a process splits its share of the batch, to save memory", ge=1
     )
@@ -112,7 +114,7 @@ class Recipe(Section):
     clip: float | None = setting(None, "largest norm of the gradients", gt=0)
     clip_value: float | None = setting(None, "largest value of each gradient", gt=0)
     seed: int = setting(0, "seed of all random numbers", ge=0)
-    workers: int = setting(0, "number of processes that read data, for each training process", ge=0)
+    workers: int = setting(0, "number of processes that read data, for each training process", ge=0, le=256)
     activation_checkpointing: bool = setting(False, "whether activations are computed twice so that fewer are held")
     channels_last: bool = setting(
         False, "whether convolutions keep their weights in the layout in which gradients take less time"
@@ -168,9 +170,9 @@ def parse_recipe(content: Mapping[str, Any], name: str) -> Recipe:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"recipe {path}: not YAML: {' '.join(str(error).split())}") from error
+        content = read_yaml_file(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"recipe {path}: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise ValueError(f"recipe {path}: a mapping of settings is wanted, not {type(content).__name__}")
     return content
@@ -182,13 +184,18 @@ def _apply(content: dict[str, Any], setting: str) -> None:
     if not equals or not key.strip():
         raise ValueError(f"setting {setting}: key=value is wanted, such as optimizer.lr=1e-4")
     *path, last = key.strip().split(".")
+    if len(path) > _DEEPEST:
+        raise ValueError(f"setting {key[:40]}…: sections are at most {_DEEPEST} deep")
     section = content
     for name in path:
         inner = section.setdefault(name, {})
         if not isinstance(inner, dict):
             raise ValueError(f"setting {setting}: {name} is a value, not a section")
         section = inner
-    section[last] = _scalar(yaml.safe_load(value))
+    try:
+        section[last] = _scalar(read_yaml(value))
+    except ValueError as error:
+        raise ValueError(f"setting {key.strip()}: {error}") from error
 
 
 def _scalar(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Weights files: one network in one safetensors file, with its configuration, source and licence inside.
 
 Reading one runs no code. The hash in the header is of the tensors alone, so it stays the same when a file is written
-anew with another note.
+anew with another note. Whoever reads the tensors compares them with it.
 """
 
 from __future__ import annotations
@@ -116,10 +116,20 @@ def read_card(path: Path | str) -> Card:
 
 
 def read_tensors(path: Path | str) -> dict[str, Tensor]:
-    """The tensors of a weights file as they are stored, on the CPU; ``ValueError`` as :func:`read_card`."""
+    """The tensors of a weights file as they are stored, on the CPU.
+
+    Raises:
+        ValueError: as :func:`read_card`; or the tensors do not have the hash that the card states.
+    """
     with _opened(Path(path)) as file:
-        _card(Path(path), file.metadata() or {})
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
+        card = _card(Path(path), file.metadata() or {})
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
+    found = tensors_sha256(tensors)
+    if found != card.sha256:
+        raise ValueError(
+            f"{path}: its tensors are not those it was written with (hash {found[:12]}, not {card.sha256[:12]})"
+        )
+    return tensors
 
 
 def count_numbers(path: Path | str) -> int:

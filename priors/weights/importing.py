@@ -26,10 +26,14 @@ REPOSITORY = "MMorss/3D-MedDiffusion"
 
 
 class Released(NamedTuple):
-    """An official file's place: the prior that it belongs to, and the kind of network."""
+    """An official file's place: the prior that it belongs to, the kind of network, and the SHA-256 where it is known.
+
+    Without a known hash, a file is compared with the first one that was imported under its name.
+    """
 
     prior: str
     kind: str
+    sha256: str = ""
 
 
 RELEASED = {

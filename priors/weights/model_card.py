@@ -11,6 +11,7 @@ import torch
 
 from priors.networks.registry import KINDS
 from priors.weights.card import SHOWN_WEIGHTS, Card, count_numbers, read_card, read_tensors, save_weights
+from priors.weights.seen import BEFORE, SALT, without_names
 
 _SHOWN = "Networks of the images shown"
 
@@ -19,7 +20,7 @@ _FULL_PRECISION = "codebook."
 
 
 def export(path: Path, to: Path, *, half: bool = False, note: str = "", licence: str = "") -> Card:
-    """Write a weights file anew.
+    """Write a weights file anew; names of people in its card become salted hashes.
 
     Args:
         path: a weights file of this suite.
@@ -38,7 +39,11 @@ def export(path: Path, to: Path, *, half: bool = False, note: str = "", licence:
     card, tensors = read_card(path), read_tensors(path)
     if half:
         tensors = {name: _halved(name, tensor) for name, tensor in tensors.items()}
-    extra = card.extra | ({"made_from_sha256": card.sha256} if half else {}) | ({"note": note} if note else {})
+    extra = (
+        without_names(card.extra)
+        | ({"made_from_sha256": card.sha256} if half else {})
+        | ({"note": note} if note else {})
+    )
     return save_weights(to, tensors, replace(card, extra=extra, licence=licence or card.licence))
 
 
@@ -105,8 +110,17 @@ def _training_rows(extra: Mapping[str, Any]) -> dict[str, str]:
     if extra.get("validation"):
         rows["Validation"] = _plain({name: f"{value:.3f}" for name, value in extra["validation"].items()})
     if extra.get("cases"):
-        rows["Data"] = f"{len(extra['cases'])} volumes: {', '.join(extra['cases'])}"
+        rows["Data"] = _data(extra)
     return rows
+
+
+def _data(extra: Mapping[str, Any]) -> str:
+    """How much a network was trained on; the names themselves where they are plain, as in cards of published data."""
+    count = f"{len(extra['cases'])} volumes"
+    if not extra.get(SALT):
+        return f"{count}: {', '.join(extra['cases'])}"
+    begun = f"; the networks before it were trained on {len(extra[BEFORE])} more data sets" if extra.get(BEFORE) else ""
+    return f"{count} of {len(extra.get('subjects', ()))} subjects, whose names are held as salted hashes{begun}"
 
 
 def _short(value: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recon.cli.flags import in_flags
+from recon.cli.harmless import harmless
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -35,7 +36,7 @@ def progress_bar(quiet: bool) -> Iterator[Progress]:
         with _bar() as show:
             yield show
     else:
-        yield ProgressLines(lambda line: click.echo(line, err=True))
+        yield ProgressLines(lambda line: click.echo(harmless(line), err=True))
 
 
 class ProgressLines:
@@ -97,7 +98,7 @@ def _bar() -> Iterator[Progress]:
 def say(message: str, quiet: bool = False) -> None:
     """A line on standard error, in the running command's words."""
     if not quiet:
-        click.echo(in_flags(message), err=True)
+        click.echo(harmless(in_flags(message)), err=True)
 
 
 def show_result(result: dict[str, Any], folder: Path, as_json: bool, quiet: bool) -> None:

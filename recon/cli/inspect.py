@@ -12,6 +12,7 @@ import click
 
 from recon.cli.console import progress_bar
 from recon.cli.flags import with_flags
+from recon.cli.harmless import harmless
 from recon.cli.mri import mri
 from recon.cli.options import PATH
 from recon.cli.svct import svct
@@ -122,7 +123,7 @@ def info(path: Path, as_json: bool) -> None:
     else:
         for key, value in dataclasses.asdict(facts).items():
             if value not in (None, "", (), {}):
-                click.echo(f"{key.replace('_', ' '):12} {_text(value)}")
+                click.echo(harmless(f"{key.replace('_', ' '):12} {_text(value)}"))
     if facts.problem:
         raise InputError(facts.problem)
 

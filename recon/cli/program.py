@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
+import zipfile
+import zlib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
 
 from recon.cli.flags import FlaggedGroup
+from recon.cli.harmless import harmless
 from recon.errors import InputError, RunError
+
+_HOSTILE = (RecursionError, OverflowError, zipfile.BadZipFile, zlib.error)
+"""What input that nobody writes by accident may raise where no reader expects it."""
 
 
 class Program(FlaggedGroup):
@@ -38,6 +44,11 @@ class Program(FlaggedGroup):
             _fail(name, "interrupted; nothing was written", 130)
         except (InputError, RunError, click.ClickException, OSError) as error:
             _fail(name, *_described(error))
+        except MemoryError:
+            _fail(name, "out of memory; use smaller data or sizes", 1)
+        except _HOSTILE as error:
+            kind = "nested too deeply" if isinstance(error, RecursionError) else str(error) or type(error).__name__
+            _fail(name, f"the input cannot be used: {kind}", 2)
         sys.exit(ended if isinstance(ended, int) else 0)
 
 
@@ -55,5 +66,5 @@ def _described(error: InputError | RunError | click.ClickException | OSError) ->
 
 
 def _fail(name: str | None, message: str, code: int) -> NoReturn:
-    click.echo(f"{name}: {' '.join(message.split())}", err=True)
+    click.echo(harmless(f"{name}: {' '.join(message.split())}"), err=True)
     sys.exit(code)

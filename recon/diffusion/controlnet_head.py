@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from priors.diffusion.load import load_prior, prior_with_base
@@ -11,7 +12,7 @@ from priors.diffusion.prior import LatentPrior
 from priors.networks.controlnet import ControlNet
 from priors.weights.card import read_card
 from priors.weights.networks import load_controlnet
-from priors.weights.store import Entry, entries, find_prior
+from priors.weights.store import HEADS, Entry, entries, find_prior
 from recon.diffusion.calibration import Calibrations
 from recon.errors import InputError, input_errors
 from recon.learned.provenance import pinned_weights, told_of_other_weights
@@ -87,6 +88,8 @@ def load_head(
     with input_errors("`weights`"):
         values = card.extra.get("calibration")
         calibrations = None if values is None else Calibrations.from_dict(values)
+        if not weights:
+            notices += damaged_heads(modality)
         return Head(network, base, task, card.sha256, path, calibrations, pinned_weights(card.extra), notices)
 
 
@@ -103,7 +106,7 @@ def installed_head(scan: Measurement | Protocol, modality: Modality, allow_other
     """
     path, reason = find_head(scan, modality)
     if path is None and allow_other:
-        path = next((each.path for each, _ in _installed(modality)), None)
+        path = next((each.path for each, _ in _installed(modality) if not _damage(each.path)), None)
     if path is None:
         raise InputError(
             f"`method` meddiffusion: {reason}; take `method` tv, or train a head with 'recon train controlnet' and "
@@ -113,27 +116,62 @@ def installed_head(scan: Measurement | Protocol, modality: Modality, allow_other
 
 
 def find_head(scan: Measurement | Protocol, modality: Modality) -> tuple[Path | None, str]:
-    """The first installed head that was trained for such a scan; else None, and why each does not fit."""
+    """The first installed head that was trained for such a scan and is sound; else None, and why each is of no use."""
     reasons = []
     for entry, task in _installed(modality):
-        reason = task.why_unsuitable(scan)
-        if reason is None:
+        reason = task.why_unsuitable(scan) or _damage(entry.path)
+        if not reason:
             return entry.path, ""
         reasons.append(f"{entry.name}: {reason}")
     return None, "; ".join(reasons) or f"no ControlNet head for {modality} is installed"
 
 
 def _installed(modality: Modality) -> Iterator[tuple[Entry, Task]]:
-    """The installed heads of a modality with their tasks."""
+    """The installed heads of a modality with their tasks; those whose cards are damaged are none."""
     for entry in entries():
-        try:
-            card = read_card(entry.path)
-        except ValueError:
-            continue  # 'recon weights list' shows damaged files
-        if card.kind == "controlnet":
-            task = task_from_dict(card.config["task"])
-            if task.modality == modality:
-                yield entry, task
+        found = _task_of(entry)
+        if isinstance(found, Task) and found.modality == modality:
+            yield entry, found
+
+
+def _task_of(entry: Entry) -> Task | str | None:
+    """The task of an installed head; None for another network, and in one line why a card cannot be read."""
+    try:
+        card = read_card(entry.path)
+        return task_from_dict(card.config["task"]) if card.kind == "controlnet" else None
+    except (InputError, ValueError, KeyError, TypeError) as error:
+        return " ".join(str(error).split())
+
+
+def damaged_heads(modality: Modality) -> tuple[str, ...]:
+    """A notice for each installed head that cannot be used, of this modality or of one that cannot be told."""
+    reasons = {}
+    for entry in entries():
+        task = _task_of(entry) if entry.path.parent.name == HEADS else None
+        if isinstance(task, str):
+            reasons[entry.name] = task
+        elif task is not None and task.modality == modality:
+            reasons[entry.name] = _damage(entry.path)
+    return tuple(
+        f"the installed head {name} is damaged and was passed over: {reason}"
+        for name, reason in reasons.items()
+        if reason
+    )
+
+
+def _damage(path: Path) -> str:
+    """Why a head cannot be loaded, in one line; "" where it can."""
+    status = path.stat()
+    return _damage_of_version(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _damage_of_version(path: Path, size: int, changed: int) -> str:
+    try:
+        load_controlnet(path)
+    except ValueError as error:
+        return " ".join(str(error).split())
+    return ""
 
 
 def prior_of(network: ControlNet, given: str | Path | None) -> LatentPrior:

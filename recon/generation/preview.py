@@ -1,4 +1,4 @@
-"""A picture of a generated volume."""
+"""A picture of a generated volume, with the patient's sides and a scale in its margins."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def preview(volume: Volume) -> np.ndarray:
     from PIL import Image
 
     from recon.report.figures import to_bytes
+    from recon.report.lettering import Frame, framed
     from recon.report.planes import PLANES
 
     low, high = CT_WINDOW if volume.modality == "CT" else (0.0, 1.0)
@@ -27,7 +28,8 @@ def preview(volume: Volume) -> np.ndarray:
         grey = to_bytes(plane.picture(data, data.shape[plane.axis] // 2), low, high)
         height, width = (round(data.shape[axis] * volume.spacing[axis] / pixel) for axis in (plane.rows, plane.columns))
         image = Image.fromarray(np.ascontiguousarray(grey))
-        pictures.append(np.asarray(image.resize((width, height), Image.Resampling.BILINEAR)))
+        resized = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+        pictures.append(framed(resized, plane.letters, Frame(True, pixel)))
     canvas = np.zeros((max(p.shape[0] for p in pictures), sum(p.shape[1] + _GAP for p in pictures) - _GAP), np.uint8)
     left = 0
     for picture in pictures:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from typing import TYPE_CHECKING
 
 from datasets.case import GENERATED, SERIES, Case
 from recon.errors import InputError
+
+_HOSTILE = (MemoryError, RecursionError, OverflowError, zipfile.BadZipFile, zlib.error)
+"""What a file that was made to do harm, or is damaged in a rare way, may still raise below the readers."""
 
 if TYPE_CHECKING:
     from recon.scan.kspace import KSpace
@@ -24,7 +29,12 @@ def read_case(case: Case) -> Volume | KSpace:
     from recon.scan.kspace import KSpace
     from recon.scan.volume import Volume
 
-    found = read_any(case.path, case.modality, series=case.details.get(SERIES))
+    try:
+        found = read_any(case.path, case.modality, series=case.details.get(SERIES))
+    except _HOSTILE as error:  # one bad file ends no folder's check
+        raise InputError(
+            f"{case.path}: cannot be read: {' '.join(str(error).split())[:200] or type(error).__name__}"
+        ) from error
     wanted = KSpace if case.kind == "kspace" else Volume
     if not isinstance(found, wanted):
         raise InputError(f"{case.path}: holds a {type(found).__name__}, the data set should have a {wanted.__name__}")

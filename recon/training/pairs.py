@@ -15,6 +15,7 @@ from priors.training.batches import derived_seed
 from recon.acquisition.network_scale import network_scale
 from recon.learned.task import Task
 from recon.methods.conditions import shown, weights_of_task
+from recon.report.lettering import UNKNOWN, Frame
 from recon.scan.measurement import Measurement
 from recon.scan.volume import Volume
 from recon.training.excerpts import WHOLE, Excerpts
@@ -30,12 +31,14 @@ class StoredPair:
         case: the volume's.
         key: what tells this scan from others of the same volume.
         seed: the seed with which the task simulates this scan of the volume.
+        frame: what is known of how its pictures lie; nothing of excerpts, whose planes may be any.
     """
 
     images: np.ndarray
     case: Case
     key: str
     seed: int
+    frame: Frame = UNKNOWN
 
 
 def simulate_pairs(
@@ -81,7 +84,8 @@ def _stored(
         return pair_of(task, task.acquisition.simulate(truth, seed, device), truth), {}
 
     images = cache.entry(volume.case, "pair-1", settings, make).array
-    return StoredPair(images, volume.case, json.dumps(settings, sort_keys=True), seed)
+    frame = volume.frame if excerpts == WHOLE else UNKNOWN
+    return StoredPair(images, volume.case, json.dumps(settings, sort_keys=True), seed, frame)
 
 
 def pair_of(task: Task, measurement: Measurement, truth: Volume) -> np.ndarray:

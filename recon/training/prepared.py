@@ -15,11 +15,13 @@ from torch import Tensor
 
 from datasets.cache import Cache
 from datasets.case import Case
+from datasets.identity import content_sha256
 from recon.acquisition.mr import reference_image
 from recon.acquisition.network_scale import network_axes, patient_axes
 from recon.errors import InputError
 from recon.io.cases import read_case
 from recon.io.intensity import check_hu
+from recon.report.lettering import UNKNOWN, Frame
 from recon.scan.units import hu_to_network, magnitude_scale, magnitude_to_network
 from recon.scan.volume import Modality, Volume
 
@@ -38,11 +40,17 @@ class Prepared:
         case: the case that the volume came from.
         data: (Z, X, Y) int16.
         spacing: (z, x, y) mm.
+        content: SHA-256 of the case's files.
+        sha256: hash of the prepared values.
+        frame: what is known of how its pictures lie.
     """
 
     case: Case
     data: np.ndarray
     spacing: tuple[float, float, float]
+    content: str = ""
+    sha256: str = ""
+    frame: Frame = UNKNOWN
 
     @property
     def modality(self) -> Modality:
@@ -120,9 +128,10 @@ def _check_cases(cases: Sequence[Case]) -> None:
 
 
 def _prepared(case: Case, cache: Cache) -> Prepared:
-    entry = cache.entry(case, "volume-1", {"modality": case.modality}, lambda: _make(case))
+    entry = cache.entry(case, "volume-2", {"modality": case.modality}, lambda: _make(case))
     dz, dx, dy = entry.details["spacing"]
-    return Prepared(case, entry.array, (dz, dx, dy))
+    frame = Frame(entry.details["sides_known"], dx if entry.details["sizes_known"] else None)
+    return Prepared(case, entry.array, (dz, dx, dy), entry.details["content"], entry.sha256, frame)
 
 
 def _make(case: Case) -> tuple[np.ndarray, dict[str, object]]:
@@ -134,7 +143,14 @@ def _make(case: Case) -> tuple[np.ndarray, dict[str, object]]:
         stored = (volume.data * (MR_UNIT / magnitude_scale(volume.data))).round().clamp(0, 32767)
     dz, dy, dx = volume.spacing
     array = network_axes(stored.to(torch.int16)).contiguous().numpy()
-    return array, {"spacing": [dz, dx, dy]}
+    source = volume.source
+    details: dict[str, object] = {
+        "spacing": [dz, dx, dy],
+        "content": content_sha256(case),
+        "sides_known": source is None or source.orientation_known,
+        "sizes_known": source is None or source.spacing_known,
+    }
+    return array, details
 
 
 def _truth(case: Case) -> Volume:
@@ -145,4 +161,4 @@ def _truth(case: Case) -> Volume:
     image = reference_image(found)
     if image is None:
         raise InputError(f"{case.path}: undersampled k-space without a reference image; nothing to learn from")
-    return Volume(image, found.affine, "MR")
+    return Volume(image, found.affine, "MR", found.source)

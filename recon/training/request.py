@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from priors.training.one_run import is_run
 from priors.training.recipe import Recipe
 from priors.weights.card import read_card
 from recon.errors import InputError, input_errors
@@ -121,5 +122,5 @@ def check_out(out: Path, network: str) -> None:
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"`out` {out}: a file; a folder is wanted")
-    if out.is_dir() and any(out.iterdir()) and not (out / "checkpoints").is_dir():
+    if out.is_dir() and any(out.iterdir()) and not is_run(out):
         raise InputError(f"`out` {out}: not empty, and no training run of {network} to go on with; name another folder")

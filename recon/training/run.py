@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from lightning_fabric import Fabric
 
 from priors.training.checkpoints import read_checkpoint
 from priors.training.loop import Progress, Training
+from priors.training.one_run import only_run
 from priors.weights.card import Card, save_weights
+from priors.weights.seen import chain_facts
 from priors.weights.store import AUTOENCODER
 from recon.errors import RunError, input_errors
 from recon.run import provenance
@@ -21,6 +24,7 @@ from recon.training.machine import Machine
 from recon.training.prepare_run import make_workshop
 from recon.training.registry import find_training
 from recon.training.request import Request, check_out
+from recon.training.seen import begun_with, own_data, seen_before
 from recon.training.sources import TrainingVolume
 from recon.training.workshop import Announce, Workshop
 
@@ -47,14 +51,24 @@ def train(
         The weights file; None on all but the first process.
 
     Raises:
-        InputError: data, recipe, base or checkpoint that cannot be used.
+        InputError: data, recipe, base or checkpoint that cannot be used, or a folder in which another run is going on.
         RunError: the run itself failed.
         Stopped: it was asked to stop.
     """
     check_out(request.out, request.network)
     fabric = (machine or Machine()).fabric(request.recipe)
+    with ExitStack() as held:
+        if fabric.is_global_zero:
+            with input_errors("`out`"):
+                held.enter_context(only_run(request.out))
+        return _train(request, fabric, announce if fabric.is_global_zero else silent, on_step)
+
+
+def _train(
+    request: Request, fabric: Fabric, announce: Announce, on_step: Callable[[Progress], None] | None
+) -> Path | None:
+    """See :func:`train`; the folder is this run's alone."""
     torch.manual_seed(request.recipe.seed)
-    announce = announce if fabric.is_global_zero else silent
     train_volumes, workshop = make_workshop(request, announce, fabric.device)
     with input_errors("`out`"):
         training = Training(
@@ -64,7 +78,7 @@ def train(
             request.out,
             fabric,
             validate=workshop.validate,
-            identity=workshop.identity,
+            identity=workshop.identity | begun_with(request, train_volumes),
         )
         done = training.resume()
     if done:
@@ -76,7 +90,7 @@ def train(
         raise RunError(str(error)) from error
     path = request.out / (find_training(request.network).file or f"{request.network}.safetensors")
     if fabric.is_global_zero:
-        facts = _facts(request, train_volumes, workshop, fabric, time.perf_counter() - started)
+        facts = _facts(request, train_volumes, fabric, time.perf_counter() - started)
         _export(training, workshop, path, request, facts)
         return path
     return None
@@ -103,14 +117,11 @@ def _export(training: Training, workshop: Workshop, path: Path, request: Request
         shutil.copyfile(request.base / AUTOENCODER, request.out / AUTOENCODER)  # the folder is a prior then
 
 
-def _facts(
-    request: Request, volumes: Sequence[TrainingVolume], workshop: Workshop, fabric: Fabric, seconds: float
-) -> dict[str, Any]:
-    """How the weights came to be."""
+def _facts(request: Request, volumes: Sequence[TrainingVolume], fabric: Fabric, seconds: float) -> dict[str, Any]:
+    """How the weights came to be; nobody's name is in it."""
     return {
         "recipe": request.recipe.model_dump(mode="json"),
-        "subjects": sorted({each.volume.case.subject for each in volumes}),
-        "cases": sorted({each.volume.case.id for each in volumes}),
+        **chain_facts(own_data(volumes), seen_before(request)),
         "data": [part.facts() for part in request.parts],
         "device": str(fabric.device),
         "seconds_of_last_session": round(seconds, 1),

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+import numpy as np
 
 from datasets import find_entry, open_dataset
 from datasets.cache import Cache
-from datasets.case import Case
+from datasets.case import GENERATED, Case
+from datasets.identity import content_sha256
 from datasets.manifest import Manifest, read_manifest
 from priors.diffusion.anatomy import CLASSES, find_class
+from priors.training.plain_yaml import read_yaml_file
 from recon.errors import InputError, input_errors
+from recon.io.cases import read_case
 from recon.learned.task import Task
 from recon.scan.volume import Modality
 from recon.training.prepared import Prepared, prepare
 
+_MOST_REPEATS = 1000
 _KEYS = {"dataset", "path", "modality", "class", "manifest", "repeat"}
 
 
@@ -44,8 +50,9 @@ class DataPart:
     repeat: int = 1
 
     def facts(self) -> dict[str, str]:
-        """What a weights file says of its data."""
-        name = {"name": self.path.resolve().name if self.path else self.dataset}
+        """What a weights file says of its data; the name of a folder of one's own may be a person's and is left out."""
+        own = self.path is not None and find_entry(self.dataset.partition(":")[0]).names_people
+        name = {"name": self.path.resolve().name if self.path and not own else self.dataset}
         return name | ({"manifest_sha256": self.manifest.sha256} if self.manifest else {})
 
     @property
@@ -95,8 +102,8 @@ def parse_data(
 
 def _read_list(path: Path) -> list[Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        content = read_yaml_file(path)
+    except (OSError, ValueError) as error:
         raise InputError(f"`data` {path}: {' '.join(str(error).split())}") from error
     if not isinstance(content, list) or not content:
         raise InputError(f"`data` {path}: a list of data sets is wanted, each with dataset, path, modality, class")
@@ -105,13 +112,17 @@ def _read_list(path: Path) -> list[Any]:
 
 def _part(entry: Any, file: Path) -> DataPart:
     if not isinstance(entry, Mapping) or not set(entry) <= _KEYS:
-        raise InputError(f"`data` {file}: {entry!r} is no data set; its keys may be {', '.join(sorted(_KEYS))}")
+        raise InputError(
+            f"`data` {file}: {reprlib.repr(entry)} is no data set; its keys may be {', '.join(sorted(_KEYS))}"
+        )
     path = file.parent / str(entry["path"]) if "path" in entry else None
     modality = _modality(entry.get("modality"), f"`data` {file}: modality")
     manifest = _manifest(file.parent / str(entry["manifest"]) if "manifest" in entry else None)
     repeat = entry.get("repeat", 1)
-    if type(repeat) is not int or repeat < 1:
-        raise InputError(f"`data` {file}: repeat {repeat!r}; a whole number, 1 or more, is wanted")
+    if type(repeat) is not int or not 1 <= repeat <= _MOST_REPEATS:
+        raise InputError(
+            f"`data` {file}: repeat {reprlib.repr(repeat)}; a whole number from 1 to {_MOST_REPEATS} is wanted"
+        )
     kind = str(entry.get("dataset", "folder"))
     return _checked(DataPart(kind, path, modality, entry.get("class"), manifest, repeat))
 
@@ -182,11 +193,22 @@ def load_split(
 
 
 def _compare(cases: list[Case], manifest: Manifest) -> None:
-    """``ValueError`` where a case is not the manifest's: absent from it, of another subject or in another split."""
-    rows = {row.id: row for row in manifest.rows}
+    """``ValueError`` where the content of a case is not in the manifest, or stands there in another split."""
+    splits: dict[str, set[str]] = {}
+    for row in manifest.rows:
+        splits.setdefault(row.sha256, set()).add(row.split)
     for case in cases:
-        row = rows.get(case.id)
-        if row is None or (row.subject, row.split) != (case.subject, case.split):
+        stated = splits.get(_as_in_manifests(case), set())
+        if case.split not in stated:
+            what = f"its content is in the split {min(stated)}" if stated else "its content is not in it"
             raise ValueError(
-                f"case {case.id} is not as the manifest says; check the data anew with 'benchmarks data check'"
+                f"case {case.id} is not as the manifest says: {what}; check the data anew with 'benchmarks data check'"
             )
+
+
+def _as_in_manifests(case: Case) -> str:
+    """The hash that a manifest has of a case: of its file, of a generated one its voxels."""
+    if GENERATED not in case.details:
+        return content_sha256(case)
+    found = read_case(case)
+    return hashlib.sha256(np.ascontiguousarray(found.data.numpy()).data).hexdigest()

@@ -160,7 +160,7 @@ def unrolled_validation(learner: UnrolledLearner, volumes: Sequence[Prepared], s
             before, after, truth = learner.reconstruct(network, prepared.volume(), seed, slices)
             figures.append(evaluate_network(truth, after, prepared.modality))
             middle = len(truth) // 2
-            picture = side_by_side(before[middle], after[middle], truth[middle])
+            picture = side_by_side(before[middle], after[middle], truth[middle], frame=prepared.frame)
         return Validated(mean_figures(figures), {"reconstruction": picture})
 
     return validate

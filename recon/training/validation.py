@@ -15,7 +15,9 @@ from priors.training.learner import Learner
 from priors.training.loop import Validated
 from recon.acquisition.network_scale import patient_axes
 from recon.metrics import evaluate
-from recon.report.planes import axial_picture
+from recon.report.figures import to_bytes
+from recon.report.lettering import Frame, framed
+from recon.report.planes import PLANES, axial_picture
 from recon.scan.padding import centre, pad_to_multiple
 from recon.scan.units import network_to_hu, network_to_magnitude
 from recon.scan.volume import Modality
@@ -47,7 +49,7 @@ def round_trip_validation(volumes: Sequence[Prepared], *, joint: bool) -> Valida
             output = through(network, image)
             figures.append(evaluate_network(image, output, volume.modality))
             middle = len(image) // 2
-            picture = side_by_side(image[middle], output[middle])
+            picture = side_by_side(image[middle], output[middle], frame=volume.frame)
         return Validated(mean_figures(figures), {"round-trip": picture})
 
     return validate
@@ -129,10 +131,16 @@ def mean_figures(figures: Sequence[dict[str, float | None]]) -> dict[str, float]
     }
 
 
-def side_by_side(*images: Tensor) -> np.ndarray:
-    """Network images (X, Y) as one grey picture for previews, the patient's right at the left and anterior up."""
-    row = np.concatenate([axial_picture(image.T.numpy()) for image in images], axis=1)
-    return ((row + 1) / 2).clip(0, 1)
+def side_by_side(*images: Tensor, frame: Frame) -> np.ndarray:
+    """Network images (X, Y) as one grey picture in [0, 1] for previews, the patient's right at the left, anterior up.
+
+    Args:
+        images: axial slices in the network range.
+        frame: what is known of how they lie; letters and a scale stand in the margins accordingly.
+    """
+    pictures = (to_bytes(axial_picture(image.T.numpy()), -1, 1) for image in images)
+    row = [framed(picture, PLANES[0].letters, frame) for picture in pictures]
+    return np.concatenate(row, axis=1).astype(np.float32) / 255
 
 
 def evaluate_network(truth: Tensor, output: Tensor, modality: Modality) -> dict[str, float | None]:

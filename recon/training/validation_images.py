@@ -21,8 +21,12 @@ from priors.networks.biflownet import BiFlowNet
 from priors.training.batches import derived_seed
 from priors.training.loop import Validated
 from recon.diffusion.head_sampling import Sampling, sample, steer
+from recon.report.lettering import Frame
 from recon.training.pairs import StoredPair
 from recon.training.validation import Validation, evaluate_network, mean_figures, side_by_side
+
+_GENERATED = Frame(sides_known=True)
+"""New images lie as the training's do, in patient space, and have no size of their own."""
 
 _SEED = derived_seed("validation sample")
 
@@ -45,7 +49,7 @@ def reconstruction_validation(pairs: Sequence[StoredPair], reconstruct: Reconstr
             output = reconstruct(network, images[:-1])
             figures.append(evaluate_network(images[-1], output, pair.case.modality))
             middle = len(output) // 2
-            picture = side_by_side(images[0, middle], output[middle], images[-1, middle])
+            picture = side_by_side(images[0, middle], output[middle], images[-1, middle], frame=pair.frame)
         return Validated(mean_figures(figures), {"reconstruction": picture})
 
     return validate
@@ -73,7 +77,7 @@ def generation_pictures(
         for index in classes:
             volume = generate(prior, index, size, steps=steps, seeds=[_SEED])[0, 0].cpu()
             slices.append(volume[len(volume) // 2])
-        return Validated({}, {"generated": side_by_side(*slices)})
+        return Validated({}, {"generated": side_by_side(*slices, frame=_GENERATED)})
 
     return validate
 
@@ -90,7 +94,7 @@ def slice_pictures(diffusion: GaussianDiffusion, channels: int, edge: int, steps
         device = next(network.parameters()).device
         model = EpsilonModel(network, diffusion.to(device))
         images = ddim(model.eps, noise.to(device), diffusion, times).cpu()
-        return Validated({}, {"generated": side_by_side(*images[:, 0])})
+        return Validated({}, {"generated": side_by_side(*images[:, 0], frame=_GENERATED)})
 
     return validate
 

@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from click.testing import CliRunner, Result
 
 from benchmarks.cli import main
 from datasets.manifest import read_manifest
+from priors.weights.seen import salted
 
 DIAGONAL = np.diag([1.0, 1.0, 2.0, 1.0])
 
@@ -63,8 +65,9 @@ def test_a_clean_set_ends_with_0_and_a_manifest_that_names_every_case(clean: Pat
     assert summary["splits"] == {"train": 2, "val": 1, "test": 1}
     manifest = read_manifest(tmp_path / "manifest.json")
     assert manifest.sha256 == summary["manifest_sha256"]
-    row = manifest.rows[1]
-    assert (row.id, row.path, row.subject, row.split) == ("train/a", "train/a.nii.gz", "a", "train")
+    row = next(row for row in manifest.rows if row.id == salted("train/a", manifest.salt))
+    assert (row.path, row.subject, row.split) == ("", salted("a", manifest.salt), "train")
+    assert "train/a" not in (tmp_path / "manifest.json").read_text(), "a file's name may be a person's"
     assert row.shape == (12, 10, 9)
     assert row.spacing == (2.0, 1.0, 1.0)
     assert row.orientation == "RAS"
@@ -88,7 +91,8 @@ def test_unreadable_files_are_named_with_the_reason_and_not_in_the_manifest(clea
     damaged, flat = faults(summary)["unreadable"]
     assert damaged.startswith("train/b: damaged or truncated gzip data")
     assert flat == "val/c: the volume is constant (every value is 0): there is nothing in it"
-    assert [row.id for row in read_manifest(tmp_path / "manifest.json").rows] == ["test/d", "train/a"]
+    manifest = read_manifest(tmp_path / "manifest.json")
+    assert {row.id for row in manifest.rows} == {salted(name, manifest.salt) for name in ("test/d", "train/a")}
 
 
 def test_the_same_values_in_another_file_are_a_duplicate(clean: Path, tmp_path: Path) -> None:
@@ -268,3 +272,25 @@ def test_help_imports_nothing_heavy() -> None:
         "assert not {'torch', 'numpy', 'h5py'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RecursionError("deep"), OverflowError("too large"), zlib.error("Error -3")]
+)
+def test_one_hostile_file_ends_no_check(
+    clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    import recon.io.detect
+
+    proper = recon.io.detect.read_any
+
+    def read(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name == "b.nii.gz":
+            raise error
+        return proper(path, *arguments, **options)
+
+    monkeypatch.setattr(recon.io.detect, "read_any", read)
+    code, summary = check(tmp_path, "folder", clean, "--modality", "CT")
+    assert code == 1
+    assert summary["readable"] == 3
+    assert [problem.partition(":")[0] for problem in faults(summary)["unreadable"]] == ["train/b"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cli_helpers import write_ct
 from click.testing import CliRunner
 from PIL import Image
 from tiny_prior import write_prior
@@ -15,6 +16,7 @@ from tiny_prior import write_prior
 from benchmarks.cli import main
 from benchmarks.quality.prior_report import montage
 from benchmarks.quality.round_trip import RoundTrip, linear_codes, seam_ratio, table
+from recon.report.lettering import MARGIN
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +93,21 @@ def test_the_report_of_a_prior(prior, tmp_path):
     first = content["round_trips"][0]
     assert first["case"].startswith("torso-0-")
     assert first["psnr"] != first["patch_psnr"]
-    assert Image.open(out / "round-trips.png").size == (96, len(content["round_trips"]) * (32 + 14))
+    edge = 32 + 2 * MARGIN
+    assert Image.open(out / "round-trips.png").size == (3 * edge, len(content["round_trips"]) * (edge + 14))
     assert Image.open(out / "samples.png").size[0] > 2 * 32
+
+
+def test_the_report_of_a_folder_names_nobody(prior, tmp_path):
+    (tmp_path / "data" / "val").mkdir(parents=True)
+    write_ct(tmp_path / "data" / "val" / "DOE^JANE.nii.gz")
+    data = ["--data", str(tmp_path / "data"), "--modality", "CT", "--samples", "0"]
+    result = CliRunner().invoke(main, ["prior", str(prior), *data, "--out", str(tmp_path / "report")])
+    assert result.exit_code == 0, result.output
+    content = (tmp_path / "report" / "round-trips.json").read_text()
+    assert "DOE" not in content
+    assert "volume 1" in content
+    assert "DOE" in result.stderr, "whoever runs it learns which is which"
 
 
 def test_bad_input_is_one_line(prior, tmp_path):

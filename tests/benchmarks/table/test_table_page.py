@@ -13,14 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from benchmarks.render.boxes import box_plots
 from benchmarks.render.page import page
 from benchmarks.render.pictures import montages
 from benchmarks.table.results import Absent, Budget, CellResult, Store, TableResult
-from recon.training.validation import side_by_side
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -137,12 +135,6 @@ def test_the_patients_right_is_at_the_left_and_anterior_up(stored):
     for panel in found.panels:
         shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(panel.image.partition(",")[2]))))
         assert np.unravel_index(shown.argmax(), shown.shape) == (0, 0), panel.label
-
-
-def test_training_previews_lie_the_same_way():
-    marked = torch.full((5, 4), -1.0)  # (X, Y) of a network
-    marked[-1, -1] = 1.0
-    assert np.unravel_index(side_by_side(marked).argmax(), (4, 5)) == (0, 0)
 
 
 def test_pictures_that_are_gone_leave_the_rest(stored, tmp_path):

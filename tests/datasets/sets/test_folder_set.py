@@ -226,3 +226,19 @@ def test_the_sample_is_for_testing_only() -> None:
     assert [case.id for case in open_dataset("sample", modality="MR").cases()] == ["mr"]
     assert dataset.root is not None
     assert all(case.path.is_relative_to(dataset.root) for case in dataset.cases())
+
+
+@pytest.mark.parametrize(
+    ("names", "file", "stated"),
+    [(["a", "b"], False, False), (["train/a", "b"], False, True), (["a", "b"], True, True)],
+)
+def test_a_folder_knows_whether_anybody_stated_its_splits(
+    tmp_path: Path, names: list[str], file: bool, stated: bool
+) -> None:
+    for name in names:
+        path = tmp_path / f"{name}.nii.gz"
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    if file:
+        (tmp_path / "splits.json").write_text('{"train": ["a"], "test": ["b"]}')
+    assert open_dataset("folder", tmp_path, modality="CT").has_splits is stated

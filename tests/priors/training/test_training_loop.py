@@ -21,6 +21,7 @@ from priors.training.batches import Sample, generators
 from priors.training.checkpoints import Checkpoints, read_checkpoint
 from priors.training.learner import Learner, Losses
 from priors.training.loop import Stopped, Training, Validated
+from priors.training.one_run import is_run, only_run
 from priors.training.recipe import Recipe, parse_recipe
 
 
@@ -328,3 +329,87 @@ def test_the_time_of_an_earlier_session_counts(tmp_path):
     assert second.resume() == 7
     second.run()
     assert second.step == 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seed": 3}, "seed 0, and this run has 3"),
+        ({"batch": 8}, "batch 4, and this run has 8"),
+        ({"optimizer": {"lr": 0.1}}, "optimizer.lr 0.01, and this run has 0.1"),
+        ({"ema": None}, "ema {'decay'"),
+    ],
+)
+def test_a_run_goes_on_with_its_own_settings_alone(tmp_path, changes, words):
+    training(tmp_path).run()
+    with pytest.raises(ValueError, match=words):
+        training(tmp_path, recipe(**changes)).resume()
+    longer = training(tmp_path, recipe(steps=40, workers=1, accumulate=2))
+    assert longer.resume() == 20, "what does not change the weights may change"
+
+
+def test_a_flipped_byte_of_a_checkpoint_is_found(tmp_path):
+    training(tmp_path).run()
+    newest = Checkpoints(tmp_path / "checkpoints", keep=2).paths()[-1]
+    content = bytearray(newest.read_bytes())
+    weight = read_checkpoint(newest)["learner"]["net.0.weight"].numpy().tobytes()
+    content[content.index(weight) + 5] ^= 1
+    newest.write_bytes(content)
+    with pytest.raises(ValueError, match="its content is not what was written"):
+        training(tmp_path).resume()
+    newest.unlink()
+    assert training(tmp_path).resume() == 15
+
+
+def test_what_killed_runs_left_half_written_is_swept(tmp_path):
+    training(tmp_path).run()
+    left = tmp_path / "checkpoints" / ".step-00000025.ckpt.1.partial"
+    left.write_bytes(b"half")
+    training(tmp_path).resume()
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("metric", ["psnr", "loss"])
+def test_what_is_no_number_is_never_the_best(tmp_path, metric):
+    values = iter([float("nan"), 2.0, float("nan"), float("inf")])
+    settings = recipe(validation={"every": 5, "metric": metric, "higher_is_better": metric == "psnr"})
+    run = training(tmp_path, settings, validate=lambda network: Validated({metric: next(values)}))
+    run.run()
+    assert run.best == 2.0
+    assert read_checkpoint(tmp_path / "checkpoints" / "best.ckpt")["step"] == 10
+
+
+def test_who_watches_is_told_of_validations(tmp_path):
+    settings = recipe(validation={"every": 5, "metric": "psnr"})
+    told: dict[int, dict[str, float]] = {}
+    run = training(tmp_path, settings, validate=lambda network: Validated({"psnr": 31.5}))
+    run.run(lambda progress: told.update({progress.step: dict(progress.validated)}))
+    assert [step for step, figures in told.items() if figures] == [5, 10, 15, 20]
+    assert told[5] == {"psnr": 31.5}
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from priors.training.one_run import only_run
+with only_run(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_one_run_at_a_time_and_a_dead_one_keeps_no_lock(tmp_path):
+    root = Path(__file__).parents[3]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(ValueError, match="another process trains in it"):
+        only_run(tmp_path / "run").__enter__()
+    holder.kill()
+    holder.wait()
+    with only_run(tmp_path / "run"):
+        assert is_run(tmp_path / "run")
+    assert not is_run(tmp_path)

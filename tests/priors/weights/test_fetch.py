@@ -20,7 +20,7 @@ import torch
 from priors.networks.biflownet import BiFlowNet
 from priors.weights.card import read_card
 from priors.weights.fetch import DOWNLOADS, download, fetch, files_of
-from priors.weights.importing import originals
+from priors.weights.importing import RELEASED, originals
 from priors.weights.networks import verify
 
 FILE = "BiFlowNet_4x.pt"
@@ -45,6 +45,10 @@ class Host:
         self.requests: list[tuple[str, str, int]] = []  # method, file, first byte asked for
         self.cut_after: int | None = None  # bytes after which connections break
         self.ranges = True  # whether it sends parts
+        self.leads_to = ""  # where a download is sent on to
+        self.etag = ""  # stated in place of the content's hash
+        self.more = b""  # sent after the content
+        self.credentials: list[str] = []
         host = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -65,19 +69,28 @@ class Host:
         name = request.path.partition("/MMorss/3D-MedDiffusion/resolve/main/")[2]
         start = self.ranges * int((re.match(r"bytes=(\d+)-", request.headers.get("Range", "")) or ["", "0"])[1])
         self.requests.append((request.command, name, start))
+        self.credentials += [
+            value for key, value in request.headers.items() if key.lower() in ("authorization", "cookie")
+        ]
         if name not in self.files:
             request.send_error(404)
             return
+        if self.leads_to and body:
+            request.send_response(302)
+            request.send_header("Location", self.leads_to)
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+            return
         content = self.files[name]
         request.send_response(206 if start else 200)
-        request.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        request.send_header("ETag", f'"{self.etag or hashlib.sha256(content).hexdigest()}"')
         request.send_header("X-Repo-Commit", "a" * 40)
-        request.send_header("Content-Length", str(len(content) - start))
+        request.send_header("Content-Length", str(len(content) - start + (len(self.more) if body else 0)))
         if start:
             request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         request.end_headers()
         if body:
-            request.wfile.write(content[start:][: self.cut_after])
+            request.wfile.write((content[start:] + self.more)[: self.cut_after])
 
     def close(self) -> None:
         self._server.shutdown()
@@ -236,3 +249,62 @@ def test_the_card_knows_where_it_is_from(host: Host, store: Path) -> None:
     assert "MMorss/3D-MedDiffusion" in card.source
     assert card.extra["timesteps"] == 1000
     shutil.rmtree(store)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "words"),
+    [
+        ("http://example.org", "not https"),
+        ("ftp://example.org", "not https"),
+        ("https://user:secret@example.org", "password"),
+    ],
+)
+def test_addresses_that_are_not_to_be_trusted(store: Path, endpoint: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        fetch(FILE, endpoint=endpoint)
+    assert "secret" not in str(caught.value)
+    assert not store.exists() or not list(store.rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    "there", ["http://127.0.0.2:9/a", "https://evil.example/a", "https://nothf.co/a", "file:///etc/passwd"]
+)
+def test_no_redirect_leads_to_foreign_machines(host: Host, store: Path, there: str) -> None:
+    host.leads_to = there
+    with pytest.raises(ValueError, match=r"none of its own machines|not https"):
+        fetch(FILE, endpoint=host.endpoint)
+    assert not weights_in(store)
+
+
+def test_no_credentials_are_sent(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login me password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    fetch(FILE, endpoint=host.endpoint)
+    assert host.credentials == []
+
+
+def test_no_more_is_written_than_was_stated(host: Host, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.more = b"more" * 100
+    with pytest.raises(ValueError, match="sends more than the"):
+        fetch(FILE, endpoint=host.endpoint)
+    assert not list(store.rglob("*.part"))
+    monkeypatch.setattr("priors.weights.fetch.LARGEST", 1000)
+    with pytest.raises(ValueError, match="at most 1000 are fetched"):
+        fetch(FILE, endpoint=host.endpoint)
+
+
+def test_what_came_has_the_hash_that_is_pinned_and_that_was_stated(
+    host: Host, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.etag = "0" * 64
+    with pytest.raises(ValueError, match="the one that the host states is 0000"):
+        fetch(FILE, endpoint=host.endpoint)
+    host.etag = ""
+    monkeypatch.setitem(RELEASED, FILE, RELEASED[FILE]._replace(sha256="1" * 64))
+    with pytest.raises(ValueError, match="the one pinned here is 1111"):
+        fetch(FILE, endpoint=host.endpoint)
+    assert not weights_in(store)
+    assert not list(store.rglob("*.part"))

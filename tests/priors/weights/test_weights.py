@@ -22,7 +22,7 @@ from priors.networks.controlnet import ControlNet
 from priors.networks.discriminator import DiscriminatorConfig
 from priors.networks.fingerprint import tensors_sha256
 from priors.networks.registry import KINDS
-from priors.weights.card import Card, count_numbers, read_card, save_weights
+from priors.weights.card import Card, count_numbers, read_card, read_tensors, save_weights
 from priors.weights.networks import load_autoencoder, load_biflownet, load_controlnet, load_lpips, verify
 
 BASE = BiFlowNetConfig(
@@ -182,7 +182,8 @@ def test_changed_tensors_are_found(file: Path) -> None:
     tensors = load_file(file)
     tensors["pre_vq_conv.bias"][0] += 1e-3
     rewrite(file, tensors)
-    assert "not those it was written with" in error_of(verify, file)
+    for reader in (verify, load_autoencoder, read_tensors):
+        assert "not those it was written with" in error_of(reader, file)
 
 
 WRONG: dict[str, tuple[Callable[[dict[str, Tensor]], Any], str]] = {
@@ -198,7 +199,7 @@ def test_tensors_that_do_not_fit(file: Path, what: str) -> None:
     change, words = WRONG[what]
     tensors = load_file(file)
     change(tensors)
-    rewrite(file, tensors)
+    rewrite(file, tensors, sha256=tensors_sha256(tensors))
     assert words in error_of(load_autoencoder, file)
 
 

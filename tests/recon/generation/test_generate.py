@@ -36,6 +36,7 @@ from recon.generation.files import output_files
 from recon.generation.preview import preview
 from recon.generation.request import Request
 from recon.generation.volumes import generate_volumes, to_volume
+from recon.report.lettering import MARGIN
 from recon.scan.volume import Volume
 
 SMALL = ("--size", "32,64,32", "--steps", 2, "--prior", "tiny", "--device", "cpu")
@@ -83,7 +84,8 @@ def test_a_ct_volume_with_its_json_and_its_picture(folder: Path) -> None:
     assert (facts["class"], facts["seed"], facts["steps"], facts["sampler"]) == ("CTChestAbdomen", 3, 2, "ddim")
     assert (facts["prior"], facts["unit"], facts["timesteps"]) == ("tiny", "HU", [999, 0])
     assert set(facts["weights_sha256"]) == {"autoencoder.safetensors", "biflownet.safetensors"}
-    assert Image.open("out/vol.png").size == (32 + 4 + 32 + 4 + 64, 64)
+    edge = 2 * MARGIN
+    assert Image.open("out/vol.png").size == (32 + 4 + 32 + 4 + 64 + 3 * edge, 64 + edge)
 
 
 def test_the_file_is_the_network_image_with_its_axes_named(folder: Path) -> None:
@@ -340,13 +342,16 @@ def test_the_picture_shows_three_planes_in_true_proportion() -> None:
     data = torch.full((10, 20, 30), -1000.0)  # z, y, x
     data[5, 4:, 25:] = 1000  # in the middle axial plane, at the patient's right (x ascends to the right side)
     picture = preview(Volume(data, np.diag([1.0, 1.0, 3.0, 1.0]), "CT"))
-    assert picture.shape == (30, 30 + 4 + 30 + 4 + 20)
-    axial, coronal = picture[:20, :30], picture[:30, 34:64]
+    edge = 2 * MARGIN
+    assert picture.shape == (30 + edge, 30 + edge + 4 + 30 + edge + 4 + 20 + edge)
+    inner = picture[MARGIN:-MARGIN]
+    axial, coronal = inner[:20, MARGIN : MARGIN + 30], inner[:30, 34 + edge + MARGIN : 64 + edge + MARGIN]
     assert axial[:16, :5].min() == 255  # radiological view: the right side at the left, anterior at the top
     assert axial[:, 5:].max() == 0
     assert coronal[:, 5:].max() == 0
     assert coronal[12:15, :5].mean() > 100  # axial slices are 3 mm thick, superior at the top
-    assert (picture[:, 30:34] == 0).all()
+    assert (picture[:, 30 + edge : 34 + edge] == 0).all()
+    assert picture[:MARGIN, :].max() > 0, "letters stand above the planes"
 
 
 def test_names_of_outputs() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -14,15 +15,19 @@ import pytest
 import torch
 from cli_helpers import run_recon, start, train, write_ct, write_mr
 
+from datasets import open_dataset
 from datasets.cache import Cache
+from datasets.identity import content_sha256
 from priors.diffusion.anatomy import find_class
 from priors.diffusion.load import load_prior
 from priors.networks.fingerprint import tensors_sha256
 from priors.training.batches import StepBatches
 from priors.training.checkpoints import read_checkpoint
+from priors.training.one_run import only_run
 from priors.training.recipe import load_recipe
 from priors.weights.card import read_card, read_tensors
 from priors.weights.networks import load_autoencoder
+from priors.weights.seen import BEFORE, seen_in
 from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.errors import InputError
 from recon.learned.task import Task
@@ -396,11 +401,72 @@ def test_the_manifest_is_compared_and_named(tmp_path):
     assert run.code == 0, run.err
     stated = json.loads(manifest.read_text())["sha256"]
     card = read_card(tmp_path / "out" / "autoencoder.safetensors")
-    assert card.extra["data"] == [{"name": "data", "manifest_sha256": stated}]
-    write_ct(folder / "train" / "later.nii.gz")
+    assert card.extra["data"] == [{"name": "folder", "manifest_sha256": stated}]
+    write_ct(folder / "train" / "later.nii.gz", affine=np.diag([-2.0, -2.0, 4.0, 1.0]))
     run = train_folder(folder, tmp_path / "again", "--modality", "CT", "--manifest", manifest)
     assert run.code == 2
-    assert "case train/later is not as the manifest says" in run.err
+    assert "case train/later is not as the manifest says: its content is not in it" in run.err
+    (folder / "train" / "later.nii.gz").unlink()
+    (folder / "train" / "good0.nii.gz").rename(folder / "train" / "renamed.nii.gz")
+    run = train_folder(folder, tmp_path / "renamed", "--modality", "CT", "--manifest", manifest)
+    assert run.code == 0, run.err
+
+
+def test_a_card_knows_what_every_network_of_the_chain_has_seen_and_names_nobody(chain):
+    subjects = {case.subject for case in open_dataset(DATA, None).cases("train")}
+    content = {content_sha256(case) for case in open_dataset(DATA, None).cases("train")}
+    for file in ("stage1/autoencoder", "stage2/autoencoder", "prior/biflownet", "head/head"):
+        card = read_card(chain / f"{file}.safetensors")
+        assert not any(subject in json.dumps(card.extra) for subject in subjects)
+        assert all(any(each.knows(subject, "-") for each in seen_in(card.extra)) for subject in subjects)
+        assert all(any(each.knows("-", "-", each_content) for each in seen_in(card.extra)) for each_content in content)
+    assert not read_card(chain / "stage1/autoencoder.safetensors").extra[BEFORE]
+    assert len(read_card(chain / "head/head.safetensors").extra[BEFORE]) == 3
+
+
+def test_a_run_goes_on_with_its_own_data_alone(chain, tmp_path):
+    common = ["--recipe", "tiny", "--cache", chain / "cache", "--set", "batch=2", "-q", "--out", tmp_path / "run"]
+    train("autoencoder", "--dataset", DATA, *common, "--set", "steps=1")
+    other = run_recon("train", "autoencoder", "--dataset", DATA.replace("8x10", "9x10"), *common, "--set", "steps=2")
+    assert other.code == 2
+    assert "its checkpoint has data" in other.err
+    rate = run_recon("train", "autoencoder", "--dataset", DATA, *common, "--set", "optimizer.lr=0.5")
+    assert rate.code == 2
+    assert "optimizer.lr" in rate.err
+    train("autoencoder", "--dataset", DATA, *common, "--set", "steps=2")
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_afresh(chain, tmp_path):
+    run = tmp_path / "run"
+    begun = start(tmp_path, "train", "autoencoder", *arguments(chain / "cache")[:-1], "--out", run)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not list(run.glob("train-*.csv")):
+        time.sleep(0.02)
+    begun.kill()
+    begun.communicate()
+    for checkpoints in run.glob("checkpoints"):  # in case that it came so far
+        shutil.rmtree(checkpoints)
+    train("autoencoder", *arguments(chain / "cache"), "--set", "steps=1", "--out", run)
+    (log,) = run.glob("train-*.csv")
+    assert len(log.read_text().splitlines()) == 2
+
+
+def test_a_second_run_in_the_same_folder_is_refused(chain, tmp_path):
+    with only_run(tmp_path / "run"):
+        second = run_recon("train", "autoencoder", *arguments(chain / "cache"), "--out", tmp_path / "run")
+    assert second.code == 2
+    assert "another process trains in it" in second.err
+
+
+def test_a_flipped_byte_in_the_cache_trains_no_other_weights(tmp_path):
+    common = ["--dataset", DATA, "--recipe", "tiny", "--cache", tmp_path / "cache", "--set", "steps=2", "-q"]
+    first = train("autoencoder", *common, "--set", "batch=2", "--out", tmp_path / "first")
+    for path in (tmp_path / "cache").rglob("*.npy"):
+        content = bytearray(path.read_bytes())
+        content[-9] ^= 0x40
+        path.write_bytes(content[: len(content) // 2] if path.stat().st_size % 2 else content)
+    second = train("autoencoder", *common, "--set", "batch=2", "--out", tmp_path / "second")
+    assert tensors_sha256(read_tensors(first)) == tensors_sha256(read_tensors(second))
 
 
 def test_a_full_disk_ends_in_one_line(chain, tmp_path, monkeypatch):

@@ -1,0 +1,69 @@
+"""Where the dependencies come from, and what is said of them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def pinned() -> dict[str, str]:
+    rows = (line.split("==") for line in read("constraints.txt").splitlines() if "==" in line)
+    return {name.lower().replace("_", "-"): version for name, version in rows}
+
+
+def test_no_second_index_stands_beside_pypi():
+    text = read(".ci/setup")
+    assert "--extra-index-url" not in text
+    assert re.search(r"pip_install --no-deps --index-url \"\$cpu_index\" torch", text), "for torch alone, and pinned"
+    assert "--constraint constraints.txt" in text
+
+
+def test_every_pin_has_a_hash_of_the_same_version():
+    rows = re.findall(r"^(\S+)==(\S+) \\\n    --hash=sha256:([0-9a-f]{64})$", read("constraints-hashes.txt"), re.M)
+    hashed = {name: version.partition("+")[0] for name, version, _ in rows}
+    assert {name: hashed.get(name) for name in pinned()} == pinned()
+    assert len({sha256 for _, _, sha256 in rows}) == len(rows)
+
+
+def test_every_pinned_package_is_in_the_overview_of_licences():
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", read("docs/licences.md"), re.M)
+    listed = {name.strip().lower().replace("_", "-"): licence.strip() for name, licence in rows}
+    assert set(pinned()) <= set(listed)
+    assert "GPL" in listed["astra-toolbox"]
+    assert "test_without_astra.py" in read("docs/licences.md")
+
+
+def test_the_documents_of_security_are_there():
+    text = read("SECURITY.md")
+    for file in ("docs/cluster.md", "docs/licences.md"):
+        assert file in text
+        assert (ROOT / file).is_file()
+    cluster = read("docs/cluster.md")
+    assert "runs the code of everyone" in cluster
+    assert "--host 127.0.0.1" in cluster
+    assert "--tls-ca-file" in cluster
+    assert "docs/cluster.md" in read("README.md")
+
+
+def test_an_audit_without_a_network_says_so_and_fails_nothing(tmp_path: Path):
+    (tmp_path / ".ci").mkdir()
+    script = read(".ci/audit").replace("https://api.osv.dev/", "http://127.0.0.1:9/")
+    (tmp_path / ".ci" / "audit").write_text(script)
+    done = subprocess.run(["sh", str(tmp_path / ".ci" / "audit")], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert "cannot be reached; nothing was compared" in done.stderr
+
+
+@pytest.mark.parametrize("target", ["audit", "sbom", "licences"])
+def test_make_knows_the_target(target):
+    assert re.search(rf"^{target}: .*## ", read("Makefile"), re.M)
+    assert target in next(line for line in read("Makefile").splitlines() if line.startswith(".PHONY"))
