@@ -112,11 +112,17 @@ def installed_head(scan: Measurement | Protocol, modality: Modality, allow_other
     return path
 
 
-def find_head(scan: Measurement | Protocol, modality: Modality) -> tuple[Path | None, str]:
-    """The first installed head that was trained for such a scan; else None, and why each does not fit."""
+def find_head(scan: Measurement | Protocol, modality: Modality, proven: bool = False) -> tuple[Path | None, str]:
+    """The first installed head that was trained for such a scan; else None, and why each does not fit.
+
+    Args:
+        scan: the scan, or what is known of it before it is measured.
+        modality: CT or MR.
+        proven: whether a head must also be known to be better than total variation on such scans.
+    """
     reasons = []
     for entry, task in _installed(modality):
-        reason = task.why_unsuitable(scan)
+        reason = task.why_unsuitable(scan) or (task.why_unproven(scan) if proven else None)
         if reason is None:
             return entry.path, ""
         reasons.append(f"{entry.name}: {reason}")

@@ -52,6 +52,9 @@ class Protocol:
         noise: plain values; None for noise-free data.
         model_error: ‖y − Ax‖/‖y‖ that the ground truth x would leave without noise, since no operator A is the
             scanner; None where it is not known.
+        simulation: how data were simulated, ``"ideal"`` or ``"continuous"``; None for measured data, or where it is
+            not known.
+        coils: MR: number of receive coils; None where it is not known.
     """
 
     sentences: tuple[str, ...] = ()
@@ -61,6 +64,8 @@ class Protocol:
     true_acceleration: float | None = None
     noise: dict[str, Any] | None = None
     model_error: float | None = None
+    simulation: str | None = None
+    coils: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +77,7 @@ class Measurement:
             MR: (z, coils, y, x) complex k-space, zero where not sampled.
         operator: operator that maps (z, y, x) images to ``y`` (CT: attenuation in 1/mm; MR: complex image).
         sigma: standard deviation of the noise: CT, (z, views, cells) or a number, in line integrals; MR: a
-            number, per complex sample, E|n|² = sigma². None when the data are noise-free.
+            number, per complex sample, E|n|² = sigma². None when the data are noise-free, or nothing is known of it.
         spacing: voxel size (z, y, x) in mm of the images, for methods that work in 3D.
         protocol: how the data came to be.
     """
@@ -89,6 +94,11 @@ class Measurement:
         if isinstance(sigma, Tensor) and sigma.ndim:
             sigma = sigma.expand(self.y.shape)[part]
         return replace(self, y=self.y[part], operator=self.operator.slices(part), sigma=sigma)
+
+    @property
+    def noise_free(self) -> bool:
+        """Whether the data are known to be without noise and model error, and not only of unknown noise."""
+        return self.sigma is None and self.protocol.simulation == "ideal"
 
     @property
     def noise_level(self) -> float:
