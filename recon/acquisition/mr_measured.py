@@ -145,6 +145,8 @@ def _mask_for(kspace: KSpace, request: MaskRequest, shape: tuple[int, int]) -> M
                 "and `calib` out"
             )
         return _within(choose_mask(request, shape, volume_name(kspace)), whole, volume_name(kspace))
+    if request.seed is not None:
+        raise InputError("`mask_seed`: has an effect only where a mask is drawn; give `mask` too, or leave it out")
     if kspace.mask is None and not kspace.partial_fourier:
         return Mask(whole, FULL, 1.0, calibration_width(whole), None)
     own = whole if kspace.mask is None else kspace.mask

@@ -52,7 +52,7 @@ def mr_protocol(
         coils: number of coils of the measurement.
         noise: the noise of the data; None where there is none.
         noise_words: the sentence on the noise.
-        source: where k-space comes from, as the end of a sentence: "read from a file".
+        source: the origin of k-space as the end of a sentence, such as "read from a file".
         simulation: how k-space was simulated; None: it was measured.
         acquired: (y, x) bool, the rectangle that the scanner sampled; None: all of the matrix.
         further: sentences on what else was done to the data.

@@ -19,8 +19,9 @@ from recon.solvers.weights import Weight, relative_to_peak
 NOISE_FREE_WEIGHT = 0.001
 """λ / max|Aᴴy| for noise-free data; chosen on validation slices at 8 times undersampling."""
 
-NOISE_FACTOR = 0.15
-"""λ / σ for noisy data of which no samples can be held out; chosen on validation slices of continuous scans."""
+NOISE_FACTOR = 0.2
+"""λ / σ for noisy data of one coil, or of which no samples can be held out; chosen on validation slices of continuous
+scans."""
 
 _OVER_SIGMA = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
 """λ / σ that are tried on held-out samples, ascending."""
@@ -39,7 +40,8 @@ class TVOptions(Options):
 
     weight: float | None = setting(
         None,
-        "weight λ relative to the largest |Aᴴy|; auto: the weight whose image foretells held-out samples best, and "
+        "weight λ relative to the largest |Aᴴy|; auto: of several coils, the weight whose image foretells held-out "
+        f"samples best; of one coil, {NOISE_FACTOR:g} standard deviations of the noise, {NOISE_FREE_WEIGHT:g} or more; "
         f"{NOISE_FREE_WEIGHT:g} for noise-free data",
         gt=0,
     )
@@ -62,8 +64,12 @@ def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Re
 
 
 def _chosen_weight(measurement: Measurement, options: TVOptions) -> float | None:
-    """λ / max|Aᴴy| as the user sets it, or as held-out samples tell; None where neither does."""
-    if options.weight is not None or measurement.noise_free:
+    """λ / max|Aᴴy| as the user sets it, or as held-out samples tell; None where neither does.
+
+    Neighbouring samples of one coil tell nothing of each other but what the prior says, so that too large a weight
+    foretells them best; those of several coils do.
+    """
+    if options.weight is not None or measurement.noise_free or measurement.y.shape[1] == 1:
         return options.weight
     peak = relative_to_peak(measurement, 1.0, NOISE_FREE_WEIGHT, NOISE_FACTOR).absolute
     if peak == 0:

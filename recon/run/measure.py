@@ -83,6 +83,7 @@ def simulate_mr(
         InputError: no MR volume, a mask or noise that cannot be, or a volume that needs more memory than is free.
     """
     _check_volume(volume, "MR")
+    check_noise(noise or 0.0)
     if isinstance(mask, str):
         request = mr.MaskRequest(mask, accel if mask in MASK_KINDS else None)
         mask = mr.choose_mask(request, (volume.data.shape[1], volume.data.shape[2]), mr.volume_name(volume))
