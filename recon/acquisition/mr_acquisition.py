@@ -21,8 +21,16 @@ from recon.scan.volume import Modality, Volume
 
 _ORIGINS = {"ideal": "simulated from magnitude images", "continuous": "simulated of continuous objects"}
 
+_GAINS = {"ideal": ("ideal", "continuous"), "continuous": ("ideal", "continuous")}
+"""How scans are simulated, by how those of the training were, on which networks are known to gain: on validation scans of
+one coil the shipped head, trained on ideal ones, gains 1.3 to 2.5 dB on total variation. On measured ones it does not."""
+
 _NOISIER = 2**0.5
 """Factor from the largest noise that was learned to the largest that passes."""
+
+_QUIET = 0.02
+"""Noise, over the maximum, that passes whatever was learned: on validation scans of continuous objects with so much,
+the shipped head, trained without noise, still gains 1.3 dB on total variation."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,8 @@ class MRAcquisition:
         unknown = set(self.masks) - set(MASK_KINDS)
         if unknown or not self.masks:
             raise ValueError(f"masks {', '.join(unknown) or 'none'}; there are {', '.join(MASK_KINDS)}")
+        if self.simulation not in _ORIGINS:
+            raise ValueError(f"simulation {self.simulation}; there are {', '.join(_ORIGINS)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, the reverse of :meth:`from_dict`; the simulation only where it is not ideal, as in older
@@ -105,23 +115,25 @@ class MRAcquisition:
     def why_unproven(self, scan: Measurement | Protocol) -> str | None:
         """Why it is not known that a network of these scans is better than total variation on a scan; None if it is.
 
-        A network that was trained on one coil and one way of simulation gains on such k-space. On k-space that was
-        measured, or has several coils, total variation is the better of the two unless training says otherwise.
+        It is known of scans with one coil that were simulated in a way on which networks of such a training gained on
+        total variation in validation.
         """
         protocol = scan.protocol if isinstance(scan, Measurement) else scan
         coils = protocol.coils or 1
-        if protocol.simulation == self.simulation and coils == 1:
+        if protocol.simulation in _GAINS.get(self.simulation, ()) and coils == 1:
             return None
-        learned = _ORIGINS.get(self.simulation, self.simulation)
         found = _ORIGINS.get(protocol.simulation or "", "measured")
-        return f"it was trained on k-space {learned}, of one coil; this was {found}, of {coils} coil{'s' * (coils > 1)}"
+        return (
+            f"trained on k-space {_ORIGINS[self.simulation]}, of one coil, it is not known to be better than total "
+            f"variation on k-space that was {found}, of {coils} coil{'s' * (coils > 1)}"
+        )
 
     def _why_other_noise(self, scan: Measurement | Protocol, protocol: Protocol) -> str | None:
         """Why a scan's noise is more than was learned; None if it is not, or nothing is stated."""
         noise = float((protocol.noise or {}).get("std_of_maximum") or 0.0)
         if not noise and isinstance(scan, Measurement) and scan.noise_level:
             noise = scan.noise_level / mr_scale(scan).magnitude
-        if noise <= _NOISIER * self.noise:
+        if noise <= _NOISIER * max(_QUIET, self.noise):
             return None
         learned = f"noise of at most {self.noise:.2g} of the maximum" if self.noise else "noise-free data"
         return f"it was trained for {learned}, the scan has noise of {noise:.2g} of the maximum"

@@ -23,11 +23,11 @@ NOISE_FACTOR = 0.2
 """λ / σ for noisy data of one coil, or of which no samples can be held out; chosen on validation slices of continuous
 scans."""
 
-_OVER_SIGMA = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
+_OVER_SIGMA = (0.025, 0.06, 0.144, 0.346, 0.83)
 """λ / σ that are tried on held-out samples, ascending."""
 
-_OVER_PEAK = tuple(10 ** (exponent / 2) for exponent in range(-8, -2))
-"""λ / max|Aᴴy| that are tried where the noise is not known, ascending: 1e-4 to 0.03."""
+_OVER_PEAK = tuple(10 ** (exponent / 2) for exponent in range(-7, -2))
+"""λ / max|Aᴴy| that are tried where the noise is not known, ascending: 3e-4 to 0.03."""
 
 _TRIAL_ITERATIONS = 100
 

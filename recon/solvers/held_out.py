@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from physics.kept import Kept
 from physics.mr.masks import calibration_width
 from physics.operator import LinearOperator
 from recon.scan.measurement import Measurement
@@ -44,10 +43,10 @@ def held_out_weight(measurement: Measurement, solve: SolveWith, weights: Sequenc
         return None
     left, away = split
     slab = _middle(measurement)
-    operator = Kept(left, slab.operator.range, slab.operator.dtype) @ slab.operator
+    problem = slab.operator.keeping(left).equivalent_problem(slab.y * left)
     errors = []
     for weight in weights:
-        image = solve(operator, slab.y * left, _told_nobody, weight)
+        image = solve(*problem, _told_nobody, weight)
         errors.append(float((slab.operator(image) - slab.y)[..., away].abs().square().sum()))
     return _lowest(weights, errors)
 

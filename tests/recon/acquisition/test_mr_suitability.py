@@ -70,10 +70,12 @@ def test_small_images_have_smaller_centres_in_training_too(shape: tuple[int, int
     assert width**2 <= make_mask("poisson", shape, accel, width).array.sum()
 
 
-def test_a_head_counts_as_proven_on_scans_of_its_training_alone() -> None:
+def test_a_head_counts_as_proven_on_simulated_scans_of_one_coil_alone() -> None:
     volume = _disc()
-    ideal = measure_mr(volume, "gauss1d", 4.0, simulate="ideal").measurement
-    assert TRAINED.why_unproven(ideal) is None
+    for simulate in ("ideal", "continuous"):
+        scan = measure_mr(volume, "gauss1d", 4.0, simulate=simulate).measurement  # type: ignore[arg-type]
+        assert TRAINED.why_unsuitable(scan) is None
+        assert TRAINED.why_unproven(scan) is None
     coils = measure_mr(volume, "gauss1d", 4.0, 16, coils=4).measurement
-    assert "one coil; this was simulated of continuous objects, of 4 coils" in str(TRAINED.why_unproven(coils))
-    assert "this was measured, of 8 coils" in str(TRAINED.why_unproven(Protocol(coils=8)))
+    assert "simulated of continuous objects, of 4 coils" in str(TRAINED.why_unproven(coils))
+    assert "k-space that was measured, of 8 coils" in str(TRAINED.why_unproven(Protocol(coils=8)))
