@@ -15,9 +15,9 @@ range are the same slices, and ``A.slices(part)`` is the operator of some of the
 geometry is not separable: ``slices`` raises ``ValueError``, and solvers take the volume as one problem.
 
 **What an operator may know.** Where it knows better than the base class, it overrides: ``mask``, which data were
-measured; ``_norm_bound``; ``keeping``, a part of its data; ``equivalent_problem``, a cheaper form to iterate on; ``solve_normal``, the regularised
-inverse in closed form; ``filtered_adjoint``, a direct reconstruction; ``slab_elements``, how much it likes at once.
-Nothing outside of this package asks which class an operator is of.
+measured; ``_norm_bound``; ``keeping``, a part of its data; ``equivalent_problem``, a cheaper form to iterate on;
+``solve_normal``, the regularised inverse in closed form; ``filtered_adjoint``, a direct reconstruction;
+``slab_elements``, how much it likes at once. Nothing outside of this package asks which class an operator is of.
 """
 
 from __future__ import annotations

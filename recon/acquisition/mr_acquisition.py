@@ -22,8 +22,8 @@ from recon.scan.volume import Modality, Volume
 _ORIGINS = {"ideal": "simulated from magnitude images", "continuous": "simulated of continuous objects"}
 
 _GAINS = {"ideal": ("ideal", "continuous"), "continuous": ("ideal", "continuous")}
-"""How scans are simulated, by how those of the training were, on which networks are known to gain: on validation scans of
-one coil the shipped head, trained on ideal ones, gains 1.3 to 2.5 dB on total variation. On measured ones it does not."""
+"""How scans are simulated, by how those of the training were, on which networks are known to gain: on validation scans
+of one coil the shipped head, trained on ideal ones, gains 1.3 to 2.5 dB on total variation; not on measured ones."""
 
 _NOISIER = 2**0.5
 """Factor from the largest noise that was learned to the largest that passes."""

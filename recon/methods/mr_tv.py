@@ -29,7 +29,7 @@ _OVER_SIGMA = (0.025, 0.06, 0.144, 0.346, 0.83)
 _OVER_PEAK = tuple(10 ** (exponent / 2) for exponent in range(-7, -2))
 """λ / max|Aᴴy| that are tried where the noise is not known, ascending: 3e-4 to 0.03."""
 
-_TRIAL_ITERATIONS = 100
+_TRIAL_ITERATIONS = 50
 
 _STEP_RATIO = 0.01
 # The primal step in units of image over dual variable, which are of the size of max|Aᴴy| and of λ.

@@ -61,15 +61,18 @@ def held_out(measurement: Measurement) -> tuple[Tensor, Tensor] | None:
     if mask is None or mask.ndim != 2:
         return None
     rows, columns = mask.shape
-    random = torch.Generator().manual_seed(0)
     whole_columns = bool((mask == mask[:1]).all())
-    drawn = torch.rand((1, columns) if whole_columns else (rows, columns), generator=random) < _SHARE
     width = calibration_width(mask)
-    drawn = drawn.expand(rows, columns).clone()
-    top = 0 if whole_columns else rows // 2 - (width + 1) // 2
-    first = columns // 2 - (width + 1) // 2
-    drawn[top : rows - top if whole_columns else top + width + 1, first : first + width + 1] = False
-    away = mask & drawn.to(mask.device)
+    top, first = rows // 2 - (width + 1) // 2, columns // 2 - (width + 1) // 2
+    outside = mask.cpu().clone()
+    outside[slice(None) if whole_columns else slice(top, top + width + 1), first : first + width + 1] = False
+    places = outside[:1] if whole_columns else outside
+    candidates = places.flatten().nonzero().flatten()
+    count = max(1, round(_SHARE * len(candidates)))
+    chosen = torch.randperm(len(candidates), generator=torch.Generator().manual_seed(0))[:count]
+    drawn = torch.zeros(places.numel(), dtype=torch.bool)
+    drawn[candidates[chosen]] = True
+    away = drawn.reshape(places.shape).expand(rows, columns).clone().to(mask.device)
     return (mask & ~away, away) if int(away.sum()) >= _LEAST else None
 
 
