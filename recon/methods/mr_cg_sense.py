@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import torch
@@ -11,7 +12,7 @@ from physics.operator import LinearOperator
 from recon.methods.method import Method
 from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
-from recon.solvers.held_out import held_out_weight
+from recon.solvers.held_out import SolveWith, held_out_weight, middle_slice
 from recon.solvers.krylov import cg, problem_axes
 from recon.solvers.slabs import Monitor, norm, solve_in_slabs, zero_filled
 
@@ -27,7 +28,8 @@ class CGSenseOptions(Options):
 
     weight: float | None = setting(
         None,
-        "Tikhonov weight λ, relative to Σ|S|² = 1; auto: the weight whose image foretells held-out samples best, and "
+        "Tikhonov weight λ, relative to Σ|S|² = 1; auto: the geometric mean of the weight whose image foretells "
+        "held-out samples best and the weight whose residual is the noise; "
         f"{NOISE_FREE_WEIGHT:g} for noise-free data or one coil",
         ge=0,
     )
@@ -45,19 +47,43 @@ def run(measurement: Measurement, options: CGSenseOptions, context: RunContext) 
 
 
 def default_weight(measurement: Measurement, options: CGSenseOptions) -> float:
-    """The weight that foretells held-out samples best; where none can be held out, noise variance over the image's mean
-    square, which is optimal for a white image (Wiener)."""
+    """The geometric mean of the weight that foretells held-out samples best and the one whose residual is the noise.
+
+    The first errs to small weights, as aliasing is foretold too, the second to large ones, where coil sensitivities are
+    not right. Where the noise explains no residual, the first alone is taken; where no samples can be held out, noise
+    variance over the image's mean square, which is optimal for a white image (Wiener).
+    """
     if measurement.noise_free or measurement.y.shape[1] == 1:
         return NOISE_FREE_WEIGHT
 
     def solve(operator: LinearOperator, data: Tensor, monitor: Monitor, weight: float) -> Tensor:
         return solve_tikhonov(operator, data, monitor, weight, options.iterations, options.tolerance)
 
-    found = held_out_weight(measurement, solve, WEIGHTS)
-    if found is not None:
-        return found
+    foretelling = held_out_weight(measurement, solve, WEIGHTS)
+    if foretelling is not None:
+        explained = discrepancy_weight(middle_slice(measurement), solve)
+        return foretelling if explained is None else math.sqrt(foretelling * explained)
     power = float(torch.view_as_real(zero_filled(measurement)).square().sum(-1).mean())
     return max(NOISE_FREE_WEIGHT, measurement.noise_level**2 / power) if power > 0 else NOISE_FREE_WEIGHT
+
+
+def discrepancy_weight(slab: Measurement, solve: SolveWith) -> float | None:
+    """The weight whose squared residual is that of the noise (Morozov 1966), between those that are tried.
+
+    None where the noise is not known, or no weight that is tried leaves less or all leave less.
+    """
+    if slab.noise_power == 0:
+        return None
+    problem, before = slab.operator.equivalent_problem(slab.y), None
+    for weight in WEIGHTS:
+        image = solve(*problem, lambda iteration, residual: False, weight)
+        excess = math.log(max(norm(slab.operator(image) - slab.y) ** 2, 1e-300) / slab.noise_power)
+        if excess > 0:
+            if before is None:
+                return None
+            return float(weight * (weight / before[0]) ** (-excess / (excess - before[1])))
+        before = (weight, excess)
+    return None
 
 
 def solve_tikhonov(

@@ -12,7 +12,7 @@ from physics.operator import LinearOperator
 from recon.methods.method import Method
 from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
-from recon.solvers.held_out import held_out_weight
+from recon.solvers.held_out import held_out_over_peak
 from recon.solvers.slabs import Monitor, Solve, norm, solve_in_slabs
 from recon.solvers.weights import Weight, relative_to_peak
 
@@ -64,24 +64,15 @@ def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Re
 
 
 def _chosen_weight(measurement: Measurement, options: TVOptions) -> float | None:
-    """λ / max|Aᴴy| as the user sets it, or as held-out samples tell; None where neither does.
-
-    Neighbouring samples of one coil tell nothing of each other but what the prior says, so that too large a weight
-    foretells them best; those of several coils do.
-    """
-    if options.weight is not None or measurement.noise_free or measurement.y.shape[1] == 1:
+    """λ / max|Aᴴy| as the user sets it, or as held-out samples of several coils tell; None where neither does."""
+    if options.weight is not None:
         return options.weight
     peak = relative_to_peak(measurement, 1.0, NOISE_FREE_WEIGHT, NOISE_FACTOR).absolute
-    if peak == 0:
-        return None
-    over_peak = _OVER_PEAK
-    if measurement.noise_level:
-        over_peak = tuple(factor * measurement.noise_level / peak for factor in _OVER_SIGMA)
 
     def solve(operator: LinearOperator, data: Tensor, monitor: Monitor, weight: float) -> Tensor:
-        return _solver(Weight(weight, weight * peak), options, _TRIAL_ITERATIONS)(operator, data, monitor)
+        return _solver(Weight(weight / peak, weight), options, _TRIAL_ITERATIONS)(operator, data, monitor)
 
-    return held_out_weight(measurement, solve, over_peak)
+    return held_out_over_peak(measurement, solve, _OVER_SIGMA, _OVER_PEAK)
 
 
 def _solver(weight: Weight, options: TVOptions, iterations: int) -> Solve:

@@ -15,7 +15,7 @@ from torch import Tensor
 from physics.mr.masks import calibration_width
 from physics.operator import LinearOperator
 from recon.scan.measurement import Measurement
-from recon.solvers.slabs import Monitor
+from recon.solvers.slabs import Monitor, zero_filled
 
 SolveWith = Callable[[LinearOperator, Tensor, Monitor, float], Tensor]
 """(A, b, monitor, weight) to an image."""
@@ -42,13 +42,38 @@ def held_out_weight(measurement: Measurement, solve: SolveWith, weights: Sequenc
     if split is None:
         return None
     left, away = split
-    slab = _middle(measurement)
+    slab = middle_slice(measurement)
     problem = slab.operator.keeping(left).equivalent_problem(slab.y * left)
     errors = []
     for weight in weights:
         image = solve(*problem, _told_nobody, weight)
         errors.append(float((slab.operator(image) - slab.y)[..., away].abs().square().sum()))
     return _lowest(weights, errors)
+
+
+def held_out_over_peak(
+    measurement: Measurement, solve: SolveWith, over_sigma: Sequence[float], over_peak: Sequence[float]
+) -> float | None:
+    """As :func:`held_out_weight`, of a weight over max|Aᴴy|; None for noise-free data and for one coil too.
+
+    Neighbouring samples of one coil tell nothing of each other but what the prior says, so that too large a weight
+    foretells them best; those of several coils do.
+
+    Args:
+        measurement: MR measurement.
+        solve: solver of a slab for a weight in the image's unit.
+        over_sigma: weights over the noise to try where it is known, ascending and evenly spaced in their logarithm.
+        over_peak: weights over max|Aᴴy| to try where it is not.
+    """
+    if measurement.noise_free or measurement.y.shape[1] == 1:
+        return None
+    direct, sigma = zero_filled(measurement), measurement.noise_level
+    peak = float(torch.hypot(direct.real, direct.imag).amax())
+    if peak == 0:
+        return None
+    weights = [factor * sigma for factor in over_sigma] if sigma else [factor * peak for factor in over_peak]
+    found = held_out_weight(measurement, solve, weights)
+    return None if found is None else found / peak
 
 
 def held_out(measurement: Measurement) -> tuple[Tensor, Tensor] | None:
@@ -76,7 +101,7 @@ def held_out(measurement: Measurement) -> tuple[Tensor, Tensor] | None:
     return (mask & ~away, away) if int(away.sum()) >= _LEAST else None
 
 
-def _middle(measurement: Measurement) -> Measurement:
+def middle_slice(measurement: Measurement) -> Measurement:
     """The slice with the most signal among the middle half, or all of them where the operator couples them."""
     if not measurement.operator.separable:
         return measurement

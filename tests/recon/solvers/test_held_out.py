@@ -51,7 +51,7 @@ def test_nothing_is_held_out_of_complete_kspace() -> None:
 
 
 @pytest.mark.parametrize("noise", [0.005, 0.03])
-@pytest.mark.parametrize("name", ["cg-sense", "tv"])
+@pytest.mark.parametrize("name", ["cg-sense", "l1-wavelet", "tv"])
 def test_the_default_weight_is_near_the_best_one(name: str, noise: float) -> None:
     measurement, truth = _scan(noise=noise)
     method = get_method("MR", name)
