@@ -210,7 +210,7 @@ def test_noise_on_measured_data(coils: KSpace) -> None:
         measured_mr(coils, request, ScanRequest(0.01, seed=3)).measurement,
     )
     peak = float(rss(ifft2c(coils.data)).max())
-    assert noisy.sigma == pytest.approx(0.01 * peak, rel=0.15)
+    assert noisy.sigma >= 0.01 * peak * (1 - 1e-5), "what was added, or with the file's own noise more"
     mask: Tensor = noisy.operator.mask
     error = (noisy.y - clean.y)[..., mask]
     assert float(error.abs().square().mean().sqrt()) == pytest.approx(0.01 * peak, rel=0.05)

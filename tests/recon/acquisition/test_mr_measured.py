@@ -20,7 +20,7 @@ from recon.run.measure import measure_mr
 from recon.scan.kspace import KSpace
 from recon.scan.volume import Volume
 
-SHAPE = (96, 80)
+SHAPE = (160, 144)
 OPEN, GAUSS = MaskRequest(), MaskRequest("gauss1d", 2.0, 16)
 
 
