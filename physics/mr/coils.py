@@ -6,7 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from physics.mr.cartesian import ifft2c
+
 _KERNEL = 6  # side of the ESPIRiT kernel in samples, sigpy's default
+
+_CROP = 0.95
+"""Eigenvalue below which a voxel is taken to have no signal and gets no map, sigpy's default."""
+
+_LEAST_COVERED = 0.98
+"""Share of the energy of the central k-space's image below which such voxels do have signal: of a small calibration
+region all eigenvalues are low. Every voxel gets a map then."""
 
 LEAST_CALIBRATION = _KERNEL + 1
 """Least side, in samples, of the fully sampled centre that coil sensitivity maps need."""
@@ -55,7 +64,8 @@ def estimate_maps(kspace: Tensor, calib: int) -> Tensor:
         calib: side of that centre, in samples; 24 is usual.
 
     Returns:
-        (z, coils, y, x) complex64 with Σ|S|² = 1 where there is signal and 0 elsewhere; a single coil gets ones.
+        (z, coils, y, x) complex64 with Σ|S|² = 1 where there is signal and 0 elsewhere, or 1 everywhere where too small
+        a centre does not tell where there is signal; a single coil gets ones.
 
     Raises:
         ValueError: k-space of another shape, or a centre too small or larger than k-space.
@@ -78,8 +88,23 @@ def _espirit(kspace: np.ndarray, calib: int) -> Tensor:
         return torch.zeros(kspace.shape, dtype=torch.complex64)
     from sigpy.mri.app import EspiritCalib
 
-    maps = EspiritCalib(kspace, calib_width=calib, kernel_width=_KERNEL, show_pbar=False).run()
-    return normalise(torch.from_numpy(np.asarray(maps, dtype=np.complex64)))
+    for crop in (_CROP, 0.0):
+        app = EspiritCalib(kspace, calib_width=calib, kernel_width=_KERNEL, crop=crop, show_pbar=False)
+        maps = torch.from_numpy(np.asarray(app.run(), dtype=np.complex64))
+        if _covered_energy(kspace, maps, calib) >= _LEAST_COVERED:
+            break
+    return normalise(maps)
+
+
+def _covered_energy(kspace: np.ndarray, maps: Tensor, calib: int) -> float:
+    """Share of the energy of the image that the centre of k-space gives, where there are maps."""
+    rows, columns = kspace.shape[-2:]
+    top, left = rows // 2 - calib // 2, columns // 2 - calib // 2
+    centre = torch.zeros(kspace.shape, dtype=torch.complex64)
+    inside = (..., slice(top, top + calib), slice(left, left + calib))
+    centre[inside] = torch.from_numpy(kspace)[inside].to(torch.complex64)
+    energy = ifft2c(centre).abs().square().sum(0)
+    return float(energy[rss(maps) > 0].sum() / energy.sum().clamp_min(torch.finfo(energy.dtype).tiny))
 
 
 def normalise(maps: Tensor) -> Tensor:

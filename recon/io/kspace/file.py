@@ -48,16 +48,16 @@ def read_kspace(path: Path, axes: str | None = None) -> KSpace:
     require_file(path)
     if is_numpy(path) or is_matlab(path):
         return checked_kspace(read_numpy(path, axes))
-    if axes is not None:
-        raise InputError(f"`axes` {axes}: is for .npy, .npz and .mat files; {path} states its axes itself")
-    if bart_pair(path) is not None:
-        return checked_kspace(read_bart(path))
-    if is_twix(path):
-        return checked_kspace(read_twix(path))
-    if not is_hdf5(path):
+    if not (bart_pair(path) or is_twix(path) or is_hdf5(path)):
         raise InputError(
             f"{path}: no k-space file; it must be fastMRI or ISMRMRD HDF5, BART .cfl, Siemens .dat, .npy, .npz or .mat"
         )
+    if axes is not None:
+        raise InputError(f"`axes` {axes}: is for .npy, .npz and .mat files; {path} states its axes itself")
+    if bart_pair(path):
+        return checked_kspace(read_bart(path))
+    if is_twix(path):
+        return checked_kspace(read_twix(path))
     with open_hdf5(path) as file:
         raw = _read_hdf5(path, file)
     return checked_kspace(raw)
