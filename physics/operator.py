@@ -15,9 +15,9 @@ range are the same slices, and ``A.slices(part)`` is the operator of some of the
 geometry is not separable: ``slices`` raises ``ValueError``, and solvers take the volume as one problem.
 
 **What an operator may know.** Where it knows better than the base class, it overrides: ``mask``, which data were
-measured; ``completed``, the same with what was not measured filled in; ``_norm_bound``; ``equivalent_problem``, a
-cheaper form to iterate on; ``solve_normal``, the regularised inverse in closed form; ``filtered_adjoint``, a direct
-reconstruction; ``slab_elements``, how much it likes at once.
+measured; ``completed``, the same with what was not measured filled in; ``keeping``, a part of its data;
+``_norm_bound``; ``equivalent_problem``, a cheaper form to iterate on; ``solve_normal``, the regularised inverse in
+closed form; ``filtered_adjoint``, a direct reconstruction; ``slab_elements``, how much it likes at once.
 Nothing outside of this package asks which class an operator is of.
 """
 
@@ -109,6 +109,14 @@ class LinearOperator(ABC):
         if not self.separable:
             raise ValueError(f"{type(self).__name__} couples its slices and cannot be restricted to some of them")
         return self._slices(part)
+
+    def keeping(self, kept: Tensor) -> LinearOperator:
+        """The operator of a part of the data, zero in place of the others; its ``mask`` is that part.
+
+        Args:
+            kept: bool, True where data are kept, of the shape of the trailing axes of one slice's data.
+        """
+        return _Kept(kept if self.mask is None else kept & self.mask, self.range, self.dtype) @ self
 
     def equivalent_problem(self, y: Tensor) -> tuple[LinearOperator, Tensor]:
         """An operator B and data b with BᴴB = AᴴA, Bᴴb = Aᴴy and ‖Bx − b‖ = ‖Ax − y‖ for every x, where iterations
@@ -267,6 +275,31 @@ class _Composition(LinearOperator):
 
     def _norm_bound(self) -> float:
         return self.outer.norm_bound * self.inner.norm_bound
+
+
+class _Kept(LinearOperator):
+    """Sets data to zero where a mask is False."""
+
+    separable = True
+    mask: Tensor
+
+    def __init__(self, mask: Tensor, shape: Shape, dtype: torch.dtype) -> None:
+        if mask.dtype != torch.bool or tuple(shape[len(shape) - mask.ndim :]) != tuple(mask.shape):
+            raise ValueError(f"a mask {mask.dtype} {tuple(mask.shape)} does not fit data {shape}; it must be bool")
+        self.mask, self.domain, self.range = mask, shape, shape
+        self.dtype, self.device = dtype, mask.device
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return x * self.mask
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return y * self.mask
+
+    def _slices(self, part: slice) -> _Kept:
+        return _Kept(self.mask, (len(range(*part.indices(self.domain[0]))), *self.domain[1:]), self.dtype)
+
+    def _norm_bound(self) -> float:
+        return 1.0
 
 
 class _Sum(LinearOperator):

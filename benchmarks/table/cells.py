@@ -42,7 +42,7 @@ from recon.run import provenance
 from recon.run.choose import FLAGSHIP
 from recon.run.devices import describe_device
 from recon.run.load import load_case
-from recon.run.measure import measure_ct, measure_mr
+from recon.run.measure import Simulation, measure_ct, measure_mr
 from recon.run.outcome import Outcome, reconstruct
 from recon.scan.measurement import Measurement, Protocol, Reconstruction
 from recon.scan.volume import Modality, Volume
@@ -206,7 +206,8 @@ def measure(job: Job) -> tuple[Measurement, Volume, Volume]:
         noise = TransmissionNoise(operator.photons) if operator.photons else None
         found = measure_ct(data, operator.geometry, noise, seed, job.device)
     else:
-        found = measure_mr(data, operator.mask, operator.accel, None, seed, operator.noise, seed, job.device)
+        ideal: Simulation | None = "ideal" if isinstance(data, Volume) else None
+        found = measure_mr(data, operator.mask, operator.accel, None, seed, operator.noise, seed, job.device, ideal)
     if found.truth is None:
         raise InputError(f"{job.case.id}: undersampled k-space, which has no ground truth to compare with")
     return found.measurement, found.grid, found.truth

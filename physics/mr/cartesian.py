@@ -82,6 +82,10 @@ class CartesianMR(LinearOperator):
             return 1.0
         return float(self.coil_maps.abs().square().sum(1).amax().sqrt())
 
+    def keeping(self, kept: Tensor) -> CartesianMR:
+        """The encoding with a smaller mask."""
+        return CartesianMR(self.mask & kept, self.coil_maps, self.domain[0])
+
     def equivalent_problem(self, y: Tensor) -> tuple[LinearOperator, Tensor]:
         """The encoding without the shifts of its Fourier transforms, and its data."""
         equivalent = ShiftFreeMR(self)

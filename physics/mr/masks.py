@@ -19,7 +19,7 @@ Shape2D = tuple[int, int]
 POISSON_CALIBRATION = 24
 """Default side, in samples, of the fully sampled centre of ``poisson``."""
 
-_GAUSS_STD = 15.0 / 128.0
+GAUSS_STD = 15.0 / 128.0
 """Standard deviation of the ``gauss1d`` densities as a fraction of the matrix (Chung & Ye 2022, score-MRI)."""
 
 
@@ -156,7 +156,7 @@ def _gauss1d(shape: Shape2D, accel: float, calib: int, seed: int) -> np.ndarray:
     columns = shape[1]
     sampled = np.zeros(columns, bool)
     sampled[_centre(columns, calib)] = True
-    density = np.exp(-0.5 * ((np.arange(columns) - columns // 2) / (_GAUSS_STD * columns)) ** 2)
+    density = np.exp(-0.5 * ((np.arange(columns) - columns // 2) / (GAUSS_STD * columns)) ** 2)
     density[sampled] = 0
     missing = round(columns / accel) - calib
     if missing > 0:
@@ -169,7 +169,7 @@ def _gauss1d_legacy(shape: Shape2D, accel: float, calib: int, seed: int) -> np.n
     """The mask of score-MRI and DDS, bit for bit: draws with replacement, so the true acceleration varies."""
     columns = shape[1]
     draws = int(1.2 * (columns // accel))
-    positions = np.random.RandomState(seed).normal(columns // 2, _GAUSS_STD * columns, draws)
+    positions = np.random.RandomState(seed).normal(columns // 2, GAUSS_STD * columns, draws)
     sampled = np.zeros(columns, bool)
     sampled[np.clip(positions.astype(int), 0, columns - 1)] = True
     sampled[_centre(columns, calib)] = True

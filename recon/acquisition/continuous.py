@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import conv1d, interpolate, pad
+from torch.nn.functional import conv1d, pad
 
-from physics.averaging import AreaAverage
+from physics.averaging import AreaAverage, refined
 from physics.ct.finite_cells import Aperture, readings
 from physics.ct.geometry import Geometry, ImageGrid
 from physics.noise import NoiseModel, Sigma
@@ -30,7 +30,6 @@ from recon.scan.volume import Volume
 _REFINEMENT = 2
 """Pixels of the object along each axis for one of the result, where the volume itself is no finer."""
 
-_MEAN_ROUNDS = 16
 _SLAB_SLICES = 16
 _SCATTER_WIDTH = 0.15
 """Standard deviation of the scatter's smooth profile, as a share of the detector's width."""
@@ -140,35 +139,6 @@ def averaged(volume: Volume, shape: tuple[int, int]) -> Volume:
     affine[:3, :3] *= ratio
     source = volume.source if own == shape else None
     return Volume(average(volume.data), affine, volume.modality, source, volume.notices)
-
-
-def refined(image: Tensor, shape: tuple[int, int]) -> Tensor:
-    """A smooth image on a finer grid whose mean over each pixel is the image (z, y, x), nowhere below 0.
-
-    Bicubic interpolation, with what its means lack added in the same way until little is left, clipped at 0. What that
-    changes of the means, where an edge stands in air, is put right by a factor for each pixel.
-
-    Args:
-        image: (z, y, x), nowhere below 0.
-        shape: (y, x) of the finer grid, whole multiples of the image's.
-    """
-    own = (image.shape[-2], image.shape[-1])
-    if own == shape:
-        return image
-    average = AreaAverage(shape, own, len(image))
-    fine = torch.zeros((len(image), *shape), dtype=image.dtype, device=image.device)
-    for _ in range(_MEAN_ROUNDS):
-        lacking = image - average(fine)
-        fine += interpolate(lacking[:, None], shape, mode="bicubic", align_corners=False)[:, 0]
-        fine.clamp_min_(0)
-    found = average(fine)
-    factor = torch.where(found > 0, image / found.clamp_min(torch.finfo(found.dtype).tiny), 0)
-    return fine * _repeated(factor, shape) + _repeated(torch.where(found > 0, 0, image), shape)
-
-
-def _repeated(image: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Each pixel repeated on a grid that is finer by whole factors."""
-    return interpolate(image[:, None], shape, mode="nearest")[:, 0]
 
 
 def fine_shape(volume: Volume, shape: tuple[int, int]) -> tuple[int, int]:

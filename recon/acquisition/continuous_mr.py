@@ -2,7 +2,7 @@
 
 A scanner samples a part of the object's spectrum, and what lies beyond is missing: edges ring (Gibbs). The inverse
 crime, the transform of the pixels themselves, has no such edges. So the object lives on a finer grid and has a smooth
-phase, coils see it whose sensitivities the reconstruction does not know, and every sample has complex noise. The ground
+phase, coils see it whose sensitivities the reconstruction does not know, and every sample has complex noise. The
 ground truth is the magnitude of the object's mean over each voxel.
 """
 
@@ -22,13 +22,16 @@ from physics.mr.masks import Mask
 from physics.mr.phase import smooth_phase
 from physics.noise import ComplexGaussianNoise
 from recon.acquisition.continuous import averaged, fine_shape, refined
+from recon.acquisition.mr_protocol import mr_protocol
 from recon.errors import input_errors
 from recon.scan.measurement import Measurement, Protocol, Scan
 from recon.scan.volume import Volume
 
+DEFAULT_NOISE = 0.01
+"""Standard deviation of the noise per complex sample over the image's maximum: an eight-coil scan of a head at 3 T has
+0.011, an undersampled one 0.015."""
+
 _CALIBRATION = 24
-_SIGNAL = 0.1
-"""Of the 99th percentile: voxels above it are the body, whose mean is the signal of the signal-to-noise ratio."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +39,18 @@ class Receiver:
     """What a simulated scanner receives besides the object's spectrum.
 
     Attributes:
-        snr: mean signal of the body over the standard deviation of real and imaginary part each, in the fully sampled
-            image; None for no noise.
+        noise: standard deviation of the complex noise of a sample over the maximum of the ground truth; 0 for none.
         coils: number of receive coils around the body.
         phase: largest absolute value of the object's smooth phase, radians.
     """
 
-    snr: float | None = 30.0
+    noise: float = DEFAULT_NOISE
     coils: int = 1
     phase: float = math.pi / 2
 
     def __post_init__(self) -> None:
-        if self.snr is not None and not (math.isfinite(self.snr) and self.snr > 0):
-            raise ValueError(f"`snr` {self.snr:g}: must be above 0")
+        if not 0 <= self.noise < 1:
+            raise ValueError(f"`noise` {self.noise:g}: must be a fraction of the image's maximum, from 0 to below 1")
         if self.coils < 1:
             raise ValueError(f"`coils` {self.coils}: must be 1 or more")
         if not (math.isfinite(self.phase) and self.phase >= 0):
@@ -88,7 +90,7 @@ def scan_continuous_mr(
         truths.append(AreaAverage(fine, shape)(body).abs())
         data.append(truncated_kspace(body * sensitivities, shape))
     truth, y = torch.cat(truths), torch.stack(data)
-    noise = None if receiver.snr is None else ComplexGaussianNoise(math.sqrt(2) * body_signal(truth) / receiver.snr)
+    noise = ComplexGaussianNoise.of_maximum(receiver.noise, float(truth.max())) if receiver.noise else None
     if noise:
         y, _ = noise.apply(y, generator)
     y = y * mask.array
@@ -111,14 +113,6 @@ def truncated_kspace(image: Tensor, shape: tuple[int, int]) -> Tensor:
     return part * (ramps[0][:, None] * ramps[1])
 
 
-def body_signal(magnitude: Tensor) -> float:
-    """Mean of a magnitude over the body; 0 of nothing."""
-    flat = magnitude.flatten()
-    high = float(flat.kthvalue(max(1, math.ceil(0.99 * flat.numel()))).values)
-    body = flat[flat > _SIGNAL * high]
-    return float(body.mean()) if len(body) else 0.0
-
-
 def _half_pixel(fine: int, coarse: int) -> Tensor:
     """(coarse,) phases that move an image from the centres of fine pixels to those of the coarse ones."""
     frequency = torch.arange(coarse, dtype=torch.float64) - coarse // 2
@@ -135,18 +129,14 @@ def _maps(y: Tensor, mask: Mask, device: torch.device | str) -> Tensor | None:
 
 
 def _protocol(mask: Mask, receiver: Receiver, noise: ComplexGaussianNoise | None, fine: tuple[int, int]) -> Protocol:
-    coils = "one uniform coil" if receiver.coils == 1 else f"{receiver.coils} coils with ESPIRiT maps from their data"
-    added = f"signal-to-noise ratio {receiver.snr:g}, {noise.describe()}" if noise else "no noise"
-    return Protocol(
-        sentences=(
-            "K-space was simulated of a continuous object: the centre of the spectrum of "
-            f"{fine[0]} x {fine[1]} pixels, a smooth phase of up to {receiver.phase:.3g} radians, {coils}; {added}.",
-            f"Mask {mask.kind}: true acceleration {mask.true_acceleration:.3f} (nominal {mask.accel:g}), calibration "
-            f"region {mask.calib}, one mask for the whole volume.",
-            "The ground truth is the magnitude of the object's mean over each voxel.",
-        ),
-        notices=("k-space was simulated from a magnitude image",),
-        mask={"kind": mask.kind, "accel": mask.accel, "calib": mask.calib, "seed": mask.seed},
-        true_acceleration=mask.true_acceleration,
-        noise=None if noise is None else noise.to_dict(),
+    words = noise.describe() if noise else "no noise"
+    return mr_protocol(
+        mask,
+        receiver.coils,
+        noise,
+        f"{words[0].upper()}{words[1:]} was added.",
+        source=f"simulated of a continuous object: the centre of the spectrum of {fine[0]} x {fine[1]} pixels, with a "
+        f"smooth phase of up to {receiver.phase:.3g} radians",
+        simulation="continuous",
+        further=("The ground truth is the magnitude of the object's mean over each voxel.",),
     )

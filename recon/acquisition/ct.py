@@ -132,7 +132,7 @@ def measured_ct(
         with input_errors("`sinogram`"):
             noise = noise_from_dict(sinogram.meta.get("noise") or None)
     y = sinogram.data.to(projector.device)
-    seen = None if noise.known or sinogram.is_simulated else estimate_noise(y)
+    seen = None if noise.known or sinogram.is_simulated else estimate_noise(projector.completed(y)[1])
     protocol = ct_protocol(
         projector.geometry, seen.noise if seen else noise, sinogram.is_simulated, not sinogram.is_ideal, bool(seen)
     )

@@ -100,6 +100,13 @@ class CTAcquisition:
             or why_other_model_error(self.model_error, protocol.model_error)
         )
 
+    def why_unproven(self, scan: Measurement | Protocol) -> str | None:
+        """Why it is not known that a network of these scans is better than total variation on a scan; None if it is.
+
+        Of CT it is known for every scan that a network is suitable for.
+        """
+        return None
+
 
 def _missing_share(scan: Measurement | Protocol) -> float:
     """Share of a scan's rays that were not measured."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from physics.mr.noise import noise_of_outer_samples
+from physics.mr.grain import grain_of_outer_samples
 from recon.scan.measurement import Measurement
 from recon.scan.once import once_per_measurement
 from recon.scan.units import (
@@ -146,7 +146,7 @@ def mr_scale(measurement: Measurement) -> MRScale:
     """
     magnitude = magnitude_scale(zero_filled(measurement).abs())
     mask = measurement.operator.mask
-    grain = 0.0 if mask is None else noise_of_outer_samples(measurement.y, mask)
+    grain = 0.0 if mask is None else grain_of_outer_samples(measurement.y, mask)
     return MRScale(magnitude / 2, grain, magnitude)
 
 

@@ -1,4 +1,4 @@
-"""The noise of an MR scan: from noise-only readouts where there are some, else from outer k-space.
+"""The noise of an MR scan: stated, or from noise-only readouts where there are some, else from outer k-space.
 
 Noise is complex Gaussian and of the same level everywhere in k-space, while what an image puts there falls off towards
 the edge. So the farthest samples tell the noise where the image is weaker there (:mod:`recon.acquisition.noise_floor`).
@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from physics.mr.cartesian import ifft2c
+from physics.mr.coils import rss
+from physics.noise import ComplexGaussianNoise, NoiseModel, UnknownNoise, noise_from_dict
 from recon.acquisition.noise_floor import noise_floor
+from recon.errors import input_errors
+from recon.scan.kspace import KSpace
 
 _WINDOW = 8
 """Samples of one coil whose mean square is taken; neighbours in the order of k-space."""
@@ -22,6 +28,94 @@ _SHARES = (0.0, 0.12, 0.24)
 
 _WHITE = 1.25
 """Power of the nearer samples over that of the farthest, above which both are signal that falls off."""
+
+
+@dataclass(frozen=True)
+class TakenNoise:
+    """The noise that a scan is taken to have.
+
+    Attributes:
+        model: the noise; None where there is none, as in data simulated without.
+        sentence: what was taken and from where, in words.
+    """
+
+    model: NoiseModel | None
+    sentence: str
+
+
+def noise_of_scan(
+    kspace: KSpace,
+    data: Tensor,
+    mask: Tensor,
+    level: float | None = None,
+    added: ComplexGaussianNoise | None = None,
+) -> TakenNoise:
+    """The noise of k-space: as the user states it, as the file does, of its noise readouts, or of its outer samples.
+
+    Args:
+        kspace: k-space with what its file says; noise readouts are of the level of its data.
+        data: (z, coils, y, x) the samples that are reconstructed.
+        mask: (y, x) bool, True where these were sampled.
+        level: standard deviation per complex sample over the image's maximum, as the user states it; None for nothing.
+        added: noise that was added to the data; None for none.
+
+    Raises:
+        InputError: the file states a noise that cannot be.
+    """
+    if level is not None:
+        stated = ComplexGaussianNoise.of_maximum(level, float(rss(ifft2c(data)).max()))
+        return TakenNoise(stated if level else None, f"Its noise was taken as {stated.describe()}, as stated.")
+    own = _own_noise(kspace, data, mask)
+    if added is None:
+        return own
+    words = added.describe()
+    if own.model is None or not own.model.known or own.model.standard_deviation(data) <= added.sigma:  # type: ignore[operator]
+        return TakenNoise(added, f"{words[0].upper()}{words[1:]} was added.")
+    return TakenNoise(own.model, f"{words[0].upper()}{words[1:]} was added. {own.sentence}")
+
+
+def _own_noise(kspace: KSpace, data: Tensor, mask: Tensor) -> TakenNoise:
+    stated = kspace.meta.get("noise_std")
+    if stated is not None:
+        with input_errors("`kspace`"):
+            model = noise_from_dict({"sigma": stated})
+        return TakenNoise(model, f"Its noise was taken as {model.describe()}, as the file states.")
+    if kspace.meta.get("simulated"):
+        return TakenNoise(None, "No noise was added.")
+    if kspace.noise_readouts is not None:
+        power = kspace.noise_readouts.abs().square().double().mean()
+        model = ComplexGaussianNoise(float(power.sqrt()))
+        count = kspace.noise_readouts.shape[-1]
+        return TakenNoise(model, f"Its noise was taken as {model.describe()}, from {count} noise-only samples a coil.")
+    found = kspace_noise(data, mask)
+    if found is None:
+        return TakenNoise(UnknownNoise(), "Nothing is known of its noise: there is signal in all of k-space.")
+    model = ComplexGaussianNoise(found)
+    return TakenNoise(model, f"Its noise was taken as {model.describe()}, estimated from outer k-space.")
+
+
+def with_white_noise(kspace: KSpace) -> tuple[KSpace, tuple[str, ...]]:
+    """k-space in virtual coils whose noise is uncorrelated and equally strong, as its noise readouts tell.
+
+    The scale of the data stays: the noise of the virtual coils has the mean variance of that of the coils.
+
+    Returns:
+        The k-space, and what was done in words; as it is without noise readouts, with one coil, or with too few
+        readouts.
+    """
+    readouts = kspace.noise_readouts
+    if readouts is None or len(readouts) == 1 or readouts.shape[1] <= len(readouts):
+        return kspace, ()
+    covariance = noise_covariance(readouts)
+    scale = float(covariance.diagonal().real.mean().sqrt())
+
+    def whitened(y: Tensor) -> Tensor:
+        return prewhitened(y, covariance) * scale
+
+    calibration = None if kspace.calibration is None else whitened(kspace.calibration)
+    white = whitened(readouts[None, :, None])[0, :, 0]
+    sentence = f"The {len(readouts)} coils were prewhitened with the covariance of noise-only readouts."
+    return replace(kspace, data=whitened(kspace.data), calibration=calibration, noise_readouts=white), (sentence,)
 
 
 def kspace_noise(y: Tensor, mask: Tensor | None = None) -> float | None:

@@ -25,6 +25,7 @@ from recon.errors import InputError
 
 if TYPE_CHECKING:
     from recon.io.intensity import NaNs
+    from recon.run.measure import Simulation
     from recon.scan.kspace import KSpace
     from recon.scan.volume import Volume
 
@@ -35,7 +36,7 @@ mask_options = all_of(
         default=None,
         metavar="KIND|FILE",
         help="Sampling mask: poisson, gauss1d, gauss1d-legacy, random, equispaced, or a file of zeros and ones (.npy, "
-        ".npz, .h5).  [default: the file's own mask, else poisson]",
+        ".npz, .h5).  [default: poisson for a volume, or with --accel or --calib; k-space keeps all of its samples]",
     ),
     option(
         "--accel",
@@ -64,10 +65,47 @@ mask_options = all_of(
         "--noise",
         group="Sampling",
         type=float,
-        default=0.0,
+        default=None,
         metavar="FRACTION",
         help="Standard deviation of the complex noise that is added to each sample, as a fraction of the image's "
-        "maximum.",
+        "maximum.  [default: 0.01 for a continuous object, as measured scans have; else 0]",
+    ),
+    option(
+        "--simulate",
+        group="Sampling",
+        type=click.Choice(["continuous", "ideal"]),
+        default=None,
+        help="How a volume is scanned: as a continuous object, finer than the grid and with a phase (continuous); or "
+        "with the operator that reconstructs it (ideal), which is an inverse crime.  [default: continuous]",
+    ),
+    option(
+        "--coils",
+        group="Sampling",
+        type=int,
+        default=None,
+        metavar="N",
+        help="Number of receive coils of a simulated scan.  [default: 1]",
+    ),
+)
+
+measured_options = all_of(
+    option(
+        "--noise-level",
+        group="Input",
+        type=float,
+        default=None,
+        metavar="FRACTION",
+        help="Standard deviation of the noise that measured k-space has in each sample, as a fraction of the image's "
+        "maximum.  [default: as the file states, or as its noise readouts or outer k-space tell]",
+    ),
+    option(
+        "--coils-compressed",
+        group="Input",
+        type=int,
+        default=None,
+        metavar="N",
+        help="Number of virtual coils that those of measured k-space are compressed to.  [default: 12 of more than "
+        "16, else all]",
     ),
 )
 
@@ -104,6 +142,7 @@ input_options = all_of(
 @click.command(cls=GroupedCommand)
 @input_options
 @mask_options
+@measured_options
 @method_options("MR")
 @output_options("Folder for the results.  [default: recon-CASE-mri-METHOD]")
 @option("--dicom", group="Output", is_flag=True, help="Also write a DICOM series; the input must be a DICOM series.")
@@ -117,7 +156,11 @@ def mri(
     accel: float | None,
     calib: int | None,
     mask_seed: int | None,
-    noise: float,
+    noise: float | None,
+    simulate: Simulation | None,
+    coils: int | None,
+    noise_level: float | None,
+    coils_compressed: int | None,
     method: str,
     settings: tuple[str, ...],
     weights: Path | None,
@@ -132,14 +175,15 @@ def mri(
 ) -> None:
     """Reconstruct MR from few samples of k-space.
 
-    Fully sampled k-space, or k-space computed from a magnitude volume, is undersampled with one mask for the whole
-    volume, reconstructed, and compared with the fully sampled image. k-space that is undersampled already is
-    reconstructed as it is.
+    A magnitude volume is scanned as a continuous object with one mask for the whole volume, reconstructed, and compared
+    with the volume. Measured k-space is reconstructed as it is; where it is complete, --mask or --accel undersamples
+    it, and the result is compared with the image of all samples.
 
     \b
     recon mri --mask poisson --accel 8
     recon mri file1000001.h5 --mask gauss1d --accel 4 --method tv
     recon mri kspace.npy --axes cyx --method cg-sense
+    recon mri head.nii.gz --simulate continuous --coils 8 --accel 4
     """
     source = one_input(path, source)
     from datasets import sample
@@ -159,12 +203,13 @@ def mri(
         quiet=quiet,
     )
     wanted.check()
-    check_noise(noise)
+    check_noise(noise or 0.0)
     place = select_device(device)
     data = read_mr(source, axes, series, nan)
     if dicom:
         _check_dicom(data)
-    scan = measure_mr(data, mask, accel, calib, mask_seed, noise, seed, place)
+    sampling = (mask, accel, calib, mask_seed)
+    scan = measure_mr(data, *sampling, noise, seed, place, simulate, coils, noise_level, coils_compressed)
     say_notices(data, quiet)
     wanted.fulfil(scan)
 

@@ -93,7 +93,9 @@ def simulate_kspace_file(
     accel: float | None,
     calib: int | None,
     mask_seed: int | None,
-    noise: float,
+    noise: float | None,
+    simulate: Simulation | None,
+    coils: int | None,
     seed: int,
     output: Path | None,
     overwrite: bool,
@@ -105,15 +107,16 @@ def simulate_kspace_file(
 
     source, target = one_input(path, source), output or Path("kspace.h5")
     check_output(target, overwrite, folder=False, inputs=[source] if source else [])
-    from recon.acquisition.mr import kspace_of
+    from recon.acquisition.mr import DEFAULT_MASK, kspace_of
     from recon.io.kspace.file import write_kspace
     from recon.run.measure import check_noise, measure_mr
 
-    check_noise(noise)
+    check_noise(noise or 0.0)
     data = read_mr(source, axes, series, nan)
     if getattr(data, "mask", None) is not None:
         raise InputError(f"{source}: undersampled already; give fully sampled k-space or a volume")
-    scan = measure_mr(data, mask, accel, calib, mask_seed, noise, seed)
+    chosen = DEFAULT_MASK if mask is None else mask  # complete k-space is undersampled here, or there is nothing to do
+    scan = measure_mr(data, chosen, accel, calib, mask_seed, noise, seed, simulate=simulate, coils=coils)
     say_notices(data, quiet)
     with output_file(target, overwrite) as temporary:
         write_kspace(temporary, kspace_of(scan, data))

@@ -115,11 +115,18 @@ def installed_head(scan: Measurement | Protocol, modality: Modality, allow_other
     return path
 
 
-def find_head(scan: Measurement | Protocol, modality: Modality) -> tuple[Path | None, str]:
-    """The first installed head that was trained for such a scan and is sound; else None, and why each is of no use."""
+def find_head(scan: Measurement | Protocol, modality: Modality, proven: bool = False) -> tuple[Path | None, str]:
+    """The first sound installed head that was trained for such a scan; else None, and why each is of no use.
+
+    Args:
+        scan: the scan, or what is known of it before it is measured.
+        modality: CT or MR.
+        proven: whether a head must also be known to be better than total variation on such scans.
+    """
     reasons = []
     for entry, task in _installed(modality):
-        reason = task.why_unsuitable(scan) or _damage(entry.path)
+        reason = task.why_unsuitable(scan) or (task.why_unproven(scan) if proven else None)
+        reason = reason or _damage(entry.path)
         if not reason:
             return entry.path, ""
         reasons.append(f"{entry.name}: {reason}")

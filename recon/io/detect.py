@@ -23,8 +23,15 @@ Step = Callable[[int, int], None]
 """Called with the number of files looked at and that of all."""
 
 _READABLE = (
-    "NIfTI (.nii, .nii.gz), a folder of DICOM slices, a sinogram in HDF5, k-space (fastMRI or ISMRMRD HDF5, .npy, .npz)"
+    "NIfTI (.nii, .nii.gz), a folder of DICOM slices, a sinogram in HDF5, k-space (fastMRI or ISMRMRD HDF5, BART .cfl, "
+    "Siemens .dat, .npy, .npz)"
 )
+_KSPACE_FORMATS = {
+    "fastmri": "fastMRI HDF5",
+    "ismrmrd": "ISMRMRD HDF5",
+    "bart": "BART .cfl",
+    "twix": "Siemens raw data",
+}
 _HU_LIKE = -500.0  # MR magnitudes are not negative; air in CT is near -1000
 
 
@@ -139,6 +146,8 @@ def detect(path: Path) -> Kind:
         InputError: it does not exist, or is of no known kind.
     """
     from datasets.dicom_file import is_dicom
+    from recon.io.kspace.bart import bart_pair
+    from recon.io.kspace.twix import is_twix
     from recon.io.matlab_files import is_matlab
     from recon.io.nifti.volume import is_nifti
     from recon.io.numpy_files import is_numpy
@@ -150,6 +159,8 @@ def detect(path: Path) -> Kind:
         return "numpy"
     if is_hdf5(path):
         return _hdf5_kind(path)
+    if bart_pair(path) is not None or is_twix(path):
+        return "kspace"
     if is_nifti(path) or path.name.lower().endswith((".nii", ".nii.gz")):
         return "nifti"
     if is_numpy(path) or path.suffix.lower() in (".npy", ".npz"):
@@ -292,7 +303,7 @@ def _describe_kspace(info: FileInfo) -> FileInfo:
     oriented = kspace.meta.get("orientation_known", kspace.source.format == "hdf5")
     return replace(
         info,
-        format={"fastmri": "fastMRI HDF5", "ismrmrd": "ISMRMRD HDF5"}.get(kspace.source.format, "HDF5 of this suite"),
+        format=_KSPACE_FORMATS.get(kspace.source.format, "HDF5 of this suite"),
         shape=tuple(kspace.data.shape),
         axes="slices, coils, y, x",
         orientation=axis_codes(kspace.affine) if oriented else None,
@@ -336,7 +347,9 @@ def _would_with_volume(modality: str | None) -> str:
 
 def _would_with_kspace(fully_sampled: bool, has_reference: bool) -> str:
     if fully_sampled:
-        return "recon mri would undersample it with the mask you choose and reconstruct that."
+        return (
+            "recon mri would reconstruct it as it is, or undersample it with the mask you choose and reconstruct that."
+        )
     sampled = "recon mri would reconstruct it as it was sampled"
     if has_reference:
         return f"{sampled} and compare with the reference image in the file."

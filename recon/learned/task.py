@@ -53,6 +53,10 @@ class Task:
         """Why a network of this task is not made for a scan, in one line; None if it is."""
         return self.acquisition.why_unsuitable(scan)
 
+    def why_unproven(self, scan: Measurement | Protocol) -> str | None:
+        """Why it is not known that a network of this task is better than total variation on a scan; None if it is."""
+        return self.acquisition.why_unproven(scan)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, the reverse of :func:`task_from_dict`.
 

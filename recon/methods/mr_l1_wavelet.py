@@ -12,6 +12,7 @@ from physics.operator import LinearOperator
 from recon.methods.method import Method
 from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
+from recon.solvers.held_out import held_out_over_peak
 from recon.solvers.krylov import problem_axes
 from recon.solvers.slabs import Monitor, norm, solve_in_slabs
 from recon.solvers.wavelets import WaveletTransform, orthogonal_wavelets
@@ -21,7 +22,16 @@ NOISE_FREE_WEIGHT = 0.003
 """λ / max|Aᴴy| for noise-free data; chosen on validation slices at 8 times undersampling."""
 
 NOISE_FACTOR = 0.5
-"""λ / σ for noisy data: the threshold in units of the noise of a fully sampled image."""
+"""λ / σ for noisy data of one coil, or of which no samples can be held out: the threshold in units of the noise of a
+fully sampled image."""
+
+_OVER_SIGMA = (0.06, 0.144, 0.346, 0.83)
+"""λ / σ that are tried on held-out samples, ascending."""
+
+_OVER_PEAK = tuple(10 ** (exponent / 2) for exponent in range(-7, -2))
+"""λ / max|Aᴴy| that are tried where the noise is not known, ascending: 3e-4 to 0.03."""
+
+_TRIAL_ITERATIONS = 50
 
 _GROUP = 2  # slices transformed at once: more no longer fit a core's cache
 
@@ -31,8 +41,9 @@ class L1WaveletOptions(Options):
 
     weight: float | None = setting(
         None,
-        f"weight λ relative to the largest |Aᴴy|; auto: {NOISE_FACTOR:g} standard deviations of the noise, at least "
-        f"{NOISE_FREE_WEIGHT:g}",
+        "weight λ relative to the largest |Aᴴy|; auto: of several coils, the weight whose image foretells held-out "
+        f"samples best; of one coil, {NOISE_FACTOR:g} standard deviations of the noise, {NOISE_FREE_WEIGHT:g} or more; "
+        f"{NOISE_FREE_WEIGHT:g} for noise-free data",
         ge=0,
     )
     iterations: int = setting(150, "largest number of iterations", ge=1)
@@ -49,13 +60,25 @@ class L1WaveletOptions(Options):
 
 def run(measurement: Measurement, options: L1WaveletOptions, context: RunContext) -> Reconstruction:
     """Reconstruct slice by slice, with one λ for the volume."""
-    weight = relative_to_peak(measurement, options.weight, NOISE_FREE_WEIGHT, NOISE_FACTOR).absolute
     rows, columns = measurement.operator.domain[-2:]
     transform = WaveletTransform((rows, columns), options.wavelet, measurement.y.device)
+    chosen = _chosen_weight(measurement, options, transform)
+    weight = relative_to_peak(measurement, chosen, NOISE_FREE_WEIGHT, NOISE_FACTOR).absolute
     solve = partial(
         fista, transform=transform, weight=weight, iterations=options.iterations, tolerance=options.tolerance
     )
     return solve_in_slabs(measurement, context, options.iterations, solve)
+
+
+def _chosen_weight(measurement: Measurement, options: L1WaveletOptions, transform: WaveletTransform) -> float | None:
+    """λ / max|Aᴴy| as the user sets it, or as held-out samples of several coils tell; None where neither does."""
+    if options.weight is not None:
+        return options.weight
+
+    def solve(operator: LinearOperator, data: Tensor, monitor: Monitor, weight: float) -> Tensor:
+        return fista(operator, data, monitor, transform, weight, _TRIAL_ITERATIONS, options.tolerance)
+
+    return held_out_over_peak(measurement, solve, _OVER_SIGMA, _OVER_PEAK)
 
 
 def fista(

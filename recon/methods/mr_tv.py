@@ -12,14 +12,24 @@ from physics.operator import LinearOperator
 from recon.methods.method import Method
 from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
-from recon.solvers.slabs import Monitor, norm, solve_in_slabs
-from recon.solvers.weights import relative_to_peak
+from recon.solvers.held_out import held_out_over_peak
+from recon.solvers.slabs import Monitor, Solve, norm, solve_in_slabs
+from recon.solvers.weights import Weight, relative_to_peak
 
 NOISE_FREE_WEIGHT = 0.001
 """λ / max|Aᴴy| for noise-free data; chosen on validation slices at 8 times undersampling."""
 
-NOISE_FACTOR = 0.4
-"""λ / σ for noisy data."""
+NOISE_FACTOR = 0.2
+"""λ / σ for noisy data of one coil, or of which no samples can be held out; chosen on validation slices of continuous
+scans."""
+
+_OVER_SIGMA = (0.025, 0.06, 0.144, 0.346, 0.83)
+"""λ / σ that are tried on held-out samples, ascending."""
+
+_OVER_PEAK = tuple(10 ** (exponent / 2) for exponent in range(-7, -2))
+"""λ / max|Aᴴy| that are tried where the noise is not known, ascending: 3e-4 to 0.03."""
+
+_TRIAL_ITERATIONS = 50
 
 _STEP_RATIO = 0.01
 # The primal step in units of image over dual variable, which are of the size of max|Aᴴy| and of λ.
@@ -30,8 +40,9 @@ class TVOptions(Options):
 
     weight: float | None = setting(
         None,
-        f"weight λ relative to the largest |Aᴴy|; auto: {NOISE_FACTOR:g} standard deviations of the noise, at least "
-        f"{NOISE_FREE_WEIGHT:g}",
+        "weight λ relative to the largest |Aᴴy|; auto: of several coils, the weight whose image foretells held-out "
+        f"samples best; of one coil, {NOISE_FACTOR:g} standard deviations of the noise, {NOISE_FREE_WEIGHT:g} or more; "
+        f"{NOISE_FREE_WEIGHT:g} for noise-free data",
         gt=0,
     )
     iterations: int = setting(300, "largest number of iterations", ge=1)
@@ -44,19 +55,35 @@ class TVOptions(Options):
 
 def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Reconstruction:
     """Reconstruct in batches of slices (2D) or all slices at once (3D), with one λ for the volume."""
-    weight = relative_to_peak(measurement, options.weight, NOISE_FREE_WEIGHT, NOISE_FACTOR)
+    weight = relative_to_peak(measurement, _chosen_weight(measurement, options), NOISE_FREE_WEIGHT, NOISE_FACTOR)
     if weight.absolute == 0:  # no signal at all
         return Reconstruction(measurement.y.new_zeros(measurement.operator.domain))
-    solve = partial(
+    solve = _solver(weight, options, options.iterations)
+    slices = measurement.operator.domain[0] if options.dimensions == 3 else None
+    return solve_in_slabs(measurement, context, options.iterations, solve, slices)
+
+
+def _chosen_weight(measurement: Measurement, options: TVOptions) -> float | None:
+    """λ / max|Aᴴy| as the user sets it, or as held-out samples of several coils tell; None where neither does."""
+    if options.weight is not None:
+        return options.weight
+    peak = relative_to_peak(measurement, 1.0, NOISE_FREE_WEIGHT, NOISE_FACTOR).absolute
+
+    def solve(operator: LinearOperator, data: Tensor, monitor: Monitor, weight: float) -> Tensor:
+        return _solver(Weight(weight / peak, weight), options, _TRIAL_ITERATIONS)(operator, data, monitor)
+
+    return held_out_over_peak(measurement, solve, _OVER_SIGMA, _OVER_PEAK)
+
+
+def _solver(weight: Weight, options: TVOptions, iterations: int) -> Solve:
+    return partial(
         primal_dual,
         weight=weight.absolute,
         primal_step=_STEP_RATIO / weight.relative,
         dimensions=options.dimensions,
-        iterations=options.iterations,
+        iterations=iterations,
         tolerance=options.tolerance,
     )
-    slices = measurement.operator.domain[0] if options.dimensions == 3 else None
-    return solve_in_slabs(measurement, context, options.iterations, solve, slices)
 
 
 def primal_dual(

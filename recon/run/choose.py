@@ -13,7 +13,7 @@ AUTO = "auto"
 """Stands for the method that is chosen once the scan is known."""
 
 FLAGSHIP = "meddiffusion"
-"""The method that ``auto`` takes where an installed head was trained for such a scan."""
+"""The method that ``auto`` takes where an installed head is known to be better than TV on such scans."""
 
 FALLBACK = "tv"
 """The method that ``auto`` takes elsewhere."""
@@ -39,5 +39,5 @@ def choose_method(
         return FLAGSHIP, ()
     from recon.diffusion.controlnet_head import find_head
 
-    path, reason = find_head(scan, modality)
+    path, reason = find_head(scan, modality, proven=True)
     return (FLAGSHIP, ()) if path else (FALLBACK, (f"`method` {FALLBACK} was taken, not {FLAGSHIP}: {reason}",))

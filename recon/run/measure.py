@@ -8,9 +8,11 @@ from typing import Literal, get_args
 import torch
 
 from physics.ct.geometry import Geometry, ImageGrid, geometry_from_dict
-from physics.mr.masks import Mask
+from physics.mr.masks import MASK_KINDS, Mask
 from physics.noise import NoiseModel
 from recon.acquisition import ct, mr
+from recon.acquisition.continuous_mr import DEFAULT_NOISE, Receiver, scan_continuous_mr
+from recon.acquisition.mr_measured import ScanRequest, measured_mr
 from recon.errors import InputError, input_errors
 from recon.io.orientation import spacing_of
 from recon.io.sinogram import Sinogram
@@ -23,7 +25,7 @@ from recon.scan.volume import Modality, Volume
 Device = torch.device | str
 
 Simulation = Literal["ideal", "continuous"]
-"""How a CT scan is simulated: by the operator that reconstructs it (the inverse crime), or of a continuous object."""
+"""How a scan is simulated: by the operator that reconstructs it (the inverse crime), or of a continuous object."""
 
 
 def simulate_ct(
@@ -57,27 +59,35 @@ def simulate_mr(
     volume: Volume,
     mask: Mask | str = mr.DEFAULT_MASK,
     accel: float = mr.DEFAULT_ACCELERATION,
-    noise: float = 0.0,
+    noise: float | None = None,
     seed: int = 0,
     device: Device = "cpu",
+    simulate: Simulation = "continuous",
+    coils: int = 1,
 ) -> Measurement:
-    """Undersampled single-coil k-space of an MR magnitude volume, slice by slice.
+    """Undersampled k-space of an MR magnitude volume, slice by slice.
 
     Args:
         volume: MR magnitude.
         mask: a mask, a kind of mask, or path of a mask file; the seed of a kind follows from the volume's name.
         accel: nominal acceleration, where ``mask`` is a kind.
-        noise: standard deviation per complex sample over the volume's maximum.
-        seed: seed of the noise.
+        noise: standard deviation per complex sample over the volume's maximum; None: 0.01 of a continuous object, which
+            measured scans have, and no noise with ``ideal``.
+        seed: seed of the noise and of the drawn phase.
         device: device on which the operator and the data are.
+        simulate: ``continuous`` scans the volume as a continuous object with a phase, finer than the grid; ``ideal``
+            transforms it by the operator that reconstructs it, the inverse crime.
+        coils: number of receive coils of a continuous scan.
 
     Raises:
         InputError: no MR volume, a mask or noise that cannot be, or a volume that needs more memory than is free.
     """
     _check_volume(volume, "MR")
-    check_noise(noise)
-    with memory_errors(mr_bytes(volume.data.numel())):
-        return mr.simulate_mr(volume, mask, accel, noise, seed, device)
+    check_noise(noise or 0.0)
+    if isinstance(mask, str):
+        request = mr.MaskRequest(mask, accel if mask in MASK_KINDS else None)
+        mask = mr.choose_mask(request, (volume.data.shape[1], volume.data.shape[2]), mr.volume_name(volume))
+    return _simulated_mr(volume, mask, noise, seed, device, simulate, coils).measurement
 
 
 def measure_ct(
@@ -159,37 +169,77 @@ def measure_mr(
     accel: float | None = None,
     calib: int | None = None,
     mask_seed: int | None = None,
-    noise: float = 0.0,
+    noise: float | None = None,
     seed: int = 0,
     device: Device = "cpu",
+    simulate: Simulation | None = None,
+    coils: int | None = None,
+    noise_level: float | None = None,
+    coils_compressed: int | None = None,
 ) -> Scan:
-    """An MR scan: simulated from a magnitude volume, or made of k-space, which is undersampled where it is full.
+    """An MR scan: simulated from a magnitude volume, or made of k-space, which is undersampled where that is asked for.
 
     Args:
         data: MR magnitude volume, or k-space.
-        mask: kind of mask, or path of a mask file; None takes the file's own, or else a Poisson-disc mask.
-        accel: nominal acceleration; None takes 8.
+        mask: kind of mask, or path of a mask file; None: where ``accel`` or ``calib`` is given, and of a volume, a
+            Poisson-disc mask; else k-space keeps all of its samples.
+        accel: nominal acceleration; None takes 8 where there is a mask to draw.
         calib: fully sampled centre, in samples; None takes the usual one of the kind.
         mask_seed: seed of the mask; None lets it follow from the file's name.
-        noise: standard deviation per complex sample over the image's maximum, added to full data.
-        seed: seed of the noise.
+        noise: standard deviation per complex sample over the image's maximum, added to the data; None: 0.01 of a
+            continuous object, else none.
+        seed: seed of the noise and of the phase that is drawn.
         device: device on which the operator and the data are.
+        simulate: how a volume is scanned, see :func:`simulate_mr`; None: as a continuous object.
+        coils: number of receive coils of a simulated continuous scan; None: 1.
+        noise_level: measured data: standard deviation of their noise per complex sample over the image's maximum; None:
+            as the file states, or as noise readouts or outer k-space tell.
+        coils_compressed: measured data: number of virtual coils to compress to; None: all of them, or 12 of more than
+            16.
 
     Raises:
-        InputError: as :func:`simulate_mr`; undersampled k-space that was to be sampled again.
+        InputError: as :func:`simulate_mr`; undersampled k-space that was to be sampled again; an option of simulated
+            scans given for measured ones, or the reverse.
     """
-    if not isinstance(data, KSpace):
-        _check_volume(data, "MR")
-    check_noise(noise)
     request = mr.MaskRequest(None if mask is None else str(mask), accel, calib, mask_seed)
-    with memory_errors(mr_bytes(data.data.numel())):
-        return mr.mr_case(data, request, noise, seed, device)
+    if isinstance(data, KSpace):
+        _leave_out("measured already", simulate=simulate, coils=coils)
+        check_noise(noise or 0.0)
+        check_noise(noise_level or 0.0, "noise_level")
+        with memory_errors(mr_bytes(data.data.numel())):
+            return measured_mr(data, request, ScanRequest(noise or 0.0, noise_level, coils_compressed, seed), device)
+    _check_volume(data, "MR")
+    _leave_out("simulated from a volume", noise_level=noise_level, coils_compressed=coils_compressed)
+    chosen = mr.choose_mask(request, (data.data.shape[1], data.data.shape[2]), mr.volume_name(data))
+    return _simulated_mr(data, chosen, noise, seed, device, simulate or "continuous", coils or 1)
 
 
-def check_noise(noise: float) -> None:
+def _simulated_mr(
+    volume: Volume, mask: Mask, noise: float | None, seed: int, device: Device, simulate: Simulation, coils: int
+) -> Scan:
+    check_noise(noise or 0.0)
+    if simulate == "ideal":
+        if coils != 1:
+            raise InputError("`coils`: several coils are simulated of a continuous object only; leave `simulate` out")
+        with memory_errors(mr_bytes(volume.data.numel())):
+            return Scan(mr.simulate_mr(volume, mask, noise=noise or 0.0, seed=seed, device=device), volume, volume)
+    with input_errors("continuous"):
+        receiver = Receiver(DEFAULT_NOISE if noise is None else noise, coils)
+    with memory_errors(mr_bytes(volume.data.numel() * coils)):
+        return scan_continuous_mr(volume, mask, receiver, seed, device)
+
+
+def _leave_out(what: str, **given: object) -> None:
+    """Refuse arguments that have no effect on such data."""
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"`{name}`: the data are {what}, which it has no effect on; leave it out")
+
+
+def check_noise(noise: float, name: str = "noise") -> None:
     """Refuse a level of MR noise that cannot be."""
     if not 0 <= noise < 1:
-        raise InputError(f"`noise` {noise:g}: must be a fraction of the image's maximum, from 0 to below 1")
+        raise InputError(f"`{name}` {noise:g}: must be a fraction of the image's maximum, from 0 to below 1")
 
 
 def _check_volume(volume: object, modality: Modality) -> None:

@@ -42,7 +42,8 @@ def without_model_error(scan: Scan, progress: Progress = no_progress) -> Scan:
 
 def _stated(measurement: Measurement, found: Correction) -> Measurement:
     """The corrected measurement, with what was found in its protocol."""
-    report, left = found.report, LEFT_OVER * found.left
+    report = found.report
+    left = ((LEFT_OVER * found.left).square() + report.unexplained**2).sqrt()
     noise = 0.0 if measurement.sigma is None else measurement.sigma
     protocol = replace(
         measurement.protocol,

@@ -23,6 +23,8 @@ class KSpace:
         partial_fourier: whether that rectangle is not centred: the image without the missing side is no ground truth.
         calibration: (z, coils, y, x) complex64 of fully sampled calibration lines that are no part of ``data``, zero
             elsewhere; None where there are none.
+        noise_readouts: (coils, samples) complex64 of readouts that hold noise alone, of the level of ``data``; None
+            where there are none.
         image_shape: (y, x) of the image after the readout oversampling is cropped; None: no crop.
         reference: (z, y, x) magnitude image that came with the file (fastMRI's
             ``reconstruction_esc`` or ``reconstruction_rss``), or None.
@@ -39,6 +41,7 @@ class KSpace:
     acquired: Tensor | None = None
     partial_fourier: bool = False
     calibration: Tensor | None = None
+    noise_readouts: Tensor | None = None
     image_shape: tuple[int, int] | None = None
     reference: Tensor | None = None
     meta: dict[str, Any] = field(default_factory=dict)

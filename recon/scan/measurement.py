@@ -56,6 +56,9 @@ class Protocol:
         noise: plain values; None for noise-free data.
         model_error: ‖y − Ax‖/‖y‖ that the ground truth x would leave without noise, since no operator A is the
             scanner; None where it is not known.
+        simulation: how data were simulated, ``"ideal"`` or ``"continuous"``; None for measured data, or where it is
+            not known.
+        coils: MR: number of receive coils; None where it is not known.
     """
 
     sentences: tuple[str, ...] = ()
@@ -65,6 +68,8 @@ class Protocol:
     true_acceleration: float | None = None
     noise: dict[str, Any] | None = None
     model_error: float | None = None
+    simulation: str | None = None
+    coils: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,27 +113,36 @@ class Measurement:
         return deviation
 
     @property
+    def noise_free(self) -> bool:
+        """Whether the data are known to be without noise and model error, and not only of unknown noise."""
+        return self.sigma is None and self.protocol.simulation == "ideal"
+
+    @property
     def noise_level(self) -> float:
-        """Root mean square of sigma over the data; 0 where nothing is known of it."""
-        return 0.0 if self.sigma is None else float(_variance(self.sigma).mean().sqrt())
+        """Root mean square of sigma over the measured data; 0 where nothing is known of it."""
+        return self._mean_variance(self.sigma) ** 0.5
 
     @property
     def noise_variance(self) -> float | None:
         """Mean variance of the noise alone, without the model error; None where no noise is known."""
-        if self.sigma is None:
-            return None
-        noise = float(_variance(self.sigma).mean()) - float(
-            _variance(0.0 if self.model_error is None else self.model_error).mean()
-        )
-        return noise if noise > _ROUNDING * float(_variance(self.sigma).mean()) else None
+        total = self._mean_variance(self.sigma)
+        noise = total - self._mean_variance(self.model_error)
+        return noise if noise > _ROUNDING * total else None
 
     @property
     def noisy(self) -> bool:
         """Whether noise, and not model error, is what the operator does not explain of the data."""
         noise = self.noise_variance
-        return noise is not None and noise > float(
-            _variance(0.0 if self.model_error is None else self.model_error).mean()
-        )
+        return noise is not None and noise > self._mean_variance(self.model_error)
+
+    def _mean_variance(self, deviation: Sigma) -> float:
+        """Mean square of a standard deviation over the measured data; 0 of None."""
+        if deviation is None:
+            return 0.0
+        variance, mask = _variance(deviation), self.operator.mask
+        if variance.ndim and mask is not None:
+            variance = variance.expand(self.y.shape)[mask.expand(self.y.shape)]
+        return float(variance.mean())
 
     @property
     def noise_power(self) -> float:

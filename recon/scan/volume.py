@@ -18,7 +18,8 @@ class Source:
 
     Attributes:
         path: the file or folder that was read.
-        format: ``"nifti"``, ``"dicom"``, ``"fastmri"``, ``"ismrmrd"``, ``"hdf5"`` or ``"numpy"``.
+        format: ``"nifti"``, ``"dicom"``, ``"fastmri"``, ``"ismrmrd"``, ``"bart"``,
+            ``"twix"``, ``"hdf5"`` or ``"numpy"``.
         affine: (4, 4) affine of the array as stored, voxel (i, j, k) to RAS+ millimetres.
         shape: (i, j, k) shape of the array as stored.
         header: format-specific extras (for DICOM: the sorted list of slice files).

@@ -9,9 +9,10 @@ estimate x̂ on a grid twice as fine, averaged to the grid of the result, has ne
 with G the readings of detector cells of finite width (:mod:`physics.ct.finite_cells`). Data y − e are explained by an
 image on the coarse grid up to what is left, whose deviation is known locally. Every method on that grid gains alike.
 
-x̂ minimises total variation on the fine grid. The model error of the fine grid itself, G(x̂) − F x̂, is taken off the data
-in the same way and x̂ fitted again (defect correction), as long as rays that the estimate did not see are predicted
-better. The same rays tell whether the correction is right at all, and how much is left.
+x̂ minimises total variation, first on the coarse grid, then, begun with that, on the fine one. The model error of the
+fine grid itself, G(x̂) − F x̂, is taken off the data in the same way and x̂ fitted again (defect correction), as long as
+rays that the estimate did not see are predicted better. The same rays tell whether the correction is right at all, and
+how much is left.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool1d
 
-from physics.averaging import AreaAverage
+from physics.averaging import AreaAverage, refined
 from physics.ct import make_projector
 from physics.ct.finite_cells import Aperture, readings
 from physics.ct.geometry import Geometry, ImageGrid, geometry_from_dict
@@ -41,9 +42,12 @@ WEIGHT = 190.0
 REFINEMENT = 2
 """Fine pixels for one of the result, along each axis."""
 
-FIRST_DEVIATION = 6e-4
-"""Deviation that noise-free data are given before anything is known of their error, as a share of their root mean
-square."""
+FIRST_DEVIATION = 2.5e-3
+"""Deviation that data are given on the coarse grid before anything is known of their error, as a share of their root
+mean square."""
+
+LEAST_DEVIATION = 6e-4
+"""Least deviation that data are given on the fine grid, as the same share."""
 
 FINE_SHARE = 0.22
 """Deviation of the fine grid's own model error over that of the coarse grid: halving the pixels takes two thirds of it
@@ -64,8 +68,8 @@ LEAST_LOCAL = 0.05
 _HELD_OUT_EVERY = 20
 """One cell of so many of each view is held out."""
 
-_START_ITERATIONS, _FIRST_ITERATIONS, _ITERATIONS, _ROUND_ITERATIONS = 5, 60, 150, 80
-_BALANCE, _TOLERANCE, _WARM_UP = 5e-3, 3e-4, 20
+_START_ITERATIONS, _COARSE_ITERATIONS, _ITERATIONS, _ROUND_ITERATIONS = 5, 60, 60, 60
+_BALANCE, _TOLERANCE, _WARM_UP = 8e-3, 3e-4, 20
 _UNSEEN = 1e4
 _WINDOW = 9
 """Cells over which a local deviation is a mean."""
@@ -84,7 +88,9 @@ class TwoGridReport:
         held_out_before: deviation of rays that the estimate did not see from its projection on the coarse grid.
         held_out_after: the same from what it predicts on the fine grid.
         noise: deviation of the data's noise that was known; 0 where none was.
-        left: deviation of the model error after the correction.
+        left: deviation of the pixels' model error after the correction.
+        unexplained: deviation of what neither the pixels nor the noise explain of rays that the estimate did not see,
+            such as rings, blur and scatter of a real detector; 0 where there is no such thing.
         rounds: times that the estimate was fitted again.
         applied: whether the error was taken off the data, as rays held out allow.
     """
@@ -95,6 +101,7 @@ class TwoGridReport:
     held_out_after: float
     noise: float
     left: float
+    unexplained: float
     rounds: int
     applied: bool
 
@@ -172,7 +179,7 @@ class _Estimate:
 
 def correct_model_error(
     measurement: Measurement,
-    rounds: int = 2,
+    rounds: int = 1,
     aperture: Aperture | None = None,
     context: RunContext | None = None,
 ) -> Correction:
@@ -182,7 +189,7 @@ def correct_model_error(
         measurement: CT. Its ``sigma`` is that of the noise alone.
         rounds: most times that the estimate is fitted again.
         aperture: what a detector reading averages over; None takes two rays a cell.
-        context: receives progress, one step a slab.
+        context: receives progress, one step an iteration.
 
     Raises:
         ValueError: the measurement's protocol states no CT geometry.
@@ -190,11 +197,26 @@ def correct_model_error(
     context = context or RunContext()
     parts: list[Correction] = []
     problems = list(_problems(measurement))
+    each = _COARSE_ITERATIONS + _ITERATIONS + rounds * _ROUND_ITERATIONS
     for number, problem in enumerate(problems):
-        context.report("model error", number, len(problems))
-        parts.append(_corrected(problem, rounds, aperture or Aperture(2)))
-    context.report("model error", len(problems), len(problems))
+        told = _Count(context, number * each, len(problems) * each)
+        parts.append(_corrected(problem, rounds, aperture or Aperture(2), told))
+    context.report("model error", len(problems) * each, len(problems) * each)
     return _joined(measurement, parts)
+
+
+@dataclass
+class _Count:
+    """The iterations that are done of all, told as they are made."""
+
+    context: RunContext
+    done: int
+    total: int
+
+    def step(self, iteration: int, residual: float, change: float) -> bool:
+        """Tell one more iteration; whether the image has settled."""
+        self.context.report("model error", self.done + iteration, self.total, residual)
+        return iteration > _WARM_UP and change < _TOLERANCE
 
 
 def _problems(measurement: Measurement) -> Iterator[_Problem]:
@@ -225,45 +247,51 @@ def _held_out(views: int, cells: int) -> Tensor:
     return ((place - first) % _HELD_OUT_EVERY == 0) & (place > 0) & (place < cells - 1)
 
 
-def _corrected(problem: _Problem, rounds: int, aperture: Aperture) -> Correction:
+def _corrected(problem: _Problem, rounds: int, aperture: Aperture, told: _Count) -> Correction:
     if not problem.y.any():
         return _nothing(problem)
-    estimate = _best_estimate(problem, rounds, aperture)
+    estimate = _best_estimate(problem, rounds, aperture, told)
     projected = problem.project(estimate.image)
     error = estimate.reading - projected
     before, after = problem.held_out_error(projected), problem.held_out_error(estimate.reading)
-    applied = after < before
+    applied, size = after < before, _rms(error)
     noise = _rms(problem.noise)
-    left = local_deviation(error).clamp_min(LEAST_LOCAL * _rms(error))
-    if applied:
-        unseen = max(after**2 - _rms(problem.noise[:, problem.held_out]) ** 2, 0.0) ** 0.5
-        left = left_over(error, unseen)
-    y = problem.y - error if applied else problem.y
-    size = _rms(error)
+    unseen = _beyond(after if applied else before, _rms(problem.noise[:, problem.held_out]))
+    left = left_over(error, unseen) if applied else local_deviation(error).clamp_min(LEAST_LOCAL * size)
+    unexplained = _beyond(unseen, size)
     report = TwoGridReport(
-        size, size / (_rms(problem.y) or 1.0), before, after, noise, _rms(left), estimate.rounds, applied
+        size, size / (_rms(problem.y) or 1.0), before, after, noise, _rms(left), unexplained, estimate.rounds, applied
     )
-    corrected = replace(problem.measurement, y=y, sigma=(problem.noise.square() + left.square()).sqrt())
+    corrected = replace(
+        problem.measurement,
+        y=problem.y - error if applied else problem.y,
+        sigma=(problem.noise.square() + left.square() + unexplained**2).sqrt(),
+    )
     return Correction(corrected, error, left, estimate.image, report)
+
+
+def _beyond(deviation: float, known: float) -> float:
+    """What a deviation has beyond a known one, in power; 0 where it is no larger."""
+    return max(deviation**2 - known**2, 0.0) ** 0.5
 
 
 def _nothing(problem: _Problem) -> Correction:
     """Of slices that nothing was measured of, which have no model error."""
     image = problem.y.new_zeros(problem.fine.domain)
-    report = TwoGridReport(0.0, 0.0, 0.0, 0.0, _rms(problem.noise), 0.0, 0, False)
+    report = TwoGridReport(0.0, 0.0, 0.0, 0.0, _rms(problem.noise), 0.0, 0.0, 0, False)
     empty = replace(problem.measurement, sigma=problem.noise)
     nothing = torch.zeros_like(problem.y)
     return Correction(empty, nothing, nothing, image, report)
 
 
-def _best_estimate(problem: _Problem, rounds: int, aperture: Aperture) -> _Estimate:
+def _best_estimate(problem: _Problem, rounds: int, aperture: Aperture, told: _Count) -> _Estimate:
     """The estimate that predicts best the rays that it did not see."""
-    best = _first_estimate(problem, aperture)
+    best = _first_estimate(problem, aperture, told)
     error = problem.held_out_error(best.reading)
     for number in range(1, rounds + 1):
+        sigma = _fine_deviation(problem, best.thin - problem.project(best.image))
         defect = best.reading - best.thin
-        sigma = _fine_deviation(problem, best)
-        image = _fit(problem, problem.y - defect, sigma, best.image.clone(), _ROUND_ITERATIONS)
+        image = _fit(problem, problem.fine, problem.y - defect, sigma, best.image.clone(), _ROUND_ITERATIONS, told)
         found = _Estimate(image, problem.read(image, aperture), problem.fine(image), number)
         now = problem.held_out_error(found.reading)
         if now >= error:
@@ -272,45 +300,52 @@ def _best_estimate(problem: _Problem, rounds: int, aperture: Aperture) -> _Estim
     return best
 
 
-def _first_estimate(problem: _Problem, aperture: Aperture) -> _Estimate:
-    """A short fit that tells the size of the model error, and one that goes no nearer to the data than that allows."""
-    floor = FIRST_DEVIATION * _rms(problem.y)
-    start = cgls(problem.fine, bridged(problem.y, problem.held_out), _START_ITERATIONS).clamp_min_(0)
-    sigma = (problem.noise.square() + floor**2).sqrt()
-    image = _fit(problem, problem.y, sigma, start, _FIRST_ITERATIONS)
-    first = _Estimate(image, problem.fine(image), problem.fine(image))
-    image = _fit(problem, problem.y, _fine_deviation(problem, first), image, _ITERATIONS)
+def _first_estimate(problem: _Problem, aperture: Aperture, told: _Count) -> _Estimate:
+    """A fit on the coarse grid, which tells the size of the model error, and from there one on the fine grid, which
+    goes no nearer to the data than that allows."""
+    coarse = problem.measurement.operator
+    start = cgls(coarse, bridged(problem.y, problem.held_out), _START_ITERATIONS).clamp_min_(0)
+    sigma = (problem.noise.square() + (FIRST_DEVIATION * _rms(problem.y)) ** 2).sqrt()
+    image = refined(_fit(problem, coarse, problem.y, sigma, start, _COARSE_ITERATIONS, told), problem.grid.shape)
+    sigma = _fine_deviation(problem, problem.fine(image) - problem.project(image))
+    image = _fit(problem, problem.fine, problem.y, sigma, image, _ITERATIONS, told)
     return _Estimate(image, problem.read(image, aperture), problem.fine(image))
 
 
-def _fine_deviation(problem: _Problem, estimate: _Estimate) -> Tensor:
-    """Deviation of the data from the best image of the fine grid: noise, and that grid's own model error."""
-    error = estimate.thin - problem.project(estimate.image)
+def _fine_deviation(problem: _Problem, error: Tensor) -> Tensor:
+    """Deviation of the data from the best image of the fine grid: noise, and that grid's own model error.
+
+    Args:
+        problem: the data.
+        error: (z, views, cells) the model error of the coarse grid, as far as it is known.
+    """
     # The same everywhere: where edges make it large, a local one would smooth the very edges that the error is of.
-    own = max(FINE_SHARE * _rms(error), FIRST_DEVIATION * _rms(problem.y))
+    own = max(FINE_SHARE * _rms(error), LEAST_DEVIATION * _rms(problem.y))
     return (problem.noise.square() + own**2).sqrt()
 
 
-def _fit(problem: _Problem, y: Tensor, sigma: Tensor, start: Tensor, iterations: int) -> Tensor:
-    """Total variation on the fine grid, from ``start``, which is overwritten."""
-    pixel = min(problem.grid.spacing)
-    z, rows, columns = (pixel / step for step in (problem.measurement.spacing[0], *problem.grid.spacing))
+def _fit(
+    problem: _Problem, operator: LinearOperator, y: Tensor, sigma: Tensor, start: Tensor, iterations: int, told: _Count
+) -> Tensor:
+    """Total variation on the grid of an operator, from ``start``, which is overwritten."""
+    refinement = operator.domain[-1] / problem.measurement.operator.domain[-1]
+    z, *plane = problem.measurement.spacing
+    rows, columns = (step / refinement for step in plane)
+    pixel = min(rows, columns)
     unseen = _UNSEEN * float(sigma.max()) or 1.0
-    return tv_reconstruct(
-        problem.fine,
+    image = tv_reconstruct(
+        operator,
         bridged(y, problem.held_out),
         sigma.masked_fill(problem.held_out, unseen),
-        WEIGHT * REFINEMENT * pixel,
-        (min(z, 1.0), rows, columns),
+        WEIGHT * refinement * pixel,
+        (min(pixel / z, 1.0), pixel / rows, pixel / columns),
         start,
-        _BALANCE,
+        _BALANCE / pixel,
         iterations,
-        _until_settled,
+        told.step,
     )
-
-
-def _until_settled(iteration: int, residual: float, change: float) -> bool:
-    return iteration > _WARM_UP and change < _TOLERANCE
+    told.done += iterations
+    return image
 
 
 def bridged(y: Tensor, missing: Tensor) -> Tensor:
@@ -356,6 +391,7 @@ def _joined(measurement: Measurement, parts: list[Correction]) -> Correction:
         held_out_after=mean(lambda r: r.held_out_after),
         noise=mean(lambda r: r.noise),
         left=mean(lambda r: r.left),
+        unexplained=mean(lambda r: r.unexplained),
         rounds=max(report.rounds for report in reports),
         applied=any(report.applied for report in reports),
     )

@@ -16,7 +16,7 @@ from torch import Tensor
 from datasets.cache import Cache
 from datasets.case import Case
 from datasets.identity import content_sha256
-from recon.acquisition.mr import reference_image
+from recon.acquisition.mr_measured import reference_image
 from recon.acquisition.network_scale import network_axes, patient_axes
 from recon.errors import InputError
 from recon.io.cases import read_case

@@ -26,7 +26,7 @@ class RawKSpace:
         path: the file.
         format: the format, a field of :class:`recon.scan.volume.Source`.
         data: (z, coils, y, x) complex64.
-        affine, reference, calibration, image_shape: the fields of :class:`recon.scan.kspace.KSpace`.
+        affine, reference, calibration, noise_readouts, image_shape: the fields of :class:`recon.scan.kspace.KSpace`.
         mask: what the file states, (x,), (1, x) or (y, x); None where it states none.
         columns: the columns between the padding, if the file states them.
         meta: what else the file says; ``spacing_known`` and ``orientation_known`` among it where they are not.
@@ -41,6 +41,7 @@ class RawKSpace:
     image_shape: tuple[int, int] | None = None
     reference: np.ndarray | None = None
     calibration: np.ndarray | None = None
+    noise_readouts: np.ndarray | None = None
     columns: slice | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
@@ -86,6 +87,7 @@ def checked_kspace(raw: RawKSpace) -> KSpace:
         acquired=_tensor(support.acquired),
         partial_fourier=support.partial,
         calibration=_tensor(raw.calibration),
+        noise_readouts=_tensor(raw.noise_readouts),
         image_shape=image_shape,
         reference=_reference(raw, (y, x)),
         meta=meta,

@@ -18,9 +18,11 @@ from recon.errors import InputError
 from recon.io.checks import require_file
 from recon.io.hdf5 import create_hdf5, held, is_hdf5, open_hdf5, read_affine, read_dataset, read_json
 from recon.io.kspace.arrays import read_numpy
+from recon.io.kspace.bart import bart_pair, read_bart
 from recon.io.kspace.checks import RawKSpace, checked_kspace
 from recon.io.kspace.fastmri import read_coils, read_fastmri, read_mask, read_reference
 from recon.io.kspace.ismrmrd import find_group, read_ismrmrd
+from recon.io.kspace.twix import is_twix, read_twix
 from recon.io.matlab_files import is_matlab
 from recon.io.numpy_files import is_numpy
 from recon.io.orientation import check_affine
@@ -34,7 +36,7 @@ FORMAT, VERSION = "recon-kspace", 1
 
 
 def read_kspace(path: Path, axes: str | None = None) -> KSpace:
-    """The k-space in a fastMRI or ISMRMRD file, in one of our own, or in an .npy, .npz or MATLAB file.
+    """The k-space in a fastMRI, ISMRMRD, BART or Siemens file, in one of our own, or in an .npy, .npz or MATLAB file.
 
     Args:
         path: the file; its content, not its name, decides how it is read.
@@ -46,10 +48,16 @@ def read_kspace(path: Path, axes: str | None = None) -> KSpace:
     require_file(path)
     if is_numpy(path) or is_matlab(path):
         return checked_kspace(read_numpy(path, axes))
-    if not is_hdf5(path):
-        raise InputError(f"{path}: no k-space file; it must be fastMRI or ISMRMRD HDF5, .npy, .npz or .mat")
+    if not (bart_pair(path) or is_twix(path) or is_hdf5(path)):
+        raise InputError(
+            f"{path}: no k-space file; it must be fastMRI or ISMRMRD HDF5, BART .cfl, Siemens .dat, .npy, .npz or .mat"
+        )
     if axes is not None:
         raise InputError(f"`axes` {axes}: is for .npy, .npz and .mat files; {path} states its axes itself")
+    if bart_pair(path):
+        return checked_kspace(read_bart(path))
+    if is_twix(path):
+        return checked_kspace(read_twix(path))
     with open_hdf5(path) as file:
         raw = _read_hdf5(path, file)
     return checked_kspace(raw)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import h5py
 
 # Acquisition flags are numbered from 1 (ismrmrd.h, ISMRMRD_AcquisitionFlags).
+_NOISE = 19
 _CALIBRATION = 20
 _REVERSED = 22
 _NOT_IMAGING = (19, 23, 24, 26, 27, 28, 29, 30, 31)
@@ -53,8 +54,9 @@ def find_group(path: Path, file: h5py.File) -> h5py.Group | None:
 
 
 def read_ismrmrd(path: Path, group: h5py.Group) -> RawKSpace:
-    """Cartesian multi-slice or 3D k-space: averages averaged, slices in order of their positions, other than imaging
-    readouts left out, separate calibration lines kept apart; of 3D data the partition axis is transformed to slices.
+    """Cartesian multi-slice or 3D k-space: averages averaged, slices in order of their positions, separate calibration
+    lines and noise readouts kept apart, other readouts (navigators, phase correction and stabilisation, dummies) left
+    out; of 3D data the partition axis is transformed to slices.
 
     Raises:
         InputError: not Cartesian, echo-planar, several contrasts or repetitions, slices that are not evenly spaced or
@@ -64,7 +66,7 @@ def read_ismrmrd(path: Path, group: h5py.Group) -> RawKSpace:
     encoding = parse_encoding(path, read_text(path, group, "xml"))
     if encoding.trajectory != "cartesian":
         raise InputError(f"{path}: the trajectory is {printable(encoding.trajectory)}; only Cartesian data can be read")
-    imaging, calibration, skipped = _tables(path, dataset_of(path, group, "data"))
+    imaging, calibration, noise, skipped = _tables(path, dataset_of(path, group, "data"))
     _check_simple(path, imaging.heads)
     slices = slices_of(path, imaging.heads)
     data, sampled = _sort(path, imaging, encoding, slices)
@@ -87,13 +89,15 @@ def read_ismrmrd(path: Path, group: h5py.Group) -> RawKSpace:
         None if is_rectangle(sampled[0]) else sampled[0],
         image_shape,
         calibration=lines,
+        noise_readouts=_noise_readouts(path, noise, imaging),
         meta={"spacing_known": True, "orientation_known": known, "readouts_left_out": skipped + unused},
         notices=slices.notices,
     )
 
 
-def _tables(path: Path, table: h5py.Dataset) -> tuple[_Table, _Table, int]:
-    """The readouts that make the image, those of separate calibration lines, and how many others there are."""
+def _tables(path: Path, table: h5py.Dataset) -> tuple[_Table, _Table, _Table, int]:
+    """The readouts that make the image, those of separate calibration lines, those of noise alone, and how many others
+    there are."""
     if table.dtype.names is None or not {"head", "data"} <= set(table.dtype.names):
         raise InputError(f"{path}: the ISMRMRD table 'data' has no columns 'head' and 'data'")
     check_fits(path, 4 * table.size * table.dtype.itemsize)
@@ -107,8 +111,32 @@ def _tables(path: Path, table: h5py.Dataset) -> tuple[_Table, _Table, int]:
     if not imaging.any():
         raise InputError(f"{path}: none of the {len(heads)} readouts is imaging data")
     lines = table.fields("data")[()]
-    kept = [_Table(heads[chosen], lines[chosen]) for chosen in (imaging, usable & apart)]
-    return kept[0], kept[1], int((~usable).sum())
+    noise = _flagged(heads, (_NOISE,)) & (heads["number_of_samples"] > 0)
+    kept = [_Table(heads[chosen], lines[chosen]) for chosen in (imaging, usable & apart, noise)]
+    return kept[0], kept[1], kept[2], int((~usable).sum())
+
+
+def _noise_readouts(path: Path, noise: _Table, imaging: _Table) -> np.ndarray | None:
+    """(coils, samples) of all noise readouts with the image's coils, of the level of the image's samples.
+
+    Noise power goes as the bandwidth, the inverse of the time of a sample, and as the inverse number of averages.
+    """
+    coils = int(imaging.heads[0]["active_channels"])
+    found = []
+    for head, samples in zip(noise.heads, noise.lines, strict=True):
+        if int(head["active_channels"]) != coils:
+            continue
+        dwell = float(head["sample_time_us"]) / (float(imaging.heads[0]["sample_time_us"]) or 1.0)
+        line, _ = _line(path, head, samples, int(head["number_of_samples"]))
+        found.append(line * (dwell if np.isfinite(dwell) and dwell > 0 else 1.0) ** 0.5)
+    if not found:
+        return None
+    return np.concatenate(found, axis=1) / _averages(imaging.heads) ** 0.5
+
+
+def _averages(heads: np.ndarray) -> int:
+    """How often each line of the image was measured, as the counter of averages tells."""
+    return len(np.unique(heads["idx"]["average"]))
 
 
 def _flagged(heads: np.ndarray, flags: tuple[int, ...]) -> np.ndarray:

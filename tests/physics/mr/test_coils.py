@@ -44,6 +44,19 @@ def test_maps_explain_an_undersampled_scan() -> None:
     assert float((combined.abs() - image.abs()).abs()[image.abs() > 0].mean()) < 0.02
 
 
+def test_a_narrow_centre_gives_maps_wherever_there_is_signal() -> None:
+    """All eigenvalues are low there, which do not mean that there is no signal."""
+    from physics.mr.birdcage import birdcage_maps
+
+    shape = (96, 80)
+    y, x = (torch.linspace(-1, 1, n) for n in shape)
+    image = ((y[:, None] / 0.9) ** 2 + (x / 0.9) ** 2 < 1) * (1 + 0.3 * torch.cos(19 * x) * torch.sin(17 * y)[:, None])
+    kspace = fft2c(birdcage_maps(8, shape) * image)[None]
+    noise = torch.randn(kspace.shape, dtype=kspace.dtype, generator=torch.Generator().manual_seed(0))
+    power = rss(estimate_maps(kspace + 0.02 * noise, 9))[0]
+    assert float((power[image > 0] > 0).float().mean()) > 0.95
+
+
 def test_a_single_coil_is_uniform() -> None:
     maps = estimate_maps(torch.randn(2, 1, 8, 8, dtype=torch.complex64), 24)
     assert torch.equal(maps, torch.ones(2, 1, 8, 8, dtype=torch.complex64))

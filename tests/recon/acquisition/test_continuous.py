@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from physics.averaging import refined
 from physics.ct.finite_cells import Aperture
 from physics.ct.geometry import FanBeam, circular_angles
 from physics.noise import TransmissionNoise
-from recon.acquisition.continuous import Scanner, averaged, refined, scan_continuous
+from recon.acquisition.continuous import Scanner, averaged, scan_continuous
 from recon.errors import InputError
 from recon.io.detect import read_any
 from recon.scan.units import hu_to_attenuation

@@ -127,19 +127,20 @@ def test_a_sigma_without_words_counts_too() -> None:
 
 def test_mr_noise() -> None:
     volume = Volume(torch.rand(1, 24, 24, generator=torch.Generator().manual_seed(0)), np.eye(4), "MR")
-    clean, noisy = (simulate_mr(volume, "equispaced", 2.0, noise) for noise in (0.0, 0.02))
-    quiet, loud = MRAcquisition(("equispaced",), (2.0, 2.0)), MRAcquisition(("equispaced",), (2.0, 2.0), 0.02)
+    clean, little, noisy = (simulate_mr(volume, "equispaced", 2.0, noise) for noise in (0.0, 0.02, 0.05))
+    quiet, loud = MRAcquisition(("equispaced",), (2.0, 2.0)), MRAcquisition(("equispaced",), (2.0, 2.0), 0.05)
     assert quiet.why_unsuitable(clean) is None
+    assert quiet.why_unsuitable(little) is None
     assert loud.why_unsuitable(noisy) is None
     assert quiet.why_unsuitable(noisy) == (
-        "it was trained for noise-free data, the scan has noise of 0.02 of the maximum"
+        "it was trained for noise-free data, the scan has noise of 0.05 of the maximum"
     )
     silent = replace(noisy, protocol=replace(noisy.protocol, noise=None))
-    assert "noise-free data, the scan has noise of 0.019" in str(quiet.why_unsuitable(silent)), (
+    assert "noise-free data, the scan has noise of 0.047" in str(quiet.why_unsuitable(silent)), (
         "of what networks call 1"
     )
-    louder = replace(noisy.protocol, noise={"std_of_maximum": 0.05})
-    assert "noise of at most 0.02 of the maximum, the scan has noise of 0.05" in str(loud.why_unsuitable(louder))
+    louder = replace(noisy.protocol, noise={"std_of_maximum": 0.09})
+    assert "noise of at most 0.05 of the maximum, the scan has noise of 0.09" in str(loud.why_unsuitable(louder))
 
 
 def test_model_error_is_compared_where_both_state_it() -> None:

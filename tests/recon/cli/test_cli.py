@@ -20,6 +20,7 @@ from recon.run import provenance
 
 FBP = ("--method", "fbp")
 ZERO = ("--method", "zero-filled", "--mask", "gauss1d", "--accel", 2)
+IDEAL = ("--simulate", "ideal")
 
 DESIGNED = (
     *("task", "method", "input", "output", "metrics", "baseline", "geometry", "mask", "true_acceleration", "noise"),
@@ -200,7 +201,7 @@ def test_a_geometry_file_and_golden_views() -> None:
 
 def test_mr_from_a_magnitude_volume_says_so_everywhere() -> None:
     write_mr(Path("mr.nii.gz"))
-    printed = done("mri", "-i", "mr.nii.gz", *ZERO, "-o", "out")
+    printed = done("mri", "-i", "mr.nii.gz", *ZERO, *IDEAL, "-o", "out")
     result = read_json(Path("out/result.json"))
     assert "simulated from magnitude" in printed.err
     assert any("simulated from magnitude" in notice for notice in result["notices"])
@@ -215,7 +216,7 @@ def test_mr_from_a_magnitude_volume_says_so_everywhere() -> None:
 
 def test_everything_sampled_gives_the_truth_and_finite_figures() -> None:
     write_mr(Path("mr.nii.gz"))
-    done("mri", "-i", "mr.nii.gz", "--method", "zero-filled", "--mask", "gauss1d", "--accel", 1, "-o", "out")
+    done("mri", "-i", "mr.nii.gz", "--method", "zero-filled", "--mask", "gauss1d", "--accel", 1, *IDEAL, "-o", "out")
     result = read_json(Path("out/result.json"))
     assert result["true_acceleration"] == 1.0
     assert result["metrics"]["psnr"] is None or result["metrics"]["psnr"] > 90
@@ -235,12 +236,12 @@ def test_a_true_acceleration_that_is_not_the_nominal_one_is_the_one_reported() -
 
 def test_simulated_kspace_is_reconstructed_as_it_was_sampled() -> None:
     write_mr(Path("mr.nii.gz"))
-    done("simulate", "mri", "-i", "mr.nii.gz", *ZERO[2:], "-q", "-o", "k.h5")
+    done("simulate", "mri", "-i", "mr.nii.gz", *ZERO[2:], *IDEAL, "-q", "-o", "k.h5")
     with h5py.File("k.h5") as file:
         sampled = np.abs(file["kspace"][:]).sum(axis=(0, -2)).ravel() > 0
     assert sampled.sum() == 24
     done("mri", "-i", "k.h5", "--method", "zero-filled", "-o", "from-file")
-    done("mri", "-i", "mr.nii.gz", *ZERO, "-o", "at-once")
+    done("mri", "-i", "mr.nii.gz", *ZERO, *IDEAL, "-o", "at-once")
     of_file, at_once = (read_json(Path(name, "result.json")) for name in ("from-file", "at-once"))
     assert of_file["true_acceleration"] == 2.0
     assert of_file["metrics"]["psnr"] == pytest.approx(at_once["metrics"]["psnr"], abs=1e-3)

@@ -14,7 +14,8 @@ import torch
 
 from physics.mr.cartesian import CartesianMR, fft2c, ifft2c
 from physics.mr.coils import estimate_maps
-from recon.acquisition.mr import MaskRequest, measured_mr
+from recon.acquisition.mr import MaskRequest
+from recon.acquisition.mr_measured import ScanRequest, measured_mr
 from recon.errors import InputError
 from recon.io.kspace.file import read_kspace
 
@@ -374,3 +375,29 @@ def test_positions_that_are_no_numbers_are_unknown(tmp_path: Path) -> None:
     kspace = read_kspace(file.save())
     assert kspace.source is not None
     assert not kspace.source.orientation_known
+
+
+def test_noise_readouts_whiten_the_coils_and_tell_the_noise(tmp_path: Path) -> None:
+    """Of another bandwidth and correlated between the coils; the image keeps its scale."""
+    random = torch.Generator().manual_seed(1)
+    mixing = 0.02 * (torch.eye(3) + 0.5 * torch.rand(3, 3, generator=random)).to(torch.complex64)
+    clean = kspace_of(1, 3)
+    data = clean + torch.einsum("ij,zjyx->ziyx", mixing, torch.randn(clean.shape, dtype=clean.dtype, generator=random))
+    file = multi_slice(tmp_path / "r.h5", data)
+    for line in file.lines:
+        line.sample_time_us = 4.0
+    for _ in range(20):
+        noise = mixing @ torch.randn(3, 256, dtype=torch.complex64, generator=random)
+        file.add(noise * 2**-0.5, flag=ismrmrd.ACQ_IS_NOISE_MEASUREMENT, sample_time_us=8.0)
+    file.add(100 * torch.ones(3, 8) + 0j, flag=ismrmrd.ACQ_IS_PHASE_STABILIZATION)
+    kspace = read_kspace(file.save())
+    assert kspace.noise_readouts is not None
+    assert kspace.noise_readouts.shape == (3, 20 * 256)
+    scan = measured_mr(kspace, MaskRequest("gauss1d", 1.5, 8))
+    sigma = float((mixing @ mixing.mH).diagonal().real.mean().sqrt())
+    assert scan.measurement.sigma == pytest.approx(sigma, rel=0.05)
+    sentences = " ".join(scan.measurement.protocol.sentences)
+    assert "The 3 coils were prewhitened" in sentences
+    assert "from 5120 noise-only samples a coil" in sentences
+    stated = measured_mr(kspace, MaskRequest("gauss1d", 1.5, 8), ScanRequest(level=0.1))
+    assert "as stated" in " ".join(stated.measurement.protocol.sentences)

@@ -1,4 +1,4 @@
-"""The noise of MR images, as k-space tells of it."""
+"""The grain of MR images: what of them varies from voxel to voxel, noise and fine detail alike."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _LOW = 0.1
 """Quantile of their squares."""
 
 
-def noise_of_outer_samples(kspace: Tensor, mask: Tensor) -> float:
-    """Root mean square of the noise in a fully sampled image, as the outermost samples of k-space tell.
+def grain_of_outer_samples(kspace: Tensor, mask: Tensor) -> float:
+    """Root mean square of the grain in a fully sampled image, as the outermost samples of k-space tell.
 
     Squares of complex Gaussian noise are exponentially distributed, so that a low quantile tells their mean, which
     strong samples do not move however many they are among those of few columns near the centre.
-    Fine detail counts as noise; so it is as much of what no sample tells. A magnitude simulated from has all of it, one
-    of complex k-space half of its square.
+    Fine detail counts as grain, which is therefore no estimate of the noise but two to four times as much; so it is as
+    much of what no sample tells. A magnitude simulated from has all of it, one of complex k-space half of its square.
 
     Args:
         kspace: (..., y, x) complex, centred, orthonormal.
         mask: (y, x) bool, True where k-space was sampled.
 
     Returns:
-        The noise in the unit of the image; 0 where no outer frequency was sampled.
+        The grain in the unit of the image; 0 where no outer frequency was sampled.
     """
     rows, columns = (torch.linspace(-1, 1, size, device=mask.device).abs() for size in mask.shape)
     outer = mask & (torch.maximum(rows[:, None], columns[None]) > _OUTER)

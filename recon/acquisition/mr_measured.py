@@ -1,0 +1,194 @@
+"""From measured k-space to a measurement: its mask, its noise, its coils, and the ground truth where there is one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from physics.mr.cartesian import CartesianMR, ifft2c
+from physics.mr.coils import LEAST_CALIBRATION, compressed, estimate_maps, rss
+from physics.mr.masks import Mask, calibration_width
+from physics.noise import ComplexGaussianNoise
+from recon.acquisition.mr import MaskRequest, center_crop, choose_mask, volume_name
+from recon.acquisition.mr_protocol import FILE, FULL, mr_protocol
+from recon.acquisition.noise_mr import TakenNoise, noise_of_scan, with_white_noise
+from recon.errors import InputError, input_errors
+from recon.scan.kspace import KSpace
+from recon.scan.measurement import Measurement, Scan
+from recon.scan.volume import Volume
+
+MANY_COILS, COMPRESSED_COILS = 16, 12
+"""Scans with more coils than the first number are compressed to the second where nobody says to how many."""
+
+_MAP_CALIBRATION = 24
+
+
+@dataclass(frozen=True)
+class ScanRequest:
+    """What the user says of a measured scan, besides its mask.
+
+    Attributes:
+        added: standard deviation of the noise that is added per complex sample, over the image's maximum.
+        level: standard deviation per complex sample of the noise that the data have, over the image's maximum; None:
+            from the file, or estimated.
+        coils: number of virtual coils to compress to; None: all of them, or fewer of very many.
+        seed: seed of the noise that is added.
+    """
+
+    added: float = 0.0
+    level: float | None = None
+    coils: int | None = None
+    seed: int = 0
+
+
+def measured_mr(
+    kspace: KSpace, request: MaskRequest, wanted: ScanRequest | None = None, device: torch.device | str = "cpu"
+) -> Scan:
+    """A measurement from k-space, undersampled here where a mask is asked for.
+
+    Coil sensitivity maps come from the calibration region that the mask leaves, or from calibration lines that were
+    measured apart (ESPIRiT); they never see other data. Padding, and what partial Fourier left out, are no samples of
+    the mask. A complete scan that nobody undersamples is reconstructed as it is and has no ground truth but that of its
+    file.
+
+    Args:
+        kspace: k-space as it was read.
+        request: the mask that the user wants; nothing keeps what was sampled.
+        wanted: what else the user says of the scan; None for nothing.
+        device: device of the operator and the data.
+
+    Raises:
+        InputError: a mask or noise was asked for and the file is undersampled already; no calibration region for
+            several coils; a mask that samples nothing but padding; more virtual coils than there are.
+    """
+    wanted = wanted or ScanRequest()
+    _check(kspace, wanted)
+    shape = (kspace.data.shape[-2], kspace.data.shape[-1])
+    mask = _mask_for(kspace, request, shape)
+    truth = _truth(kspace, mask)
+    kspace, further = with_white_noise(kspace)
+    added = None
+    if wanted.added:
+        added = ComplexGaussianNoise.of_maximum(wanted.added, float(_combined(kspace.data).max()))
+        noisy = added.apply(kspace.data, torch.Generator().manual_seed(wanted.seed))[0]
+        kspace = replace(kspace, data=noisy)
+    kspace, words = _fewer_coils(kspace, mask, wanted.coils)
+    data = kspace.data * mask.array
+    noise = noise_of_scan(kspace, data, mask.array, wanted.level, added)
+    operator = CartesianMR(mask.array.to(device), _coil_maps(kspace, data, mask, device), len(data))
+    measurement = _measurement(kspace, data, operator, mask, noise, further + words, device)
+    grid_shape = (len(data), *(kspace.image_shape or shape))
+    grid = Volume(torch.zeros(grid_shape), kspace.affine, "MR", kspace.source, kspace.notices)
+    return Scan(measurement, grid, None if truth is None else grid.like(truth))
+
+
+def reference_image(kspace: KSpace) -> Tensor | None:
+    """The file's own reference, or the root sum of squares of fully sampled data.
+
+    Data with a missing side (partial Fourier) have no such image: their zero-filled one is blurred.
+    """
+    if kspace.reference is not None:
+        return kspace.reference.float()
+    if kspace.mask is not None or kspace.partial_fourier:
+        return None
+    image = _combined(kspace.data)
+    return center_crop(image, kspace.image_shape) if kspace.image_shape else image
+
+
+def _check(kspace: KSpace, wanted: ScanRequest) -> None:
+    if kspace.mask is not None and wanted.added:
+        raise InputError("`noise`: the file is undersampled already; noise is added to fully sampled data only")
+    coils = kspace.data.shape[1]
+    if wanted.coils is not None and not 1 <= wanted.coils <= coils:
+        raise InputError(f"`coils_compressed` {wanted.coils}: must be 1 to {coils}, the number of coils of the file")
+
+
+def _measurement(
+    kspace: KSpace,
+    data: Tensor,
+    operator: CartesianMR,
+    mask: Mask,
+    noise: TakenNoise,
+    further: tuple[str, ...],
+    device: torch.device | str,
+) -> Measurement:
+    simulation = str(kspace.meta.get("simulation", "ideal")) if kspace.meta.get("simulated") else None
+    protocol = mr_protocol(
+        mask,
+        data.shape[1],
+        noise.model,
+        noise.sentence,
+        source="read from a file",
+        simulation=simulation,
+        acquired=kspace.acquired,
+        further=further,
+    )
+    sigma = None if noise.model is None else noise.model.standard_deviation(data)
+    spacing = Volume(torch.zeros(1, 1, 1), kspace.affine, "MR").spacing
+    return Measurement(data.to(device), operator, sigma, spacing, protocol)
+
+
+def _truth(kspace: KSpace, mask: Mask) -> Tensor | None:
+    """The file's own reference; or, where a mask leaves a part of complete data, the image of all of them."""
+    return None if mask.kind == FULL and kspace.reference is None else reference_image(kspace)
+
+
+def _mask_for(kspace: KSpace, request: MaskRequest, shape: tuple[int, int]) -> Mask:
+    """The mask that was asked for, or what was sampled: the file's mask, or all that the scanner acquired."""
+    whole = torch.ones(shape, dtype=torch.bool) if kspace.acquired is None else kspace.acquired
+    if not request.is_open:
+        if kspace.mask is not None:
+            raise InputError(
+                f"{volume_name(kspace)}: the file is undersampled already and brings its mask; leave `mask`, `accel` "
+                "and `calib` out"
+            )
+        return _within(choose_mask(request, shape, volume_name(kspace)), whole, volume_name(kspace))
+    if request.seed is not None:
+        raise InputError("`mask_seed`: has an effect only where a mask is drawn; give `mask` too, or leave it out")
+    if kspace.mask is None and not kspace.partial_fourier:
+        return Mask(whole, FULL, 1.0, calibration_width(whole), None)
+    own = whole if kspace.mask is None else kspace.mask
+    return Mask(own, FILE, int(whole.sum()) / int(own.sum()), calibration_width(own), None)
+
+
+def _within(mask: Mask, acquired: Tensor, name: str) -> Mask:
+    """A mask without the places that were never sampled."""
+    array = mask.array & acquired
+    if not array.any():
+        raise InputError(f"{name}: the mask samples nothing that was acquired; choose another `mask`")
+    return replace(mask, array=array)
+
+
+def _fewer_coils(kspace: KSpace, mask: Mask, wanted: int | None) -> tuple[KSpace, tuple[str, ...]]:
+    """k-space in as many virtual coils as are wanted, and what was done in words."""
+    coils = kspace.data.shape[1]
+    count = wanted or (COMPRESSED_COILS if coils > MANY_COILS else coils)
+    if count == coils:
+        return kspace, ()
+    data, calibration = compressed(kspace.data * mask.array, count, kspace.calibration)
+    return (
+        replace(kspace, data=data, calibration=calibration),
+        (f"The {coils} coils were compressed to {count} virtual ones by a singular value decomposition.",),
+    )
+
+
+def _coil_maps(kspace: KSpace, data: Tensor, mask: Mask, device: torch.device | str) -> Tensor | None:
+    if data.shape[1] == 1:
+        return None
+    width, lines = calibration_width(mask.array), data
+    if kspace.calibration is not None:
+        apart = calibration_width((kspace.calibration != 0).any(dim=1).all(dim=0))
+        width, lines = (apart, kspace.calibration) if apart > width else (width, lines)
+    if kspace.mask is not None and width < LEAST_CALIBRATION:
+        raise InputError(
+            f"{volume_name(kspace)}: {data.shape[1]} coils undersampled without calibration lines: sensitivity maps "
+            f"need a fully sampled centre of {LEAST_CALIBRATION} or more samples a side, and it has {width}"
+        )
+    with input_errors("`mask`"):
+        return estimate_maps(lines, min(_MAP_CALIBRATION, width)).to(device)
+
+
+def _combined(data: Tensor) -> Tensor:
+    return rss(ifft2c(data)).float()

@@ -1,0 +1,89 @@
+"""BART's raw data: a ``.cfl`` file of complex numbers and a ``.hdr`` file with its dimensions.
+
+Sixteen dimensions in column-major order, of which readout, first and second phase encoding, coil and slice are read
+(https://mrirecon.github.io/bart, ``src/misc/mri.h``). Zero frequency is at n // 2 and transforms are orthonormal.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from recon.errors import InputError
+from recon.io.checks import check_fits, require_file
+from recon.io.kspace.checks import RawKSpace
+from recon.io.kspace.partitions import slices_of_volume
+from recon.io.kspace.plausible import check_centred
+
+_READ, _PHASE, _PARTITION, _COIL, _SLICE = 0, 1, 2, 3, 13
+_BYTES = 8
+_LONGEST_HEADER = 1 << 16
+
+
+def bart_pair(path: Path) -> tuple[Path, Path] | None:
+    """The ``.hdr`` and the ``.cfl`` file that a path to one of them names; None if it is no such path."""
+    if path.suffix.lower() not in (".cfl", ".hdr"):
+        return None
+    header, data = path.with_suffix(".hdr"), path.with_suffix(".cfl")
+    return (header, data) if path.suffix.lower() == ".cfl" or data.exists() else None
+
+
+def read_bart(path: Path) -> RawKSpace:
+    """k-space of slices, or of a volume with two phase encodings, whose readout is transformed to slices.
+
+    Rows of the result are the readout and columns the phase encoding; of a volume, rows are the first and columns the
+    second phase encoding. Neither voxel size nor orientation are in such files.
+
+    Args:
+        path: the ``.cfl`` or the ``.hdr`` file; the other one lies beside it.
+
+    Raises:
+        InputError: a missing or damaged file, or further dimensions, such as echoes or time frames.
+    """
+    pair = bart_pair(path)
+    if pair is None:
+        raise InputError(f"{path}: no BART file; give its .cfl or .hdr file")
+    header, data = pair
+    dimensions = _dimensions(header)
+    require_file(data)
+    needed = _BYTES * math.prod(dimensions)
+    if data.stat().st_size != needed:
+        raise InputError(f"{data}: {data.stat().st_size} bytes, but {header.name} states {needed}")
+    check_fits(data, 4 * needed)
+    _check_dimensions(header, dimensions)
+    array = np.fromfile(data, "<c8").reshape(dimensions, order="F")
+    volume = array.reshape(*dimensions[:4], dimensions[_SLICE])
+    notices: tuple[str, ...] = ()
+    slices = volume[:, :, 0].transpose(3, 2, 0, 1)  # (z, coils, readout, phase)
+    if dimensions[_PARTITION] > 1:
+        slices, notices = slices_of_volume(volume[..., 0].transpose(3, 0, 1, 2))
+    slices = np.ascontiguousarray(slices, np.complex64)
+    check_centred(data, slices)
+    meta = {"spacing_known": False, "orientation_known": False}
+    return RawKSpace(data, "bart", slices, np.eye(4), meta=meta, notices=notices)
+
+
+def _dimensions(header: Path) -> tuple[int, ...]:
+    """All sixteen dimensions; those that the header leaves out are 1."""
+    require_file(header)
+    with header.open("rb") as stream:
+        lines = stream.read(_LONGEST_HEADER).decode("ascii", errors="replace").splitlines()
+    try:
+        stated = [int(word) for word in lines[lines.index("# Dimensions") + 1].split()]
+    except (ValueError, IndexError):
+        raise InputError(f"{header}: no BART header: it has no line of numbers below '# Dimensions'") from None
+    if not 1 <= len(stated) <= 16 or min(stated) < 1:
+        raise InputError(f"{header}: dimensions {stated}; 1 to 16 numbers above 0 are needed")
+    return tuple(stated) + (1,) * (16 - len(stated))
+
+
+def _check_dimensions(header: Path, dimensions: tuple[int, ...]) -> None:
+    known = (_READ, _PHASE, _PARTITION, _COIL, _SLICE)
+    others = {axis: size for axis, size in enumerate(dimensions) if size > 1 and axis not in known}
+    if others:
+        listed = ", ".join(f"dimension {axis} has {size}" for axis, size in others.items())
+        raise InputError(f"{header}: {listed}; extract one image with 'bart slice' first (echoes, time frames, maps)")
+    if dimensions[_PARTITION] > 1 and dimensions[_SLICE] > 1:
+        raise InputError(f"{header}: several slabs of two phase encodings; extract one with 'bart slice 13 0' first")

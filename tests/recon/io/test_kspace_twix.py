@@ -1,0 +1,125 @@
+"""Siemens raw data, as twixtools gives them: from a stand-in of the package, and from a measured file where it is."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from physics.mr.cartesian import fft2c, ifft2c
+from recon.errors import InputError
+from recon.io.detect import describe
+from recon.io.kspace.file import read_kspace
+
+ROWS, COLUMNS = 16, 12
+MEASURED = Path(__file__).resolve().parents[4] / "shared/data/measured/mr/gre.dat"
+
+
+def readout(data: np.ndarray, line: int, plane: int = 0, slice_: int = 0, *flags: str, **other: Any) -> SimpleNamespace:
+    mdh = SimpleNamespace(CenterCol=other.pop("centre", ROWS // 2), CenterLin=COLUMNS // 2, CenterPar=2)
+    counters = {"cLin": line, "cPar": plane, "cSlc": slice_, "cEco": 0, "cRep": 0, "cSet": 0, "cPhs": 0} | other
+    return SimpleNamespace(data=data, mdh=mdh, get_active_flags=lambda: ["ONLINE", *flags], **counters)
+
+
+def header(slices: int = 1) -> dict[str, Any]:
+    each = [
+        {"dReadoutFOV": 160.0, "dPhaseFOV": 240.0, "dThickness": 4.0, "sPosition": {"dTra": 5.0 * k}}
+        for k in range(slices)
+    ]
+    kspace = {"lBaseResolution": ROWS // 2, "lPhaseEncodingLines": COLUMNS}
+    return {"MeasYaps": {"sKSpace": kspace, "sSliceArray": {"asSlice": each}}}
+
+
+@pytest.fixture
+def scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Write the readouts of a scan where a stand-in of twixtools finds them."""
+    path = tmp_path / "scan.dat"
+    path.write_bytes(b"raw")
+
+    def write(readouts: list[Any], slices: int = 1) -> Path:
+        package: Any = ModuleType("twixtools")
+        package.read_twix = lambda name: [{}, {"mdb": readouts, "hdr": header(slices)}]
+        monkeypatch.setitem(sys.modules, "twixtools", package)
+        return path
+
+    return write
+
+
+def lines(data: torch.Tensor, *flags: str, columns: range = range(COLUMNS), **other: Any) -> list[SimpleNamespace]:
+    return [
+        readout(plane[:, :, line].numpy(), line, 0, z, *flags, **other)
+        for z, plane in enumerate(data)
+        for line in columns
+    ]
+
+
+def kspace_of(slices: int, coils: int) -> torch.Tensor:
+    return fft2c(torch.rand(slices, coils, ROWS, COLUMNS, generator=torch.Generator().manual_seed(0)) + 0j)
+
+
+def test_slices_with_readouts_of_other_kinds(scan: Any) -> None:
+    data = kspace_of(2, 3)
+    other = [readout(100 * np.ones((3, ROWS), complex), 0, 0, 0, flag) for flag in ("NOISEADJSCAN", "PHASESTABSCAN")]
+    kspace = read_kspace(scan([*lines(data), *other], slices=2))
+    torch.testing.assert_close(kspace.data, data)
+    assert kspace.mask is None
+    assert kspace.image_shape == (ROWS // 2, COLUMNS)
+    np.testing.assert_allclose(np.linalg.norm(kspace.affine[:3, :3], axis=0), [20, 20, 5])
+    assert kspace.meta["readouts_left_out"] == 2
+
+
+def test_undersampled_lines_with_calibration_lines_apart(scan: Any) -> None:
+    data = kspace_of(1, 3)
+    readouts = lines(data, columns=range(0, COLUMNS, 2)) + lines(data, "PATREFSCAN", columns=range(4, 8))
+    kspace = read_kspace(scan(readouts))
+    assert kspace.mask is not None
+    assert kspace.mask.all(0).tolist() == [line % 2 == 0 for line in range(COLUMNS)]
+    assert kspace.calibration is not None
+    torch.testing.assert_close(kspace.calibration[..., 4:8], data[..., 4:8])
+
+
+def test_an_asymmetric_echo_goes_to_its_place(scan: Any) -> None:
+    data = kspace_of(1, 2)
+    data[:, :, :5] = 0
+    cut = [readout(data[0, :, 5:, line].numpy(), line, centre=ROWS // 2 - 5) for line in range(COLUMNS)]
+    kspace = read_kspace(scan(cut))
+    torch.testing.assert_close(kspace.data, data)
+    assert kspace.partial_fourier
+
+
+@pytest.mark.parametrize(
+    ("readouts", "message"),
+    [
+        (lines(kspace_of(1, 1), "REFLECT"), "echo-planar"),
+        ([*lines(kspace_of(1, 1)), readout(np.ones((1, ROWS), complex), 0, cRep=1)], "2 repetitions"),
+        ([readout(np.ones((1, ROWS), complex), 0, 0, 0, "NOISEADJSCAN")], "none of the 1 readouts"),
+        ([*lines(kspace_of(1, 1)), readout(np.ones((1, ROWS), complex), 40)], "does not fit the header's matrix"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_one_line(scan: Any, readouts: list[Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_kspace(scan(readouts))
+
+
+def test_without_the_extra_the_message_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "twixtools", None)
+    (tmp_path / "scan.dat").write_bytes(b"raw")
+    with pytest.raises(InputError, match="install it with 'pip install twixtools'"):
+        read_kspace(tmp_path / "scan.dat")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("twixtools") is None, reason="twixtools is not installed")
+@pytest.mark.skipif(not MEASURED.exists(), reason="the measured file is not here")
+def test_a_measured_file() -> None:
+    kspace = read_kspace(MEASURED)
+    assert kspace.data.shape == (1, 2, 320, 160)
+    assert kspace.image_shape == (160, 160)
+    assert describe(MEASURED).spacing_mm == pytest.approx((1.25, 1.25, 4.0))
+    image = ifft2c(kspace.data).abs().square().sum(1).sqrt()[0]
+    assert float(image[80:240].mean()) > 3 * float(image[:20].mean())
