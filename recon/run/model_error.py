@@ -44,17 +44,24 @@ def _stated(measurement: Measurement, found: Correction) -> Measurement:
     """The corrected measurement, with what was found in its protocol."""
     report = found.report
     left = ((LEFT_OVER * found.left).square() + report.unexplained**2).sqrt()
-    noise = 0.0 if measurement.sigma is None else measurement.sigma
     protocol = replace(
         measurement.protocol,
         sentences=(*measurement.protocol.sentences, _sentence(found)),
-        model_error=report.relative,
+        model_error=report.relative if report.estimated else None,
     )
+    if not bool(left.any()):
+        return replace(measurement, y=found.measurement.y, protocol=protocol)
+    noise = 0.0 if measurement.sigma is None else measurement.sigma
     return replace(found.measurement, sigma=(left.square() + noise**2).sqrt(), model_error=left, protocol=protocol)
 
 
 def _sentence(found: Correction) -> str:
     report = found.report
+    if not report.estimated:
+        return (
+            "The pixels are hardly wider than detector cells, so that no model error of theirs was taken off; rays "
+            f"held out of a fit differ by {report.held_out_after:.2g} from its prediction."
+        )
     done = "was estimated on a finer grid and taken off" if report.applied else "could not be estimated and was left"
     return (
         f"The model error of the pixels, {report.relative:.2%} of the data, {done}: rays held out of the estimate "

@@ -115,3 +115,14 @@ def test_what_is_left_is_bounded_by_the_error_itself():
     error = torch.randn(1, 4, 60, generator=torch.Generator().manual_seed(0))
     assert _rms(left_over(error, 100.0)) == pytest.approx(_rms(error), rel=1e-3)
     assert _rms(left_over(error, 0.0)) == pytest.approx(0.2 * _rms(error), rel=1e-3)
+
+
+def test_pixels_as_narrow_as_cells_are_not_refined(scan) -> None:
+    measurement = scan[0]
+    stated = {**(measurement.protocol.geometry or {})}
+    stated["pitch"] = 2.0 * stated["pitch"]
+    wide = replace(measurement, protocol=replace(measurement.protocol, geometry=stated))
+    found = correct_model_error(wide, rounds=0)
+    assert not found.report.estimated
+    assert torch.equal(found.measurement.y, measurement.y)
+    assert found.report.unexplained == 0, "of data without a known noise"
