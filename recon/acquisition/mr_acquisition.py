@@ -79,9 +79,9 @@ class MRAcquisition:
         if self.simulation not in _ORIGINS:
             raise ValueError(f"simulation {self.simulation}; there are {', '.join(_ORIGINS)}")
         if not 1 <= self.coils[0] <= self.coils[1]:
-            raise ValueError(f"{number_range(*self.coils)}: must be 1 or more, the lower number first")
+            raise ValueError(f"must be 1 or more, the lower number first, not {number_range(*self.coils)}")
         if self.simulation == "ideal" and self.coils != (1, 1):
-            raise ValueError(f"{number_range(*self.coils)}: several are simulated of continuous objects only")
+            raise ValueError(f"{number_range(*self.coils)} coils are simulated of continuous objects only")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, the reverse of :meth:`from_dict`; simulation and coils only where they are not ideal and one,

@@ -51,7 +51,8 @@ def check_scan_options(ctx: click.Context, task: str | None) -> None:
     Raises:
         click.UsageError: names the first such option and the task that it is for.
     """
-    if task == "mri" and ctx.params.get("simulate") == "drawn":
+    asked_for = ctx.get_parameter_source("simulate") == click.core.ParameterSource.COMMANDLINE
+    if task == "mri" and asked_for and ctx.params["simulate"] == "drawn":
         raise click.UsageError("--simulate drawn: has no effect with --task mri; take continuous or ideal", ctx)
     for parameter in ctx.command.params:
         owner = next((name for name, options in SCANS.items() if parameter.name in options), None)
