@@ -248,8 +248,8 @@ def _simulate(kind: TrainingKind) -> Decorator:
         group="Task",
         type=click.Choice(ways),
         default="drawn" if kind.scans_each_step and "svct" in kind.tasks else "continuous",
-        help="How training scans are simulated: 'continuous' scans a continuous object and, in CT, takes the model error "
-        "off as in a reconstruction; 'ideal' uses the operator that reconstructs (inverse crime)."
+        help="How training scans are simulated: 'continuous' scans a continuous object and, in CT, takes the model "
+        "error off as in a reconstruction; 'ideal' uses the operator that reconstructs (inverse crime)."
         f"{drawn if 'drawn' in ways else ''}",
     )
 

@@ -16,6 +16,7 @@ from recon.acquisition.drawn_model_error import LEFT_SHARES, LIKENESS, drawn_rem
 from recon.acquisition.mr_acquisition import MRAcquisition, realistic_mr
 from recon.learned.task import Task, task_from_dict
 from recon.run.measure import measure_ct
+from recon.scan.measurement import Protocol
 from recon.scan.units import hu_to_attenuation
 from recon.scan.volume import Volume
 
@@ -53,7 +54,8 @@ def test_a_continuous_scan_for_training_is_the_one_that_is_reconstructed(trunk: 
     assert torch.equal(torch.as_tensor(seen.sigma), torch.as_tensor(met.sigma))
     assert seen.protocol.simulation == met.protocol.simulation == "continuous"
     assert seen.protocol.model_error == met.protocol.model_error
-    assert seen.protocol.model_error is not None and 1e-4 < seen.protocol.model_error < 0.1
+    assert seen.protocol.model_error is not None
+    assert 1e-4 < seen.protocol.model_error < 0.1
 
 
 def test_a_drawn_remainder_is_of_the_order_of_what_the_correction_leaves(trunk: Volume) -> None:
@@ -154,10 +156,20 @@ def test_a_network_for_ct_is_proven_on_the_simulated_scans_of_its_validation(
     trunk: Volume, trained: str, scan: str | None, proven: bool
 ) -> None:
     family = CTAcquisition(GEOMETRY, simulation=trained)
-    protocol = replace(family.simulate(trunk, 0).protocol, simulation=scan)
+    protocol = replace(family.simulate(trunk, 0).protocol, simulation=scan, model_error=0.003)
     reason = family.why_unproven(protocol)
     assert (reason is None) == proven
     if reason:
         assert "\n" not in reason
         assert "it is not known to be better than total variation on data that were " in reason
         assert reason.endswith("measured" if scan is None else "by the operator that reconstructs")
+
+
+def test_larger_model_errors_than_those_of_the_validation_are_unproven() -> None:
+    scan = Protocol(geometry=GEOMETRY.to_dict(), simulation="continuous", model_error=0.02)
+    assert CTAcquisition(GEOMETRY).why_unproven(scan) == (
+        "it is known to be better than total variation with a model error of at most 0.006, the scan has 0.02"
+    )
+    learned = CTAcquisition(GEOMETRY, model_error=(0.001, 0.03), simulation="continuous")
+    assert learned.why_unproven(scan) is None
+    assert learned.why_unsuitable(scan) is None
