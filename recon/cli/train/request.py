@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -90,7 +90,7 @@ def _mri(given: Options, shown: tuple[str, ...]) -> Task:
 
     masks = given.masks or ("poisson",)
     chosen = {"noise": given.noise, "phase": given.phase, "coils": _whole(given.coils)}
-    known = {name: value for name, value in chosen.items() if value is not None}
+    known: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
     with input_errors("`mask`"):
         plain = MRAcquisition(masks, given.accel) if given.simulate == "ideal" else realistic_mr(masks, given.accel)
     with input_errors("`coils`"):
