@@ -6,9 +6,24 @@
 #
 # CT.yaml and MR.yaml list folders with their classes, as for 'recon train --data'. A head is shown the best fast image
 # there is (CT: total variation; MR: MoDL); a U-Net learns what that image gets wrong, and goes on as the refiner that
-# also sees the head's samples. For MR the refiner changes the mean of MoDL's image and total variation's. The files are 16-bit; a refiner belongs to the 16-bit head.
+# also sees the head's samples.
+#
+# Scans are simulated as networks meet them: of continuous objects, with drawn noise; in CT the model error of the pixels
+# is taken off as in a reconstruction, and MR has phase and 1 to 8 coils. Such a CT scan of 4 slices of 256 x 256 pixels
+# takes about a minute on one core, most of it for system matrices, so that one of 32 slices takes little longer. Scans
+# are kept in OUT/cache: make them on a machine with many cores (--dry-run does, one network after the other) and copy
+# the folder to the one that trains. SIMULATE=drawn in the environment draws what is left of the model error instead,
+# in seconds a scan; SIMULATE=ideal is the inverse crime, as for the shipped heads.
+#
+# For MR the refiner changes the mean of MoDL's image and total variation's. The files are 16-bit; a refiner belongs to the
+# 16-bit head.
 set -eu
 
+simulate=${SIMULATE:-continuous}
+case $simulate in # MR has no model error to draw; ideal k-space is noise-free and of one coil
+    ideal) kspace="--simulate ideal --phase 1" ;;
+    *) kspace="--simulate continuous --noise 0.02 --phase 1.57 --coils 1-8" ;;
+esac
 ct=$1 mr=$2 out=$3 recipe=${4:-starter} prior=${5:-starter}
 shift $(($# > 5 ? 5 : $#))
 
@@ -32,7 +47,8 @@ train_refiner() { # NAME DATA [extra options]
 }
 
 mkdir -p "$out/heads"
-train_head svct "$ct" "" --task svct --views 20-80 --photons 1e4-1e6 --condition tv "$@"
+train_head svct "$ct" "" --task svct --simulate "$simulate" --views 20-80 --photons 1e4-1e6 --condition tv "$@"
 train_refiner svct "$ct" "$@"
-train_head mri "$mr" "--reference modl --reference tv" --task mri --mask poisson --mask gauss1d --accel 4-8 --phase 1 --condition modl "$@"
+train_head mri "$mr" "--reference modl --reference tv" --task mri $kspace --mask poisson --mask gauss1d --accel 4-8 \
+    --condition modl "$@"
 train_refiner mri "$mr" "$@"

@@ -217,4 +217,5 @@ def _protocol(geometry: Geometry, scanner: Scanner, noise: NoiseModel | None, gr
         ),
         geometry=geometry.to_dict() | {"description": described},
         noise=None if noise is None else noise.to_dict(),
+        simulation="continuous",
     )

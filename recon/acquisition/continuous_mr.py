@@ -77,7 +77,17 @@ def scan_continuous_mr(
     Raises:
         InputError: a mask finer than the volume, or without a calibration region where there are several coils.
     """
-    receiver = receiver or Receiver()
+    return scan_with_image(volume, mask, receiver or Receiver(), seed, device)[0]
+
+
+def scan_with_image(
+    volume: Volume, mask: Mask, receiver: Receiver, seed: int, device: torch.device | str = "cpu"
+) -> tuple[Scan, Tensor]:
+    """A scan, and the complex image (z, y, x) that its reconstruction should be.
+
+    Its magnitude is the ground truth; its phase is that of the complete and noise-free k-space, seen by the operator's
+    coils, since maps have a phase of their own. Arguments as for :func:`scan_continuous_mr`.
+    """
     shape = (mask.array.shape[0], mask.array.shape[1])
     fine = fine_shape(volume, shape)
     grid = averaged(volume, shape)
@@ -89,15 +99,15 @@ def scan_continuous_mr(
         body = torch.polar(refined(plane[None], fine), angle[None])
         truths.append(AreaAverage(fine, shape)(body).abs())
         data.append(truncated_kspace(body * sensitivities, shape))
-    truth, y = torch.cat(truths), torch.stack(data)
+    truth, complete = torch.cat(truths), torch.stack(data)
     noise = ComplexGaussianNoise.of_maximum(receiver.noise, float(truth.max())) if receiver.noise else None
-    if noise:
-        y, _ = noise.apply(y, generator)
-    y = y * mask.array
-    operator = CartesianMR(mask.array.to(device), _maps(y, mask, device), len(y))
+    y = (noise.apply(complete, generator)[0] if noise else complete) * mask.array
+    maps = _maps(y, mask, device)
+    operator = CartesianMR(mask.array.to(device), maps, len(y))
+    seen = CartesianMR(torch.ones_like(mask.array).to(device), maps, len(y)).adjoint(complete.to(device))
     sigma = noise.standard_deviation(y) if noise else None
     measurement = Measurement(y.to(device), operator, sigma, grid.spacing, _protocol(mask, receiver, noise, fine))
-    return Scan(measurement, grid, grid.like(truth))
+    return Scan(measurement, grid, grid.like(truth)), torch.polar(truth.to(device), seen.angle())
 
 
 def truncated_kspace(image: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -226,6 +226,7 @@ def ct_protocol(
         sentences=tuple(_sentences(described, noise, simulated, continuous, estimated)),
         geometry=geometry.to_dict() | {"description": described},
         noise=None if noise is None else noise.to_dict(),
+        simulation=("continuous" if continuous else "ideal") if simulated else None,
     )
 
 

@@ -141,6 +141,22 @@ def why_other_model_error(trained: tuple[float, float] | None, error: float | No
     return f"it was trained for a model error of at most {trained[1]:.2g}, the scan has {error:.2g}"
 
 
+def why_unproven_model_error(proven: float, error: float | None) -> str | None:
+    """Why a network is not known to gain on a scan that the operator explains so badly; None if it is, or nothing is
+    stated.
+
+    Args:
+        proven: the largest model error of scans on which it is known.
+        error: the model error of the scan; None where it is not known.
+    """
+    if error is None or error <= _NOISIER * proven:
+        return None
+    return (
+        f"it is known to be better than total variation with a model error of at most {proven:.2g}, the scan has "
+        f"{error:.2g}"
+    )
+
+
 def why_missing_rays(share: float) -> str | None:
     """Why a scan of which a share of the rays was not measured is unsuitable for a network; None if it is not."""
     if share <= _MOST_MISSING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -9,9 +10,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from physics.mr.coils import LEAST_CALIBRATION
 from physics.mr.masks import MASK_KINDS, Mask, make_mask
 from physics.mr.phase import smooth_phase
 from priors.training.batches import derived_seed
+from recon.acquisition.continuous_mr import Receiver, scan_with_image
+from recon.acquisition.ct_suitability import number_range
 from recon.acquisition.mr import simulate_mr
 from recon.acquisition.mr_suitability import SMALLER_CALIBRATIONS, mask_kind, why_other_mask
 from recon.acquisition.network_scale import mr_scale
@@ -35,18 +39,27 @@ _NOISIER = 2**0.5
 _QUIET = 0.02
 """Noise, over the maximum, with which networks that were trained without any are still sensible to try."""
 
+_USUAL_NOISE = 0.02
+"""Largest noise of realistic scans, over the maximum; measured ones have 0.011 to 0.015."""
+
+_USUAL_COILS = (1, 8)
+
 
 @dataclass(frozen=True)
 class MRAcquisition:
-    """Undersampled Cartesian k-space of one coil.
+    """Undersampled Cartesian k-space.
 
     Attributes:
         masks: kinds of mask, one of which is drawn for each scan.
         accel: least and largest nominal acceleration.
         noise: largest standard deviation per complex sample, over the volume's maximum.
         phase: largest phase of an image, radians; every scan has a smooth one of its own.
-        simulation: how k-space is simulated; ``"ideal"``, by the operator that reconstructs it, is all that
-            :meth:`simulate` does.
+        simulation: how k-space is simulated. ``"ideal"``: by the operator that reconstructs it. ``"continuous"``: of a
+            continuous object, finer than the grid.
+        coils: fewest and most receive coils, log-uniform; more than one of continuous objects only.
+
+    Raises:
+        ValueError: no such mask or simulation, or coils that cannot be.
     """
 
     masks: tuple[str, ...] = ("poisson",)
@@ -54,6 +67,7 @@ class MRAcquisition:
     noise: float = 0.0
     phase: float = 0.0
     simulation: str = "ideal"
+    coils: tuple[int, int] = (1, 1)
 
     modality: ClassVar[Modality] = "MR"
     card_name: ClassVar[str] = "mri"
@@ -64,12 +78,17 @@ class MRAcquisition:
             raise ValueError(f"masks {', '.join(unknown) or 'none'}; there are {', '.join(MASK_KINDS)}")
         if self.simulation not in _ORIGINS:
             raise ValueError(f"simulation {self.simulation}; there are {', '.join(_ORIGINS)}")
+        if not 1 <= self.coils[0] <= self.coils[1]:
+            raise ValueError(f"must be 1 or more, the lower number first, not {number_range(*self.coils)}")
+        if self.simulation == "ideal" and self.coils != (1, 1):
+            raise ValueError(f"{number_range(*self.coils)} coils are simulated of continuous objects only")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, the reverse of :meth:`from_dict`; the simulation only where it is not ideal, as in older
-        cards."""
+        """Plain values, the reverse of :meth:`from_dict`; simulation and coils only where they are not ideal and one,
+        as in older cards."""
         values = {"masks": self.masks, "accel": self.accel, "noise": self.noise, "phase": self.phase}
-        return values if self.simulation == "ideal" else values | {"simulation": self.simulation}
+        simulation = {} if self.simulation == "ideal" else {"simulation": self.simulation}
+        return values | simulation | ({} if self.coils == (1, 1) else {"coils": self.coils})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MRAcquisition:
@@ -77,7 +96,13 @@ class MRAcquisition:
         return cls(**values)
 
     def simulate(self, volume: Volume, seed: int, device: torch.device | str = "cpu") -> Measurement:
-        """One scan of a magnitude volume."""
+        """One scan of a magnitude volume, which is its ground truth."""
+        return self.simulate_with_image(volume, seed, device)[0]
+
+    def simulate_with_image(
+        self, volume: Volume, seed: int, device: torch.device | str = "cpu"
+    ) -> tuple[Measurement, Tensor]:
+        """One scan of a magnitude volume, and the complex image (z, y, x) that its reconstruction should be."""
         random = torch.Generator().manual_seed(seed)
         kind = self.masks[int(torch.randint(len(self.masks), (), generator=random))]
         low, high = self.accel
@@ -85,12 +110,24 @@ class MRAcquisition:
         noise = self.noise * float(torch.rand((), generator=random))
         shape = (volume.data.shape[1], volume.data.shape[2])
         mask = _possible_mask(kind, shape, accel, int(torch.randint(2**31, (), generator=random)))
-        return simulate_mr(
-            volume, mask, noise=noise, seed=seed, device=device, phase=self.image_phase(volume.data.shape, seed)
-        )
+        if self.simulation == "continuous":
+            phase = self.phase * float(torch.rand((), generator=random))
+            receiver = Receiver(noise, self._drawn_coils(mask, random), phase)
+            scan, image = scan_with_image(volume, mask, receiver, seed, device)
+            return scan.measurement, image
+        phases = self._drawn_phase(volume.data.shape, seed)
+        image = torch.polar(volume.data, torch.zeros_like(volume.data) if phases is None else phases)
+        return simulate_mr(volume, mask, noise=noise, seed=seed, device=device, phase=phases), image.to(device)
 
-    def image_phase(self, shape: Sequence[int], seed: int) -> Tensor | None:
-        """(z, y, x) phase of the image that a scan with this seed measures; None where it is real."""
+    def _drawn_coils(self, mask: Mask, random: torch.Generator) -> int:
+        """A number of coils, or one where the mask's centre is too small for sensitivity maps."""
+        low, high = self.coils
+        drawn = low * ((high + 1) / low) ** float(torch.rand((), generator=random))
+        possible = LEAST_CALIBRATION <= mask.calib <= min(mask.array.shape)
+        return min(math.floor(drawn), high) if possible else 1
+
+    def _drawn_phase(self, shape: Sequence[int], seed: int) -> Tensor | None:
+        """(z, y, x) phase of the image that an ideal scan with this seed measures; None where it is real."""
         if not self.phase:
             return None
         random = torch.Generator().manual_seed(derived_seed("phase", seed))
@@ -118,16 +155,17 @@ class MRAcquisition:
     def why_unproven(self, scan: Measurement | Protocol) -> str | None:
         """Why it is not known that a network of these scans is better than total variation on a scan; None if it is.
 
-        It is known of scans with one coil and little noise that were simulated in a way on which networks of such a
-        training gained on total variation in validation.
+        It is known of scans with little noise and as many coils as were learned that were simulated in a way on which
+        networks of such a training gained on total variation in validation.
         """
         protocol = scan.protocol if isinstance(scan, Measurement) else scan
-        coils = protocol.coils or 1
-        if protocol.simulation in _GAINS.get(self.simulation, ()) and coils == 1:
+        coils, (low, high) = protocol.coils or 1, self.coils
+        if protocol.simulation in _GAINS[self.simulation] and low <= coils <= high:
             return self._why_other_noise(scan, max(_PROVEN, self.noise))
         found = _ORIGINS.get(protocol.simulation or "", "measured")
+        learned = "one coil" if high == 1 else f"{number_range(low, high)} coils"
         return (
-            f"trained on k-space {_ORIGINS[self.simulation]}, of one coil, it is not known to be better than total "
+            f"trained on k-space {_ORIGINS[self.simulation]}, of {learned}, it is not known to be better than total "
             f"variation on k-space that was {found}, of {coils} coil{'s' * (coils > 1)}"
         )
 
@@ -141,6 +179,11 @@ class MRAcquisition:
             return None
         learned = f"noise of at most {self.noise:.2g} of the maximum" if self.noise else "noise-free data"
         return f"it was trained for {learned}, the scan has noise of {noise:.2g} of the maximum"
+
+
+def realistic_mr(masks: Sequence[str], accel: tuple[float, float]) -> MRAcquisition:
+    """Scans as networks meet them: of continuous objects with a phase, drawn noise and one or several coils."""
+    return MRAcquisition(tuple(masks), accel, _USUAL_NOISE, Receiver.phase, "continuous", _USUAL_COILS)
 
 
 def _possible_mask(kind: str, shape: tuple[int, int], accel: float, seed: int) -> Mask:

@@ -25,10 +25,10 @@ from recon.errors import InputError, input_errors
 
 if TYPE_CHECKING:
     from physics.noise import TransmissionNoise
+    from recon.acquisition.model_error import ModelError
     from recon.io.intensity import NaNs
     from recon.io.sinogram import Sinogram
     from recon.run.measure import Simulation
-    from recon.run.model_error import ModelError
     from recon.scan.volume import Volume
 
 geometry_options = all_of(

@@ -12,12 +12,12 @@ from physics.mr.masks import MASK_KINDS, Mask
 from physics.noise import NoiseModel
 from recon.acquisition import ct, mr
 from recon.acquisition.continuous_mr import DEFAULT_NOISE, Receiver, scan_continuous_mr
+from recon.acquisition.model_error import ModelError, without_model_error
 from recon.acquisition.mr_measured import ScanRequest, measured_mr
 from recon.errors import InputError, input_errors
 from recon.io.orientation import spacing_of
 from recon.io.sinogram import Sinogram
 from recon.run.memory import ct_bytes, memory_errors, mr_bytes
-from recon.run.model_error import ModelError, without_model_error
 from recon.scan.kspace import KSpace
 from recon.scan.measurement import Measurement, Progress, Scan, no_progress
 from recon.scan.volume import Modality, Volume
@@ -111,7 +111,7 @@ def measure_ct(
         simulate: ``continuous``, the usual way, projects the volume as a continuous object, whose data the operator
             explains up to the model error of its pixels; ``ideal`` projects it by the operator that reconstructs it,
             the inverse crime. None is ``continuous`` for a volume; a sinogram is measured already.
-        model_error: what becomes of that error, see :data:`recon.run.model_error.ModelError`.
+        model_error: what becomes of that error, see :data:`recon.acquisition.model_error.ModelError`.
         progress: the callback that is told how far the estimate of the model error is.
 
     Raises:

@@ -23,10 +23,11 @@ from priors.weights.card import SHOWN_WEIGHTS, read_card
 from priors.weights.networks import load_autoencoder, load_biflownet, load_controlnet
 from priors.weights.store import AUTOENCODER, BIFLOWNET
 from recon.errors import InputError, input_errors
+from recon.learned.task import Task
 from recon.methods.conditions import weights_of_task
 from recon.training.excerpts import Excerpts
 from recon.training.latents import Encoding, LatentSource, Size, StoredLatent
-from recon.training.pairs import StoredPair, simulate_pairs
+from recon.training.pairs import StoredPair, simulate_pairs, with_model_error
 from recon.training.settings.parse import merged, parse_task, tell_overruled
 from recon.training.settings.volumes import BiFlowNetTask, ControlNetTask, LatentTask
 from recon.training.sources import TrainingVolume
@@ -129,14 +130,15 @@ def build_controlnet(given: Ingredients) -> Workshop:
     encoding = _encoding(given, settings)
     base = load_biflownet(_in_folder(given.base, BIFLOWNET))
     _check_crop(settings, base)
-    head = _head(given, base, base.config.channels * len(given.task.conditions))
+    source, pairs = _encoded_scans(given, given.train, settings, encoding, settings.excerpts, settings.variants)
+    task = with_model_error(given.task, (pair.model_error for pair in pairs))
+    head = _head(given, base, task)
     diffusion = GaussianDiffusion(_timesteps(_in_folder(given.base, BIFLOWNET), settings.timesteps))
     learner = ControlNetLearner(head, base, diffusion, settings.loss)
-    source, _ = _encoded_scans(given, given.train, settings, encoding, settings.excerpts, settings.variants)
     held_out = given.val[: given.recipe.validation.cases]
     validate = _validate_head(given, held_out, settings, encoding, learner) if held_out else None
-    identity = {"base": head.base_hash, "autoencoder": encoding.sha256, "task": json.dumps(given.task.to_dict())}
-    facts = {"autoencoder": encoding.sha256, SHOWN_WEIGHTS: weights_of_task(given.task)}
+    identity = {"base": head.base_hash, "autoencoder": encoding.sha256, "task": json.dumps(task.to_dict())}
+    facts = {"autoencoder": encoding.sha256, SHOWN_WEIGHTS: weights_of_task(task)}
     return Workshop(learner, source, validate, identity, facts)
 
 
@@ -187,11 +189,10 @@ def _validate_head(
     return together(noise_validation(learner, source), reconstruction_validation(pairs, reconstruct))
 
 
-def _head(given: Ingredients, base: BiFlowNet, hint_channels: int) -> ControlNet:
-    assert given.task is not None
+def _head(given: Ingredients, base: BiFlowNet, task: Task) -> ControlNet:
     with input_errors("recipe: network"):
         middle = bool(merged({"middle": True}, given.recipe.network)["middle"])
-    head = ControlNet.from_base(base, hint_channels, given.task.to_dict(), middle=middle)
+    head = ControlNet.from_base(base, base.config.channels * len(task.conditions), task.to_dict(), middle=middle)
     if given.warm_start:
         with input_errors("`warm_start`"):
             other = load_controlnet(given.warm_start)

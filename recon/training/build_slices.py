@@ -18,7 +18,7 @@ from priors.weights.networks import load_network
 from recon.errors import InputError, input_errors
 from recon.learned.slice_networks import run_slices, sample_slices
 from recon.learned.task import Task
-from recon.training.pairs import StoredPair, simulate_pairs
+from recon.training.pairs import StoredPair, simulate_pairs, with_model_error
 from recon.training.settings.parse import merged, parse_task, tell_overruled
 from recon.training.settings.samples import Scans
 from recon.training.settings.slices import ADMTask, DolceTask, SliceTask
@@ -75,7 +75,8 @@ def build_dolce(given: Ingredients) -> Workshop:
     with input_errors("recipe: network"):
         learner = ADMLearner(net, diffusion, count)
     augmentation = settings.augmentation.build()
-    source = SliceSource(_scans(given, task, settings), settings.crop, augmentation)
+    scans = _scans(given, task, settings)
+    source = SliceSource(scans, settings.crop, augmentation)
     held_out = _held_out_scans(given, task, settings)
     validate: Validation | None = None
     if held_out:
@@ -87,6 +88,7 @@ def build_dolce(given: Ingredients) -> Workshop:
                 return sample_slices(network, diffusion, images, settings.sampling_steps)
 
             validate = together(validate, reconstruction_validation(held_out, reconstruct))
+    task = with_model_error(task, (scan.model_error for scan in scans))
     about = {"task": task.to_dict(), "image_range": [-1.0, 1.0]}
     return Workshop(learner, source, validate, _named(task), about)
 
@@ -99,10 +101,12 @@ def _image_workshop(
     with input_errors("recipe: task.crop"):
         check_multiple(settings.crop, multiple)
     learner = ImageLearner(net, kind, config, settings.loss)
-    source = SliceSource(_scans(given, task, settings), settings.crop, settings.augmentation.build())
+    scans = _scans(given, task, settings)
+    source = SliceSource(scans, settings.crop, settings.augmentation.build())
     validate = reconstruction_validation(
         _held_out_scans(given, task, settings), lambda network, images: run_slices(network, images, multiple)
     )
+    task = with_model_error(task, (scan.model_error for scan in scans))
     return Workshop(learner, source, validate, _named(task), {"task": task.to_dict()})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from priors.networks.unrolled import LearnedPrimalDual, MoDL, MoDLConfig, PrimalDualConfig
@@ -12,11 +13,15 @@ from recon.acquisition.mr_acquisition import MRAcquisition
 from recon.errors import InputError, input_errors
 from recon.learned.task import Task
 from recon.training.build_slices import needed_task
+from recon.training.pairs import with_model_error
 from recon.training.settings.parse import merged, parse_task, tell_overruled
 from recon.training.settings.slices import UnrolledTask
 from recon.training.stacks import StackSource
 from recon.training.unrolled_learner import MoDLLearner, PrimalDualLearner, UnrolledLearner, unrolled_validation
 from recon.training.workshop import Ingredients, Workshop
+
+_LOOKED_AT = 8
+"""Scans that the card's range of model errors is taken from, about."""
 
 
 def build_primal_dual(given: Ingredients) -> Workshop:
@@ -66,4 +71,11 @@ def _workshop(given: Ingredients, settings: UnrolledTask, learner: UnrolledLearn
     source = StackSource(volumes, settings.slices, settings.edge, settings.augmentation.build())
     held_out = [each.volume for each in given.val[: given.recipe.validation.cases]]
     validate = unrolled_validation(learner, held_out, settings.slices)
+    task = with_model_error(task, _model_errors(source, learner))
     return Workshop(learner, source, validate, {"task": json.dumps(task.to_dict())}, {"task": task.to_dict()})
+
+
+def _model_errors(source: StackSource, learner: UnrolledLearner) -> Iterator[float | None]:
+    """Of a few scans, spread over the items of an epoch, since no scan is kept."""
+    for item in range(0, len(source), max(1, len(source) // _LOOKED_AT)):
+        yield learner.model_error(source.sample(item, item), item)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ import torch
 from datasets.cache import Cache
 from datasets.case import Case
 from priors.training.batches import derived_seed
+from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.acquisition.network_scale import network_scale
 from recon.learned.task import Task
 from recon.methods.conditions import shown, weights_of_task
@@ -32,6 +33,7 @@ class StoredPair:
         key: what tells this scan from others of the same volume.
         seed: the seed with which the task simulates this scan of the volume.
         frame: what is known of how its pictures lie; nothing of excerpts, whose planes may be any.
+        model_error: the scan's relative model error; None where it has none or it is not known.
     """
 
     images: np.ndarray
@@ -39,6 +41,15 @@ class StoredPair:
     key: str
     seed: int
     frame: Frame = UNKNOWN
+    model_error: float | None = None
+
+
+def with_model_error(task: Task, errors: Iterable[float | None]) -> Task:
+    """The task with the least and the largest model error of its scans, for the card; as it is where none is known."""
+    known = [error for error in errors if error is not None]
+    if not known or not isinstance(task.acquisition, CTAcquisition):
+        return task
+    return replace(task, acquisition=replace(task.acquisition, model_error=(min(known), max(known))))
 
 
 def simulate_pairs(
@@ -73,7 +84,8 @@ def simulate_pairs(
 def _stored(
     volume: Prepared, task: Task, variant: int, cache: Cache, device: torch.device | str, excerpts: Excerpts
 ) -> StoredPair:
-    settings = {"task": task.to_dict(), "variant": variant} | excerpts.to_dict()
+    # A head's task states the model error that its scans were found to have; they are the same scans without that.
+    settings = {"task": _as_asked(task).to_dict(), "variant": variant} | excerpts.to_dict()
     if weights := weights_of_task(task):
         settings |= {"weights": weights}  # of the networks whose images are shown
     # derived from the content's name, so that adding a volume leaves the others' scans as they are
@@ -81,11 +93,20 @@ def _stored(
 
     def make() -> tuple[np.ndarray, dict[str, object]]:
         truth = excerpts.of(volume, seed)
-        return pair_of(task, task.acquisition.simulate(truth, seed, device), truth), {}
+        measurement = task.acquisition.simulate(truth, seed, device)
+        return pair_of(task, measurement, truth), {"model_error": measurement.protocol.model_error}
 
-    images = cache.entry(volume.case, "pair-1", settings, make).array
+    stored = cache.entry(volume.case, "pair-1", settings, make)
     frame = volume.frame if excerpts == WHOLE else UNKNOWN
-    return StoredPair(images, volume.case, json.dumps(settings, sort_keys=True), seed, frame)
+    error = stored.details.get("model_error")
+    return StoredPair(stored.array, volume.case, json.dumps(settings, sort_keys=True), seed, frame, error)
+
+
+def _as_asked(task: Task) -> Task:
+    """The task without what was found of its scans."""
+    if not isinstance(task.acquisition, CTAcquisition):
+        return task
+    return replace(task, acquisition=replace(task.acquisition, model_error=None))
 
 
 def pair_of(task: Task, measurement: Measurement, truth: Volume) -> np.ndarray:

@@ -37,6 +37,7 @@ class TrainingKind:
         takes: what it is told beside data, recipe and task.
         derived: settings of the network that follow from something else than the recipe.
         file: the name of its weights file; "" for the kind's own.
+        scans_each_step: whether scans are simulated anew at every step, and not once before the first one.
     """
 
     summary: str
@@ -47,6 +48,7 @@ class TrainingKind:
     takes: frozenset[Extra] = frozenset()
     derived: tuple[str, ...] = ()
     file: str = ""
+    scans_each_step: bool = False
 
     def build(self, given: Ingredients) -> Workshop:
         """A learner with its samples and its validation."""
@@ -131,6 +133,7 @@ TRAININGS: dict[str, TrainingKind] = {
         f"{_SLICES}:UnrolledTask",
         ("svct",),
         frozenset({"condition"}),
+        scans_each_step=True,
     ),
     "modl": TrainingKind(
         "MoDL, a learned denoiser and exact data-consistency steps in turn, for MR.",
@@ -139,6 +142,7 @@ TRAININGS: dict[str, TrainingKind] = {
         f"{_SLICES}:UnrolledTask",
         ("mri",),
         frozenset({"condition"}),
+        scans_each_step=True,
     ),
 }
 """By the kind of network, in the order in which they are listed."""

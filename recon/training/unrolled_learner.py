@@ -62,6 +62,10 @@ class UnrolledLearner(Learner):
         data = patient_axes(stack.detach().cpu()).contiguous()
         return Volume(data, np.diag([dx, dy, dz, 1.0]), self.modality)
 
+    def model_error(self, sample: Sample, seed: int) -> float | None:
+        """The relative model error of a simulated scan of a sample; None where it has none or it is not known."""
+        return None
+
     @abstractmethod
     def _pair(self, volume: Volume, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Output and target of one simulated scan, in units where the network range has the width 1."""
@@ -99,6 +103,12 @@ class PrimalDualLearner(UnrolledLearner):
             start = condition("CT", self._start, measurement).mean
         return measurement, start
 
+    def model_error(self, sample: Sample, seed: int) -> float | None:
+        if self._acquisition.simulation == "ideal":
+            return None
+        volume = self._volume(sample["stack"], sample["spacing"])
+        return self._acquisition.simulate(volume, seed, "cpu", self._projectors.projector).protocol.model_error
+
     def _pair(self, volume: Volume, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
         assert isinstance(self.net, LearnedPrimalDual)
         output = primal_dual_image(self.net, *self._measure(volume, seed, device))
@@ -115,7 +125,7 @@ class PrimalDualLearner(UnrolledLearner):
 
 
 class MoDLLearner(UnrolledLearner):
-    """MoDL on simulated k-space of one coil; arguments as for :class:`PrimalDualLearner`."""
+    """MoDL on simulated k-space of one or several coils; arguments as for :class:`PrimalDualLearner`."""
 
     kind = "modl"
     modality = "MR"
@@ -124,25 +134,23 @@ class MoDLLearner(UnrolledLearner):
         super().__init__(net, config, loss)
         self._acquisition, self._start = acquisition, start
 
-    def _measure(self, volume: Volume, seed: int, device: torch.device) -> tuple[Measurement, Tensor, MRScale]:
-        """A scan, the image it starts from, and its scale."""
+    def _measure(self, volume: Volume, seed: int, device: torch.device) -> tuple[Measurement, Tensor, MRScale, Tensor]:
+        """A scan, the image it starts from, its scale, and the complex image that it should become."""
         with torch.no_grad(), full_precision(device):
-            measurement = self._acquisition.simulate(volume, seed, device)
+            measurement, image = self._acquisition.simulate_with_image(volume, seed, device)
             start = condition("MR", self._start, measurement).mean
-            return measurement, start, mr_scale(measurement)
+            return measurement, start, mr_scale(measurement), image
 
     def _pair(self, volume: Volume, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
         assert isinstance(self.net, MoDL)
-        measurement, start, scale = self._measure(volume, seed, device)
+        measurement, start, scale, image = self._measure(volume, seed, device)
         output = modl_image(self.net, measurement, start, scale.magnitude) / scale.magnitude
-        phase = self._acquisition.image_phase(volume.data.shape, seed)
-        truth = torch.polar(volume.data, torch.zeros_like(volume.data) if phase is None else phase)
-        return torch.view_as_real(output), torch.view_as_real(truth.to(device) / scale.magnitude)
+        return torch.view_as_real(output), torch.view_as_real(image / scale.magnitude)
 
     @torch.no_grad()
     def reconstruct(self, net: nn.Module, volume: Volume, seed: int, slices: int) -> tuple[Tensor, Tensor, Tensor]:
         assert isinstance(net, MoDL)
-        measurement, start, scale = self._measure(volume, seed, next(net.parameters()).device)
+        measurement, start, scale, _ = self._measure(volume, seed, next(net.parameters()).device)
         parts = [modl_image(net, part, start[z], scale.magnitude) for z, part in in_slabs(measurement, slices)]
         before, after = (scale.to_network(image).cpu() for image in (start, torch.cat(parts)))
         return before, after, scale.truth(volume)

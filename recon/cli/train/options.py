@@ -15,7 +15,7 @@ from recon.training.registry import TASKS, TrainingKind
 Decorator = Callable[[Any], Any]
 Range = tuple[float, float]
 
-SCANS = {"svct": ("geometry", "views", "photons"), "mri": ("masks", "accel", "noise", "phase")}
+SCANS = {"svct": ("geometry", "views", "photons"), "mri": ("masks", "accel", "noise", "phase", "coils")}
 """The options that describe a scan, by the task that they belong to."""
 
 
@@ -48,8 +48,10 @@ class Options:
     photons: Range | None = None
     masks: tuple[str, ...] = ()
     accel: Range = (8.0, 8.0)
-    noise: float = 0.0
-    phase: float = 0.0
+    noise: float | None = None
+    phase: float | None = None
+    coils: Range | None = None
+    simulate: str = "continuous"
     conditions: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
 
@@ -217,6 +219,7 @@ def _task(kind: TrainingKind) -> list[Decorator]:
         only = kind.tasks[0] if len(kind.tasks) == 1 else None
         text = "Task of the network: CT from few views (svct) or MR from few samples (mri)."
         found.append(option("--task", group="Task", type=click.Choice(TASKS), default=only, help=text))
+        found.append(_simulate(kind))
     if "svct" in kind.tasks:
         found += _svct()
     if "mri" in kind.tasks:
@@ -235,6 +238,20 @@ def _task(kind: TrainingKind) -> list[Decorator]:
             option("--reference", "references", group="Task", multiple=True, metavar="METHOD", help=text),
         )
     return found
+
+
+def _simulate(kind: TrainingKind) -> Decorator:
+    ways = ["continuous", "drawn", "ideal"] if "svct" in kind.tasks else ["continuous", "ideal"]
+    drawn = " 'drawn' (CT) adds a drawn remainder of the model error to ideal scans, which is faster."
+    return option(
+        "--simulate",
+        group="Task",
+        type=click.Choice(ways),
+        default="drawn" if kind.scans_each_step and "svct" in kind.tasks else "continuous",
+        help="How training scans are simulated: 'continuous' scans a continuous object and, in CT, takes the model "
+        "error off as in a reconstruction; 'ideal' uses the operator that reconstructs (inverse crime)."
+        f"{drawn if 'drawn' in ways else ''}",
+    )
 
 
 def _svct() -> list[Decorator]:
@@ -288,14 +305,25 @@ def _mri() -> list[Decorator]:
             "--noise",
             group="Task",
             type=click.FloatRange(0),
-            default=0.0,
-            help="Largest standard deviation of the noise of the MR scans, as a fraction of the volume's maximum.",
+            default=None,
+            help="Largest standard deviation of the noise of the MR scans, as a fraction of the volume's maximum.  "
+            "[default: 0.02; 0 with --simulate ideal]",
         ),
         option(
             "--phase",
             group="Task",
             type=click.FloatRange(0),
-            default=0.0,
-            help="Largest phase of the smooth random phases of the MR images, in radians.",
+            default=None,
+            help="Largest phase of the smooth random phases of the MR images, in radians.  "
+            "[default: 1.57; 0 with --simulate ideal]",
+        ),
+        option(
+            "--coils",
+            group="Task",
+            type=RangeType(whole=True),
+            default=None,
+            metavar="N|N-M",
+            help="Number of receive coils of the MR scans, or a range of numbers.  "
+            "[default: 1-8; 1 with --simulate ideal]",
         ),
     ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from recon.cli.train.options import SCANS, Options
+from recon.cli.train.options import SCANS, Options, Range
 from recon.errors import input_errors
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ def check_scan_options(ctx: click.Context, task: str | None) -> None:
     Raises:
         click.UsageError: names the first such option and the task that it is for.
     """
+    asked_for = ctx.get_parameter_source("simulate") == click.core.ParameterSource.COMMANDLINE
+    if task == "mri" and asked_for and ctx.params["simulate"] == "drawn":
+        raise click.UsageError("--simulate drawn: has no effect with --task mri; take continuous or ideal", ctx)
     for parameter in ctx.command.params:
         owner = next((name for name, options in SCANS.items() if parameter.name in options), None)
         source = ctx.get_parameter_source(parameter.name or "")
@@ -81,11 +85,16 @@ def _task(given: Options, shown: tuple[str, ...]) -> Task | None:
 
 
 def _mri(given: Options, shown: tuple[str, ...]) -> Task:
-    from recon.acquisition.mr_acquisition import MRAcquisition
+    from recon.acquisition.mr_acquisition import MRAcquisition, realistic_mr
     from recon.learned.task import Task
 
+    masks = given.masks or ("poisson",)
+    chosen = {"noise": given.noise, "phase": given.phase, "coils": _whole(given.coils)}
+    known: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
     with input_errors("`mask`"):
-        scans = MRAcquisition(given.masks or ("poisson",), given.accel, given.noise, given.phase)
+        plain = MRAcquisition(masks, given.accel) if given.simulate == "ideal" else realistic_mr(masks, given.accel)
+    with input_errors("`coils`"):
+        scans = replace(plain, **known)
     return Task(scans, shown or ("zero-filled",), given.references)
 
 
@@ -96,5 +105,9 @@ def _svct(given: Options, shown: tuple[str, ...]) -> Task:
 
     with input_errors(f"`geometry` {given.geometry}"):
         scanner = load_protocol(given.geometry)
-    views = (int(given.views[0]), int(given.views[1])) if given.views else None
-    return Task(CTAcquisition(scanner, views, given.photons), shown or ("fbp",), given.references)
+    scans = CTAcquisition(scanner, _whole(given.views), given.photons, simulation=given.simulate)
+    return Task(scans, shown or ("fbp",), given.references)
+
+
+def _whole(numbers: Range | None) -> tuple[int, int] | None:
+    return None if numbers is None else (int(numbers[0]), int(numbers[1]))

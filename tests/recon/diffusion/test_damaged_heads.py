@@ -16,7 +16,7 @@ from recon.run.choose import AUTO, FLAGSHIP, choose_method
 from recon.scan.measurement import Protocol
 
 SHIPPED = shipped_folder() / "starter" / "heads" / "svct.safetensors"
-SCAN = Protocol(geometry=load_protocol("paper40").to_dict())
+SCAN = Protocol(geometry=load_protocol("paper40").to_dict(), simulation="ideal")
 
 
 @pytest.fixture

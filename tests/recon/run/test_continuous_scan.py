@@ -11,9 +11,9 @@ from cli_helpers import run_recon, write_mr
 import recon
 from datasets import open_dataset
 from physics.noise import TransmissionNoise
+from recon.acquisition.model_error import without_model_error
 from recon.errors import InputError
 from recon.run.load import load_case
-from recon.run.model_error import without_model_error
 from recon.scan.measurement import Scan
 from recon.scan.volume import Volume
 
