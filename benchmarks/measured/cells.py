@@ -122,7 +122,7 @@ def _run(prepared: Prepared, row: RowSpec, key: str, method: str) -> tuple[Measu
         outcome = reconstruct(scan.measurement, scan.grid, method, seed=_SEED)
         assert outcome.answer is not None
         scores = finite(prepared.score(outcome.result, outcome.answer.mean))
-    except (InputError, RunError) as error:
+    except (InputError, RunError, ValueError) as error:  # the packages below raise ValueError
         refused = " ".join(str(error).split())
         return MeasuredCell(key, method, method, {}, refused=refused, measurement_sha256=seen), {}
     cell = MeasuredCell(

@@ -63,16 +63,24 @@ def test_slices_of_most_soft_tissue_stay_where_they_are() -> None:
 def test_the_command_prints_a_table(tmp_path) -> None:
     case = tmp_path / "case.nii.gz"
     write_volume(case, body())
-    command = ["lesions", "--input", str(case), "--methods", "fbp", "--slices", "10"]
+    command = ["lesions", "--input", str(case), "--methods", "fbp", "--slices", "10", "--simulate", "ideal"]
     result = CliRunner().invoke(main, command, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert "large, faint" in result.output
-    assert "inverse crime" not in result.output
-    result = CliRunner().invoke(main, [*command, "--simulate", "ideal"], catch_exceptions=False)
     assert "inverse crime" in result.output
     result = CliRunner().invoke(main, [*command, "--json"], catch_exceptions=False)
     assert {row["method"] for row in json.loads(result.stdout)} == {"fbp"}
-    assert {row["simulation"] for row in json.loads(result.stdout)} == {"continuous"}
+    assert {row["simulation"] for row in json.loads(result.stdout)} == {"ideal"}
     result = CliRunner().invoke(main, ["lesions", "--input", str(case), "--methods", "tvv"])
     assert result.exit_code == 2
     assert "did you mean tv" in result.output
+
+
+def test_the_commands_scans_are_of_a_continuous_object_by_default(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("benchmarks.quality.lesions.measure", lambda *_, simulate, **__: asked.append(simulate) or [])
+    case = tmp_path / "case.nii.gz"
+    write_volume(case, body())
+    result = CliRunner().invoke(main, ["lesions", "--input", str(case)], catch_exceptions=False)
+    assert asked == ["continuous"]
+    assert "crime" not in result.output

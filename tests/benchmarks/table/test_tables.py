@@ -40,7 +40,7 @@ from recon.scan.volume import Volume
 
 ROOT = Path(__file__).resolve().parents[3]
 PHANTOM = "phantom:count=12,size=8x32x32,spacing=8x10x10"
-TINY = "phantom:count=12,size=2x24x24,spacing=8x13x13"
+TINY = "phantom:count=12,size=8x16x16,spacing=8x20x20"
 SPEC = TableSpec(
     title="a small table",
     modality="CT",
