@@ -575,7 +575,7 @@ TABLE = {
             "unknown key operators.0.geometri; did you mean geometry",
         ),
         ({"operators": [{"name": "a", "mask": "poisson"}]}, "operator a does not measure CT"),
-        ({"operators": [{"name": "a", "geometry": "paper40", "accel": 8}]}, "accel and noise belong to a mask"),
+        ({"operators": [{"name": "a", "geometry": "paper40", "accel": 8}]}, "accel, noise and coils belong to a mask"),
         (
             {"operators": [{"name": "a", "geometry": "paper40", "photons": "1e5"}]},
             "operators.0.photons: Input should be",
