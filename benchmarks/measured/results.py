@@ -67,7 +67,7 @@ class RowResult:
         direct: name of the direct method.
         direct_scores: its figures.
         cells: one for each method.
-        worse: by method, whether it is worse than the direct one; None where that cannot be told.
+        worse: whether each method is worse than the direct one, by its name; None where that cannot be told.
     """
 
     name: str
