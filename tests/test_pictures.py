@@ -14,6 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.measured.page import page as measured_page
+from benchmarks.measured.results import CellStore, MeasuredCell, MeasuredResult, RowResult
 from benchmarks.quality.prior_report import _slices
 from benchmarks.render.page import page
 from benchmarks.table.results import CellResult, Store, TableResult
@@ -139,6 +141,20 @@ def test_a_prepared_volume_knows_what_its_file_said(tmp_path, monkeypatch, known
     assert found.frame == (Frame(True, 1.5) if known else UNKNOWN)
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_pictures_of_real_scans_lie_as_others_do(tmp_path, known):
+    cell = MeasuredCell("k", "fbp", "fbp", {"psnr": 1.0}, sides_known=known, pixel=1.0 if known else None)
+    CellStore(tmp_path).put(cell, {"image": marked()[1], "reference": marked()[1]})
+    row = RowResult("scan", "file", "truth", False, "fbp", cell.scores, (cell,), {"fbp": False})
+    text = measured_page(MeasuredResult("real-ct", "title", "CT", (row,), ()), CellStore(tmp_path))
+    pictures = [np.asarray(Image.open(io.BytesIO(base64.b64decode(each)))) for each in re.findall(r"64,([^\"]+)", text)]
+    assert len(pictures) == 2
+    for picture in pictures:
+        assert is_marked_at_the_top_left(inner(picture))
+        assert margins(picture)[:3] == [known] * 3
+    assert ("the patient's right (R)" in text.replace("&#39;", "'")) is known
+
+
 def sources() -> list[Path]:
     return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
@@ -156,6 +172,7 @@ def test_no_picture_is_written_that_is_not_looked_at_here():
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Image.fromarray", "figures.png"):
                 writers.add(path.relative_to(ROOT).as_posix())
     assert writers == {
+        "benchmarks/measured/page.py",
         "benchmarks/quality/prior_report.py",
         "benchmarks/render/pictures.py",
         "priors/training/log.py",

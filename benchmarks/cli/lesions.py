@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -41,6 +42,14 @@ from recon.errors import input_errors
     help="Number of photons per detector cell and view. Without this option, the data are noise-free.",
 )
 @click.option(
+    "--simulate",
+    type=click.Choice(["continuous", "ideal"]),
+    default="continuous",
+    show_default=True,
+    help="How both scans are simulated: of a continuous object on a finer grid (continuous), or with the operator that "
+    "reconstructs them (ideal), which is an inverse crime.",
+)
+@click.option(
     "--slices",
     type=click.IntRange(4),
     default=24,
@@ -49,7 +58,13 @@ from recon.errors import input_errors
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def lesions(
-    source: Path | None, methods: str, geometry: str, photons: float | None, slices: int, as_json: bool
+    source: Path | None,
+    methods: str,
+    geometry: str,
+    photons: float | None,
+    simulate: Literal["continuous", "ideal"],
+    slices: int,
+    as_json: bool,
 ) -> None:
     """Put known lesions into a case, and measure what each method shows of them.
 
@@ -68,6 +83,7 @@ def lesions(
             choose_geometry(geometry),
             methods.split(","),
             noise=parse_noise(photons, None),
+            simulate=simulate,
             announce=say,
         )
-    click.echo(json.dumps(as_dicts(rows), indent=2) if as_json else "\n".join(table(rows)))
+    click.echo(json.dumps(as_dicts(rows, simulate), indent=2) if as_json else "\n".join(table(rows, simulate)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmarks.cli.measured import OF_REAL_SCANS, real_table
 from benchmarks.cli.memory import MEMORY_TABLE, memory_table
 from benchmarks.cli.options import DEVICE, JSON, OUT, check_device, datasets_option, pair
 from recon.cli.console import say
@@ -41,6 +42,14 @@ class Options:
 @click.argument("table")
 @all_of(
     datasets_option("the shipped sample"),
+    option(
+        "--data",
+        group="Data",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        metavar="FOLDER",
+        help="Folder that holds the files of real-ct or real-mr. May be repeated.",
+    ),
     option(
         "--split",
         group="Data",
@@ -85,13 +94,15 @@ class Options:
     JSON,
 )
 @click.pass_context
-def run(ctx: click.Context, table: str, device: str, as_json: bool, **options: Any) -> None:
+def run(ctx: click.Context, table: str, data: tuple[Path, ...], device: str, as_json: bool, **options: Any) -> None:
     """Measure the methods of a table: one of the paper's, or one of your own from a YAML file.
 
     \b
     table1   memory of joint-decoder training, naive and efficient
     table9   CT from 40 fan-beam views
     table10  MR at acceleration 8, two masks
+    real-ct  measured CT and CT of finer objects, of files in --data
+    real-mr  measured MR k-space, of files in --data
 
     Tables 5 to 8 compare networks that are trained for them; 'benchmarks ablate' makes these.
 
@@ -99,23 +110,30 @@ def run(ctx: click.Context, table: str, device: str, as_json: bool, **options: A
     kept until their data, operator, method, code or weights change. The paper's own figures are printed apart.
     """
     from benchmarks.ablations.spec import ablation_names
+    from benchmarks.measured.spec import TABLES as REAL_TABLES
 
     check_device(device)
     if table in ablation_names():
         raise InputError(f"{table}: networks are trained for it; 'benchmarks ablate {table}' does that")
     if table == MEMORY_TABLE:
-        _refuse_others(ctx)
+        _refuse_others(ctx, OF_MEMORY, f"has no effect on {MEMORY_TABLE}, which looks at no data")
         memory_table(device, as_json)
         return
+    if table in REAL_TABLES:
+        _refuse_others(ctx, OF_REAL_SCANS, f"has no effect on {table}, whose scans are files in --data")
+        real_table(table, data, options["methods"], options["out"], as_json)
+        return
+    if data:
+        raise InputError(f"`data`: is for {' and '.join(REAL_TABLES)}; {table} takes a `dataset`")
     _method_table(table, device, as_json, Options(**options))
 
 
-def _refuse_others(ctx: click.Context) -> None:
-    """Options that the memory table has no use for are an error."""
+def _refuse_others(ctx: click.Context, taken: tuple[str, ...], why: str) -> None:
+    """Options that a table has no use for are an error."""
     for parameter in ctx.command.params:
         given = ctx.get_parameter_source(parameter.name or "") is not click.core.ParameterSource.DEFAULT
-        if given and parameter.name not in OF_MEMORY:
-            raise click.UsageError(f"{parameter.opts[0]}: has no effect on {MEMORY_TABLE}, which looks at no data", ctx)
+        if given and parameter.name not in taken:
+            raise click.UsageError(f"{parameter.opts[0]}: {why}", ctx)
 
 
 def _method_table(table: str, device: str, as_json: bool, given: Options) -> None:

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from benchmarks.table.crime import INVERSE_CRIME
 from physics.ct.geometry import Geometry
 from physics.noise import TransmissionNoise
 from recon.errors import InputError
 from recon.methods import get_method
-from recon.run.measure import simulate_ct
+from recon.run.measure import Simulation, measure_ct
 from recon.run.outcome import reconstruct
 from recon.scan.volume import Volume
 
@@ -124,6 +125,7 @@ def measure(
     *,
     noise: TransmissionNoise | None = None,
     lesions: Sequence[Lesion] = LESIONS,
+    simulate: Simulation = "continuous",
     announce: Announce = print,
 ) -> list[Recovery]:
     """Reconstruct a case as it is and with lesions, by every method, from the same measurements.
@@ -134,6 +136,8 @@ def measure(
         methods: names, with ``+dc`` where wanted.
         noise: the noise of the scans; all methods see the same draw.
         lesions: what is put in.
+        simulate: how both scans are simulated: of a continuous object, or by the operator that reconstructs them
+            (``ideal``, the inverse crime).
         announce: called with one line about progress, and with the reason where a network was not made for the scans
             and is used all the same.
 
@@ -144,18 +148,19 @@ def measure(
     for lesion in lesions:
         places[find_place(volume, lesion, list(places))] = lesion
     ill = insert(volume, places)
-    scans = [simulate_ct(each, geometry, None, noise) for each in (volume, ill)]
+    scans = [measure_ct(each, geometry, noise, simulate=simulate) for each in (volume, ill)]
+    truths = [scan.grid if scan.truth is None else scan.truth for scan in scans]
     rows = []
     for method in methods:
         settings = {"allow_other": True} if "allow_other" in get_method("CT", method).options.model_fields else {}
         healthy, found = (
-            reconstruct(scan, truth, method, truth=truth, settings=settings)
-            for scan, truth in zip(scans, (volume, ill), strict=True)
+            reconstruct(scan.measurement, scan.grid, method, truth=truth, settings=settings)
+            for scan, truth in zip(scans, truths, strict=True)
         )
         for notice in found.answer.notices if found.answer else ():
             announce(f"{method}: {notice}")
         for place, lesion in places.items():
-            true, before = contrast(ill, place, lesion), contrast(volume, place, lesion)
+            before, true = (contrast(truth, place, lesion) for truth in truths)
             recovered = (contrast(found.result, place, lesion) - contrast(healthy.result, place, lesion)) / (
                 true - before
             )
@@ -174,12 +179,13 @@ def _distance(volume: Volume, place: tuple[int, int, int]) -> np.ndarray:
     return np.sqrt(axes[0][:, None, None] + axes[1][:, None] + axes[2]).astype(np.float32)
 
 
-def table(rows: Sequence[Recovery]) -> list[str]:
-    """Lines for the terminal."""
-    head = f"{'':18}{'lesion':>16}{'recovered':>12}{'invented (HU)':>16}{'PSNR (dB)':>12}"
-    return [head] + [f"{r.method:18}{r.lesion:>16}{r.recovered:>12.2f}{r.invented:>16.1f}{r.psnr:>12.2f}" for r in rows]
+def table(rows: Sequence[Recovery], simulate: Simulation = "continuous") -> list[str]:
+    """Lines for the terminal, which say where the scans are an inverse crime."""
+    head = [f"{INVERSE_CRIME[1:-1]}: the operator that reconstructs made the scans"] if simulate == "ideal" else []
+    head.append(f"{'':18}{'lesion':>16}{'recovered':>12}{'invented (HU)':>16}{'PSNR (dB)':>12}")
+    return head + [f"{r.method:18}{r.lesion:>16}{r.recovered:>12.2f}{r.invented:>16.1f}{r.psnr:>12.2f}" for r in rows]
 
 
-def as_dicts(rows: Sequence[Recovery]) -> list[dict[str, str | float]]:
-    """For JSON."""
-    return [asdict(row) for row in rows]
+def as_dicts(rows: Sequence[Recovery], simulate: Simulation = "continuous") -> list[dict[str, str | float]]:
+    """For JSON, each row with the way in which its scans were simulated."""
+    return [asdict(row) | {"simulation": simulate} for row in rows]

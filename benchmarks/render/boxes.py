@@ -32,8 +32,8 @@ class BoxPlot:
 
 
 def box_plots(result: TableResult) -> list[BoxPlot]:
-    """Every metric of the tables in the primary convention, all operators together."""
-    return [plot for metric in COLUMNS if (plot := _plot(result, metric)) is not None]
+    """Every metric of the tables in the primary convention, all operators together, an inverse crime by itself."""
+    return [plot for part in result.by_simulation() for metric in COLUMNS if (plot := _plot(part, metric)) is not None]
 
 
 def _plot(result: TableResult, metric: str) -> BoxPlot | None:
@@ -56,4 +56,4 @@ def _plot(result: TableResult, metric: str) -> BoxPlot | None:
         boxes.append(Box(label, tuple(share(value) for value in values), quartiles))
     digits = COLUMNS[metric].decimals - 1
     ticks = tuple((share(value), f"{value:.{digits}f}") for value in np.linspace(low + margin, high - margin, 5))
-    return BoxPlot(COLUMNS[metric].heading, ticks, tuple(boxes))
+    return BoxPlot(f"{COLUMNS[metric].heading} {result.crime}".strip(), ticks, tuple(boxes))

@@ -26,7 +26,8 @@ def markdown(result: TableResult) -> str:
         lines.append("")
     paper = published(result.table)
     if paper:
-        lines += [f"The paper's own figures ({paper['title']}), on its data:", "", "| | PSNR (dB) | SSIM |"]
+        lines += [f"The paper's own figures ({paper['title']}), on its data; {paper['beside']}:", ""]
+        lines.append("| | PSNR (dB) | SSIM |")
         lines.append("| --- | ---: | ---: |")
         lines += [f"| {row['method']} | {row['psnr']} | {row['ssim']} |" for row in paper["rows"]]
         lines.append("")

@@ -47,9 +47,17 @@ class Grid:
 
 
 def grids(result: TableResult) -> list[Grid]:
-    """One block for each convention; where there are several operators or groups, a pooled row follows them."""
+    """One block for each convention; where there are several operators, a pooled row follows them.
+
+    Rows that are an inverse crime come last and are pooled by themselves.
+    """
     methods = tuple(methods_with_results(result))
-    return [Grid(name, methods, tuple(_rows(result, methods, name))) for name in CONVENTIONS] if methods else []
+    parts = result.by_simulation()
+    return [
+        Grid(name, methods, tuple(row for part in parts for row in _rows(part, methods, name)))
+        for name in CONVENTIONS
+        if methods
+    ]
 
 
 def _rows(result: TableResult, methods: Sequence[tuple[str, str]], convention: str) -> list[GridRow]:
@@ -71,7 +79,7 @@ def _parts(result: TableResult) -> list[tuple[str, str | None, str | None]]:
         parts.append((_with_acceleration(result, operator), operator, None))
         parts += [(f"{operator}, {group}", operator, group) for group in groups if len(groups) > 1]
     if len(result.operators) > 1:
-        parts.append(("pooled", None, None))
+        parts.append((f"pooled {result.crime}".strip(), None, None))
     return parts
 
 

@@ -60,7 +60,7 @@ def _paper(table: str) -> list[str]:
     paper = published(table)
     if not paper:
         return []
-    lines = [f"the paper's own figures ({paper['title']}), on its data:"]
+    lines = [f"the paper's own figures ({paper['title']}), on its data; {paper['beside']}:"]
     for row in paper["rows"]:
         lines.append(f"  {row['method']:<16}  PSNR {row['psnr']:>13}  SSIM {row['ssim']:>14}")
     return [*lines, ""]
@@ -85,9 +85,17 @@ def comparison(result: TableResult, one: str, other: str) -> str:
         if name not in present:
             raise ValueError(f"{name}: no result in {result.table}; there are {', '.join(sorted(present))}")
     lines = [f"{one} less {other}; {result.title}"]
+    for part in result.by_simulation():
+        lines += [f"  {part.crime}"] if part.crime else []
+        lines += _differences(part, one, other)
+    return "\n".join(lines)
+
+
+def _differences(result: TableResult, one: str, other: str) -> list[str]:
+    lines = []
     for convention in CONVENTIONS:
         for key, metric in COLUMNS.items():
             pairs = result.paired(one, other, key, convention)
             if pairs or convention == "primary":
                 lines.append(f"  {convention:<8} {metric.heading:<10} {compare(pairs).text(metric.decimals)}")
-    return "\n".join(lines)
+    return lines

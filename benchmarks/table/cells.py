@@ -18,6 +18,7 @@ from torch import Tensor
 
 from benchmarks.table.conventions import paper_metrics, paper_truth
 from benchmarks.table.dependencies import code_sha256
+from benchmarks.table.measurements import measured
 from benchmarks.table.names import Names
 from benchmarks.table.results import CellResult, Store
 from benchmarks.table.spec import MethodSpec, OperatorSpec
@@ -30,6 +31,7 @@ from physics.noise import TransmissionNoise
 from priors.diffusion.load import files_of_prior, prior_of_head
 from priors.weights.card import Card, read_card
 from priors.weights.store import find_prior
+from recon.acquisition.continuous_mr import DEFAULT_NOISE
 from recon.acquisition.ct import ct_protocol
 from recon.diffusion.controlnet_head import installed_head
 from recon.errors import InputError, RunError, input_errors
@@ -41,8 +43,6 @@ from recon.methods.method import DATA_STEP
 from recon.run import provenance
 from recon.run.choose import FLAGSHIP
 from recon.run.devices import describe_device
-from recon.run.load import load_case
-from recon.run.measure import Simulation, measure_ct, measure_mr
 from recon.run.outcome import Outcome, reconstruct
 from recon.scan.measurement import Measurement, Protocol, Reconstruction
 from recon.scan.volume import Modality, Volume
@@ -52,8 +52,8 @@ from recon.scan.volume import Modality, Volume
 class Job:
     """One cell to compute.
 
-    The measurement is simulated anew for each, which costs little beside a method, so that every method is told of,
-    kept and run in parallel by itself.
+    Every method is told of, kept and run in parallel by itself; the measurement of a case, which methods share, is kept
+    beside the results (:mod:`benchmarks.table.measurements`).
 
     Attributes:
         case: the case with its file.
@@ -173,9 +173,14 @@ def _protocol(operator: OperatorSpec) -> Protocol:
     """What is known of a scan before it is measured."""
     if operator.geometry is not None:
         noise = TransmissionNoise(operator.photons) if operator.photons else None
-        return ct_protocol(load_protocol(operator.geometry), noise, simulated=True)
-    noise_level = {"std_of_maximum": operator.noise} if operator.noise else None
-    return Protocol(mask={"kind": operator.mask, "accel": operator.accel}, noise=noise_level)
+        return ct_protocol(load_protocol(operator.geometry), noise, True, operator.simulate == "continuous")
+    level = operator.noise if operator.noise is not None or operator.simulate == "ideal" else DEFAULT_NOISE
+    return Protocol(
+        mask={"kind": operator.mask, "accel": operator.accel},
+        noise={"std_of_maximum": level} if level else None,
+        simulation=operator.simulate,
+        coils=operator.coils,
+    )
 
 
 def run_job(job: Job) -> str:
@@ -186,7 +191,8 @@ def run_job(job: Job) -> str:
     """
     try:
         measurement, grid, truth = measure(job)
-        paper = paper_truth(truth, content_sha256(job.case), Cache(job.store / "full-view"))
+        key = f"{content_sha256(job.case)[:12]}{tensor_sha256(truth.data)[:12]}"  # rows differ in their ground truth
+        paper = paper_truth(truth, key, Cache(job.store / "full-view"))
         _run_method(job, measurement, grid, (truth, paper))
     except (InputError, RunError) as error:
         return " ".join(str(error).split())
@@ -199,15 +205,7 @@ def measure(job: Job) -> tuple[Measurement, Volume, Volume]:
     Raises:
         InputError: a file that cannot be read or measured.
     """
-    data, operator, seed = load_case(job.case), job.operator, seed_of(job.case.id)
-    if operator.geometry is not None:
-        if not isinstance(data, Volume) or data.modality != "CT":
-            raise InputError(f"{job.case.id}: no CT volume")
-        noise = TransmissionNoise(operator.photons) if operator.photons else None
-        found = measure_ct(data, operator.geometry, noise, seed, job.device)
-    else:
-        ideal: Simulation | None = "ideal" if isinstance(data, Volume) else None
-        found = measure_mr(data, operator.mask, operator.accel, None, seed, operator.noise, seed, job.device, ideal)
+    found = measured(job.case, job.operator, Cache(job.store / "measurements"), job.device)
     if found.truth is None:
         raise InputError(f"{job.case.id}: undersampled k-space, which has no ground truth to compare with")
     return found.measurement, found.grid, found.truth

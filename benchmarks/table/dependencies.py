@@ -10,10 +10,14 @@ from pathlib import Path
 
 from recon.methods.method import DATA_STEP
 
+MEASURED_BY = ("recon.run.measure",)
+"""What makes the measurements."""
+
 _PACKAGES = ("recon", "physics", "priors", "benchmarks")
 # Imported late by name, and what all methods' results go through.
 _ALWAYS = (
     "recon.run.outcome",
+    *MEASURED_BY,
     "recon.metrics",
     "recon.acquisition.ct",
     "recon.acquisition.mr",
@@ -31,8 +35,18 @@ def code_sha256(modality: str, method: str) -> str:
     roots = [f"recon.methods.{modality.lower()}_{base.replace('-', '_')}", *_ALWAYS]
     if method != base:
         roots.append("recon.methods.data_step")
+    return _sha256_of(tuple(roots))
+
+
+@lru_cache(maxsize=1)
+def measuring_sha256() -> str:
+    """Hash of the source of all that makes measurements."""
+    return _sha256_of(MEASURED_BY)
+
+
+def _sha256_of(roots: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
-    for module in sorted(_reachable(tuple(roots))):
+    for module in sorted(_reachable(roots)):
         digest.update(module.encode() + b"\0" + _source(module).read_bytes())
     return digest.hexdigest()
 

@@ -9,12 +9,13 @@ import re
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.table.crime import INVERSE_CRIME, in_name
 from datasets.identity import file_sha256
 from datasets.whole_file import whole_file
 
@@ -113,6 +114,21 @@ class TableResult:
     absent: tuple[Absent, ...] = ()
     budgets: tuple[Budget, ...] = ()
     data_sha256: str = ""
+
+    def by_simulation(self) -> list[TableResult]:
+        """The rows that are no inverse crime, then those that are: their figures are never pooled."""
+        parts = []
+        for crime in (False, True):
+            rows = tuple(row for row in self.operators if in_name(row) == crime)
+            cells = tuple(cell for cell in self.cells if cell.operator in rows)
+            if cells:
+                parts.append(replace(self, operators=rows, cells=cells))
+        return parts
+
+    @property
+    def crime(self) -> str:
+        """What stands beside figures of all rows together: the words for an inverse crime, if any of them is one."""
+        return INVERSE_CRIME if any(map(in_name, self.operators)) else ""
 
     def values(self, method: str, metric: str, convention: str = "primary", operator: str | None = None) -> list[float]:
         """A metric of a method over all cases that have it, in the order of the cases' ids."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.table.cells import Job, cell_key, method_weights, seen_weights, why_unsuitable
+from benchmarks.table.crime import INVERSE_CRIME, in_name
 from benchmarks.table.execute import OnDone, run_jobs
 from benchmarks.table.names import Names, names_for
 from benchmarks.table.results import Absent, Budget, CellResult, Store, TableResult
@@ -187,7 +188,7 @@ def title_of(request: Request) -> str:
         "the shipped sample"
     ]
     paper, split = request.spec.paper_dataset, request.split or _TEST
-    crime = " (inverse crime)" if request.spec.modality == "CT" else ""  # the operator that reconstructs makes the data
+    crime = f" {INVERSE_CRIME}" if all(in_name(each.name) for each in request.spec.operators) else ""
     if not paper:
         return f"{request.spec.title}{crime}: {', '.join(names)}"
     if request.sources and all(source.dataset == paper for source in request.sources):

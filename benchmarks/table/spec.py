@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import model_validator
 
 from benchmarks.specs import read_spec
+from benchmarks.table.crime import crime_name, in_name
 from datasets import find_entry
 from priors.training.section import Section, setting
 from recon.errors import InputError
@@ -17,28 +18,53 @@ TABLES = Path(__file__).parent / "specs"
 
 
 class OperatorSpec(Section):
-    """One way of measuring: a CT geometry with perhaps noise, or an MR mask."""
+    """One way of measuring: a CT geometry with perhaps noise, or an MR mask.
+
+    The name of a row whose scans are ideal says that they are an inverse crime, whoever writes the table.
+    """
 
     name: str = setting(..., "name that the table shows")
     geometry: str | None = setting(None, "CT: preset or file")
     photons: float | None = setting(None, "CT: dose; null is noise-free", "photons per detector cell", gt=0)
     mask: str | None = setting(None, "MR: kind of mask")
     accel: float | None = setting(None, "MR: nominal acceleration", ge=1)
-    noise: float = setting(0.0, "MR: standard deviation of the noise over the volume's maximum", ge=0)
+    noise: float | None = setting(
+        None,
+        "MR: standard deviation of the noise over the volume's maximum; null is 0.01 of a continuous object, else none",
+        ge=0,
+        lt=1,
+    )
+    coils: int = setting(1, "MR: receive coils of a scan that is simulated of a continuous object", ge=1)
+    simulate: Literal["continuous", "ideal"] = setting(
+        "continuous",
+        "how volumes are scanned: as a continuous object, or by the operator that reconstructs them (inverse crime)",
+    )
 
     @property
     def modality(self) -> Literal["CT", "MR"]:
         """The modality that is measured."""
         return "CT" if self.geometry is not None else "MR"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _says_what_is_an_inverse_crime(cls, values: Any) -> Any:
+        if not (isinstance(values, dict) and isinstance(values.get("name"), str)):
+            return values
+        ideal = values.get("simulate") == "ideal"
+        if in_name(values["name"]) and not ideal:
+            raise ValueError("only rows with simulate: ideal are an inverse crime; the name says another")
+        return values | {"name": crime_name(values["name"])} if ideal else values
+
     @model_validator(mode="after")
     def _is_one_of_them(self) -> OperatorSpec:
         if (self.geometry is None) == (self.mask is None):
             raise ValueError("either geometry (CT) or mask (MR) is wanted")
-        if self.geometry is not None and (self.accel is not None or self.noise):
-            raise ValueError("accel and noise belong to a mask (MR), not to a geometry (CT)")
+        if self.geometry is not None and (self.accel is not None or self.noise is not None or self.coils != 1):
+            raise ValueError("accel, noise and coils belong to a mask (MR), not to a geometry (CT)")
         if self.mask is not None and self.photons is not None:
             raise ValueError("photons belong to a geometry (CT), not to a mask (MR)")
+        if self.simulate == "ideal" and self.coils != 1:
+            raise ValueError("several coils are simulated of a continuous object only")
         return self
 
 

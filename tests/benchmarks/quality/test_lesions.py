@@ -36,9 +36,10 @@ def test_a_lesion_lies_in_smooth_soft_tissue_and_has_its_contrast() -> None:
     assert np.linalg.norm(np.subtract(*places)) * 3 > 2 * LESIONS[0].radius
 
 
-def test_methods_are_measured_on_the_same_scans() -> None:
+@pytest.mark.parametrize("simulate", ["continuous", "ideal"])
+def test_methods_are_measured_on_the_same_scans(simulate) -> None:
     geometry = FanBeam(circular_angles(60), pitch=3.0)
-    rows = measure(body(), geometry, ["fbp", "cgls"], announce=lambda line: None)
+    rows = measure(body(), geometry, ["fbp", "cgls"], announce=lambda line: None, simulate=simulate)
     assert [(row.method, row.lesion) for row in rows] == [(m, x.name) for m in ("fbp", "cgls") for x in LESIONS]
     found = {(row.method, row.lesion): row for row in rows}
     assert 0.5 < found["cgls", LESIONS[0].name].recovered < 1.2
@@ -62,12 +63,24 @@ def test_slices_of_most_soft_tissue_stay_where_they_are() -> None:
 def test_the_command_prints_a_table(tmp_path) -> None:
     case = tmp_path / "case.nii.gz"
     write_volume(case, body())
-    command = ["lesions", "--input", str(case), "--methods", "fbp", "--slices", "10"]
+    command = ["lesions", "--input", str(case), "--methods", "fbp", "--slices", "10", "--simulate", "ideal"]
     result = CliRunner().invoke(main, command, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert "large, faint" in result.output
+    assert "inverse crime" in result.output
     result = CliRunner().invoke(main, [*command, "--json"], catch_exceptions=False)
     assert {row["method"] for row in json.loads(result.stdout)} == {"fbp"}
+    assert {row["simulation"] for row in json.loads(result.stdout)} == {"ideal"}
     result = CliRunner().invoke(main, ["lesions", "--input", str(case), "--methods", "tvv"])
     assert result.exit_code == 2
     assert "did you mean tv" in result.output
+
+
+def test_the_commands_scans_are_of_a_continuous_object_by_default(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("benchmarks.quality.lesions.measure", lambda *_, simulate, **__: asked.append(simulate) or [])
+    case = tmp_path / "case.nii.gz"
+    write_volume(case, body())
+    result = CliRunner().invoke(main, ["lesions", "--input", str(case)], catch_exceptions=False)
+    assert asked == ["continuous"]
+    assert "crime" not in result.output

@@ -29,7 +29,7 @@ from recon.errors import InputError, RunError
 TABLE = """
 title: two of mine
 modality: CT
-operators: [{name: 40 views, geometry: paper40}]
+operators: [{name: 40 views, geometry: paper40, simulate: ideal}]
 methods: [{method: fbp, label: FBP}]
 """
 
@@ -222,7 +222,9 @@ def children_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_workers_end_with_the_process_that_started_them(tmp_path, number):
     phantoms = "phantom:count=40,size=16x64x64,spacing=4x5x5"
-    command = [sys.executable, "-c", "from benchmarks.cli import main; main()", "run", "table9", "--methods", "tv"]
+    table = tmp_path / "mine.yaml"
+    table.write_text(TABLE.replace("method: fbp", "method: tv"))
+    command = [sys.executable, "-c", "from benchmarks.cli import main; main()", "run", str(table)]
     command += ["--dataset", phantoms, "--out", str(tmp_path / "out"), "--jobs", "2"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
