@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,7 +145,7 @@ input_options = all_of(
 @mask_options
 @measured_options
 @method_options("MR")
-@output_options("Folder for the results.  [default: recon-CASE-mri-METHOD]")
+@output_options("Folder for the results.  [default: recon-CASE-mri-MASK-ACCEL-METHOD]")
 @option("--dicom", group="Output", is_flag=True, help="Also write a DICOM series; the input must be a DICOM series.")
 def mri(
     path: Path | None,
@@ -189,10 +190,12 @@ def mri(
     from datasets import sample
     from recon.run.devices import select_device
     from recon.run.measure import check_noise, measure_mr
+    from recon.scan.volume import Volume
 
     wanted = Order(
         modality="MR",
         source=source or sample.path("mr"),
+        scan=_scan_name(mask, accel, calib, drawn=False),
         method=method,
         settings=parse_settings(settings, weights, prior),
         seed=seed,
@@ -206,12 +209,29 @@ def mri(
     check_noise(noise or 0.0)
     place = select_device(device)
     data = read_mr(source, axes, series, nan)
+    wanted = replace(wanted, scan=_scan_name(mask, accel, calib, drawn=isinstance(data, Volume)))
     if dicom:
         _check_dicom(data)
     sampling = (mask, accel, calib, mask_seed)
     scan = measure_mr(data, *sampling, noise, seed, place, simulate, coils, noise_level, coils_compressed)
     say_notices(data, quiet)
     wanted.fulfil(scan)
+
+
+def _scan_name(mask: str | None, accel: float | None, calib: int | None, drawn: bool) -> str:
+    """The mask and its nominal acceleration, such as ``poisson-8x``; empty where k-space keeps all of its samples.
+
+    Args:
+        mask, accel, calib: what the options say.
+        drawn: whether a mask is drawn whatever they say, as for a volume.
+    """
+    from physics.mr.masks import MASK_KINDS
+    from recon.acquisition.mr import DEFAULT_ACCELERATION, DEFAULT_MASK
+
+    if mask is None and accel is None and calib is None and not drawn:
+        return ""
+    kind = mask or DEFAULT_MASK
+    return f"{kind}-{accel or DEFAULT_ACCELERATION:g}x" if kind in MASK_KINDS else Path(kind).stem
 
 
 def read_mr(source: Path | None, axes: str | None, series: str | None, nan: NaNs) -> Volume | KSpace:

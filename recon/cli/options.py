@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,13 +65,14 @@ def all_of(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
 
 
 class FilePath(click.Path):
-    """A path of a file or folder; an empty text is none."""
+    """A path of a file or folder; an empty text is none, and ``~`` is the home folder, also in ``--output=~/x``."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path; a usage error for an empty text."""
         if value == "":
             self.fail("must name a file or folder; it is empty", param, ctx)
-        return super().convert(value, param, ctx)
+        expanded = os.path.expanduser(value) if isinstance(value, str) else value  # shells leave what follows a =
+        return super().convert(expanded, param, ctx)
 
 
 PATH = FilePath(path_type=Path)

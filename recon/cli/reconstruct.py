@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recon.cli.console import default_folder, progress_bar, say, show_result
+from recon.errors import InputError
 
 if TYPE_CHECKING:
     from recon.scan.measurement import Scan
     from recon.scan.volume import Modality
+
+
+_FILES = (".nii", ".nii.gz", ".hdr", ".img", ".dcm", ".h5", ".npy", ".npz", ".png", ".html", ".json")
+"""Ends of names that are meant as files."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,7 @@ class Order:
     Attributes:
         modality: CT or MR.
         source: file or folder that was read, from which the output's usual name follows.
+        scan: the way of measuring as part of that name, such as ``paper40-40views``; empty where the data decide it.
         method: name of the method, or ``auto``.
         settings: options of the method, key to text.
         seed: seed of all randomness.
@@ -32,6 +38,7 @@ class Order:
 
     modality: Modality
     source: Path
+    scan: str
     method: str
     settings: dict[str, str]
     seed: int
@@ -55,7 +62,13 @@ class Order:
 
         parse_options(get_method(self.modality, method), self.settings)
         task = "svct" if self.modality == "CT" else "mri"
-        folder = self.output or default_folder(self.source, task, method)
+        folder = self.output or default_folder(self.source, task, self.scan, method)
+        if folder.name.lower().endswith(_FILES) and not folder.is_dir():
+            stem = folder.name[: folder.name.index(".", 1)]
+            raise InputError(
+                f"`output` {folder}: names a file, but a run writes a folder with the volume and its report; "
+                f"give {folder.with_name(stem)}, and the volume will be {folder.with_name(stem) / 'recon.nii.gz'}"
+            )
         check_output(folder, self.overwrite, inputs=[self.source])
         return folder
 

@@ -154,7 +154,7 @@ volume_options = all_of(
     "grid and takes it off; auto does so for all scans but those of --simulate ideal, which have no such part.",
 )
 @method_options("CT")
-@output_options("Folder for the results.  [default: recon-CASE-svct-METHOD]")
+@output_options("Folder for the results.  [default: recon-CASE-svct-GEOMETRY-VIEWS-METHOD]")
 @option("--dicom", group="Output", is_flag=True, help="Also write a DICOM series; the input must be a DICOM series.")
 def svct(
     path: Path | None,
@@ -207,9 +207,15 @@ def svct(
     from recon.run.measure import measure_ct
 
     place = select_device(device)
+    chosen = None
+    if not sinogram:
+        from recon.acquisition.ct import choose_geometry
+
+        chosen = choose_geometry(geometry, views, arc, start, order)
     wanted = Order(
         modality="CT",
         source=sinogram or source or sample.path("ct"),
+        scan=f"{Path(geometry).stem}-{chosen.views}views" if chosen else "",
         method=method,
         settings=parse_settings(settings, weights, prior),
         seed=seed,
@@ -222,11 +228,8 @@ def svct(
     wanted.check()
     data: Volume | Sinogram
     if sinogram:
-        data, chosen = read_sinogram(sinogram), None
+        data = read_sinogram(sinogram)
     else:
-        from recon.acquisition.ct import choose_geometry
-
-        chosen = choose_geometry(geometry, views, arc, start, order)
         data = read_ct(source, series, intensity, nan, quiet)
         if dicom:
             from recon.run.save import check_dicom

@@ -30,6 +30,7 @@ from recon.io.checks import check_values
 from recon.io.hdf5 import create_hdf5, open_hdf5, read_affine, read_dataset, read_json
 from recon.io.orientation import check_affine, spacing_of
 from recon.io.projections.doubts import check_line_integrals
+from recon.scan.volume import shape_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +44,7 @@ _MOST_TURNS = 10
 """Of a helical or golden-angle scan that does not count angles from 0 again."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sinogram:
     """Measured or simulated projections and the grid to reconstruct them on.
 
@@ -64,6 +65,12 @@ class Sinogram:
     meta: dict[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     valid: Tensor | None = None
+
+    def __repr__(self) -> str:
+        """Shapes and origin in one line, without the data."""
+        what = "simulated sinogram" if self.is_simulated else "sinogram"
+        shapes = f"{shape_text(self.data.shape)} (z, views, cells), of {shape_text(self.shape)} voxels"
+        return f"<{what}, {shapes}>"
 
     @property
     def is_simulated(self) -> bool:

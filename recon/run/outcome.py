@@ -16,7 +16,7 @@ from recon.diffusion.calibration import coverage
 from recon.errors import InputError, RunError
 from recon.methods import get_method, parse_options
 from recon.methods.method import Method, method_label
-from recon.metrics import evaluate
+from recon.metrics import METRICS, evaluate
 from recon.options import Options, plain
 from recon.run.choose import AUTO, choose_method
 from recon.run.devices import describe_device
@@ -34,7 +34,7 @@ CONVENTION = "primary"
 """Name of the metric convention of :mod:`recon.metrics` in ``result.json``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """What a run produced.
 
@@ -75,6 +75,12 @@ class Outcome:
     weights: dict[str, str] | None = None
     answer: Reconstruction | None = None
     coverage: dict[float, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Task, method, figures and time in one line, without the data."""
+        known = {key: METRICS[key].text(value) for key, value in self.metrics.items() if value is not None}
+        figures = "".join(f", {key} {known[key]}" for key in ("psnr", "ssim", "residual") if key in known)
+        return f"<{TASKS[self.modality]} by {self.method}{figures}, {self.seconds:.1f} s, {self.result!r}>"
 
     @property
     def modality(self) -> Modality:
