@@ -111,17 +111,19 @@ def show_result(result: dict[str, Any], folder: Path, as_json: bool, quiet: bool
         return
     from recon.metrics import METRICS
 
-    rows = {result["baseline"]["method"]: result["baseline"], result["method"]: result["metrics"]}
+    rows = {result["baseline"]["method"]: result["baseline"]}
+    rows |= {each["method"]: each["metrics"] for each in result["results"]}
     for line in _table(rows, {key: metric for key, metric in METRICS.items() if metric.on_screen}):
         click.echo(line)
     if result["true_acceleration"]:
         click.echo(f"true acceleration {result['true_acceleration']:.3f}")
-    click.echo(f"{result['seconds']:.1f} s on {result['device']}, at most {result['peak_rss_mb']:.0f} MB of memory")
+    seconds = sum(each["seconds"] for each in result["results"])
+    click.echo(f"{seconds:.1f} s on {result['device']}, at most {result['peak_rss_mb']:.0f} MB of memory")
     click.echo(f"report: {click.format_filename(folder / 'report.html')}")
 
 
 def _table(rows: dict[str, dict[str, Any]], columns: dict[str, Metric]) -> list[str]:
-    """A line of titles, one of units and one a method, at most 80 columns wide; columns without figures are left out."""
+    """A line of titles, one of units and one a method, within 80 columns; columns without figures are left out."""
     shown = {key: metric for key, metric in columns.items() if any(row.get(key) is not None for row in rows.values())}
     first = max(map(len, rows)) + 2
     lines = [[""] + [metric.title for metric in shown.values()], [""] + [metric.unit for metric in shown.values()]]

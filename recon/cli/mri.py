@@ -14,14 +14,17 @@ from recon.cli.options import (
     SEED,
     GroupedCommand,
     all_of,
+    figure_options,
     method_options,
     nan_option,
     one_input,
     option,
     output_options,
+    parse_figures,
     parse_settings,
 )
 from recon.cli.reconstruct import Order
+from recon.cli.settings import parse_methods
 from recon.errors import InputError
 
 if TYPE_CHECKING:
@@ -147,6 +150,7 @@ input_options = all_of(
 @method_options("MR")
 @output_options("Folder for the results.  [default: recon-CASE-mri-MASK-ACCEL-METHOD]")
 @option("--dicom", group="Output", is_flag=True, help="Also write a DICOM series; the input must be a DICOM series.")
+@figure_options
 def mri(
     path: Path | None,
     source: Path | None,
@@ -173,6 +177,9 @@ def mri(
     as_json: bool,
     quiet: bool,
     dicom: bool,
+    png: bool,
+    window: str | None,
+    slices: str | None,
 ) -> None:
     """Reconstruct MR from few samples of k-space.
 
@@ -196,12 +203,13 @@ def mri(
         modality="MR",
         source=source or sample.path("mr"),
         scan=_scan_name(mask, accel, calib, drawn=False),
-        method=method,
+        methods=parse_methods(method),
         settings=parse_settings(settings, weights, prior),
         seed=seed,
         output=output,
         overwrite=overwrite,
         dicom=dicom,
+        figures=parse_figures(png, window, slices),
         as_json=as_json,
         quiet=quiet,
     )

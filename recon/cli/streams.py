@@ -16,7 +16,7 @@ def open_streams() -> None:
         if not _is_open(number):
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
         if getattr(sys, name) is None:
-            setattr(sys, name, open(number, "r" if name == "stdin" else "w", closefd=False))
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", closefd=False))
 
 
 def _is_open(number: int) -> bool:

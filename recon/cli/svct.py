@@ -13,14 +13,17 @@ from recon.cli.options import (
     PATH,
     GroupedCommand,
     all_of,
+    figure_options,
     method_options,
     nan_option,
     one_input,
     option,
     output_options,
+    parse_figures,
     parse_settings,
 )
 from recon.cli.reconstruct import Order
+from recon.cli.settings import parse_methods
 from recon.errors import InputError, input_errors
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from recon.io.sinogram import Sinogram
     from recon.run.measure import Simulation
     from recon.run.model_error import ModelError
+    from recon.scan.units import CTUnit
     from recon.scan.volume import Volume
 
 geometry_options = all_of(
@@ -135,6 +139,14 @@ volume_options = all_of(
     metavar="FILE",
     help="Reconstruct this measured sinogram (HDF5) instead of simulating one from a volume.",
 )
+@option(
+    "--unit",
+    group="Input",
+    type=click.Choice(["HU", "1/cm", "none"], case_sensitive=False),
+    default="HU",
+    help="Unit of a volume that is reconstructed from --sinogram: Hounsfield units, attenuation in 1/cm, or none for "
+    "attenuation times the width of a voxel, where the lengths are not to be trusted.",
+)
 @geometry_options
 @option(
     "--centre",
@@ -156,6 +168,7 @@ volume_options = all_of(
 @method_options("CT")
 @output_options("Folder for the results.  [default: recon-CASE-svct-GEOMETRY-VIEWS-METHOD]")
 @option("--dicom", group="Output", is_flag=True, help="Also write a DICOM series; the input must be a DICOM series.")
+@figure_options
 def svct(
     path: Path | None,
     source: Path | None,
@@ -163,6 +176,7 @@ def svct(
     series: str | None,
     intensity: str,
     sinogram: Path | None,
+    unit: CTUnit,
     geometry: str,
     views: int | None,
     arc: float | None,
@@ -184,6 +198,9 @@ def svct(
     as_json: bool,
     quiet: bool,
     dicom: bool,
+    png: bool,
+    window: str | None,
+    slices: str | None,
 ) -> None:
     """Reconstruct CT from few views.
 
@@ -201,6 +218,8 @@ def svct(
         _check_alone("sinogram", _OF_VOLUMES)
     elif centre is not None:
         raise click.UsageError("--centre is for measured data; it needs --sinogram")
+    elif unit != "HU":
+        raise click.UsageError("--unit is for measured data; it needs --sinogram")
     noise = parse_noise(photons, electronic_noise)
     from datasets import sample
     from recon.run.devices import select_device
@@ -216,14 +235,16 @@ def svct(
         modality="CT",
         source=sinogram or source or sample.path("ct"),
         scan=f"{Path(geometry).stem}-{chosen.views}views" if chosen else "",
-        method=method,
+        methods=parse_methods(method),
         settings=parse_settings(settings, weights, prior),
         seed=seed,
         output=output,
         overwrite=overwrite,
         dicom=dicom,
+        figures=parse_figures(png, window, slices),
         as_json=as_json,
         quiet=quiet,
+        unit=unit,
     )
     wanted.check()
     data: Volume | Sinogram

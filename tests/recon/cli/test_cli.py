@@ -26,7 +26,30 @@ DESIGNED = (
     *("task", "method", "input", "output", "metrics", "baseline", "geometry", "mask", "true_acceleration", "noise"),
     *("seed", "seconds", "peak_rss_mb", "device", "versions", "commit", "weights_sha256", "convention"),
 )
-EXTRAS = {"model_error", "settings", "shape", "spacing_mm", "iterations", "notices", "files"}
+EXTRAS = {
+    *(
+        "model_error",
+        "settings",
+        "shape",
+        "spacing_mm",
+        "iterations",
+        "notices",
+        "files",
+        "sigma",
+        "simulation",
+        "unit",
+    ),
+    *(
+        "input_name",
+        "input_sha256",
+        "date",
+        "command",
+        "options",
+        "settings_resolved",
+        "residual_over_sigma",
+        "results",
+    ),
+}
 
 
 @pytest.fixture(autouse=True)

@@ -87,11 +87,9 @@ def test_figures_fit_eighty_columns() -> None:
 
     figures = dict.fromkeys(("psnr", "ssim", "psnr_soft_tissue", "residual"), 12.3456)
     result = {
-        "method": "meddiffusion-paper+dc",
-        "metrics": figures,
+        "results": [{"method": "meddiffusion-paper+dc", "metrics": figures, "seconds": 1.0}],
         "baseline": {"method": "fbp"} | figures,
         "true_acceleration": None,
-        "seconds": 1.0,
         "device": "CPU",
         "peak_rss_mb": 1.0,
     }
