@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from recon.scan.volume import Modality
+if TYPE_CHECKING:
+    from recon.scan.volume import Modality
 
 
 def parse_methods(text: str) -> tuple[str, ...]:

@@ -71,8 +71,8 @@ def test_several_methods_share_one_measurement_and_one_report(monkeypatch: pytes
 def test_options_go_to_the_methods_that_have_them() -> None:
     methods = parse_methods("fbp, tv,sirt,tv")
     assert methods == ("fbp", "tv", "sirt")
-    given = {"iterations": "3", "tv.weight": "2", "filter": "hann"}
-    assert settings_of("fbp", methods, given, "CT") == {"filter": "hann"}
+    given = {"iterations": "3", "tv.weight": "2", "window": "hann"}
+    assert settings_of("fbp", methods, given, "CT") == {"window": "hann"}
     assert settings_of("tv", methods, given, "CT") == {"iterations": "3", "weight": "2"}
     assert settings_of("sirt", methods, given, "CT") == {"iterations": "3"}
     write_ct(Path("ct.nii.gz"))
@@ -113,7 +113,7 @@ def test_pictures_for_a_paper_have_every_voxel_letters_and_a_scale() -> None:
         (("--png", "--slices", "9"), "--slices 9: there are slices 1 to 4"),
         (
             ("--png", "--window", "flesh"),
-            "--window flesh: must be CENTRE,WIDTH or one of soft-tissue, lung, bone, full",
+            "--window flesh: must be CENTRE,WIDTH or one of soft-tissue, lung",
         ),
         (("--slices", "1"), "--slices is for pictures; it needs --png"),
     ):
@@ -181,7 +181,7 @@ def test_the_report_shows_the_residual_against_what_was_taken_as_sigma() -> None
     write_ct(Path("ct.nii.gz"))
     result = done("svct", "ct.nii.gz", *SCAN, "--method", "cgls", "--photons", 1e5, "--set", "iterations=2")
     spread = result["residual_over_sigma"]
-    assert sum(spread["counts"]) == 4 * 20 * len(spread["counts"]) * 0 + sum(spread["counts"])
+    assert sum(spread["counts"]) % (4 * 20) == 0  # every cell of 20 views of 4 slices
     assert len(spread["edges"]) == len(spread["counts"]) + 1
     assert spread["rms"] > 2
     assert any("times the deviation that was taken of the data" in notice for notice in result["notices"])
