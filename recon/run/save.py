@@ -94,13 +94,18 @@ def _write_volumes(folder: Path, outcome: Outcome, outcomes: Sequence[Outcome], 
     from recon.io.dicom.export import write_series
     from recon.io.nifti.volume import write_volume
 
-    series = folder / ("dicom" if len(outcomes) == 1 else f"dicom-{outcome.method}")
-    words = f"{method_label(outcome.method)}, not for diagnosis"
+    ending = "" if len(outcomes) == 1 else f"-{outcome.method}"
+    words, number = (
+        f"{method_label(outcome.method)}, not for diagnosis",
+        2 * [each.method for each in outcomes].index(outcome.method) + 1,
+    )
     write_volume(folder / volume_name(outcome, outcomes), outcome.result)
     if dicom:
-        write_series(series, outcome.result, words)
+        write_series(folder / f"dicom{ending}", outcome.result, words, number)
     if outcome.std is not None:
         write_volume(folder / volume_name(outcome, outcomes, "std"), outcome.std)
+        if dicom:
+            write_series(folder / f"dicom-std{ending}", outcome.std, f"Standard deviation of {words}", number + 1, True)
 
 
 def _inputs(volume: Volume) -> list[Path]:

@@ -513,6 +513,18 @@ def test_a_derived_series_comes_back_with_its_headers_and_new_identity(tmp_path:
     assert [p.read_bytes() for p in written] == [p.read_bytes() for p in sorted((tmp_path / "again").iterdir())]
 
 
+def test_a_derived_series_has_a_number_of_its_own_and_small_deviations_keep_their_values(tmp_path: Path) -> None:
+    write_slices(tmp_path / "s", SeriesNumber=4)
+    volume = read_series(tmp_path / "s", "CT")
+    spread = volume.like(torch.linspace(0.1, 9.7, volume.data.numel()).reshape(volume.data.shape))
+    write_series(tmp_path / "result", volume, "TV", 1)
+    write_series(tmp_path / "std", spread, "Standard deviation of TV", 2, fine=True)
+    numbers = {name: pydicom.dcmread(next((tmp_path / name).iterdir())).SeriesNumber for name in ("result", "std")}
+    assert numbers == {"result": 401, "std": 402}
+    back = read_series(tmp_path / "std", "CT")
+    torch.testing.assert_close(back.data, spread.data, atol=1e-3, rtol=0)
+
+
 def test_derived_from_implicit_vr_with_private_tags_and_metal(tmp_path: Path) -> None:
     for path in write_slices(tmp_path / "s"):
         dataset = pydicom.dcmread(path)
