@@ -231,7 +231,7 @@ def _describe_nifti(info: FileInfo) -> FileInfo:
 
 
 def _describe_folder(info: FileInfo, step: Step) -> FileInfo:
-    from recon.io.describe_folder import check_count, dicom_headers, result_facts
+    from recon.io.describe_folder import check_count, dicom_headers, result_facts, weights_facts
     from recon.io.dicom.files import list_series
     from recon.io.dicom.series import grid_of_series
 
@@ -240,6 +240,10 @@ def _describe_folder(info: FileInfo, step: Step) -> FileInfo:
     if result is not None:
         blank = replace(info, kind="result", format="folder of this suite", details=result)
         return replace(blank, would="Nothing: it is a result; open its report.html.")
+    weights = weights_facts(folder)
+    if weights is not None:
+        blank = replace(info, kind="weights of networks", format="folder of safetensors files", details=weights)
+        return replace(blank, would="Nothing by itself: methods use them (`weights`, or as a `prior`).")
     check_count(folder)
     found = dicom_headers(folder, step)
     details: dict[str, Any] = {"series": list_series(found)}

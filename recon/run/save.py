@@ -95,10 +95,8 @@ def _write_volumes(folder: Path, outcome: Outcome, outcomes: Sequence[Outcome], 
     from recon.io.nifti.volume import write_volume
 
     ending = "" if len(outcomes) == 1 else f"-{outcome.method}"
-    words, number = (
-        f"{method_label(outcome.method)}, not for diagnosis",
-        2 * [each.method for each in outcomes].index(outcome.method) + 1,
-    )
+    words = f"{method_label(outcome.method)}, not for diagnosis"
+    number = 2 * [each.method for each in outcomes].index(outcome.method) + 1
     write_volume(folder / volume_name(outcome, outcomes), outcome.result)
     if dicom:
         write_series(folder / f"dicom{ending}", outcome.result, words, number)

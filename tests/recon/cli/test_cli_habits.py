@@ -122,3 +122,19 @@ def test_a_prompt_shows_lines_and_not_data() -> None:
         assert repr(value).startswith(text)
         assert len(repr(value)) < 200
     assert {"load", "measure_ct", "reconstruct", "save"} <= set(dir(recon))
+
+
+def test_info_knows_results_and_weights() -> None:
+    write_ct(Path("ct.nii.gz"))
+    assert run_recon("svct", "ct.nii.gz", *FBP, "-q", "-o", "out").code == 0
+    told = run_recon("info", "out")
+    assert told.code == 0
+    assert "method: fbp" in told.out
+    folder = run_recon("info", ROOT / "priors/pretrained/starter")
+    assert folder.code == 0
+    assert "autoencoder.safetensors: autoencoder" in folder.out
+    Path("broken").mkdir()
+    Path("broken/head.safetensors").write_bytes(b"\x09" + bytes(7) + b"{")
+    damaged = run_recon("info", "broken")
+    assert damaged.code == 0
+    assert "head.safetensors: unusable" in damaged.out
