@@ -22,6 +22,7 @@ from recon.cli.options import (
     output_options,
     parse_figures,
     parse_settings,
+    resample_option,
 )
 from recon.cli.reconstruct import Order
 from recon.cli.settings import parse_methods
@@ -133,6 +134,7 @@ input_options = all_of(
         help="Order of the axes of an .npy or .npz array, such as zcyx (slices, coils, rows, columns) or cyx.",
     ),
     nan_option,
+    resample_option,
     option(
         "--series",
         group="Input",
@@ -156,6 +158,7 @@ def mri(
     source: Path | None,
     axes: str | None,
     nan: NaNs,
+    resample: bool,
     series: str | None,
     mask: str | None,
     accel: float | None,
@@ -216,7 +219,7 @@ def mri(
     wanted.check()
     check_noise(noise or 0.0)
     place = select_device(device)
-    data = read_mr(source, axes, series, nan)
+    data = read_mr(source, axes, series, nan, resample)
     wanted = replace(wanted, scan=_scan_name(mask, accel, calib, drawn=isinstance(data, Volume)))
     if dicom:
         _check_dicom(data)
@@ -242,12 +245,12 @@ def _scan_name(mask: str | None, accel: float | None, calib: int | None, drawn: 
     return f"{kind}-{accel or DEFAULT_ACCELERATION:g}x" if kind in MASK_KINDS else Path(kind).stem
 
 
-def read_mr(source: Path | None, axes: str | None, series: str | None, nan: NaNs) -> Volume | KSpace:
+def read_mr(source: Path | None, axes: str | None, series: str | None, nan: NaNs, resample: bool) -> Volume | KSpace:
     """The input, or the sample."""
     from recon.io.sinogram import Sinogram
     from recon.run.load import load
 
-    data = load(source, "MR", axes=axes, series=series, nan=nan)
+    data = load(source, "MR", axes=axes, series=series, nan=nan, resample=resample)
     assert not isinstance(data, Sinogram)  # load refuses one for MR
     return data
 

@@ -56,6 +56,15 @@ nan_option = option(
 )
 
 
+resample_option = option(
+    "--resample",
+    group="Input",
+    is_flag=True,
+    help="Resample a DICOM series whose slices are unevenly spaced, or shifted sideways by a tilted gantry, to a "
+    "regular grid; without this option it is refused.",
+)
+
+
 def all_of(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
     """Several options as one decorator, listed in the given order."""
 

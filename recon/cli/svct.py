@@ -21,6 +21,7 @@ from recon.cli.options import (
     output_options,
     parse_figures,
     parse_settings,
+    resample_option,
 )
 from recon.cli.reconstruct import Order
 from recon.cli.settings import parse_methods
@@ -111,6 +112,7 @@ volume_options = all_of(
         "the sample that comes with the suite is used.",
     ),
     nan_option,
+    resample_option,
     option(
         "--series",
         group="Input",
@@ -173,6 +175,7 @@ def svct(
     path: Path | None,
     source: Path | None,
     nan: NaNs,
+    resample: bool,
     series: str | None,
     intensity: str,
     sinogram: Path | None,
@@ -251,7 +254,7 @@ def svct(
     if sinogram:
         data = read_sinogram(sinogram)
     else:
-        data = read_ct(source, series, intensity, nan, quiet)
+        data = read_ct(source, series, intensity, nan, quiet, resample)
         if dicom:
             from recon.run.save import check_dicom
 
@@ -265,6 +268,7 @@ _OF_VOLUMES = (
     "path",
     "source",
     "nan",
+    "resample",
     "simulate",
     "series",
     "intensity",
@@ -298,12 +302,12 @@ def parse_noise(photons: float | None, electronic: float | None) -> Transmission
         return TransmissionNoise(photons, electronic or 0.0)
 
 
-def read_ct(source: Path | None, series: str | None, intensity: Any, nan: NaNs, quiet: bool) -> Volume:
+def read_ct(source: Path | None, series: str | None, intensity: Any, nan: NaNs, quiet: bool, resample: bool) -> Volume:
     """The input volume in HU, or the sample; what is doubtful about it is printed."""
     from recon.run.load import load
     from recon.scan.volume import Volume
 
-    volume = load(source, "CT", series=series, intensity=intensity, nan=nan)
+    volume = load(source, "CT", series=series, intensity=intensity, nan=nan, resample=resample)
     if not isinstance(volume, Volume):
         raise InputError(f"{source}: a sinogram; give it as --sinogram")
     for notice in volume.notices:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from physics.noise import Sigma
 from recon.methods.method import Method
 from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext, TracePoint
@@ -68,7 +67,7 @@ def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Re
     return Reconstruction(image, trace=tuple(trace))
 
 
-def _sigma(measurement: Measurement) -> Sigma:
+def _sigma(measurement: Measurement) -> Tensor | float:
     """The data's standard deviation, raised as a whole to NOISE_FREE_SIGMA on average where it is smaller."""
     level = measurement.noise_level
     if measurement.sigma is None or level == 0:

@@ -80,6 +80,8 @@ def check_exportable(volume: Volume) -> None:
         raise InputError(f"{source.path if source else 'the volume'}: DICOM output needs DICOM input, for its headers")
     if source.header.get("frames"):
         raise InputError(f"{source.path}: DICOM output needs one file a slice; this series is multi-frame")
+    if source.header.get("resampled"):
+        raise InputError(f"{source.path}: DICOM output needs the grid of the input; this series was resampled")
     for path in source.header["files"]:
         if not path.is_file():
             raise InputError(f"{path}: the source slice is gone; its header is needed for DICOM output")
