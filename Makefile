@@ -17,40 +17,44 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' Makefile
 	@echo "  TORCH=cpu or TORCH=cuda and PYTHON=python3.12 choose torch's build and the interpreter of a new environment."
 
-setup: $(VENV)/.installed ## make the environment .venv, once
+setup: $(VENV)/.installed-dev ## make the environment .venv with the tools of developers, once
 
 demo: $(VENV)/.installed ## reconstruct the shipped CT case from 40 views; writes demo/
 	@$(BIN)/recon svct --views 40 --output demo --overwrite
 
 # One thread a worker: threads of several workers would fight over the cores. A worker holds torch, hence at most four.
 # worksteal gives each worker neighbouring tests, so that what a file trains for its tests is trained once.
-test: $(VENV)/.installed ## run the tests
+test: $(VENV)/.installed-dev ## run the tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -r fEs -n auto --maxprocesses 4 --dist worksteal
 
-lint: $(VENV)/.installed ## ruff and mypy
+lint: $(VENV)/.installed-dev ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
 check: lint test ## everything that must pass before a change is handed in
 
-audit: $(VENV)/.installed ## ask the OSV database of known weaknesses about the pinned versions
+audit: $(VENV)/.installed-dev ## ask the OSV database of known weaknesses about the pinned versions
 	@sh .ci/audit
 
 # In an environment of its own, so that the tool is no part of what it lists.
-sbom: $(VENV)/.installed ## write sbom.json, what is installed, in the CycloneDX format
+sbom: $(VENV)/.installed-dev ## write sbom.json, what is installed, in the CycloneDX format
 	@test -x .venv-tools/bin/cyclonedx-py || { $(BIN)/python -m venv .venv-tools && \
 		.venv-tools/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0; }
 	@.venv-tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-file sbom.json $(BIN)/python
 	@echo "written: sbom.json"
 
-licences: $(VENV)/.installed ## write docs/licences.md, the licences of the dependencies
+licences: $(VENV)/.installed-dev ## write docs/licences.md, the licences of the dependencies
 	@$(BIN)/python .ci/licences
 
 clean: ## remove the environment, caches and demo output
 	rm -rf $(VENV) .venv-tools sbom.json demo build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The file is written last, so a half-made environment does not count.
+# The files are written last, so a half-made environment does not count. The first is that of a user's environment, which
+# the tools of developers are added to.
 $(VENV)/.installed: pyproject.toml constraints.txt .ci/setup
-	@sh .ci/setup $(TORCH)
+	@sh .ci/setup $(TORCH) user
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt .ci/setup
+	@sh .ci/setup $(TORCH) dev

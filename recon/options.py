@@ -162,6 +162,11 @@ def plain(options: Options) -> dict[str, Any]:
     return {name.replace("_", "-"): value for name, value in values.items()}
 
 
+def all_values(options: Options) -> dict[str, Any]:
+    """Every value by key, defaults too, as JSON has them; None stands for "auto"."""
+    return {name.replace("_", "-"): value for name, value in options.model_dump(mode="json").items()}
+
+
 def _no_such_option(key: str, value: Any, known: list[str]) -> str:
     near = difflib.get_close_matches(key.replace("_", "-"), known, n=1)
     hint = f"did you mean {near[0]}?" if near else "it has " + (", ".join(known) or "none")

@@ -221,6 +221,18 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
+def test_a_demo_installs_what_a_user_needs_and_the_tests_add_the_tools() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    needs = dict(re.findall(r"^([a-z]+): \$\(VENV\)/(\S+)", makefile, re.MULTILINE))
+    assert needs["demo"] == ".installed"
+    assert {needs[target] for target in ("setup", "test", "lint")} == {".installed-dev"}
+    assert "sh .ci/setup $(TORCH) user" in makefile
+    assert not {"mypy", "ruff", "diffusers", "distributed", "pytest"} & set(runtime())
+    script = (ROOT / ".ci/setup").read_text(encoding="utf-8")
+    assert re.search(r"downloads about [\d.]+ GB and takes [\d.]+ GB on the disk", script)
+    assert script.count("    step ") == 3
+
+
 def set_up(checkout: Path, python: str, torch: str = "cuda") -> subprocess.CompletedProcess[str]:
     command = ["sh", str(checkout / ".ci/setup"), torch]
     environment = {**os.environ, "PYTHON": python}

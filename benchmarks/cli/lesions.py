@@ -77,7 +77,7 @@ def lesions(
     from recon.cli.svct import parse_noise, read_ct
 
     with input_errors():
-        volume = read_ct(source, None, "auto", "refuse", quiet=False)
+        volume = read_ct(source, None, "auto", "refuse", quiet=False, resample=False)
         rows = measure(
             most_soft_tissue(volume, slices),
             choose_geometry(geometry),

@@ -18,12 +18,12 @@ from physics.noise import TransmissionNoise
 from recon.acquisition.continuous import averaged, scan_continuous
 from recon.acquisition.ct import choose_geometry, measured_ct
 from recon.acquisition.import_projections import ImportRequest, import_projections
+from recon.acquisition.model_error import without_model_error
 from recon.errors import InputError
 from recon.io.sinogram import Sinogram
 from recon.methods import get_method
 from recon.run.load import load
 from recon.run.measure import measure_ct, measure_mr
-from recon.run.model_error import without_model_error
 from recon.scan.kspace import KSpace
 from recon.scan.measurement import RunContext, Scan
 from recon.scan.units import attenuation_to_hu

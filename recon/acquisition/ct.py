@@ -203,10 +203,19 @@ def projector_for(volume: Volume, geometry: Geometry, device: torch.device | str
 
 
 def sinogram_source(sinogram: Sinogram) -> Source:
-    """The source of a reconstruction from a sinogram: its own grid, as NIfTI."""
+    """The source of a reconstruction from a sinogram: its own grid, as NIfTI.
+
+    A measured volume that lies squarely around the isocentre was given no place: nobody knows where a patient's sides
+    are, and there may be no patient.
+    """
+    from recon.io.sinogram import centred_affine
+
     z, y, x = sinogram.shape
-    path = Path(str(sinogram.meta.get("path", "sinogram")))
-    return Source(path, "hdf5", np.asarray(sinogram.affine), (x, y, z))
+    path = sinogram.path or Path("sinogram")
+    affine = np.asarray(sinogram.affine, float)
+    around = centred_affine((z, y, x), tuple(np.linalg.norm(affine[:3, :3], axis=0)[::-1]))
+    placed = sinogram.is_simulated or not np.allclose(affine, around, atol=1e-6 * np.abs(around).max())
+    return Source(path, "hdf5", affine, (x, y, z), orientation_known=placed)
 
 
 def ct_protocol(

@@ -15,6 +15,7 @@ from recon.cli.mri import mri
 from recon.cli.options import SETTINGS, help_alone
 from recon.cli.program import Program
 from recon.cli.simulate import simulate
+from recon.cli.streams import open_streams
 from recon.cli.svct import svct
 from recon.cli.train import train
 from recon.cli.weights import weights
@@ -53,6 +54,7 @@ def main() -> None:
     # Before torch loads OpenMP: waiting threads shall sleep, not spin. Spinning makes a run several times slower on a
     # machine that does other work too.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    open_streams()
     signal.signal(signal.SIGTERM, _interrupt)
     cli.main(prog_name="recon")
 

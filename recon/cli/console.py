@@ -111,25 +111,45 @@ def show_result(result: dict[str, Any], folder: Path, as_json: bool, quiet: bool
         return
     from recon.metrics import METRICS
 
-    columns = {key: metric for key, metric in METRICS.items() if metric.on_screen}
-    rows = {result["baseline"]["method"]: result["baseline"], result["method"]: result["metrics"]}
-    shown = [key for key in columns if any(row.get(key) is not None for row in rows.values())]
-    click.echo(f"{'':16}" + "".join(f"{columns[key].heading:>16}" for key in shown))
-    for name, row in rows.items():
-        click.echo(f"{name:16}" + "".join(f"{_figure(columns[key], row.get(key)):>16}" for key in shown))
+    rows = {result["baseline"]["method"]: result["baseline"]}
+    rows |= {each["method"]: each["metrics"] for each in result["results"]}
+    for line in _table(rows, {key: metric for key, metric in METRICS.items() if metric.on_screen}):
+        click.echo(line)
     if result["true_acceleration"]:
         click.echo(f"true acceleration {result['true_acceleration']:.3f}")
-    click.echo(f"{result['seconds']:.1f} s on {result['device']}, at most {result['peak_rss_mb']:.0f} MB of memory")
+    seconds = sum(each["seconds"] for each in result["results"])
+    click.echo(f"{seconds:.1f} s on {result['device']}, at most {result['peak_rss_mb']:.0f} MB of memory")
     click.echo(f"report: {click.format_filename(folder / 'report.html')}")
+
+
+def _table(rows: dict[str, dict[str, Any]], columns: dict[str, Metric]) -> list[str]:
+    """A line of titles, one of units and one a method, within 80 columns; columns without figures are left out."""
+    shown = {key: metric for key, metric in columns.items() if any(row.get(key) is not None for row in rows.values())}
+    first = max(map(len, rows)) + 2
+    lines = [[""] + [metric.title for metric in shown.values()], [""] + [metric.unit for metric in shown.values()]]
+    lines += [[name] + [_figure(metric, row.get(key)) for key, metric in shown.items()] for name, row in rows.items()]
+    widths = [max(len(line[i]) for line in lines) + 2 for i in range(1, len(shown) + 1)]
+    return [
+        line[0].ljust(first) + "".join(text.rjust(width) for text, width in zip(line[1:], widths, strict=True))
+        for line in lines
+    ]
 
 
 def _figure(metric: Metric, value: float | None) -> str:
     return "-" if value is None else metric.text(value)
 
 
-def default_folder(source: Path, task: str, method: str) -> Path:
-    """``recon-CASE-TASK-METHOD`` in the working folder."""
+def default_folder(source: Path, task: str, scan: str, method: str) -> Path:
+    """``recon-CASE-TASK-SCAN-METHOD`` in the working folder.
+
+    Args:
+        source: the file or folder that was read.
+        task: ``svct`` or ``mri``.
+        scan: the way of measuring, such as ``paper40-40views`` or ``poisson-8x``; empty where the data decide it.
+        method: the method, or several joined by a plus sign.
+    """
     name = source.name
     for suffix in (".gz", ".nii", ".h5", ".hdf5", ".npy", ".npz"):
         name = name.removesuffix(suffix)
-    return Path(f"recon-{name or os.path.basename(source.resolve())}-{task}-{method}")
+    parts = ("recon", name or os.path.basename(source.resolve()), task, scan, method)
+    return Path("-".join(part for part in parts if part))

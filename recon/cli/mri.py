@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,18 @@ from recon.cli.options import (
     SEED,
     GroupedCommand,
     all_of,
+    figure_options,
     method_options,
     nan_option,
     one_input,
     option,
     output_options,
+    parse_figures,
     parse_settings,
+    resample_option,
 )
 from recon.cli.reconstruct import Order
+from recon.cli.settings import parse_methods
 from recon.errors import InputError
 
 if TYPE_CHECKING:
@@ -129,6 +134,7 @@ input_options = all_of(
         help="Order of the axes of an .npy or .npz array, such as zcyx (slices, coils, rows, columns) or cyx.",
     ),
     nan_option,
+    resample_option,
     option(
         "--series",
         group="Input",
@@ -144,13 +150,15 @@ input_options = all_of(
 @mask_options
 @measured_options
 @method_options("MR")
-@output_options("Folder for the results.  [default: recon-CASE-mri-METHOD]")
+@output_options("Folder for the results.  [default: recon-CASE-mri-MASK-ACCEL-METHOD]")
 @option("--dicom", group="Output", is_flag=True, help="Also write a DICOM series; the input must be a DICOM series.")
+@figure_options
 def mri(
     path: Path | None,
     source: Path | None,
     axes: str | None,
     nan: NaNs,
+    resample: bool,
     series: str | None,
     mask: str | None,
     accel: float | None,
@@ -172,6 +180,9 @@ def mri(
     as_json: bool,
     quiet: bool,
     dicom: bool,
+    png: bool,
+    window: str | None,
+    slices: str | None,
 ) -> None:
     """Reconstruct MR from few samples of k-space.
 
@@ -189,23 +200,27 @@ def mri(
     from datasets import sample
     from recon.run.devices import select_device
     from recon.run.measure import check_noise, measure_mr
+    from recon.scan.volume import Volume
 
     wanted = Order(
         modality="MR",
         source=source or sample.path("mr"),
-        method=method,
+        scan=_scan_name(mask, accel, calib, drawn=False),
+        methods=parse_methods(method),
         settings=parse_settings(settings, weights, prior),
         seed=seed,
         output=output,
         overwrite=overwrite,
         dicom=dicom,
+        figures=parse_figures(png, window, slices),
         as_json=as_json,
         quiet=quiet,
     )
     wanted.check()
     check_noise(noise or 0.0)
     place = select_device(device)
-    data = read_mr(source, axes, series, nan)
+    data = read_mr(source, axes, series, nan, resample)
+    wanted = replace(wanted, scan=_scan_name(mask, accel, calib, drawn=isinstance(data, Volume)))
     if dicom:
         _check_dicom(data)
     sampling = (mask, accel, calib, mask_seed)
@@ -214,12 +229,28 @@ def mri(
     wanted.fulfil(scan)
 
 
-def read_mr(source: Path | None, axes: str | None, series: str | None, nan: NaNs) -> Volume | KSpace:
+def _scan_name(mask: str | None, accel: float | None, calib: int | None, drawn: bool) -> str:
+    """The mask and its nominal acceleration, such as ``poisson-8x``; empty where k-space keeps all of its samples.
+
+    Args:
+        mask, accel, calib: what the options say.
+        drawn: whether a mask is drawn whatever they say, as for a volume.
+    """
+    from physics.mr.masks import MASK_KINDS
+    from recon.acquisition.mr import DEFAULT_ACCELERATION, DEFAULT_MASK
+
+    if mask is None and accel is None and calib is None and not drawn:
+        return ""
+    kind = mask or DEFAULT_MASK
+    return f"{kind}-{accel or DEFAULT_ACCELERATION:g}x" if kind in MASK_KINDS else Path(kind).stem
+
+
+def read_mr(source: Path | None, axes: str | None, series: str | None, nan: NaNs, resample: bool) -> Volume | KSpace:
     """The input, or the sample."""
     from recon.io.sinogram import Sinogram
     from recon.run.load import load
 
-    data = load(source, "MR", axes=axes, series=series, nan=nan)
+    data = load(source, "MR", axes=axes, series=series, nan=nan, resample=resample)
     assert not isinstance(data, Sinogram)  # load refuses one for MR
     return data
 

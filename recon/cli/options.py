@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from recon.cli.flags import FlaggedCommand
+
+if TYPE_CHECKING:
+    from recon.report.print_figures import FigureRequest
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -52,6 +56,15 @@ nan_option = option(
 )
 
 
+resample_option = option(
+    "--resample",
+    group="Input",
+    is_flag=True,
+    help="Resample a DICOM series whose slices are unevenly spaced, or shifted sideways by a tilted gantry, to a "
+    "regular grid; without this option it is refused.",
+)
+
+
 def all_of(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
     """Several options as one decorator, listed in the given order."""
 
@@ -64,13 +77,14 @@ def all_of(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
 
 
 class FilePath(click.Path):
-    """A path of a file or folder; an empty text is none."""
+    """A path of a file or folder; an empty text is none, and ``~`` is the home folder, also in ``--output=~/x``."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path; a usage error for an empty text."""
         if value == "":
             self.fail("must name a file or folder; it is empty", param, ctx)
-        return super().convert(value, param, ctx)
+        expanded = os.path.expanduser(value) if isinstance(value, str) else value  # shells leave what follows a =
+        return super().convert(expanded, param, ctx)
 
 
 PATH = FilePath(path_type=Path)
@@ -97,17 +111,20 @@ def method_options(modality: str) -> Callable[[Function], Function]:
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         from recon.methods import method_names
 
-        return [name for name in method_names(modality) if name.startswith(incomplete)]  # type: ignore[arg-type]
+        before, comma, last = incomplete.rpartition(",")
+        names = method_names(modality)  # type: ignore[arg-type]
+        return [before + comma + name for name in names if name.startswith(last)]
 
     return all_of(
         option(
             "--method",
             group="Method",
             default="auto",
-            metavar="NAME",
+            metavar="NAME[,NAME...]",
             shell_complete=complete,
             help="Reconstruction method; 'recon methods' lists them. auto takes meddiffusion where an installed head "
-            "was trained for such a scan, and tv elsewhere.",
+            "was trained for such a scan, and tv elsewhere. Several methods, such as fbp,tv, reconstruct the same scan "
+            "and are shown side by side in one report.",
         ),
         option(
             "--set",
@@ -115,7 +132,8 @@ def method_options(modality: str) -> Callable[[Function], Function]:
             group="Method",
             multiple=True,
             metavar="KEY=VALUE",
-            help="Set an option of the method, such as iterations=300; 'recon methods NAME' lists the options. May be "
+            help="Set an option of the method, such as iterations=300; 'recon methods NAME' lists the options. Of "
+            "several methods, those that have such an option get it, and tv.iterations=300 is for tv alone. May be "
             "repeated.",
         ),
         option(
@@ -158,6 +176,44 @@ def output_options(default: str) -> Callable[[Function], Function]:
             help="Show no progress and no notes; print only the path of the output.",
         ),
     )
+
+
+figure_options = all_of(
+    option(
+        "--png",
+        group="Output",
+        is_flag=True,
+        help="Also write pictures for a paper to the folder figures: axial slices at full resolution, with letters and "
+        "a scale, one picture each and all side by side.",
+    ),
+    option(
+        "--window",
+        group="Output",
+        default=None,
+        metavar="CENTRE,WIDTH",
+        help="Grey window of these pictures, or the name of one of the report's, such as soft-tissue, lung or bone; "
+        "needs --png.  [default: the one that the report begins with]",
+    ),
+    option(
+        "--slices",
+        group="Output",
+        default=None,
+        metavar="N,N-N",
+        help="Axial slices of these pictures, counted from 1 as in the report, such as 10,20-24, or all; needs --png.  "
+        "[default: the middle one]",
+    ),
+)
+
+
+def parse_figures(png: bool, window: str | None, slices: str | None) -> FigureRequest | None:
+    """The pictures that are asked for; a usage error for a window or slices of none."""
+    if not png:
+        if window is not None or slices is not None:
+            raise click.UsageError(f"--{'slices' if window is None else 'window'} is for pictures; it needs --png")
+        return None
+    from recon.report.print_figures import FigureRequest
+
+    return FigureRequest(window, "middle" if slices is None else slices)
 
 
 def parse_settings(settings: tuple[str, ...], weights: Path | None = None, prior: str | None = None) -> dict[str, str]:

@@ -44,6 +44,7 @@ def simulate_sinogram(
     path: Path | None,
     source: Path | None,
     nan: NaNs,
+    resample: bool,
     series: str | None,
     intensity: str,
     geometry: str,
@@ -71,7 +72,7 @@ def simulate_sinogram(
     from recon.run.measure import measure_ct
 
     chosen = choose_geometry(geometry, views, arc, start, order)
-    volume = read_ct(source, series, intensity, nan, quiet)
+    volume = read_ct(source, series, intensity, nan, quiet, resample)
     measurement = measure_ct(volume, chosen, noise, seed, simulate=simulate, model_error="leave").measurement
     with output_file(target, overwrite) as temporary:
         write_sinogram(temporary, sinogram_of(measurement, volume, seed, simulate))
@@ -88,6 +89,7 @@ def simulate_kspace_file(
     source: Path | None,
     axes: str | None,
     nan: NaNs,
+    resample: bool,
     series: str | None,
     mask: str | None,
     accel: float | None,
@@ -112,7 +114,7 @@ def simulate_kspace_file(
     from recon.run.measure import check_noise, measure_mr
 
     check_noise(noise or 0.0)
-    data = read_mr(source, axes, series, nan)
+    data = read_mr(source, axes, series, nan, resample)
     if getattr(data, "mask", None) is not None:
         raise InputError(f"{source}: undersampled already; give fully sampled k-space or a volume")
     chosen = DEFAULT_MASK if mask is None else mask  # complete k-space is undersampled here, or there is nothing to do

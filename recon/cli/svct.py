@@ -13,14 +13,18 @@ from recon.cli.options import (
     PATH,
     GroupedCommand,
     all_of,
+    figure_options,
     method_options,
     nan_option,
     one_input,
     option,
     output_options,
+    parse_figures,
     parse_settings,
+    resample_option,
 )
 from recon.cli.reconstruct import Order
+from recon.cli.settings import parse_methods
 from recon.errors import InputError, input_errors
 
 if TYPE_CHECKING:
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from recon.io.intensity import NaNs
     from recon.io.sinogram import Sinogram
     from recon.run.measure import Simulation
+    from recon.scan.units import CTUnit
     from recon.scan.volume import Volume
 
 geometry_options = all_of(
@@ -107,6 +112,7 @@ volume_options = all_of(
         "the sample that comes with the suite is used.",
     ),
     nan_option,
+    resample_option,
     option(
         "--series",
         group="Input",
@@ -135,6 +141,14 @@ volume_options = all_of(
     metavar="FILE",
     help="Reconstruct this measured sinogram (HDF5) instead of simulating one from a volume.",
 )
+@option(
+    "--unit",
+    group="Input",
+    type=click.Choice(["HU", "1/cm", "none"], case_sensitive=False),
+    default="HU",
+    help="Unit of a volume that is reconstructed from --sinogram: Hounsfield units, attenuation in 1/cm, or none for "
+    "attenuation times the width of a voxel, where the lengths are not to be trusted.",
+)
 @geometry_options
 @option(
     "--centre",
@@ -154,15 +168,18 @@ volume_options = all_of(
     "grid and takes it off; auto does so for all scans but those of --simulate ideal, which have no such part.",
 )
 @method_options("CT")
-@output_options("Folder for the results.  [default: recon-CASE-svct-METHOD]")
+@output_options("Folder for the results.  [default: recon-CASE-svct-GEOMETRY-VIEWS-METHOD]")
 @option("--dicom", group="Output", is_flag=True, help="Also write a DICOM series; the input must be a DICOM series.")
+@figure_options
 def svct(
     path: Path | None,
     source: Path | None,
     nan: NaNs,
+    resample: bool,
     series: str | None,
     intensity: str,
     sinogram: Path | None,
+    unit: CTUnit,
     geometry: str,
     views: int | None,
     arc: float | None,
@@ -184,6 +201,9 @@ def svct(
     as_json: bool,
     quiet: bool,
     dicom: bool,
+    png: bool,
+    window: str | None,
+    slices: str | None,
 ) -> None:
     """Reconstruct CT from few views.
 
@@ -201,33 +221,40 @@ def svct(
         _check_alone("sinogram", _OF_VOLUMES)
     elif centre is not None:
         raise click.UsageError("--centre is for measured data; it needs --sinogram")
+    elif unit != "HU":
+        raise click.UsageError("--unit is for measured data; it needs --sinogram")
     noise = parse_noise(photons, electronic_noise)
     from datasets import sample
     from recon.run.devices import select_device
     from recon.run.measure import measure_ct
 
     place = select_device(device)
+    chosen = None
+    if not sinogram:
+        from recon.acquisition.ct import choose_geometry
+
+        chosen = choose_geometry(geometry, views, arc, start, order)
     wanted = Order(
         modality="CT",
         source=sinogram or source or sample.path("ct"),
-        method=method,
+        scan=f"{Path(geometry).stem}-{chosen.views}views" if chosen else "",
+        methods=parse_methods(method),
         settings=parse_settings(settings, weights, prior),
         seed=seed,
         output=output,
         overwrite=overwrite,
         dicom=dicom,
+        figures=parse_figures(png, window, slices),
         as_json=as_json,
         quiet=quiet,
+        unit=unit,
     )
     wanted.check()
     data: Volume | Sinogram
     if sinogram:
-        data, chosen = read_sinogram(sinogram), None
+        data = read_sinogram(sinogram)
     else:
-        from recon.acquisition.ct import choose_geometry
-
-        chosen = choose_geometry(geometry, views, arc, start, order)
-        data = read_ct(source, series, intensity, nan, quiet)
+        data = read_ct(source, series, intensity, nan, quiet, resample)
         if dicom:
             from recon.run.save import check_dicom
 
@@ -241,6 +268,7 @@ _OF_VOLUMES = (
     "path",
     "source",
     "nan",
+    "resample",
     "simulate",
     "series",
     "intensity",
@@ -274,12 +302,12 @@ def parse_noise(photons: float | None, electronic: float | None) -> Transmission
         return TransmissionNoise(photons, electronic or 0.0)
 
 
-def read_ct(source: Path | None, series: str | None, intensity: Any, nan: NaNs, quiet: bool) -> Volume:
+def read_ct(source: Path | None, series: str | None, intensity: Any, nan: NaNs, quiet: bool, resample: bool) -> Volume:
     """The input volume in HU, or the sample; what is doubtful about it is printed."""
     from recon.run.load import load
     from recon.scan.volume import Volume
 
-    volume = load(source, "CT", series=series, intensity=intensity, nan=nan)
+    volume = load(source, "CT", series=series, intensity=intensity, nan=nan, resample=resample)
     if not isinstance(volume, Volume):
         raise InputError(f"{source}: a sinogram; give it as --sinogram")
     for notice in volume.notices:

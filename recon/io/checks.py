@@ -17,6 +17,10 @@ SMALL = 1 << 28
 """Bytes up to which data may unpack from however little: an empty volume may be mostly zeros."""
 
 
+_SCALES = (1e-15, 1e15)
+"""Largest magnitudes that data have in any unit in use; beyond, sums of squares leave single precision."""
+
+
 def require_file(path: Path) -> None:
     """:class:`InputError` unless ``path`` is a readable file that is not empty."""
     try:
@@ -35,7 +39,8 @@ def require_file(path: Path) -> None:
 
 
 def check_values(path: Path, array: np.ndarray, what: str) -> None:
-    """:class:`InputError` if ``array`` holds NaN or infinity, or one and the same value everywhere."""
+    """:class:`InputError` if ``array`` holds NaN or infinity, one and the same value everywhere, or values of a scale
+    whose squares single precision cannot hold."""
     magnitude = np.abs(array)
     low, high = magnitude.min(), magnitude.max()  # NaN and infinity show in one of the two
     if not (np.isfinite(low) and np.isfinite(high)):
@@ -43,6 +48,11 @@ def check_values(path: Path, array: np.ndarray, what: str) -> None:
         raise InputError(f"{path}: {wrong} of {array.size} values of the {what} are NaN or infinite")
     if low == high and np.ptp(array.real) == 0 and np.ptp(array.imag) == 0:
         raise InputError(f"{path}: the {what} is constant (every value is {array.flat[0]:g}): there is nothing in it")
+    if not _SCALES[0] <= high <= _SCALES[1]:
+        raise InputError(
+            f"{path}: the largest value of the {what} is {high:.2g}, too {'small' if high < 1 else 'large'} to compute "
+            "with; scale the data, so that it is about 1"
+        )
 
 
 def check_fits(path: Path, needed: int) -> None:

@@ -38,6 +38,22 @@ def result_facts(folder: Path) -> dict[str, Any] | None:
     return {name: value for name, value in facts.items() if value is not None}
 
 
+def weights_facts(folder: Path) -> dict[str, Any] | None:
+    """The kinds of the networks whose weights files lie in a folder itself; None where there are none."""
+    from priors.weights.card import read_card
+
+    files = sorted(path for path in folder.glob("*.safetensors") if path.is_file())
+    if not files:
+        return None
+    found = {}
+    for path in files:
+        try:
+            found[path.name] = read_card(path).kind
+        except (OSError, ValueError) as error:
+            found[path.name] = f"unusable: {error}"
+    return found
+
+
 def dicom_headers(folder: Path, step: Step) -> dict[str, list[Any]]:
     """The headers of the images in a folder, by series.
 

@@ -105,6 +105,7 @@ def read_any(
     axes: str | None = None,
     series: str | None = None,
     nan: NaNs = "refuse",
+    resample: bool = False,
 ) -> Volume | KSpace | Sinogram:
     """Whatever ``path`` holds, read by the reader for it.
 
@@ -114,6 +115,7 @@ def read_any(
         axes: axis order of an .npy or .npz array.
         series: the end of the UID of the DICOM series to take, as for :func:`recon.io.dicom.series.read_series`.
         nan: what becomes of the NaN of a NIfTI volume, as :func:`recon.io.nifti.volume.read_volume`.
+        resample: whether a DICOM series of uneven or shifted slices is resampled, as :func:`read_series`.
 
     Raises:
         InputError: an unusable file, a kind that does not go with ``modality``, or an option that does not go
@@ -129,7 +131,7 @@ def read_any(
     if kind == "dicom":
         from recon.io.dicom.series import read_series
 
-        return read_series(path, modality, series)
+        return read_series(path, modality, series, resample)
     if kind == "sinogram":
         from recon.io.sinogram import read_sinogram
 
@@ -231,7 +233,7 @@ def _describe_nifti(info: FileInfo) -> FileInfo:
 
 
 def _describe_folder(info: FileInfo, step: Step) -> FileInfo:
-    from recon.io.describe_folder import check_count, dicom_headers, result_facts
+    from recon.io.describe_folder import check_count, dicom_headers, result_facts, weights_facts
     from recon.io.dicom.files import list_series
     from recon.io.dicom.series import grid_of_series
 
@@ -240,6 +242,10 @@ def _describe_folder(info: FileInfo, step: Step) -> FileInfo:
     if result is not None:
         blank = replace(info, kind="result", format="folder of this suite", details=result)
         return replace(blank, would="Nothing: it is a result; open its report.html.")
+    weights = weights_facts(folder)
+    if weights is not None:
+        blank = replace(info, kind="weights of networks", format="folder of safetensors files", details=weights)
+        return replace(blank, would="Nothing by itself: methods use them (`weights`, or as a `prior`).")
     check_count(folder)
     found = dicom_headers(folder, step)
     details: dict[str, Any] = {"series": list_series(found)}

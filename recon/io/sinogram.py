@@ -30,6 +30,7 @@ from recon.io.checks import check_values
 from recon.io.hdf5 import create_hdf5, open_hdf5, read_affine, read_dataset, read_json
 from recon.io.orientation import check_affine, spacing_of
 from recon.io.projections.doubts import check_line_integrals
+from recon.scan.volume import shape_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +44,7 @@ _MOST_TURNS = 10
 """Of a helical or golden-angle scan that does not count angles from 0 again."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sinogram:
     """Measured or simulated projections and the grid to reconstruct them on.
 
@@ -55,6 +56,7 @@ class Sinogram:
         meta: plain facts: noise, seed, what it was simulated from.
         notices: what the reader of a result must know about how the file was read.
         valid: (1, views, cells) or (z, views, cells) bool, True for rays that were measured; None: all were.
+        path: the file that it was read from; None for one made in memory.
     """
 
     data: Tensor
@@ -64,6 +66,13 @@ class Sinogram:
     meta: dict[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     valid: Tensor | None = None
+    path: Path | None = None
+
+    def __repr__(self) -> str:
+        """Shapes and origin in one line, without the data."""
+        what = "simulated sinogram" if self.is_simulated else "sinogram"
+        shapes = f"{shape_text(self.data.shape)} (z, views, cells), of {shape_text(self.shape)} voxels"
+        return f"<{what}, {shapes}{f', {self.path.name}' if self.path else ''}>"
 
     @property
     def is_simulated(self) -> bool:
@@ -122,7 +131,7 @@ def read_sinogram(path: Path) -> Sinogram:
     seen = np.broadcast_to(True if measured is None else measured, data.shape)
     notices = (*notices, *check_line_integrals(data, seen, True, str(path)))
     mask = None if measured is None else torch.from_numpy(measured)
-    return Sinogram(torch.from_numpy(data), geometry, shape, affine, meta, notices, mask)
+    return Sinogram(torch.from_numpy(data), geometry, shape, affine, meta, notices, mask, path)
 
 
 def _geometry(path: Path, stated: dict[str, Any], version: int) -> dict[str, Any]:

@@ -21,7 +21,8 @@ without a unit of length, so that a scan in another unit gives the same image af
 
 NOISE_FREE_SIGMA = 1.5e-3
 """The standard deviation that noise-free line integrals are given: small enough not to blur, large enough to
-converge within the default iterations."""
+converge within the default iterations. Data that state a smaller one are given it too, on average: iterations are
+needed in inverse proportion to it, and images that have not converged are worse the better the data are."""
 
 _START_ITERATIONS = 5
 _SLAB_SLICES = 32
@@ -34,7 +35,7 @@ class TVOptions(Options):
     weight: float | None = setting(
         None,
         f"weight λ of the total variation; auto: {WEIGHT:g} × pixel size. Data count by 1/σ², so λ does not depend on "
-        f"the noise; noise-free data are given σ = {NOISE_FREE_SIGMA:g}",
+        f"the noise; data with less than σ = {NOISE_FREE_SIGMA:g} are given that",
         unit="mm",
         gt=0,
     )
@@ -55,7 +56,7 @@ def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Re
     image = tv_reconstruct(
         measurement.operator,
         measurement.y,
-        sigma=NOISE_FREE_SIGMA if measurement.sigma is None else measurement.sigma,
+        sigma=_sigma(measurement),
         weight=options.weight or WEIGHT * pixel,
         axis_weights=_axis_weights(measurement.spacing, pixel),
         start=_start(measurement),
@@ -64,6 +65,14 @@ def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Re
         callback=monitor,
     )
     return Reconstruction(image, trace=tuple(trace))
+
+
+def _sigma(measurement: Measurement) -> Tensor | float:
+    """The data's standard deviation, raised as a whole to NOISE_FREE_SIGMA on average where it is smaller."""
+    level = measurement.noise_level
+    if measurement.sigma is None or level == 0:
+        return NOISE_FREE_SIGMA
+    return measurement.sigma * max(1.0, NOISE_FREE_SIGMA / level)
 
 
 def _axis_weights(spacing: tuple[float, float, float], pixel: float) -> tuple[float, float, float]:

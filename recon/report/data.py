@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, Protocol
 
 import numpy as np
 
 TRUTH, STD = "truth", "std"
+
+_BODY_HU = -500.0
+"""What is above is no air and no lung."""
+
+_SOFT_HU = (-400.0, 500.0)
+"""The middle of a body's values."""
+
+
+class ResidualSpread(Protocol):
+    """The distribution of (Ax − y)/σ, see :class:`recon.run.residual.Residual`."""
+
+    @property
+    def deviations(self) -> float | None:
+        """Root mean square."""
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Number of data in bins of equal width from -5 to 5; the first and the last hold what lies beyond."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +51,8 @@ class ReportData:
         trace: (iteration, relative data residual) pairs; empty for direct methods.
         provenance: label to text: version, command, seed, time, …
         sides_known: whether it is known where the patient's sides are; where not, pictures carry no letters.
+        residuals: label of a method to the residual of its image, for methods whose data have a known deviation.
+        ct_unit: unit of CT images: HU, 1/cm, or "" for values without one.
         sizes_known: whether ``spacing`` is that of the patient, and not 1 for want of a better one.
 
     Raises:
@@ -50,6 +72,8 @@ class ReportData:
     mask: np.ndarray | None
     trace: list[tuple[int, float]]
     provenance: dict[str, str]
+    residuals: Mapping[str, ResidualSpread] = field(default_factory=dict)
+    ct_unit: str = "HU"
     sides_known: bool = True
     sizes_known: bool = True
 
@@ -80,7 +104,16 @@ class ReportData:
     @property
     def unit(self) -> str:
         """Unit of the images; empty for MR, whose magnitudes are in arbitrary units."""
-        return "HU" if self.modality == "CT" else ""
+        return self.ct_unit if self.modality == "CT" else ""
+
+    @cached_property
+    def shows_body(self) -> bool:
+        """Whether the images are CT in HU of what looks like a body, for which the windows of CT consoles are made."""
+        if self.modality != "CT" or self.ct_unit != "HU":
+            return False
+        image = self.images[self.grey_scale_key]
+        dense = image[np.isfinite(image) & (image > _BODY_HU)]
+        return dense.size == 0 or _SOFT_HU[0] <= float(np.median(dense)) <= _SOFT_HU[1]
 
     def label(self, key: str) -> str:
         """The caption of an image."""

@@ -80,7 +80,7 @@ def _packed(scale: packing.Scale, planes: Pictures) -> dict[str, Any]:
 def _scales(data: ReportData, stacks: Pictures) -> dict[str, packing.Scale]:
     """One scale for all images, so that they can be subtracted by their codes; another for the deviation."""
     image = packing.HOUNSFIELD
-    if data.modality == "MR":
+    if not data.shows_body:
         low, high = figures.finite_range(stacks[data.grey_scale_key], 0, 100)
         image = packing.scale_between(low - (high - low) / 4, high + (high - low) / 4)
     scales = dict.fromkeys(data.images, image)

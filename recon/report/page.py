@@ -12,6 +12,7 @@ import numpy as np
 from recon.report import figures
 from recon.report.curve import convergence
 from recon.report.data import TRUTH, ReportData
+from recon.report.histogram import histograms
 from recon.report.planes import average
 from recon.report.table import metrics_table
 from recon.report.viewer import viewer
@@ -48,6 +49,7 @@ def render(data: ReportData) -> str:
         viewer=viewer(data),
         measured=_measured(data),
         curve=convergence(data.trace),
+        histograms=histograms(data.residuals),
         legends={
             "image": figures.legend(figures.GREYS),
             "error": figures.legend(figures.ERRORS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -54,7 +55,7 @@ CT_WINDOWS = (
 )
 """Usual settings of CT consoles; Full is [-1000, 1000] HU, the window of the metrics."""
 
-MR_PERCENTILES = {"Auto (0.5–99.5 %)": (0.5, 99.5), "Contrast (5–98 %)": (5.0, 98.0), "Full range": (0.0, 100.0)}
+PERCENTILES = {"Auto (0.5–99.5 %)": (0.5, 99.5), "Contrast (5–98 %)": (5.0, 98.0), "Full range": (0.0, 100.0)}
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,8 @@ class Viewer:
 def viewer(data: ReportData) -> Viewer:
     """The viewer of a report's images."""
     embedding = embed(data)
-    windows = list(CT_WINDOWS) if data.modality == "CT" else _mr_windows(embedding.stacks[data.grey_scale_key])
-    limits = Limits(windows[0], _error_scale(data, embedding.stacks), _deviation_top(embedding.stacks))
+    windows = windows_of(data, embedding.stacks[data.grey_scale_key])
+    limits = Limits(windows[0], error_scale(data, embedding.stacks), deviation_top(embedding.stacks))
     return Viewer(
         rows=[_row(data, embedding, selection, limits) for selection in embedding.selections],
         windows=windows,
@@ -149,12 +150,25 @@ def _columns(data: ReportData) -> list[Column]:
     return columns
 
 
-def _mr_windows(stack: np.ndarray) -> list[Window]:
-    ranges = {name: figures.finite_range(stack, *percents) for name, percents in MR_PERCENTILES.items()}
+def windows_of(data: ReportData, stack: np.ndarray) -> list[Window]:
+    """The windows to choose from, the usual one first: those of CT consoles for bodies, else what the values ask for.
+
+    Args:
+        data: the report's images.
+        stack: values of the image that sets the grey scale.
+    """
+    if data.shows_body:
+        return list(CT_WINDOWS)
+    found = _windows_by_values(stack)
+    return [*found, *CT_WINDOWS] if data.modality == "CT" and data.unit == "HU" else found
+
+
+def _windows_by_values(stack: np.ndarray) -> list[Window]:
+    ranges = {name: figures.finite_range(stack, *percents) for name, percents in PERCENTILES.items()}
     return [Window(name, (low + high) / 2, high - low) for name, (low, high) in ranges.items()]
 
 
-def _error_scale(data: ReportData, stacks: Pictures) -> float:
+def error_scale(data: ReportData, stacks: Mapping[str, np.ndarray]) -> float:
     """A round number that 98 % of the result's errors stay below, so that what is left to see is seen."""
     if TRUTH not in stacks:
         return 1.0
@@ -162,7 +176,8 @@ def _error_scale(data: ReportData, stacks: Pictures) -> float:
     return figures.nice_above(figures.finite_range(errors, 0, 98)[1])
 
 
-def _deviation_top(stacks: Pictures) -> float:
+def deviation_top(stacks: Mapping[str, np.ndarray]) -> float:
+    """A round number that 99.5 % of the standard deviations stay below."""
     return figures.nice_above(figures.finite_range(stacks[STD], 0, 99.5)[1]) if STD in stacks else 1.0
 
 
@@ -221,7 +236,7 @@ def _notes(data: ReportData, stack: Selection) -> list[str]:
         notes.append(f"{len(stack.indices)} of the {depth} {stack.plane.name} slices are shown, evenly spread.")
     if stack.factor > 1:
         notes.append(f"In them, {stack.factor} × {stack.factor} pixels are averaged into one.")
-    if data.modality == "CT":
+    if data.shows_body:
         notes.append(f"Grey values are stored in steps of {packing.HOUNSFIELD.step:.0f} HU.")
     for key, image in data.images.items():
         lost = image.size - int(np.count_nonzero(np.isfinite(image)))

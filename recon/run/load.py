@@ -28,6 +28,7 @@ def load(
     axes: str | None = None,
     series: str | None = None,
     nan: NaNs = "refuse",
+    resample: bool = False,
 ) -> Volume | KSpace | Sinogram:
     """Read a file or folder, whatever its format.
 
@@ -39,6 +40,7 @@ def load(
         axes: axis order of an .npy or .npz array, such as ``zcyx``.
         series: end of the UID of the series to take from a DICOM folder that holds several.
         nan: what becomes of voxels that are NaN: ``refuse``; or ``air``, which takes them as air, in MR as 0.
+        resample: whether a DICOM series of a tilted gantry, or of uneven distances, is resampled, and not refused.
 
     Returns:
         A volume (CT in HU, its ``notices`` saying what is doubtful about it), k-space or a sinogram.
@@ -49,7 +51,8 @@ def load(
     """
     _check_arguments(path, modality, intensity, nan)
     shipped: Literal["ct", "mr"] = "ct" if modality == "CT" else "mr"
-    found = read_any(sample.path(shipped) if path is None else path, modality, axes=axes, series=series, nan=nan)
+    given = sample.path(shipped) if path is None else path
+    found = read_any(given, modality, axes=axes, series=series, nan=nan, resample=resample)
     if not isinstance(found, Volume):
         if intensity != "auto":
             raise InputError(f"`intensity` {intensity}: is for CT volumes; {path} holds none")

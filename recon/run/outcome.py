@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -16,15 +16,15 @@ from recon.diffusion.calibration import coverage
 from recon.errors import InputError, RunError
 from recon.methods import get_method, parse_options
 from recon.methods.method import Method, method_label
-from recon.metrics import evaluate
-from recon.options import Options, plain
+from recon.metrics import METRICS, evaluate
+from recon.options import Options, all_values, plain
 from recon.run.choose import AUTO, choose_method
 from recon.run.devices import describe_device
 from recon.run.memory import memory_errors, run_bytes
+from recon.run.residual import Residual, notice_of, residual_of
 from recon.scan.measurement import Measurement, Progress, Reconstruction, RunContext, no_progress
-from recon.scan.units import attenuation_to_hu
+from recon.scan.units import CTUnit, attenuation_in
 from recon.scan.volume import Modality, Volume
-from recon.solvers.slabs import in_slabs
 
 BASELINES: dict[Modality, str] = {"CT": "fbp", "MR": "zero-filled"}
 """The direct method that every result of a modality stands beside."""
@@ -34,7 +34,7 @@ CONVENTION = "primary"
 """Name of the metric convention of :mod:`recon.metrics` in ``result.json``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """What a run produced.
 
@@ -54,6 +54,9 @@ class Outcome:
         notices: what the reader must know about the input, the choice of the method and its networks.
         weights: hash of each trained network that took part, by name; None for methods without.
         answer: the method's own answer, in the operator's unit.
+        unit: unit of a CT ``result`` and what stands beside it; "" for MR.
+        residual: residual of the method's answer.
+        resolved: all options of the method with their values, defaults too; None stands for "auto".
         coverage: the share of the patient's voxels with the ground truth in the interval of each nominal level, where
             there are a standard deviation and a ground truth.
     """
@@ -75,6 +78,15 @@ class Outcome:
     weights: dict[str, str] | None = None
     answer: Reconstruction | None = None
     coverage: dict[float, float] = field(default_factory=dict)
+    unit: str = ""
+    residual: Residual = field(default_factory=lambda: Residual(math.nan))
+    resolved: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Task, method, figures and time in one line, without the data."""
+        known = {key: METRICS[key].text(value) for key, value in self.metrics.items() if value is not None}
+        figures = "".join(f", {key} {known[key]}" for key in ("psnr", "ssim", "residual") if key in known)
+        return f"<{TASKS[self.modality]} by {self.method}{figures}, {self.seconds:.1f} s, {self.result!r}>"
 
     @property
     def modality(self) -> Modality:
@@ -103,6 +115,7 @@ def reconstruct(
     progress: Progress = no_progress,
     notices: tuple[str, ...] = (),
     before: Reconstruction | None = None,
+    unit: CTUnit = "HU",
 ) -> Outcome:
     """Run a method and the direct method of its modality, and score both.
 
@@ -117,6 +130,7 @@ def reconstruct(
         progress: called after each step.
         notices: what the reader must know besides what the grid's and the ground truth's own notices say.
         before: the answer of the method before a data-consistency step, see :class:`recon.scan.measurement.RunContext`.
+        unit: unit of the result of a measured CT scan; everything else is in HU or a magnitude.
 
     Raises:
         InputError: no such method or option, volumes that do not go with the measurement, or a scan that needs more
@@ -124,6 +138,7 @@ def reconstruct(
         RunError: the method ended in NaN or infinity, or memory ran out.
     """
     _check_volumes(measurement, grid, truth)
+    _check_unit(unit, grid, truth)
     settings = settings or {}
     method, why = choose_method(method, measurement, grid.modality, settings)
     chosen = get_method(grid.modality, method)
@@ -132,11 +147,12 @@ def reconstruct(
     context = RunContext(torch.Generator().manual_seed(seed), progress, device, before).under(method_label(method))
     with memory_errors(run_bytes(measurement, grid, method)):
         answer, seconds = _run(chosen, method, measurement, options, context)
-        result, metrics = _assess(measurement, answer, grid, truth)
+        result, metrics, residual = _assess(measurement, answer, grid, truth, unit)
         baseline, baseline_metrics = result, metrics
         if method != BASELINES[grid.modality]:
-            baseline, baseline_metrics = _assess(measurement, _direct(measurement, grid.modality, seed), grid, truth)
-        std = None if answer.std is None else grid.like(_std_in_units(answer.std, grid).cpu())
+            direct = _direct(measurement, grid.modality, seed)
+            baseline, baseline_metrics, _ = _assess(measurement, direct, grid, truth, unit)
+        std = None if answer.std is None else grid.like(_std_in_units(answer.std, grid, unit).cpu())
         held = _held(truth, result, std)
     if held:
         metrics |= {"coverage_90": held[0.9]}
@@ -155,11 +171,19 @@ def reconstruct(
         seed=seed,
         device=describe_device(device),
         notices=tuple(
-            dict.fromkeys((*grid.notices, *(truth.notices if truth else ()), *notices, *why, *answer.notices))
+            dict.fromkeys(
+                (
+                    *(*grid.notices, *(truth.notices if truth else ()), *notices, *why, *answer.notices),
+                    *(() if method == BASELINES[grid.modality] else notice_of(residual)),
+                )
+            )
         ),
         weights=answer.weights,
         answer=answer,
         coverage=held,
+        unit=unit if grid.modality == "CT" else "",
+        residual=residual,
+        resolved=all_values(options),
     )
 
 
@@ -204,33 +228,32 @@ def _held(truth: Volume | None, result: Volume, std: Volume | None) -> dict[floa
     return {level: share for level, share in found.items() if math.isfinite(share)}
 
 
+def _check_unit(unit: str, grid: Volume, truth: Volume | None) -> None:
+    """:class:`InputError` for a unit that the result cannot have."""
+    if unit not in get_args(CTUnit):
+        raise InputError(f"`unit` {unit}: must be one of {', '.join(get_args(CTUnit))}")
+    if unit != "HU" and (truth is not None or grid.modality != "CT"):
+        raise InputError(f"`unit` {unit}: is for measured CT; a result that stands beside a ground truth has its unit")
+
+
 def _assess(
-    measurement: Measurement, answer: Reconstruction, grid: Volume, truth: Volume | None
-) -> tuple[Volume, dict[str, float | None]]:
-    """The reconstruction as a volume in the user's units, and its metrics."""
-    residual: dict[str, float | None] = {"residual": data_residual(measurement, answer.mean)}
-    volume = grid.like(_in_units(answer.mean, grid).cpu())
+    measurement: Measurement, answer: Reconstruction, grid: Volume, truth: Volume | None, unit: CTUnit
+) -> tuple[Volume, dict[str, float | None], Residual]:
+    """The reconstruction as a volume in the user's units, its metrics, and its residual."""
+    residual = residual_of(measurement, answer.mean)
+    figure: dict[str, float | None] = {"residual": residual.relative if math.isfinite(residual.relative) else None}
+    volume = grid.like(_in_units(answer.mean, grid, unit).cpu())
     if truth is None:
-        return volume, {"psnr": None, "ssim": None} | residual
+        return volume, {"psnr": None, "ssim": None} | figure, residual
     scores: dict[str, Any] = evaluate(truth.data.numpy(), volume.data.numpy(), grid.modality)
-    return volume, scores | residual
+    return volume, scores | figure, residual
 
 
-def data_residual(measurement: Measurement, image: Tensor) -> float:
-    """‖Ax − y‖/‖y‖ of an image in the operator's unit."""
-    image, power = image.to(measurement.y.dtype), 0.0
-    for part, slab in in_slabs(measurement):
-        power += float((slab.operator(image[part]) - slab.y).norm().square())
-    return (power / max(float(measurement.y.norm().square()), 1e-30)) ** 0.5
-
-
-def _in_units(mean: Tensor, grid: Volume) -> Tensor:
+def _in_units(mean: Tensor, grid: Volume, unit: CTUnit) -> Tensor:
     if grid.modality == "CT":
-        return attenuation_to_hu(mean)
+        return attenuation_in(unit, mean, grid.spacing[2])
     return image_of(mean, (grid.data.shape[1], grid.data.shape[2]))
 
 
-def _std_in_units(std: Tensor, grid: Volume) -> Tensor:
-    if grid.modality == "CT":
-        return attenuation_to_hu(std) - attenuation_to_hu(torch.zeros_like(std))
-    return image_of(std, (grid.data.shape[1], grid.data.shape[2]))
+def _std_in_units(std: Tensor, grid: Volume, unit: CTUnit) -> Tensor:
+    return _in_units(std, grid, unit) - _in_units(torch.zeros_like(std), grid, unit)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from recon.scan.volume import Source
+from recon.scan.volume import Source, shape_text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class KSpace:
     """Cartesian multi-slice k-space, centred (zero frequency at index n // 2).
 
@@ -47,3 +47,9 @@ class KSpace:
     meta: dict[str, Any] = field(default_factory=dict)
     source: Source | None = None
     notices: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Shape, sampling and origin in one line, without the data."""
+        sampled = "complete" if self.mask is None else "undersampled"
+        origin = f", {self.source.path.name}" if self.source else ""
+        return f"<k-space, {shape_text(self.data.shape)} (z, coils, y, x), {sampled}{origin}>"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from physics.noise import Sigma
 from physics.operator import LinearOperator
-from recon.scan.volume import Volume
+from recon.scan.volume import Volume, shape_text
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Protocol:
     coils: int | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Measurement:
     """Data and the operator that explains them. Two measurements are equal only if they are the same object.
 
@@ -95,6 +95,13 @@ class Measurement:
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     protocol: Protocol = field(default_factory=Protocol)
     model_error: Sigma = None
+
+    def __repr__(self) -> str:
+        """Kind, shapes and deviation in one line, without the data."""
+        kind, axes = ("MR", "(z, coils, y, x)") if self.y.is_complex() else ("CT", "(z, views, cells)")
+        sigma = "unknown" if self.sigma is None else f"{self.noise_level:.3g}"
+        image = shape_text(self.operator.domain)
+        return f"<{kind} measurement, {shape_text(self.y.shape)} {axes}, of {image} voxels, sigma {sigma}>"
 
     def slices(self, part: slice) -> Measurement:
         """The measurement of some slices alone; ``ValueError`` if the operator couples them."""
@@ -160,7 +167,7 @@ def _variance(deviation: Tensor | float) -> Tensor:
     return torch.as_tensor(deviation, dtype=torch.float64).square()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scan:
     """A measurement with the volumes that belong to it, which methods do not see.
 
@@ -173,6 +180,10 @@ class Scan:
     measurement: Measurement
     grid: Volume
     truth: Volume | None
+
+    def __repr__(self) -> str:
+        """The measurement and whether there is a ground truth, in one line."""
+        return f"<scan of {self.measurement!r}, {'with' if self.truth else 'without'} ground truth>"
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,13 @@ attenuation, never of a network image: −1 outside the field of view would proj
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from torch import Tensor
+
+CTUnit = Literal["HU", "1/cm", "none"]
+"""Unit of a CT result: Hounsfield units; attenuation in 1/cm; attenuation times the width of a voxel, which has no unit
+and does not depend on how lengths were stated."""
 
 MU_WATER = 0.0192
 """Attenuation of water, 1/mm (about 70 keV)."""
@@ -31,6 +36,13 @@ def hu_to_attenuation(hu: Tensor) -> Tensor:
 def attenuation_to_hu(attenuation: Tensor) -> Tensor:
     """Attenuation in 1/mm to HU."""
     return (attenuation * (1000 / MU_WATER)).sub_(1000)
+
+
+def attenuation_in(unit: CTUnit, attenuation: Tensor, pixel: float) -> Tensor:
+    """Attenuation in 1/mm in the unit of a result; ``pixel`` is the width of a voxel in mm."""
+    if unit == "HU":
+        return attenuation_to_hu(attenuation)
+    return attenuation * (10.0 if unit == "1/cm" else pixel)
 
 
 def hu_to_network(hu: Tensor) -> Tensor:

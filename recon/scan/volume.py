@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -36,7 +37,12 @@ class Source:
     orientation_known: bool = True
 
 
-@dataclass(frozen=True)
+def shape_text(shape: Sequence[int]) -> str:
+    """A shape as people write it: "4 x 28 x 32"."""
+    return " x ".join(map(str, shape))
+
+
+@dataclass(frozen=True, repr=False)
 class Volume:
     """A 3D image on a regular grid.
 
@@ -55,6 +61,12 @@ class Volume:
     modality: Modality
     source: Source | None = None
     notices: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Modality, shape, spacing and origin in one line, without the data."""
+        spacing = " x ".join(f"{step:.4g}" for step in self.spacing)
+        origin = f", {self.source.path.name}" if self.source else ""
+        return f"<{self.modality} volume, {shape_text(self.data.shape)} (z, y, x), {spacing} mm{origin}>"
 
     @property
     def spacing(self) -> tuple[float, float, float]:

@@ -32,17 +32,20 @@ _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanc
 _OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
 
 
-def write_series(folder: Path, volume: Volume, description: str) -> None:
+def write_series(folder: Path, volume: Volume, description: str, number: int = 1, fine: bool = False) -> None:
     """Write ``volume`` as int16 slices with the headers of the DICOM series it was read from.
 
     Patient, study, frame of reference and positions are kept; series and instances get new UIDs (derived from
-    source and content, so that the same run writes the same files), ImageType is DERIVED\\SECONDARY. CT is
-    stored as HU rounded to 1; MR with a slope that spreads small magnitudes. Private tags are dropped.
+    source and content, so that the same run writes the same files), ImageType is DERIVED\\SECONDARY. The series
+    has a number of its own, 100 times the source's plus ``number``. CT is stored as HU rounded to 1; MR with a slope
+    that spreads small magnitudes. Private tags are dropped.
 
     Args:
         folder: made if need be; gets ``IM00001.dcm`` and so on.
         volume: the volume to write, on the grid of its DICOM source.
         description: SeriesDescription and DerivationDescription.
+        number: which of the series that are derived from the source it is, from 1.
+        fine: whether small values are spread by a slope in CT too, as for a standard deviation.
 
     Raises:
         InputError: the volume was not read from DICOM, or the source's files are gone.
@@ -55,12 +58,13 @@ def write_series(folder: Path, volume: Volume, description: str) -> None:
         raise ValueError(f"the volume is no longer on the grid of its source {source.path}")
     check_exportable(volume)
     slices = np.ascontiguousarray(array.T)
-    slope = _slope(slices, volume.modality)
+    slope = _slope(slices, "" if fine else volume.modality)
     stored = np.clip(np.rint(slices / slope), _INT16.min, _INT16.max).astype("<i2")
     identity = hashlib.sha256(stored.tobytes() + description.encode()).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
     for index, (path, pixels) in enumerate(zip(source.header["files"], stored, strict=True), start=1):
         dataset = _derived(path, description, identity)
+        dataset.SeriesNumber = _series_number(dataset.get("SeriesNumber"), number)
         _set_pixels(dataset, pixels, slope, volume.modality)
         dataset.save_as(folder / f"IM{index:05d}.dcm", enforce_file_format=True)
 
@@ -76,6 +80,8 @@ def check_exportable(volume: Volume) -> None:
         raise InputError(f"{source.path if source else 'the volume'}: DICOM output needs DICOM input, for its headers")
     if source.header.get("frames"):
         raise InputError(f"{source.path}: DICOM output needs one file a slice; this series is multi-frame")
+    if source.header.get("resampled"):
+        raise InputError(f"{source.path}: DICOM output needs the grid of the input; this series was resampled")
     for path in source.header["files"]:
         if not path.is_file():
             raise InputError(f"{path}: the source slice is gone; its header is needed for DICOM output")
@@ -90,6 +96,15 @@ def _slope(values: np.ndarray, modality: str) -> float:
     if modality == "CT" or _MR_FINE <= top <= _INT16.max:
         return 1.0
     return float(f"{(top or 1.0) / _INT16.max * 1.0001:.8g}")  # a decimal string of DICOM holds 16 characters
+
+
+def _series_number(source: Any, number: int) -> int:
+    """A number that sorts behind the source's and is no other scan's, within what an integer string holds."""
+    try:
+        own = int(source or 0)
+    except (TypeError, ValueError):
+        own = 0
+    return 100 * own + number if 0 <= own < 10**7 else number
 
 
 def _derived(path: Path, description: str, identity: str) -> Any:

@@ -44,10 +44,29 @@ class Stack:
     order: list[int]
     affine: np.ndarray
     notices: tuple[str, ...] = ()
+    skew: Skew | None = None
 
 
-def stack_slices(folder: Path, headers: list[Slice]) -> Stack:
+@dataclass(frozen=True)
+class Skew:
+    """How slices lie beside the regular grid of a :class:`Stack`, to which they can be resampled.
+
+    Attributes:
+        heights: (slices,) distance from the first slice along the normal, in steps of the grid, ascending.
+        shifts: (slices, 2) displacement along rows and columns of the picture (down, right) from the first, in pixels.
+    """
+
+    heights: np.ndarray
+    shifts: np.ndarray
+
+
+def stack_slices(folder: Path, headers: list[Slice], resample: bool = False) -> Stack:
     """Sort the slices of one series by position.
+
+    Args:
+        folder: the series' folder, for messages.
+        headers: the slices.
+        resample: whether uneven distances and a tilted gantry are accepted, and told by ``Stack.skew``.
 
     Raises:
         InputError: missing or differing orientation, size or pixel spacing; two slices at one position; a gap;
@@ -65,11 +84,43 @@ def stack_slices(folder: Path, headers: list[Slice]) -> Stack:
     if np.abs(positions).max() > _FARTHEST:
         raise InputError(f"{folder}: ImagePositionPatient is beyond {_FARTHEST:g} mm; the file is damaged")
     order = np.argsort(positions @ normal, kind="stable")
-    step = _step(folder, [headers[k] for k in order], positions[order], normal)
+    sorted_headers, places = [headers[k] for k in order], positions[order]
+    skew, told = None, tuple[str, ...]()
+    if resample and len(headers) > 1:
+        step, skew, told = _skewed(folder, sorted_headers, places, (row, column, normal), spacing)
+    else:
+        step = _step(folder, sorted_headers, places, normal)
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = row * spacing[1], column * spacing[0]
     affine[:3, 2], affine[:3, 3] = step, positions[order[0]]
-    return Stack([int(k) for k in order], _LPS_TO_RAS @ affine, jitter)
+    return Stack([int(k) for k in order], _LPS_TO_RAS @ affine, (*jitter, *told), skew)
+
+
+def _skewed(
+    folder: Path,
+    headers: list[Slice],
+    positions: np.ndarray,
+    axes: tuple[np.ndarray, np.ndarray, np.ndarray],
+    spacing: np.ndarray,
+) -> tuple[np.ndarray, Skew | None, tuple[str, ...]]:
+    """The step of a regular grid, how the slices lie beside it, and a notice; no skew where they lie on it."""
+    try:
+        return _step(folder, headers, positions, axes[2]), None, ()
+    except InputError:
+        row, column, normal = axes
+        steps = positions - positions[0]
+        heights = steps @ normal
+        gaps = np.diff(heights)
+        if gaps.min() <= _DRIFT * max(float(np.median(gaps)), 1e-3):
+            raise  # a slice twice is no matter of resampling
+        step = float(np.median(gaps))
+        shifts = np.stack([steps @ column / spacing[0], steps @ row / spacing[1]], axis=1)
+        sideways = float(np.abs(shifts * spacing).max())
+        notice = (
+            f"the slices, {gaps.min():.4g} to {gaps.max():.4g} mm apart and shifted sideways by up to {sideways:.4g} "
+            f"mm, were resampled to a regular grid, {step:.4g} mm apart (linear interpolation)"
+        )
+        return normal * step, Skew(heights / step, shifts), (notice,)
 
 
 def _orientation(folder: Path, headers: list[Slice]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -103,7 +154,7 @@ def _step(folder: Path, headers: list[Slice], positions: np.ndarray, normal: np.
         where = int(np.abs(gaps - typical).argmax())
         raise InputError(
             f"{folder}: the slices are not evenly spaced: {gaps[where]:.2f} mm between {_names(headers, where)} (at "
-            f"{distances[where]:.2f} mm), {typical:.2f} mm elsewhere; is a slice missing?"
+            f"{distances[where]:.2f} mm), {typical:.2f} mm elsewhere; is a slice missing? `resample` interpolates"
         )
     _refuse_tilt(folder, positions, normal)
     return normal * mean
@@ -117,7 +168,7 @@ def _refuse_tilt(folder: Path, positions: np.ndarray, normal: np.ndarray) -> Non
         angle = np.degrees(np.arctan2(sideways, height))
         raise InputError(
             f"{folder}: the slices are shifted sideways by up to {sideways:.1f} mm (gantry tilt of {angle:.1f} "
-            "degrees); resample the series to right angles first"
+            "degrees); give `resample` to have them on a regular grid"
         )
 
 

@@ -13,13 +13,14 @@ from recon.io.dicom.files import choose_series, scan_folder
 from recon.io.dicom.frames import Slice, is_mosaic, is_phase, slices_of
 from recon.io.dicom.geometry import Stack, stack_slices
 from recon.io.dicom.pixels import Notes, read_frames
+from recon.io.intensity import AIR_HU
 from recon.io.orientation import to_canonical
 
 if TYPE_CHECKING:
     from recon.scan.volume import Modality, Volume
 
 
-def read_series(folder: Path, modality: Modality, series: str | None = None) -> Volume:
+def read_series(folder: Path, modality: Modality, series: str | None = None, resample: bool = False) -> Volume:
     """The volume of one DICOM series, in canonical orientation.
 
     CT is in HU by each slice's rescale slope and intercept, pixels of the stated padding value are air; MR keeps
@@ -29,6 +30,7 @@ def read_series(folder: Path, modality: Modality, series: str | None = None) -> 
         folder: holds the slices, one file each or as frames, in any order and perhaps in folders below.
         modality: what the series must be.
         series: end of the SeriesInstanceUID, or the SeriesNumber, where there are several.
+        resample: whether slices of a tilted gantry or of uneven distances are resampled, and not refused.
 
     Raises:
         InputError: no or several series, slices that form no regular grid, phase images, mosaics, colour, a
@@ -38,26 +40,39 @@ def read_series(folder: Path, modality: Modality, series: str | None = None) -> 
 
     from recon.scan.volume import Source, Volume
 
-    slices, stack, notices = grid_of_series(folder, choose_series(folder, scan_folder(folder), series), modality)
+    chosen = choose_series(folder, scan_folder(folder), series)
+    slices, stack, notices = grid_of_series(folder, chosen, modality, resample)
     rows, columns = int(slices[0].get("Rows")), int(slices[0].get("Columns"))
     check_fits(folder, 16 * rows * columns * len(slices))
     notes = Notes()
     values = read_frames(slices, (rows, columns), modality, notes)
     check_values(folder, values, "volume")
-    data, affine = to_canonical(values.T, stack.affine)
-    header = {"files": [found.path for found in slices], "frames": any(found.frame is not None for found in slices)}
-    source = Source(folder, "dicom", stack.affine, (columns, rows, len(slices)), header)
+    stored = stack.affine
+    if stack.skew is not None:
+        from recon.io.dicom.resample import resampled
+
+        values, stored = resampled(values, stored, stack.skew, AIR_HU if modality == "CT" else 0.0)
+    data, affine = to_canonical(values.T, stored)
+    header = {
+        "files": [found.path for found in slices],
+        "frames": any(found.frame is not None for found in slices),
+        "resampled": stack.skew is not None,
+    }
+    depth, rows, columns = values.shape
+    source = Source(folder, "dicom", stored, (columns, rows, depth), header)
     return Volume(torch.from_numpy(data), affine, modality, source, (*notices, *notes.texts(values.size)))
 
 
-def grid_of_series(folder: Path, headers: list[Any], modality: Modality) -> tuple[list[Slice], Stack, list[str]]:
+def grid_of_series(
+    folder: Path, headers: list[Any], modality: Modality, resample: bool = False
+) -> tuple[list[Slice], Stack, list[str]]:
     """The slices of a series in order, where they lie, and what was decided; from the headers alone.
 
     Raises:
         InputError: as :func:`read_series`, as far as headers tell.
     """
     slices, notices = _checked(folder, slices_of(headers), modality)
-    stack = stack_slices(folder, slices)
+    stack = stack_slices(folder, slices, resample)
     if len({series_uid(header) for header in headers}) > 1:
         count = sum(series_uid(header) == NO_UID for header in headers)
         notices.append(f"{count} files state no series; they were taken as part of the one in the folder")

@@ -26,7 +26,30 @@ DESIGNED = (
     *("task", "method", "input", "output", "metrics", "baseline", "geometry", "mask", "true_acceleration", "noise"),
     *("seed", "seconds", "peak_rss_mb", "device", "versions", "commit", "weights_sha256", "convention"),
 )
-EXTRAS = {"model_error", "settings", "shape", "spacing_mm", "iterations", "notices", "files"}
+EXTRAS = {
+    *(
+        "model_error",
+        "settings",
+        "shape",
+        "spacing_mm",
+        "iterations",
+        "notices",
+        "files",
+        "sigma",
+        "simulation",
+        "unit",
+    ),
+    *(
+        "input_name",
+        "input_sha256",
+        "date",
+        "command",
+        "options",
+        "settings_resolved",
+        "residual_over_sigma",
+        "results",
+    ),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -102,8 +125,8 @@ def test_the_default_is_the_shipped_head_and_beats_the_baseline() -> None:
 def test_the_default_output_is_named_after_the_case() -> None:
     write_ct(Path("case.nii.gz"))
     printed = done("svct", "-i", "case.nii.gz", *FBP)
-    assert printed.out.splitlines()[-1] == "report: recon-case-svct-fbp/report.html"
-    names = {path.name for path in Path("recon-case-svct-fbp").iterdir()}
+    assert printed.out.splitlines()[-1] == "report: recon-case-svct-paper40-40views-fbp/report.html"
+    names = {path.name for path in Path("recon-case-svct-paper40-40views-fbp").iterdir()}
     assert names == {"recon.nii.gz", "result.json", "report.html"}
 
 
@@ -185,7 +208,7 @@ def test_several_series_are_listed_and_one_is_taken() -> None:
     assert "--series" in refused.err
     assert "2222" in refused.err
     done("svct", "-i", "mixed", *FBP, "--series", "2222", "-q")
-    assert Path("recon-mixed-svct-fbp").is_dir()
+    assert Path("recon-mixed-svct-paper40-40views-fbp").is_dir()
 
 
 def test_a_geometry_file_and_golden_views() -> None:
@@ -330,9 +353,9 @@ def test_file_names_may_hold_anything(name: str) -> None:
     case = name.removesuffix(".nii.gz")
     for options in (("-q",), (), ("--json",)):
         done("svct", "-i", name, *FBP, *options, "--overwrite").out.encode()
-    result = read_json(Path(f"recon-{case}-svct-fbp/result.json"))
+    result = read_json(Path(f"recon-{case}-svct-paper40-40views-fbp/result.json"))
     assert result["input"] == name
-    assert b"<i>.nii" not in Path(f"recon-{case}-svct-fbp/report.html").read_bytes()
+    assert b"<i>.nii" not in Path(f"recon-{case}-svct-paper40-40views-fbp/report.html").read_bytes()
     done("info", name).out.encode()
     done("simulate", "svct", "-i", name, "-o", f"{case}.h5").out.encode()
 
@@ -341,9 +364,9 @@ def test_the_input_may_be_an_argument() -> None:
     write_ct(Path("ct.nii.gz"))
     write_mr(Path("mr.nii.gz"))
     done("svct", "ct.nii.gz", *FBP, "-q")
-    assert read_json(Path("recon-ct-svct-fbp/result.json"))["input"] == "ct.nii.gz"
+    assert read_json(Path("recon-ct-svct-paper40-40views-fbp/result.json"))["input"] == "ct.nii.gz"
     done("mri", "mr.nii.gz", *ZERO, "-q")
-    assert read_json(Path("recon-mr-mri-zero-filled/result.json"))["input"] == "mr.nii.gz"
+    assert read_json(Path("recon-mr-mri-gauss1d-2x-zero-filled/result.json"))["input"] == "mr.nii.gz"
     done("simulate", "svct", "ct.nii.gz", "-q")
     done("simulate", "mri", "mr.nii.gz", *ZERO[2:], "-q")
     assert Path("sinogram.h5").is_file()

@@ -311,6 +311,6 @@ def test_a_method_that_ends_in_nan_is_a_failure(refused: Callable[..., str], mon
         return Reconstruction(torch.full((4, 28, 32), torch.nan))
 
     monkeypatch.setattr("recon.methods.ct_sirt.METHOD", Method("diverges", "none", NoOptions, diverge))
-    message = refused(*CT[:3], "--method", "sirt", "-o", "diverged", code=1)
+    message = refused(*CT[:3], "--simulate", "ideal", "--method", "sirt", "-o", "diverged", code=1)
     assert "--method sirt" in message
     assert "NaN" in message

@@ -446,7 +446,7 @@ BAD = {
     "zero_slope": (edited(RescaleSlope=0), "RescaleSlope is 0"),
     "constant": (lambda f: write_slices(f, np.zeros((3, 4, 5), int)), "constant"),
     "truncated": (truncated, "damaged"),
-    "compressed": (compressed, "no decoder"),
+    "compressed": (compressed, "no decoder is installed; install one ("),
     "no_image": (lambda f: f.mkdir(), "no DICOM image"),
     "missing": (lambda f: None, "no such folder"),
     "single_slice_of_unknown_depth": (
@@ -513,6 +513,18 @@ def test_a_derived_series_comes_back_with_its_headers_and_new_identity(tmp_path:
     assert [p.read_bytes() for p in written] == [p.read_bytes() for p in sorted((tmp_path / "again").iterdir())]
 
 
+def test_a_derived_series_has_a_number_of_its_own_and_small_deviations_keep_their_values(tmp_path: Path) -> None:
+    write_slices(tmp_path / "s", SeriesNumber=4)
+    volume = read_series(tmp_path / "s", "CT")
+    spread = volume.like(torch.linspace(0.1, 9.7, volume.data.numel()).reshape(volume.data.shape))
+    write_series(tmp_path / "result", volume, "TV", 1)
+    write_series(tmp_path / "std", spread, "Standard deviation of TV", 2, fine=True)
+    numbers = {name: pydicom.dcmread(next((tmp_path / name).iterdir())).SeriesNumber for name in ("result", "std")}
+    assert numbers == {"result": 401, "std": 402}
+    back = read_series(tmp_path / "std", "CT")
+    torch.testing.assert_close(back.data, spread.data, atol=1e-3, rtol=0)
+
+
 def test_derived_from_implicit_vr_with_private_tags_and_metal(tmp_path: Path) -> None:
     for path in write_slices(tmp_path / "s"):
         dataset = pydicom.dcmread(path)
@@ -546,3 +558,27 @@ def test_dicom_output_needs_dicom_input_that_is_still_there(tmp_path: Path) -> N
     paths[2].unlink()
     with pytest.raises(InputError, match="gone"):
         write_series(tmp_path / "out", volume, "x")
+
+
+def test_a_tilted_or_uneven_series_is_resampled_on_request(tmp_path: Path) -> None:
+    values = np.tile(np.arange(0, 400, 40, dtype=np.int16)[:, None], (4, 1, 8))  # a ramp down the picture
+    tilted = np.array([[0, 0.75 * k, 5.0 * k] for k in range(4)])  # one row a slice
+    write_slices(
+        tmp_path / "tilted", np.stack([np.roll(v, -k, axis=0) for k, v in enumerate(values)]), positions=tilted
+    )
+    volume = read_series(tmp_path / "tilted", "CT", resample=True)
+    assert volume.data.shape == (4, 13, 8)
+    assert "shifted sideways by up to 2.25 mm, were resampled" in volume.notices[0]
+    inner = volume.data[:, 3:7]  # every slice covers these rows, and the ramp is the same in all of them
+    torch.testing.assert_close(inner, inner[:1].expand_as(inner))
+    with pytest.raises(InputError, match="this series was resampled"):
+        write_series(tmp_path / "out", volume, "x")
+
+    uneven = np.array([[0, 0, z] for z in (0.0, 5.0, 10.0, 20.0)])
+    levels = np.stack([np.full((10, 8), 10 * z, np.int16) for z in (0, 5, 10, 20)])
+    write_slices(tmp_path / "uneven", levels, positions=uneven)
+    with pytest.raises(InputError, match="not evenly spaced"):
+        read_series(tmp_path / "uneven", "CT")
+    volume = read_series(tmp_path / "uneven", "CT", resample=True)
+    assert volume.data[:, 0, 0].tolist() == [0, 50, 100, 150, 200]
+    assert volume.spacing[0] == 5

@@ -245,3 +245,18 @@ def test_impossible_options_are_refused(name: str, settings: dict[str, str], mes
 
     with pytest.raises(InputError, match=message):
         parse_options(get_method("CT", name), settings)
+
+
+def test_tv_is_no_worse_the_more_photons_there_are() -> None:
+    """Iterations are limited, so what the data weigh must not outgrow them."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 48), torch.linspace(-1, 1, 48), indexing="ij")
+    hu = torch.where(x**2 + y**2 < 0.6, 20.0, -1000.0)
+    hu[(x - 0.3) ** 2 + (y + 0.2) ** 2 < 0.06] = 700
+    disc = Volume(hu[None], np.diag([4.0, 4.0, 4.0, 1.0]), "CT")
+    exact = simulate_ct(disc, "paper40")
+    found = []
+    for photons in (1e6, 1e8, 1e11):
+        data, sigma = TransmissionNoise(photons).apply(exact.y, torch.Generator().manual_seed(0))
+        found.append(psnr(disc, run(replace(exact, y=data, sigma=sigma), "tv")))
+    assert found == sorted(found)
+    assert found[-1] > found[0] + 5
