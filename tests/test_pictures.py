@@ -6,6 +6,7 @@ import ast
 import base64
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from benchmarks.table.results import CellResult, Store, TableResult
 from datasets.cache import Cache
 from datasets.case import Case
 from recon.generation.preview import preview
+from recon.report.data import ReportData
 from recon.report.lettering import MARGIN, UNKNOWN, Frame, framed, scale_length
 from recon.report.planes import PLANES, select
+from recon.report.print_figures import FigureRequest, write_figures
 from recon.scan.volume import Source, Volume
 from recon.training.prepared import prepare
 from recon.training.validation import side_by_side
@@ -164,6 +167,30 @@ def test_one_place_turns_planes():
     assert turning == ["recon/report/planes.py"]
 
 
+def test_pictures_for_a_paper(tmp_path: Path):
+    data = ReportData(
+        title="",
+        case={},
+        protocol=[],
+        notices=[],
+        modality="CT",
+        images={"result": marked()},
+        labels={},
+        spacing=(2.0, 2.0, 2.0),
+        metrics={},
+        data_picture=None,
+        mask=None,
+        trace=[],
+        provenance={},
+    )
+    for known in (True, False):
+        folder = tmp_path / str(known)
+        write_figures(folder, replace(data, sides_known=known), FigureRequest("0,2000", "2"))
+        picture = np.asarray(Image.open(folder / "axial-002-result.png"))[:, :, 0]
+        assert is_marked_at_the_top_left(inner(picture))
+        assert margins(picture)[:3] == [known] * 3
+
+
 def test_no_picture_is_written_that_is_not_looked_at_here():
     """Whoever writes pictures in another file adds it here, with a test above."""
     writers = set()
@@ -181,5 +208,6 @@ def test_no_picture_is_written_that_is_not_looked_at_here():
         "recon/report/figures.py",
         "recon/report/lettering.py",
         "recon/report/page.py",
+        "recon/report/print_figures.py",
         "recon/report/viewer.py",
     }

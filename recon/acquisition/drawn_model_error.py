@@ -1,7 +1,7 @@
 """CT scans for training with a drawn remainder of the model error, where a scan of a continuous object is too dear.
 
 Networks see data whose model error was estimated on a finer grid and taken off (:mod:`recon.acquisition.model_error`).
-To make such data in earnest takes a minute a scan, too long for networks whose scans are simulated at every
+To make such data in earnest takes a minute or more a scan, too long for networks whose scans are simulated at every
 step. What is left of the error after the correction can be drawn instead: it is less than half as large as the error
 itself, hardly resembles it, is nearly white along the detector, and lies where the error lies. The error itself is the
 difference of thin line integrals on the finer grid and on the grid of the result, two projections.

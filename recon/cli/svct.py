@@ -302,7 +302,9 @@ def parse_noise(photons: float | None, electronic: float | None) -> Transmission
         return TransmissionNoise(photons, electronic or 0.0)
 
 
-def read_ct(source: Path | None, series: str | None, intensity: Any, nan: NaNs, quiet: bool, resample: bool) -> Volume:
+def read_ct(
+    source: Path | None, series: str | None, intensity: Any, nan: NaNs, quiet: bool, resample: bool = False
+) -> Volume:
     """The input volume in HU, or the sample; what is doubtful about it is printed."""
     from recon.run.load import load
     from recon.scan.volume import Volume

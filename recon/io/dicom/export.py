@@ -44,7 +44,7 @@ def write_series(folder: Path, volume: Volume, description: str, number: int = 1
         folder: made if need be; gets ``IM00001.dcm`` and so on.
         volume: the volume to write, on the grid of its DICOM source.
         description: SeriesDescription and DerivationDescription.
-        number: which of the series that are derived from the source it is, from 1.
+        number: place of the series, from 1, among those that are derived from the source.
         fine: whether small values are spread by a slope in CT too, as for a standard deviation.
 
     Raises:

@@ -39,6 +39,7 @@ class Stack:
         order: places of the slices in the list that was given, in ascending order along the normal.
         affine: (4, 4) affine of the (column, row, slice) array.
         notices: what was decided.
+        skew: how the slices lie beside the grid of ``affine``; None where they lie on it.
     """
 
     order: list[int]
@@ -85,7 +86,8 @@ def stack_slices(folder: Path, headers: list[Slice], resample: bool = False) -> 
         raise InputError(f"{folder}: ImagePositionPatient is beyond {_FARTHEST:g} mm; the file is damaged")
     order = np.argsort(positions @ normal, kind="stable")
     sorted_headers, places = [headers[k] for k in order], positions[order]
-    skew, told = None, tuple[str, ...]()
+    skew: Skew | None = None
+    told: tuple[str, ...] = ()
     if resample and len(headers) > 1:
         step, skew, told = _skewed(folder, sorted_headers, places, (row, column, normal), spacing)
     else:
