@@ -13,6 +13,7 @@ from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.adm_unet import ADMUNet
 from priors.networks.padding import pad_to_multiple
 from priors.training.batches import derived_seed
+from recon.errors import input_errors
 
 _BATCH_PIXELS = {"cpu": 2**16, "cuda": 2**21}
 """Pixels of a batch of slices: on the CPU one slice of 256², which stays in its cache and takes half the time of
@@ -38,13 +39,18 @@ def run_slices(
 
     Returns:
         (Z, X, Y) float32 in [-1, 1] on the CPU.
+
+    Raises:
+        InputError: the image is too small for the network.
     """
     device = next(network.parameters()).device
     stacks = images.transpose(0, 1)
     outputs: list[Tensor] = []
     for batch in stacks.split(batch_of(device, images[0, 0].numel())):
         padded, inside = pad_to_multiple(batch.to(device), multiple)
-        outputs.append(network(padded)[:, 0, *inside].float().clamp(-1, 1).cpu())
+        with input_errors("`method`"):
+            made = network(padded)
+        outputs.append(made[:, 0, *inside].float().clamp(-1, 1).cpu())
         if on_progress:
             on_progress(sum(map(len, outputs)), len(stacks))
     return torch.cat(outputs)
