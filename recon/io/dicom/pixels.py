@@ -135,14 +135,5 @@ def _check_decodable(path: Path, dataset: Any) -> None:
     if not available:
         raise InputError(
             f"{path}: compressed as {syntax.name}, for which no decoder is installed; "
-            f"install one ({_decoder_for(syntax.name)}), or decompress the series (gdcmconv, uncompressed)"
+            "install one (pip install python-gdcm, the extra `jpeg`), or decompress the series with another program"
         )
-
-
-def _decoder_for(syntax: str) -> str:
-    """How to install a decoder for a compression that is called so."""
-    if "JPEG-LS" in syntax:
-        return "pip install pyjpegls, MIT licence"
-    if "2000" in syntax:
-        return "pip install pylibjpeg pylibjpeg-openjpeg, MIT licence"
-    return "pip install pylibjpeg pylibjpeg-libjpeg, GPL-3.0"

@@ -467,6 +467,25 @@ def test_bad_series_get_one_line(tmp_path: Path, case: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("syntax", ["JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless"])
+def test_compressed_series_are_read_with_the_extra(tmp_path: Path, syntax: str) -> None:
+    gdcm = pytest.importorskip("gdcm", reason="the extra jpeg is not installed")
+    plain = write_slices(tmp_path / "plain", np.tile(HU, (1, 8, 8)))
+    (tmp_path / "small").mkdir()
+    for path in plain:
+        reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+        reader.SetFileName(str(path))
+        assert reader.Read()
+        change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
+        change.SetInput(reader.GetImage())
+        assert change.Change()
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        writer.SetFileName(str(tmp_path / "small" / path.name))
+        assert writer.Write()
+    assert torch.equal(read_series(tmp_path / "small", "CT").data, read_series(tmp_path / "plain", "CT").data)
+
+
 def test_rounded_positions_are_no_gap(tmp_path: Path) -> None:
     positions = np.array([[0, 0, round(0.625 * k, 1)] for k in range(12)])
     write_slices(tmp_path / "s", np.concatenate([HU, HU, HU]), positions=positions)
