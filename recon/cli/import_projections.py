@@ -28,7 +28,7 @@ _data_options = all_of(
         help="Axes of the array: v (views), c (cells) and, where there are several detector rows, z; such as cv or "
         "vzc.  [default: cells last, views by their number]",
     ),
-    option("--rows", group="Data", default=None, metavar="FIRST:STOP", help="Take these detector rows only."),
+    option("--rows", group="Data", default=None, metavar="ROW|FIRST:STOP", help="Take these detector rows only."),
     option(
         "--minus-log/--no-minus-log",
         "minus_log",
@@ -190,7 +190,7 @@ def import_command(
         dark=dark,
         minus_log=minus_log,
         bin=bin_width,
-        rows=_pair("rows", rows, ":"),
+        rows=_rows(rows),
         grid=_pair("grid", grid, ","),
         pixel=pixel,
         slice_spacing=slice_spacing,
@@ -202,6 +202,13 @@ def import_command(
     with output_file(target, overwrite) as temporary:
         write_sinogram(temporary, sinogram)
     _done(target, sinogram, as_json, quiet)
+
+
+def _rows(text: str | None) -> tuple[int, int] | None:
+    """First row and the one after the last, of ``3`` or ``3:8``."""
+    if text is not None and text.isdecimal():
+        return int(text), int(text) + 1
+    return _pair("rows", text, ":")
 
 
 def _pair(name: str, text: str | None, separator: str) -> tuple[int, int] | None:

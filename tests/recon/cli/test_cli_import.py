@@ -85,7 +85,7 @@ BAD = {
         ("import", "counts.npy", "--geometry", "scanner.yaml", "--angles", "angles.csv"),
         "look like counts, not line integrals; give --minus-log and a --flat",
     ),
-    "rows": ((*IMPORT, "--rows", "3"), "--rows 3: must be two whole numbers"),
+    "rows": ((*IMPORT, "--rows", "3-5"), "--rows 3-5: must be two whole numbers"),
     "grid": ((*IMPORT, "--grid", "3x3"), "--grid 3x3: must be two whole numbers"),
     "centre": ((*IMPORT, "--centre", "left"), "--centre left: must be auto or a number of mm"),
     "far centre": ((*IMPORT, "--centre", "99"), "--centre 99: not on the detector"),
