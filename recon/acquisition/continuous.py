@@ -20,6 +20,7 @@ from torch.nn.functional import conv1d, pad
 from physics.averaging import AreaAverage, refined
 from physics.ct.finite_cells import Aperture, readings
 from physics.ct.geometry import Geometry, ImageGrid
+from physics.ct.missing_rays import MissingRays
 from physics.noise import NoiseModel, Sigma
 from recon.acquisition.ct import projector_for
 from recon.errors import InputError, input_errors
@@ -74,7 +75,7 @@ class ContinuousScan:
     Attributes:
         measurement: the data, their operator on the grid of the result, and the standard deviation of their noise.
         truth: the object's mean over each voxel of that grid, HU.
-        missing: (z, cells) bool, True for dead cells. Their data are interpolated from their neighbours.
+        missing: (z, cells) bool, True for dead cells, whose rays are not measured.
     """
 
     measurement: Measurement
@@ -120,7 +121,8 @@ def scan_continuous(
     y, sigma, missing = _detected(torch.cat(data), scanner, noise, seed)
     protocol = _protocol(projector.geometry, scanner, noise, grid)
     moved = sigma.to(projector.device) if isinstance(sigma, Tensor) else sigma
-    measurement = Measurement(y.to(projector.device), projector, moved, empty.spacing, protocol)
+    operator = projector if not missing.any() else MissingRays(projector, ~missing[:, None].expand(y.shape))
+    measurement = Measurement(y.to(projector.device), operator, moved, empty.spacing, protocol)
     return ContinuousScan(measurement, empty.like(torch.cat(truths)), missing)
 
 
@@ -174,7 +176,7 @@ def _detected(ideal: Tensor, scanner: Scanner, noise: NoiseModel | None, seed: i
         gain = (1 + scanner.gain_error * torch.randn(cells, generator=gained)).clamp_min(0.1)
         y = y - gain.log()[:, None]
     missing = torch.rand(cells, generator=died) < scanner.dead_cells
-    return _bridged(y, missing), sigma, missing
+    return y.masked_fill(missing[:, None], 0), sigma, missing
 
 
 def _with_scatter(line_integrals: Tensor, share: float) -> Tensor:
@@ -189,18 +191,6 @@ def _with_scatter(line_integrals: Tensor, share: float) -> Tensor:
     smooth = conv1d(rows, (kernel / kernel.sum())[None, None]).reshape(primary.shape)
     level = primary.mean(-1, keepdim=True) / smooth.mean(-1, keepdim=True)
     return -torch.log(primary + share * level * smooth)
-
-
-def _bridged(y: Tensor, missing: Tensor) -> Tensor:
-    """Data with those of dead cells interpolated along the detector; a row without a live cell stays as it is."""
-    out = y.clone()
-    for row, dead in zip(out, missing.numpy(), strict=True):
-        places = np.flatnonzero(dead)
-        live = np.flatnonzero(~dead)
-        if len(places) and len(live):
-            bridged = [np.interp(places, live, view[live]) for view in row.numpy()]
-            row[:, places] = torch.from_numpy(np.stack(bridged)).to(row)
-    return out
 
 
 def _protocol(geometry: Geometry, scanner: Scanner, noise: NoiseModel | None, grid: ImageGrid) -> Protocol:

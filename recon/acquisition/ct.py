@@ -175,7 +175,7 @@ def sinogram_of(
 
     Args:
         measurement: the simulated measurement.
-        volume: the volume that was scanned.
+        volume: the volume on whose grid it is to be reconstructed.
         seed: the seed of the noise.
         simulation: how the scan was simulated, which the file states: by the operator that reconstructs it (the inverse
             crime), or of a continuous object.
@@ -192,7 +192,9 @@ def sinogram_of(
         "seed": seed,
         "source": volume.source.path.name if volume.source else None,
     }
-    return Sinogram(measurement.y.cpu(), geometry, (z, y, x), volume.affine, meta)
+    mask = measurement.operator.mask
+    valid = None if mask is None else mask.cpu()
+    return Sinogram(measurement.y.cpu(), geometry, (z, y, x), volume.affine, meta, valid=valid)
 
 
 def projector_for(volume: Volume, geometry: Geometry, device: torch.device | str) -> Projector:

@@ -9,8 +9,7 @@ from typing import Any, Literal
 import click
 
 from recon.cli.console import progress_bar, say
-from recon.cli.options import PATH, GroupedCommand, all_of, option
-from recon.errors import InputError
+from recon.cli.options import PATH, GroupedCommand, all_of, option, parse_pair
 
 _data_options = all_of(
     option(
@@ -191,7 +190,7 @@ def import_command(
         minus_log=minus_log,
         bin=bin_width,
         rows=_rows(rows),
-        grid=_pair("grid", grid, ","),
+        grid=parse_pair("grid", grid, ","),
         pixel=pixel,
         slice_spacing=slice_spacing,
         rings=rings,
@@ -208,17 +207,7 @@ def _rows(text: str | None) -> tuple[int, int] | None:
     """First row and the one after the last, of ``3`` or ``3:8``."""
     if text is not None and text.isdecimal():
         return int(text), int(text) + 1
-    return _pair("rows", text, ":")
-
-
-def _pair(name: str, text: str | None, separator: str) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    try:
-        first, second = (int(part) for part in text.split(separator))
-    except ValueError:
-        raise InputError(f"`{name}` {text}: must be two whole numbers with '{separator}' between") from None
-    return first, second
+    return parse_pair("rows", text, ":")
 
 
 def _done(path: Path, sinogram: Any, as_json: bool, quiet: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from recon.cli.flags import FlaggedCommand
+from recon.errors import InputError
 
 if TYPE_CHECKING:
     from recon.report.print_figures import FigureRequest
@@ -232,3 +233,23 @@ def parse_settings(settings: tuple[str, ...], weights: Path | None = None, prior
             raise click.UsageError(f"--set {key}: given twice")
         parsed[key] = value
     return parsed
+
+
+def parse_pair(name: str, text: str | None, separator: str) -> tuple[int, int] | None:
+    """Two whole numbers of an option; None where it is not given.
+
+    Args:
+        name: the option, without dashes.
+        text: the numbers, such as ``256,256``.
+        separator: what stands between them.
+
+    Raises:
+        InputError: something else.
+    """
+    if text is None:
+        return None
+    try:
+        first, second = (int(part) for part in text.split(separator))
+    except ValueError:
+        raise InputError(f"`{name}` {text}: must be two whole numbers with '{separator}' between") from None
+    return first, second

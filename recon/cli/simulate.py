@@ -10,12 +10,14 @@ import click
 
 from recon.cli.console import say
 from recon.cli.mri import input_options, mask_options, read_mr, say_notices
-from recon.cli.options import SEED, GroupedCommand, all_of, help_alone, one_input, option, output_options
+from recon.cli.options import SEED, GroupedCommand, all_of, help_alone, one_input, option, output_options, parse_pair
 from recon.cli.svct import (
     geometry_options,
     noise_options,
     parse_noise,
+    parse_scanner,
     read_ct,
+    scanner_options,
     simulate_option,
     volume_options,
 )
@@ -38,7 +40,7 @@ def simulate(ctx: click.Context) -> None:
 @simulate.command("svct", cls=GroupedCommand)
 @volume_options
 @geometry_options
-@all_of(noise_options, simulate_option, _seed)
+@all_of(noise_options, simulate_option, scanner_options, _seed)
 @output_options("HDF5 file to write.  [default: sinogram.h5]")
 def simulate_sinogram(
     path: Path | None,
@@ -55,6 +57,11 @@ def simulate_sinogram(
     photons: float | None,
     electronic_noise: float | None,
     simulate: Simulation,
+    focal_spot: float | None,
+    scatter: float | None,
+    gain_error: float | None,
+    dead_cells: float | None,
+    grid: str | None,
     seed: int,
     output: Path | None,
     overwrite: bool,
@@ -73,9 +80,11 @@ def simulate_sinogram(
 
     chosen = choose_geometry(geometry, views, arc, start, order)
     volume = read_ct(source, series, intensity, nan, quiet, resample)
-    measurement = measure_ct(volume, chosen, noise, seed, simulate=simulate, model_error="leave").measurement
+    scanner, pixels = parse_scanner(focal_spot, scatter, gain_error, dead_cells), parse_pair("grid", grid, ",")
+    scan = measure_ct(volume, chosen, noise, seed, simulate=simulate, model_error="leave", scanner=scanner, grid=pixels)
+    measurement = scan.measurement
     with output_file(target, overwrite) as temporary:
-        write_sinogram(temporary, sinogram_of(measurement, volume, seed, simulate))
+        write_sinogram(temporary, sinogram_of(measurement, scan.grid, seed, simulate))
     _done(target, measurement.protocol.sentences, {"geometry": measurement.protocol.geometry}, as_json, quiet)
 
 

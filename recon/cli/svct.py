@@ -20,6 +20,7 @@ from recon.cli.options import (
     option,
     output_options,
     parse_figures,
+    parse_pair,
     parse_settings,
     resample_option,
 )
@@ -29,6 +30,7 @@ from recon.errors import InputError, input_errors
 
 if TYPE_CHECKING:
     from physics.noise import TransmissionNoise
+    from recon.acquisition.continuous import Scanner
     from recon.acquisition.model_error import ModelError
     from recon.io.intensity import NaNs
     from recon.io.sinogram import Sinogram
@@ -98,6 +100,48 @@ simulate_option = option(
     "that reconstructs the data also makes them, which is easier than a real scan (the inverse crime).",
 )
 
+scanner_options = all_of(
+    option(
+        "--focal-spot",
+        group="Simulated scanner",
+        type=float,
+        default=None,
+        metavar="MM",
+        help="Width of the focal spot.  [default: a point]",
+    ),
+    option(
+        "--scatter",
+        group="Simulated scanner",
+        type=float,
+        default=None,
+        metavar="SHARE",
+        help="Scattered intensity, spread smoothly, over the mean intensity of a view.  [default: 0]",
+    ),
+    option(
+        "--gain-error",
+        group="Simulated scanner",
+        type=float,
+        default=None,
+        metavar="SHARE",
+        help="Standard deviation of the gains of the detector cells, which makes rings.  [default: 0]",
+    ),
+    option(
+        "--dead-cells",
+        group="Simulated scanner",
+        type=float,
+        default=None,
+        metavar="SHARE",
+        help="Share of the detector cells that read nothing.  [default: 0]",
+    ),
+    option(
+        "--grid",
+        group="Simulated scanner",
+        default=None,
+        metavar="ROWS,COLUMNS",
+        help="Pixels of the reconstruction, at most those of the volume, over its area.  [default: the volume's]",
+    ),
+)
+
 volume_options = all_of(
     click.argument("path", type=PATH, required=False),
     option(
@@ -158,7 +202,7 @@ volume_options = all_of(
     help="Place where the axis of rotation falls on the detector, in mm from its middle towards the last cell; auto "
     "finds it from the data; needs --sinogram.  [default: what the geometry's offset says]",
 )
-@all_of(noise_options, simulate_option)
+@all_of(noise_options, simulate_option, scanner_options)
 @option(
     "--model-error",
     group="Noise",
@@ -189,6 +233,11 @@ def svct(
     photons: float | None,
     electronic_noise: float | None,
     simulate: Simulation,
+    focal_spot: float | None,
+    scatter: float | None,
+    gain_error: float | None,
+    dead_cells: float | None,
+    grid: str | None,
     model_error: ModelError,
     method: str,
     settings: tuple[str, ...],
@@ -224,6 +273,7 @@ def svct(
     elif unit != "HU":
         raise click.UsageError("--unit is for measured data; it needs --sinogram")
     noise = parse_noise(photons, electronic_noise)
+    scanner = parse_scanner(focal_spot, scatter, gain_error, dead_cells)
     from datasets import sample
     from recon.run.devices import select_device
     from recon.run.measure import measure_ct
@@ -260,7 +310,10 @@ def svct(
 
             check_dicom(data)
     with progress_bar(quiet) as progress:
-        scan = measure_ct(data, chosen, noise, seed, place, None if sinogram else simulate, model_error, progress)
+        simulation = None if sinogram else simulate
+        scan = measure_ct(
+            data, chosen, noise, seed, place, simulation, model_error, progress, scanner, parse_pair("grid", grid, ",")
+        )
     wanted.fulfil(scan)
 
 
@@ -270,6 +323,11 @@ _OF_VOLUMES = (
     "nan",
     "resample",
     "simulate",
+    "focal_spot",
+    "scatter",
+    "gain_error",
+    "dead_cells",
+    "grid",
     "series",
     "intensity",
     "views",
@@ -286,8 +344,21 @@ def _check_alone(name: str, others: tuple[str, ...]) -> None:
     context = click.get_current_context()
     for other in others:
         if context.get_parameter_source(other) is ParameterSource.COMMANDLINE:
-            flag = "input" if other in ("path", "source") else other
+            flag = "input" if other in ("path", "source") else other.replace("_", "-")
             raise click.UsageError(f"--{name} and --{flag} exclude each other: leave one of them out")
+
+
+def parse_scanner(
+    focal_spot: float | None, scatter: float | None, gain_error: float | None, dead_cells: float | None
+) -> Scanner | None:
+    """The simulated scanner of the options; None where none is given."""
+    if focal_spot is scatter is gain_error is dead_cells is None:
+        return None
+    from physics.ct.finite_cells import Aperture
+    from recon.acquisition.continuous import Scanner
+
+    with input_errors():
+        return Scanner(Aperture(focal_spot=focal_spot or 0.0), scatter or 0.0, gain_error or 0.0, dead_cells or 0.0)
 
 
 def parse_noise(photons: float | None, electronic: float | None) -> TransmissionNoise | None:

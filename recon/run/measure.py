@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
@@ -21,6 +21,9 @@ from recon.run.memory import ct_bytes, memory_errors, mr_bytes
 from recon.scan.kspace import KSpace
 from recon.scan.measurement import Measurement, Progress, Scan, no_progress
 from recon.scan.volume import Modality, Volume
+
+if TYPE_CHECKING:
+    from recon.acquisition.continuous import Scanner
 
 Device = torch.device | str
 
@@ -99,6 +102,8 @@ def measure_ct(
     simulate: Simulation | None = None,
     model_error: ModelError = "auto",
     progress: Progress = no_progress,
+    scanner: Scanner | None = None,
+    grid: tuple[int, int] | None = None,
 ) -> Scan:
     """A CT scan: simulated from a volume, which is then its ground truth, or made of a measured sinogram.
 
@@ -113,13 +118,23 @@ def measure_ct(
             the inverse crime. None is ``continuous`` for a volume; a sinogram is measured already.
         model_error: what becomes of that error, see :data:`recon.acquisition.model_error.ModelError`.
         progress: the callback that is told how far the estimate of the model error is.
+        scanner: what the scanner of a continuous scan does besides line integrals; None takes its defaults.
+        grid: (y, x) pixels of the result of a continuous scan, over the volume's area; None takes the volume's own.
 
     Raises:
-        InputError: as :func:`simulate_ct`; a geometry or a simulation given beside a sinogram.
+        InputError: as :func:`simulate_ct`; a geometry or a simulation given beside a sinogram; a grid finer than the
+            volume's, or a scanner or grid of a scan that is not simulated of a continuous object.
     """
+    if (scanner or grid) and (isinstance(data, Sinogram) or simulate == "ideal"):
+        raise InputError(
+            f"`{'scanner' if scanner else 'grid'}`: is for simulations of a continuous object; leave it out"
+        )
     if model_error not in get_args(ModelError):
         raise InputError(f"`model_error` {model_error}: must be one of {', '.join(get_args(ModelError))}")
-    scan, ideal = _scan_of(data, geometry, noise, seed, device, simulate)
+    if isinstance(data, Sinogram) or simulate == "ideal":
+        scan, ideal = _scan_of(data, geometry, noise, seed, device, simulate)
+    else:
+        scan, ideal = _continuous(data, geometry or ct.DEFAULT_GEOMETRY, noise, seed, device, scanner, grid), False
     if model_error == "correct" or (model_error == "auto" and not ideal):
         return without_model_error(scan, progress)
     return scan
@@ -133,11 +148,9 @@ def _scan_of(
     device: Device,
     simulate: Simulation | None,
 ) -> tuple[Scan, bool]:
-    """The scan with its data as they are, and whether the operator itself simulated them."""
+    """A scan that is measured or ideal, with its data as they are, and whether the operator itself simulated them."""
     if not isinstance(data, Sinogram):
-        if simulate == "ideal":
-            return Scan(simulate_ct(data, geometry or ct.DEFAULT_GEOMETRY, None, noise, seed, device), data, data), True
-        return _continuous(data, geometry or ct.DEFAULT_GEOMETRY, noise, seed, device), False
+        return Scan(simulate_ct(data, geometry or ct.DEFAULT_GEOMETRY, None, noise, seed, device), data, data), True
     if geometry is not None:
         raise InputError("`geometry`: a sinogram brings its own; leave it out")
     if simulate is not None:
@@ -150,16 +163,24 @@ def _scan_of(
     return Scan(measurement, grid, None), data.is_ideal
 
 
-def _continuous(volume: Volume, geometry: Geometry | str, noise: NoiseModel | None, seed: int, device: Device) -> Scan:
+def _continuous(
+    volume: Volume,
+    geometry: Geometry | str,
+    noise: NoiseModel | None,
+    seed: int,
+    device: Device,
+    scanner: Scanner | None,
+    grid: tuple[int, int] | None,
+) -> Scan:
     from recon.acquisition.continuous import fine_shape, scan_continuous
 
     _check_volume(volume, "CT")
     chosen = ct.choose_geometry(geometry) if isinstance(geometry, str) else geometry
     z, y, x = volume.data.shape
-    fine = fine_shape(volume, (y, x))
+    fine = fine_shape(volume, grid or (y, x))
     spacing = (volume.spacing[0], volume.spacing[1] * y / fine[0], volume.spacing[2] * x / fine[1])
     with memory_errors(_ct_bytes((z, *fine), spacing, chosen)):
-        scan = scan_continuous(volume, chosen, noise=noise, seed=seed, device=device)
+        scan = scan_continuous(volume, chosen, grid, scanner, noise, seed, device)
     return Scan(scan.measurement, scan.truth, scan.truth)
 
 

@@ -83,3 +83,31 @@ def test_a_method_is_told_of_noise_and_model_error_apart(trunk: Volume) -> None:
     noisy = recon.measure_ct(trunk, noise=TransmissionNoise(1e3)).measurement
     assert noisy.noisy
     assert noisy.noise_level > quiet.noise_level > 0
+
+
+def test_a_scanner_with_faults_on_a_coarser_grid(
+    trunk: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recon.io.nifti.volume import write_volume
+
+    monkeypatch.chdir(tmp_path)
+    write_volume(tmp_path / "trunk.nii.gz", trunk)
+    faults = ("--scatter", "0.05", "--gain-error", "0.01", "--dead-cells", "0.03", "--focal-spot", "1")
+    arguments = ("trunk.nii.gz", *faults, "--grid", "24,24", "--photons", "1e5")
+    written = run_recon("simulate", "svct", *arguments, "-o", "scan.h5")
+    assert written.code == 0, written.err
+    for words in ("scatter of 0.05", "gain errors of 0.01", "cells dead", "focal spot of 1 mm"):
+        assert words in written.err
+    read = run_recon(
+        "svct", "--sinogram", "scan.h5", "--method", "tv", "--model-error", "leave", "-o", "read", "--json"
+    )
+    assert read.code == 0, read.err
+    assert json.loads(read.out)["shape"][-2:] == [24, 24]
+    for wrong, words in (
+        (("--grid", "96,96"), "--grid 96,96: finer than the volume"),
+        (("--simulate", "ideal", "--grid", "24,24"), "--grid: is for simulations of a continuous object"),
+        (("--dead-cells", "2"), "dead_cells must be from 0 to 0.5"),
+    ):
+        refused = run_recon("svct", "trunk.nii.gz", *wrong, "--method", "fbp", "-o", "no")
+        assert refused.code == 2
+        assert words in refused.err
