@@ -79,7 +79,8 @@ noise_options = all_of(
         type=float,
         default=None,
         help="Number of photons that reach a detector cell in one view when nothing is in the beam. Without this "
-        "option, simulated data are noise-free. With --sinogram, the option tells how noisy the measured data are.",
+        "option, simulated data are noise-free, and the noise of measured data (--sinogram) is what the file says, or "
+        "is estimated from the data.",
     ),
     option(
         "--electronic-noise",
