@@ -174,7 +174,7 @@ def reconstruct(
             dict.fromkeys(
                 (
                     *(*grid.notices, *(truth.notices if truth else ()), *notices, *why, *answer.notices),
-                    *(() if method == BASELINES[grid.modality] else notice_of(residual)),
+                    *(() if method == BASELINES[grid.modality] else notice_of(residual, measurement.noisy)),
                 )
             )
         ),

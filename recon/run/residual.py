@@ -52,10 +52,16 @@ def residual_of(measurement: Measurement, image: Tensor) -> Residual:
     return Residual(relative, (squares / number) ** 0.5, tuple(int(count) for count in counts))
 
 
-def notice_of(residual: Residual) -> tuple[str, ...]:
-    """A line about a residual that does not go with the deviation that was taken; none where it does."""
+def notice_of(residual: Residual, noisy: bool = True) -> tuple[str, ...]:
+    """A line about a residual that does not go with the deviation that was taken; none where it does.
+
+    Args:
+        residual: the residual.
+        noisy: whether that deviation is mostly one of noise. Of what is left of a model error only a share counts,
+            which residuals may well exceed.
+    """
     found = residual.deviations
-    if found is None or FAR_BELOW <= found <= FAR_ABOVE:
+    if found is None or not noisy or FAR_BELOW <= found <= FAR_ABOVE:
         return ()
     if found > FAR_ABOVE:
         meaning = "the image explains the data worse than their noise asks, or the noise was taken too small"

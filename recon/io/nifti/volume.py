@@ -139,8 +139,9 @@ def write_volume(path: Path, volume: Volume) -> None:
     """Write a volume as float32 NIfTI on its source's grid: orientation, affine, qform and sform as they were.
 
     A volume whose grid is no longer its source's (cropped, say) keeps the source's axis order and gets its
-    own affine. One that never was in a NIfTI file gets an sform and a qform with code 1 (scanner), or 0 (unknown)
-    where its source does not say how it lies.
+    own affine. One that never was in a NIfTI file gets an sform and a qform with code 1 (scanner). Where its source
+    does not say where the patient's sides are, the code is 0 (unknown), or of CT 2 (aligned): its voxels lie along the
+    axes of the scanner's geometry, and readers that take an affine of code 0 for another would mirror them.
     """
     import nibabel
 
@@ -150,7 +151,7 @@ def write_volume(path: Path, volume: Volume) -> None:
     header = _header_for(volume)
     same_grid = source is not None and array.shape == source.shape and np.allclose(affine, source.affine, atol=1e-4)
     if "nifti_header" not in (source.header if source else {}):
-        code = 1 if source is None or source.orientation_known else 0
+        code = 1 if source is None or source.orientation_known else 2 if volume.modality == "CT" else 0
         header.set_sform(affine, code=code)
         header.set_qform(affine, code=code)
     elif not same_grid:

@@ -148,7 +148,7 @@ def test_written_files_hold_the_same_and_keep_their_split(tmp_path: Path) -> Non
     ("settings_", "reason"),
     [
         ("conut=3", "no setting 'conut'; did you mean 'count'"),
-        ("count=0", "count 0 must be 1 or more"),
+        ("count=0", "count 0 must be from 1 to 100000"),
         ("count=x", "count=x is no value; write it as in count=8"),
         ("size=64x64", "size=64x64 is no value"),
         ("size=4x64x64", "each 8 or more"),

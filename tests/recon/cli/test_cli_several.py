@@ -172,7 +172,7 @@ def test_letters_stand_on_patients_and_not_on_samples_of_a_lab() -> None:
     done("svct", "--sinogram", lab, "--method", "fbp", "--model-error", "leave")
     page = Path("out/report.html").read_text(encoding="utf-8")
     assert 'class="letter' not in page
-    assert load("out/recon.nii.gz").header["sform_code"] == 0
+    assert load("out/recon.nii.gz").header["sform_code"] == 2
     assert run_recon("svct", "ct.nii.gz", *SCAN, "--method", "fbp", "-q", "-o", "patient").code == 0
     assert 'class="letter' in Path("patient/report.html").read_text(encoding="utf-8")
 

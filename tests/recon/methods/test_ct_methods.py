@@ -259,4 +259,4 @@ def test_tv_is_no_worse_the_more_photons_there_are() -> None:
         data, sigma = TransmissionNoise(photons).apply(exact.y, torch.Generator().manual_seed(0))
         found.append(psnr(disc, run(replace(exact, y=data, sigma=sigma), "tv")))
     assert found == sorted(found)
-    assert found[-1] > found[0] + 5
+    assert found[-1] > found[0] + 3

@@ -184,7 +184,8 @@ def test_auto_takes_a_head_that_fits_the_scan_and_says_why_it_does_not(prior, tm
     make_head(prior, tmp_path, task).rename(heads / "few.safetensors")
     case = tmp_path / "case.nii.gz"
     write_volume(case, body())
-    fitting = run_recon("svct", "--views", 24, "--input", case, "--set", "steps=1", "-o", tmp_path / "fits")
+    ideal = ("--simulate", "ideal")  # what the head was trained on
+    fitting = run_recon("svct", *ideal, "--views", 24, "--input", case, "--set", "steps=1", "-o", tmp_path / "fits")
     assert fitting.code == 0, fitting.err
     assert json.loads((tmp_path / "fits" / "result.json").read_text())["method"] == "meddiffusion"
     other = run_recon("svct", "--views", 40, "--input", case, "-o", tmp_path / "other")

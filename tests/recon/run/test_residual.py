@@ -43,3 +43,4 @@ def test_far_residuals_are_one_line(deviations: float, words: str) -> None:
     (line,) = notice_of(Residual(0.1, deviations, (1,)))
     assert words in line
     assert "\n" not in line
+    assert notice_of(Residual(0.1, deviations, (1,)), noisy=False) == ()
