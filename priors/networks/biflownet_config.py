@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from priors.networks.settings import MOST_BLOCKS
+
 FUSED_LEVELS = 2
 """Levels of full resolution, at either end of the U-Net, that take the DiT's features."""
 
@@ -96,6 +98,8 @@ class BiFlowNetConfig:
             value = getattr(self, field.name)
             if isinstance(value, int) and value < 1:
                 raise ValueError(f"{field.name} is {value}; it must be 1 or more")
+        if self.middle_dit > MOST_BLOCKS:
+            raise ValueError(f"middle_dit is {self.middle_dit}; it must be at most {MOST_BLOCKS}")
 
     def _check_levels(self) -> None:
         changes = all(a != b and b > 0 for a, b in itertools.pairwise(self.multipliers[FUSED_LEVELS - 1 :]))

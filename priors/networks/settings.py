@@ -8,6 +8,14 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 Config = TypeVar("Config")
 
+MOST_BLOCKS = 1000
+"""Blocks, levels or iterations of a network, at most: files of strangers name numbers of which nothing can be built."""
+
+MOST_CHANNELS = 2**20
+"""Any other count of a network's settings, at most."""
+
+_DEPTHS = ("blocks", "levels", "pool_layers", "iterations", "depth")
+
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
@@ -38,14 +46,17 @@ def read_settings(kind: type[Config], what: str, values: Mapping[str, Any]) -> C
 
 
 def check_positive(what: str, config: Any, *names: str) -> None:
-    """Refuse counts below 1.
+    """Refuse counts below 1, and those that nothing could be built of.
 
     Raises:
         ValueError: names the first of the settings ``names`` that is.
     """
     for name in names:
-        if getattr(config, name) < 1:
-            raise ValueError(f"{what} setting {name} is {getattr(config, name)}; it must be 1 or more")
+        value, most = getattr(config, name), MOST_BLOCKS if name in _DEPTHS else MOST_CHANNELS
+        if value < 1:
+            raise ValueError(f"{what} setting {name} is {value}; it must be 1 or more")
+        if value > most:
+            raise ValueError(f"{what} setting {name} is {value}; it must be at most {most}")
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -23,6 +23,7 @@ def test_settings_survive_json() -> None:
     [
         ({"widht": 72}, "unknown or missing: widht"),
         ({"width": "72"}, "width is '72'"),
+        ({"middle_dit": 10**8}, "middle_dit is 100000000; it must be at most 1000"),
         ({"width": True}, "width is True"),
         ({"multipliers": [1, 1.5]}, "lists of whole numbers"),
         ({"multipliers": 5}, "lists of whole numbers"),

@@ -110,6 +110,11 @@ def test_counts_below_one_are_refused(value: int) -> None:
         check_positive("example", Example(count=value), "count")
 
 
+def test_counts_of_which_nothing_can_be_built_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"example setting count is 2097152; it must be at most 1048576"):
+        check_positive("example", Example(count=2**21), "count")
+
+
 @pytest.mark.parametrize(
     ("kind", "change", "said"),
     [
