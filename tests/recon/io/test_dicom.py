@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -601,3 +603,41 @@ def test_a_tilted_or_uneven_series_is_resampled_on_request(tmp_path: Path) -> No
     volume = read_series(tmp_path / "uneven", "CT", resample=True)
     assert volume.data[:, 0, 0].tolist() == [0, 50, 100, 150, 200]
     assert volume.spacing[0] == 5
+
+
+def test_a_tilted_series_lies_where_dcm2niix_puts_it(tmp_path: Path) -> None:
+    if shutil.which("dcm2niix") is None:
+        pytest.skip("dcm2niix is not installed")
+    angle = np.radians(15)
+    row, column, step = np.array([1.0, 0, 0]), np.array([0, np.cos(angle), -np.sin(angle)]), 1.5
+    positions = np.array([[-30.0, -36, 3 * k] for k in range(11)])
+    i, j = np.meshgrid(np.arange(56), np.arange(40), indexing="ij")
+    places = positions[:, None, None] + step * (j[..., None] * row + i[..., None] * column)
+    blob = -1000 + 1200 * np.exp(-((places - [4.0, 2.0, 8.0]) ** 2).sum(-1) / 32)
+    write_slices(
+        tmp_path / "tilted",
+        blob.round().astype(np.int16),
+        (*row, *column),
+        positions=positions,
+        PixelSpacing=[step, step],
+        SliceThickness=3.0,
+        PixelRepresentation=1,
+        GantryDetectorTilt=15.0,
+        Manufacturer="GE MEDICAL SYSTEMS",
+    )
+    command = ["dcm2niix", "-z", "n", "-f", "out", "-o", str(tmp_path), str(tmp_path / "tilted")]
+    subprocess.run(command, check=True, capture_output=True)
+    theirs = nibabel.load(tmp_path / "out_Tilt_1.nii")
+    ours = read_series(tmp_path / "tilted", "CT", resample=True)
+    image = ours.data.numpy().transpose(2, 1, 0)
+    assert image.shape == theirs.shape
+    np.testing.assert_allclose(_centre(image, ours.affine), [-4, -2, 8], atol=0.02)
+    np.testing.assert_allclose(_centre(theirs.get_fdata(), theirs.affine), [-4, -2, 8], atol=0.02)
+
+
+def _centre(image: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """RAS centre of what is denser than air."""
+    weight = np.clip(image + 1000, 0, None) ** 2
+    places = np.stack(np.meshgrid(*map(np.arange, image.shape), indexing="ij"), -1)
+    centre = (places * weight[..., None]).sum((0, 1, 2)) / weight.sum()
+    return (affine @ np.append(centre, 1))[:3]
