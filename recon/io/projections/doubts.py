@@ -15,6 +15,12 @@ _EDGE = 0.04
 _PLATEAU = 0.002
 """Share of rays with exactly the largest value that is no chance."""
 
+_READS = 0.05
+"""Share of the largest mean of a cell that a cell must read to be said to read anything."""
+
+_HOT = 1.5
+"""Factor from the largest mean of all other cells to that of a faulty one."""
+
 _LOOKED_AT = 10**6
 """Rays that are looked at, about; evenly taken where there are more."""
 
@@ -57,7 +63,31 @@ def check_line_integrals(data: np.ndarray, measured: np.ndarray, stated: bool, n
     plateau = most / values.size
     if plateau > _PLATEAU and most >= _LEAST_RAYS:
         doubts.append(f"{plateau:.2g} of the rays have exactly the largest value, {high:g}: are they saturated?")
-    return tuple(doubts)
+    return (*doubts, *_faulty(data, measured))
+
+
+def _faulty(data: np.ndarray, measured: np.ndarray) -> list[str]:
+    """Cells and views that read exactly 0 in the middle of others, and cells far above all others."""
+    seen = np.where(measured, data, 0)
+    told, profile = [], np.abs(seen).mean((0, 1))
+    inner = (profile[:-2] > _READS * profile.max()) & (profile[2:] > _READS * profile.max())
+    known = np.asarray(measured.any((0, 1)))
+    dead = np.flatnonzero((profile[1:-1] == 0) & inner & known[1:-1]) + 1
+    if len(dead):
+        told.append(f"cells {_first(dead)} read exactly 0 in every view, and their neighbours do not: are they dead?")
+    hot = int(profile.argmax())
+    if len(profile) > 2 and profile[hot] > _HOT * np.delete(profile, hot).max():
+        told.append(f"cell {hot} reads far more than all others: is it faulty?")
+    views = np.abs(seen).max((0, 2))
+    empty = np.flatnonzero((views == 0) & measured.any((0, 2)))
+    if len(empty):
+        told.append(f"views {_first(empty)} are 0 throughout: were they measured? Missing rays are NaN in the file")
+    return told
+
+
+def _first(places: np.ndarray) -> str:
+    """The first few of some numbers."""
+    return ", ".join(map(str, places[:5])) + (f" and {len(places) - 5} more" if len(places) > 5 else "")
 
 
 def _are_transmissions(data: np.ndarray, measured: np.ndarray, low: float, high: float) -> bool:
