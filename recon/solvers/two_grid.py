@@ -30,7 +30,7 @@ from physics.ct import make_projector
 from physics.ct.field_of_view import magnification
 from physics.ct.finite_cells import Aperture, readings
 from physics.ct.geometry import Geometry, ImageGrid, geometry_from_dict
-from physics.ct.missing_rays import MissingRays
+from physics.ct.missing_rays import MissingRays, bridged
 from physics.operator import LinearOperator
 from recon.scan.measurement import Measurement, RunContext
 from recon.solvers.krylov import cgls
@@ -340,7 +340,7 @@ def _first_estimate(problem: _Problem, aperture: Aperture, told: _Count) -> _Est
 def _coarse_fit(problem: _Problem, told: _Count) -> Tensor:
     """Total variation on the coarse grid, with a deviation that the model error of most scans does not exceed."""
     coarse = problem.measurement.operator
-    start = cgls(coarse, bridged(problem.y, problem.held_out), _START_ITERATIONS).clamp_min_(0)
+    start = cgls(coarse, bridged(problem.y, ~problem.held_out), _START_ITERATIONS).clamp_min_(0)
     sigma = (problem.noise.square() + (FIRST_DEVIATION * _rms(problem.y)) ** 2).sqrt()
     return _fit(problem, coarse, problem.y, sigma, start, _COARSE_ITERATIONS, told)
 
@@ -368,7 +368,7 @@ def _fit(
     unseen = _UNSEEN * float(sigma.max()) or 1.0
     image = tv_reconstruct(
         operator,
-        bridged(y, problem.held_out),
+        bridged(y, ~problem.held_out),
         sigma.masked_fill(problem.held_out, unseen),
         WEIGHT * refinement * pixel,
         (min(pixel / z, 1.0), pixel / rows, pixel / columns),
@@ -379,13 +379,6 @@ def _fit(
     )
     told.done += iterations
     return image
-
-
-def bridged(y: Tensor, missing: Tensor) -> Tensor:
-    """Data (z, views, cells) with single ``missing`` rays (views, cells) replaced by the mean of their neighbours."""
-    middle = y.clone()
-    middle[..., 1:-1] = (y[..., :-2] + y[..., 2:]) / 2
-    return torch.where(missing, middle, y)
 
 
 def local_deviation(error: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from physics.mr.cartesian import CartesianMR
 from physics.noise import TransmissionNoise
 from recon.scan.measurement import Measurement, Protocol
 from recon.scan.units import hu_to_attenuation
-from recon.solvers.two_grid import bridged, correct_model_error, left_over
+from recon.solvers.two_grid import correct_model_error, left_over
 
 _VIEWS, _COARSE = 32, 48
 
@@ -103,12 +103,6 @@ def test_other_operators_are_refused():
     measurement = Measurement(torch.zeros(1, 1, 8, 8, dtype=torch.complex64), CartesianMR(mask))
     with pytest.raises(ValueError, match="CT geometry"):
         correct_model_error(measurement)
-
-
-def test_single_rays_are_bridged_by_their_neighbours():
-    y = torch.tensor([[[0.0, 5.0, 4.0, 6.0]]])
-    missing = torch.tensor([[False, True, False, False]])
-    assert torch.equal(bridged(y, missing), torch.tensor([[[0.0, 2.0, 4.0, 6.0]]]))
 
 
 def test_what_is_left_is_bounded_by_the_error_itself():
