@@ -35,6 +35,7 @@ from recon.solvers.data_consistency import agreeing
 from recon.training.excerpts import Excerpts
 from recon.training.pairs import StoredPair, simulate_pairs
 from recon.training.prepared import Prepared
+from recon.training.scans import simulated_scan
 from recon.training.settings.parse import merged, parse_task, tell_overruled
 from recon.training.settings.slices import RefinerTask
 from recon.training.slices import SliceSource
@@ -147,8 +148,7 @@ class Samples:
 
     def _simulated(self, pair: StoredPair, volume: Prepared, excerpts: Excerpts) -> Measurement:
         """The pair's scan once more."""
-        part = excerpts.of(volume, pair.seed)
-        return self.head.task.acquisition.simulate(part, pair.seed, self.head.prior.device)
+        return simulated_scan(volume, self.head.task, pair.seed, self.cache, self.head.prior.device, excerpts)
 
     def _next_round(
         self, pair: StoredPair, volume: Prepared, excerpts: Excerpts, refiner: Refiner, turn: int

@@ -21,6 +21,7 @@ from recon.scan.measurement import Measurement
 from recon.scan.volume import Volume
 from recon.training.excerpts import WHOLE, Excerpts
 from recon.training.prepared import Prepared
+from recon.training.scans import simulated_scan
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,9 @@ def _stored(
     seed = derived_seed(volume.case.id, "scan", variant)
 
     def make() -> tuple[np.ndarray, dict[str, object]]:
-        truth = excerpts.of(volume, seed)
-        measurement = task.acquisition.simulate(truth, seed, device)
-        return pair_of(task, measurement, truth), {"model_error": measurement.protocol.model_error}
+        measurement = simulated_scan(volume, task, seed, cache, device, excerpts)
+        error = measurement.protocol.model_error
+        return pair_of(task, measurement, excerpts.of(volume, seed)), {"model_error": error}
 
     stored = cache.entry(volume.case, "pair-1", settings, make)
     frame = volume.frame if excerpts == WHOLE else UNKNOWN

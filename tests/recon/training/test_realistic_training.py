@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from cli_helpers import run_recon, train, write_mr
 
 from datasets import open_dataset
@@ -15,9 +16,11 @@ from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.cli.train.options import Options
 from recon.cli.train.request import make_request
 from recon.learned.task import Task
+from recon.training.excerpts import Excerpts
 from recon.training.pairs import simulate_pairs, with_model_error
 from recon.training.prepared import prepare
 from recon.training.registry import TRAININGS
+from recon.training.scans import simulated_scan
 
 DATA = "phantom:count=3,size=8x32x32,spacing=4x10x10,seed=3"
 STEPS = ("--set", "steps=2", "--set", "batch=1", "--set", "validation.every=2", "-q")
@@ -88,3 +91,24 @@ def test_scans_are_made_once_whether_or_not_their_model_error_is_stated(
 def test_ideal_scans_state_no_model_error() -> None:
     task = Task(CTAcquisition(FanBeam(circular_angles(12), pitch=4.0)), ("fbp",))
     assert with_model_error(task, [None, None]) == task
+
+
+def test_a_kept_scan_is_the_simulated_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = Cache(tmp_path / "cache")
+    cases = [case for case in open_dataset(DATA, None).cases() if case.split == "train"][:1]
+    (volume,) = prepare(cases, cache)
+    geometry = FanBeam(circular_angles(12), pitch=4.0)
+    task = Task(CTAcquisition(geometry, views=(10, 14), photons=(1e4, 1e5), simulation="continuous"), ("fbp",))
+    part = Excerpts(slices=4)
+    for seed in (1, 2, 3):  # some with noise, some without
+        fresh = task.acquisition.simulate(part.of(volume, seed), seed)
+        simulated_scan(volume, task, seed, cache, "cpu", part)
+        with monkeypatch.context() as patch:
+            patch.setattr(CTAcquisition, "simulate", lambda *given: pytest.fail("simulated again"))
+            kept = simulated_scan(volume, task, seed, cache, "cpu", part)
+        assert kept.protocol == fresh.protocol
+        assert torch.equal(kept.y, fresh.y)
+        image = part.of(volume, seed).data.clamp_min(0)
+        assert torch.equal(kept.operator(image), fresh.operator(image))
+        for one, other in ((kept.sigma, fresh.sigma), (kept.model_error, fresh.model_error)):
+            assert torch.equal(torch.as_tensor(one).expand_as(kept.y), torch.as_tensor(other).expand_as(kept.y))
