@@ -8,19 +8,17 @@ thin ray has it (exponential edge gradient effect, Joseph & Spital 1981, Phys Me
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from physics.ct.geometry import FanBeam, Geometry, ImageGrid, ParallelBeam
-from physics.ct.projector import multiply_rows
-from physics.ct.system_matrix import build_csr, matrix_bytes
+from physics.ct.ray_sums import ray_sums
 
-_BLOCK_BYTES = 256 * 2**20
+_VIEWS = 64
+"""Views whose single rays are kept at once."""
+
 _SPOTS = 3
 """Points that stand for a focal spot."""
 
@@ -63,8 +61,6 @@ class OffCentreSource(FanBeam):
 def readings(attenuation: Tensor, geometry: Geometry, grid: ImageGrid, aperture: Aperture) -> Tensor:
     """Line integrals as a noise-free detector reports them: −log of the mean of exp(−line integral).
 
-    The system matrix of a few views at a time is built, used and dropped, so that memory stays bounded.
-
     Args:
         attenuation: (z, y, x) in 1/mm on ``grid``, on the CPU.
         geometry: the scanner's geometry, its number of cells decided.
@@ -80,9 +76,13 @@ def readings(attenuation: Tensor, geometry: Geometry, grid: ImageGrid, aperture:
     sources = _sources(geometry, aperture)
     transmitted = attenuation.new_zeros((len(attenuation), *geometry.data_shape))
     for source in sources:
-        for views, integrals in _blocks(attenuation, _fine_detector(source, aperture.rays), grid):
-            cells = integrals.neg_().exp_().unflatten(-1, (-1, aperture.rays)).mean(-1)
-            transmitted[:, views] += cells / len(sources)
+        detector = _fine_detector(source, aperture.rays)
+        vectors, cells = detector.vectors(), detector.data_shape[1]
+        for view in range(0, len(vectors), _VIEWS):
+            part = slice(view, view + _VIEWS)
+            integrals = ray_sums(attenuation, detector.kind, vectors[part], cells, grid)
+            read = integrals.neg_().exp_().unflatten(-1, (-1, aperture.rays)).mean(-1)
+            transmitted[:, part] += read / len(sources)
     return transmitted.log_().neg_()
 
 
@@ -100,19 +100,3 @@ def _sources(geometry: Geometry, aperture: Aperture) -> list[Geometry]:
 def _fine_detector(geometry: Geometry, rays: int) -> Geometry:
     """The same detector with each cell cut into ``rays``."""
     return replace(geometry, cells=geometry.data_shape[1] * rays, pitch=geometry.pitch / rays)
-
-
-def _blocks(attenuation: Tensor, geometry: Geometry, grid: ImageGrid) -> Iterator[tuple[slice, Tensor]]:
-    """Line integrals (z, some views, cells) of a few views at a time."""
-    step = max(1, int(geometry.views * _BLOCK_BYTES / matrix_bytes(geometry, grid, attenuation.element_size())))
-    flat = attenuation.flatten(1)
-    for first in range(0, geometry.views, step):
-        views = slice(first, min(first + step, geometry.views))
-        crow, column, value = build_csr(geometry, grid, views)
-        integrals = flat.new_empty((len(flat), views.stop - views.start, geometry.data_shape[1]))
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-            size = (len(crow) - 1, flat.shape[1])
-            matrix = torch.sparse_csr_tensor(crow, column, value.to(flat.dtype), size=size, check_invariants=False)
-        multiply_rows(matrix, flat, integrals)
-        yield views, integrals
