@@ -186,7 +186,7 @@ def test_every_data_file_is_shipped() -> None:
         file
         for package in PACKAGES
         for file in (ROOT / package).rglob("*")
-        if file.is_file() and file.suffix not in {".py", ".pyc"} and not file.name.startswith(".")
+        if file.is_file() and file.suffix != ".py" and file.parent.name != "__pycache__" and file.name[0] != "."
     }
     assert present == shipped
 
