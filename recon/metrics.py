@@ -179,6 +179,7 @@ METRICS: dict[str, Metric] = {
         2,
         lambda s: psnr(s.truth, s.prediction, _SOFT_RANGE, SOFT_TISSUE_WINDOW),
         ("CT",),
+        in_tables=True,
         on_screen=True,
     ),
     "ssim_soft_tissue": Metric(

@@ -101,6 +101,8 @@ def run(ctx: click.Context, table: str, data: tuple[Path, ...], device: str, as_
     table1   memory of joint-decoder training, naive and efficient
     table9   CT from 40 fan-beam views
     table10  MR at acceleration 8, two masks
+    realistic-svct, realistic-mri
+             few to very few measurements, noise from none to strong
     real-ct  measured CT and CT of finer objects, of files in --data
     real-mr  measured MR k-space, of files in --data
 

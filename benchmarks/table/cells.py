@@ -25,14 +25,13 @@ from benchmarks.table.spec import MethodSpec, OperatorSpec
 from datasets.cache import Cache
 from datasets.case import Case
 from datasets.identity import content_sha256
-from physics.ct.protocol import load_protocol
 from physics.mr.masks import seed_of
 from physics.noise import TransmissionNoise
 from priors.diffusion.load import files_of_prior, prior_of_head
 from priors.weights.card import Card, read_card
 from priors.weights.store import find_prior
 from recon.acquisition.continuous_mr import DEFAULT_NOISE
-from recon.acquisition.ct import ct_protocol
+from recon.acquisition.ct import choose_geometry, ct_protocol
 from recon.diffusion.controlnet_head import installed_head
 from recon.errors import InputError, RunError, input_errors
 from recon.learned.refiner import refiner_path
@@ -173,7 +172,8 @@ def _protocol(operator: OperatorSpec) -> Protocol:
     """What is known of a scan before it is measured."""
     if operator.geometry is not None:
         noise = TransmissionNoise(operator.photons) if operator.photons else None
-        return ct_protocol(load_protocol(operator.geometry), noise, True, operator.simulate == "continuous")
+        geometry = choose_geometry(operator.geometry, operator.views)
+        return ct_protocol(geometry, noise, True, operator.simulate == "continuous")
     level = operator.noise if operator.noise is not None or operator.simulate == "ideal" else DEFAULT_NOISE
     return Protocol(
         mask={"kind": operator.mask, "accel": operator.accel},

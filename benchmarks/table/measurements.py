@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,11 +20,13 @@ from datasets.case import Case
 from datasets.identity import content_sha256
 from physics.mr.masks import seed_of
 from physics.noise import TransmissionNoise
-from recon.acquisition.ct import choose_geometry, projector_for
+from recon.acquisition.continuous import averaged
+from recon.acquisition.ct import choose_geometry
+from recon.acquisition.stored_scan import restored_measurement, stored_data
 from recon.errors import InputError
 from recon.run.load import load_case
 from recon.run.measure import measure_ct, measure_mr
-from recon.scan.measurement import Measurement, Protocol, Scan
+from recon.scan.measurement import Scan
 from recon.scan.volume import Volume
 
 _LAST: dict[str, Scan] = {}
@@ -65,20 +66,24 @@ def _ct(case: Case, operator: OperatorSpec, key: str, cache: Cache, device: str)
     if not isinstance(volume, Volume) or volume.modality != "CT":
         raise InputError(f"{case.id}: no CT volume")
     noise = TransmissionNoise(operator.photons) if operator.photons else None
-    arguments = (volume, operator.geometry, noise, seed_of(case.id), device)
+    geometry = choose_geometry(operator.geometry, operator.views)
+    arguments = (volume, geometry, noise, seed_of(case.id), device)
     if operator.simulate == "ideal":
         return measure_ct(*arguments, simulate="ideal")
     made: list[Scan] = []
 
     def simulated() -> Scan:
         if not made:
-            made.append(measure_ct(*arguments, simulate="continuous"))
+            made.append(measure_ct(*arguments, simulate="continuous", grid=operator.grid))
         return made[0]
 
     source, how = content_sha256(case), {"key": key}  # the case's name may be a person's
     truth = cache.entry(source, "continuous ground truth", how, lambda: (_truth(simulated()), {}))
-    data = cache.entry(source, "continuous scan", how, lambda: _stored(simulated()))
-    return simulated() if made else _restored(volume, operator.geometry, truth.array, data.array, data.details, device)
+    data = cache.entry(source, "continuous scan", how, lambda: stored_data(simulated().measurement))
+    if made:
+        return simulated()
+    grid = replace(_grid(volume, operator), data=torch.from_numpy(np.array(truth.array)))
+    return Scan(restored_measurement(grid, data.array, data.details, device), grid, grid)
 
 
 def _truth(scan: Scan) -> np.ndarray:
@@ -86,31 +91,8 @@ def _truth(scan: Scan) -> np.ndarray:
     return scan.truth.data.numpy()
 
 
-def _stored(scan: Scan) -> tuple[np.ndarray, dict[str, Any]]:
-    """(3, z, views, cells) data, standard deviation and model error, and what else is known, as JSON values."""
-    found = scan.measurement
-    deviations = [found.sigma, found.model_error]
-    parts = [found.y, *(torch.zeros(()) if each is None else torch.as_tensor(each) for each in deviations)]
-    arrays = [part.cpu().expand(found.y.shape).numpy().astype(np.float32) for part in parts]
-    unknown = [each is None for each in deviations]
-    return np.stack(arrays), {"protocol": asdict(found.protocol), "unknown": unknown}
-
-
-def _restored(
-    volume: Volume, geometry: str, truth: np.ndarray, data: np.ndarray, details: dict[str, Any], device: str
-) -> Scan:
-    grid = replace(volume, data=torch.from_numpy(np.array(truth)))
-    operator = projector_for(grid, choose_geometry(geometry), device)
-    y, *deviations = torch.from_numpy(np.array(data)).to(operator.device)
-    sigma, model_error = (
-        None if unknown else deviation for deviation, unknown in zip(deviations, details["unknown"], strict=True)
-    )
-    return Scan(Measurement(y, operator, sigma, grid.spacing, _protocol(details), model_error), grid, grid)
-
-
-def _protocol(details: dict[str, Any]) -> Protocol:
-    facts = dict(details["protocol"])
-    return Protocol(**(facts | {name: tuple(facts[name]) for name in ("sentences", "notices")}))
+def _grid(volume: Volume, operator: OperatorSpec) -> Volume:
+    return volume if operator.grid is None else averaged(volume, operator.grid)
 
 
 def _mr(case: Case, operator: OperatorSpec, device: str) -> Scan:

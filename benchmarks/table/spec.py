@@ -25,6 +25,10 @@ class OperatorSpec(Section):
 
     name: str = setting(..., "name that the table shows")
     geometry: str | None = setting(None, "CT: preset or file")
+    views: int | None = setting(None, "CT: number of views, spread over the geometry's arc; null keeps its own", ge=1)
+    grid: tuple[int, int] | None = setting(
+        None, "CT: (y, x) pixels of the result of volumes that are finer; null takes the volume's own", "pixels"
+    )
     photons: float | None = setting(None, "CT: dose; null is noise-free", "photons per detector cell", gt=0)
     mask: str | None = setting(None, "MR: kind of mask")
     accel: float | None = setting(None, "MR: nominal acceleration", ge=1)
@@ -61,8 +65,10 @@ class OperatorSpec(Section):
             raise ValueError("either geometry (CT) or mask (MR) is wanted")
         if self.geometry is not None and (self.accel is not None or self.noise is not None or self.coils != 1):
             raise ValueError("accel, noise and coils belong to a mask (MR), not to a geometry (CT)")
-        if self.mask is not None and self.photons is not None:
-            raise ValueError("photons belong to a geometry (CT), not to a mask (MR)")
+        if self.mask is not None and (self.photons, self.views, self.grid) != (None, None, None):
+            raise ValueError("photons, views and grid belong to a geometry (CT), not to a mask (MR)")
+        if self.grid is not None and self.simulate == "ideal":
+            raise ValueError("a grid coarser than the volume's is for scans of a continuous object")
         if self.simulate == "ideal" and self.coils != 1:
             raise ValueError("several coils are simulated of a continuous object only")
         return self

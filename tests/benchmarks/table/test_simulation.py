@@ -38,6 +38,26 @@ def test_rows_are_of_continuous_objects_unless_they_say_otherwise():
         OperatorSpec(name="8 coils", geometry="paper40", coils=8)
 
 
+def test_rows_of_other_views_and_of_a_coarser_grid(tmp_path):
+    case, cache = open_dataset(TINY, None).cases()[0], Cache(tmp_path)
+    row = OperatorSpec(name="10 views", geometry="paper40", views=10, grid=(8, 8))
+    measurements._LAST.clear()
+    first = measured(case, row, cache, "cpu")
+    assert first.measurement.y.shape[1] == 10
+    assert first.truth.data.shape == (8, 8, 8)
+    measurements._LAST.clear()
+    again = measured(case, row, cache, "cpu")
+    assert torch.equal(again.truth.data, first.truth.data)
+    assert np.allclose(again.grid.affine, first.grid.affine)
+    assert again.measurement.operator.domain == (8, 8, 8)
+    for wrong, line in (
+        ({"mask": "poisson", "accel": 4, "views": 10}, "belong to a geometry"),
+        ({"geometry": "paper40", "grid": (8, 8), "simulate": "ideal"}, "for scans of a continuous object"),
+    ):
+        with pytest.raises(ValueError, match=line):
+            OperatorSpec(name="wrong", **wrong)
+
+
 @pytest.mark.parametrize("name", table_names())
 def test_shipped_tables_begin_with_realistic_rows(name):
     ideal = [operator.simulate == "ideal" for operator in load_table_spec(name).operators]
