@@ -11,16 +11,8 @@ import click
 from recon.cli.console import say
 from recon.cli.mri import input_options, mask_options, read_mr, say_notices
 from recon.cli.options import SEED, GroupedCommand, all_of, help_alone, one_input, option, output_options, parse_pair
-from recon.cli.svct import (
-    geometry_options,
-    noise_options,
-    parse_noise,
-    parse_scanner,
-    read_ct,
-    scanner_options,
-    simulate_option,
-    volume_options,
-)
+from recon.cli.svct_inputs import parse_noise, parse_scanner, read_ct
+from recon.cli.svct_options import geometry_options, noise_options, scanner_options, simulate_option, volume_options
 from recon.errors import InputError
 
 if TYPE_CHECKING:
