@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
@@ -19,6 +19,10 @@ from torch import Tensor
 from physics.ct.geometry import FanBeam, Geometry, ImageGrid, ParallelBeam
 from physics.ct.projector import multiply_rows
 from physics.ct.system_matrix import build_csr, matrix_bytes
+
+Transmission = Callable[[Tensor], Tensor]
+"""From line integrals (n, views, rays), which it may overwrite, to the transmitted share of the intensity (z, views,
+rays). Of several materials, whose slices follow one another, n is a multiple of z."""
 
 _BLOCK_BYTES = 256 * 2**20
 _SPOTS = 3
@@ -60,16 +64,28 @@ class OffCentreSource(FanBeam):
         return vectors
 
 
-def readings(attenuation: Tensor, geometry: Geometry, grid: ImageGrid, aperture: Aperture) -> Tensor:
+def monochromatic(line_integrals: Tensor) -> Tensor:
+    """exp(−line integral), the law of Beer and Lambert, in place."""
+    return line_integrals.neg_().exp_()
+
+
+def readings(
+    attenuation: Tensor,
+    geometry: Geometry,
+    grid: ImageGrid,
+    aperture: Aperture,
+    transmission: Transmission = monochromatic,
+) -> Tensor:
     """Line integrals as a noise-free detector reports them: −log of the mean of exp(−line integral).
 
     The system matrix of a few views at a time is built, used and dropped, so that memory stays bounded.
 
     Args:
-        attenuation: (z, y, x) in 1/mm on ``grid``, on the CPU.
+        attenuation: (z, y, x) in 1/mm on ``grid``, on the CPU; the slices of several materials one after the other.
         geometry: the scanner's geometry, its number of cells decided.
         grid: the object's pixels.
         aperture: what a reading averages over.
+        transmission: what rays transmit, by their line integrals.
 
     Returns:
         (z, views, cells), dimensionless.
@@ -77,13 +93,16 @@ def readings(attenuation: Tensor, geometry: Geometry, grid: ImageGrid, aperture:
     Raises:
         ValueError: a wide focal spot of a parallel beam.
     """
-    sources = _sources(geometry, aperture)
-    transmitted = attenuation.new_zeros((len(attenuation), *geometry.data_shape))
-    for source in sources:
-        for views, integrals in _blocks(attenuation, _fine_detector(source, aperture.rays), grid):
-            cells = integrals.neg_().exp_().unflatten(-1, (-1, aperture.rays)).mean(-1)
-            transmitted[:, views] += cells / len(sources)
-    return transmitted.log_().neg_()
+    seen = [
+        torch.cat([_over_cells(transmission(rays), aperture) for rays in _blocks(attenuation, fine, grid)], dim=1)
+        for fine in (_fine_detector(source, aperture.rays) for source in _sources(geometry, aperture))
+    ]
+    return torch.stack(seen).mean(0).log_().neg_()
+
+
+def _over_cells(transmitted: Tensor, aperture: Aperture) -> Tensor:
+    """Mean over the rays of each cell."""
+    return transmitted.unflatten(-1, (-1, aperture.rays)).mean(-1)
 
 
 def _sources(geometry: Geometry, aperture: Aperture) -> list[Geometry]:
@@ -102,8 +121,8 @@ def _fine_detector(geometry: Geometry, rays: int) -> Geometry:
     return replace(geometry, cells=geometry.data_shape[1] * rays, pitch=geometry.pitch / rays)
 
 
-def _blocks(attenuation: Tensor, geometry: Geometry, grid: ImageGrid) -> Iterator[tuple[slice, Tensor]]:
-    """Line integrals (z, some views, cells) of a few views at a time."""
+def _blocks(attenuation: Tensor, geometry: Geometry, grid: ImageGrid) -> Iterator[Tensor]:
+    """Line integrals (z, some views, cells) of a few views at a time, in their order."""
     step = max(1, int(geometry.views * _BLOCK_BYTES / matrix_bytes(geometry, grid, attenuation.element_size())))
     flat = attenuation.flatten(1)
     for first in range(0, geometry.views, step):
@@ -115,4 +134,4 @@ def _blocks(attenuation: Tensor, geometry: Geometry, grid: ImageGrid) -> Iterato
             size = (len(crow) - 1, flat.shape[1])
             matrix = torch.sparse_csr_tensor(crow, column, value.to(flat.dtype), size=size, check_invariants=False)
         multiply_rows(matrix, flat, integrals)
-        yield views, integrals
+        yield integrals

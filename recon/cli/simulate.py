@@ -53,6 +53,7 @@ def simulate_sinogram(
     scatter: float | None,
     gain_error: float | None,
     dead_cells: float | None,
+    spectrum: float | None,
     grid: str | None,
     seed: int,
     output: Path | None,
@@ -72,7 +73,10 @@ def simulate_sinogram(
 
     chosen = choose_geometry(geometry, views, arc, start, order)
     volume = read_ct(source, series, intensity, nan, quiet, resample)
-    scanner, pixels = parse_scanner(focal_spot, scatter, gain_error, dead_cells), parse_pair("grid", grid, ",")
+    scanner, pixels = (
+        parse_scanner(focal_spot, scatter, gain_error, dead_cells, spectrum),
+        parse_pair("grid", grid, ","),
+    )
     scan = measure_ct(volume, chosen, noise, seed, simulate=simulate, model_error="leave", scanner=scanner, grid=pixels)
     measurement = scan.measurement
     with output_file(target, overwrite) as temporary:

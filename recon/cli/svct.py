@@ -98,6 +98,7 @@ def svct(
     scatter: float | None,
     gain_error: float | None,
     dead_cells: float | None,
+    spectrum: float | None,
     grid: str | None,
     model_error: ModelError,
     method: str,
@@ -134,7 +135,7 @@ def svct(
     elif unit != "HU":
         raise click.UsageError("--unit is for measured data; it needs --sinogram")
     noise = parse_noise(photons, electronic_noise)
-    scanner = parse_scanner(focal_spot, scatter, gain_error, dead_cells)
+    scanner = parse_scanner(focal_spot, scatter, gain_error, dead_cells, spectrum)
     from datasets import sample
     from recon.run.devices import select_device
     from recon.run.measure import measure_ct
@@ -188,6 +189,7 @@ _OF_VOLUMES = (
     "scatter",
     "gain_error",
     "dead_cells",
+    "spectrum",
     "grid",
     "series",
     "intensity",

@@ -20,16 +20,23 @@ if TYPE_CHECKING:
 
 
 def parse_scanner(
-    focal_spot: float | None, scatter: float | None, gain_error: float | None, dead_cells: float | None
+    focal_spot: float | None,
+    scatter: float | None,
+    gain_error: float | None,
+    dead_cells: float | None,
+    spectrum: float | None,
 ) -> Scanner | None:
     """The simulated scanner of the options; None where none is given."""
-    if focal_spot is scatter is gain_error is dead_cells is None:
+    if focal_spot is scatter is gain_error is dead_cells is spectrum is None:
         return None
     from physics.ct.finite_cells import Aperture
     from recon.acquisition.continuous import Scanner
+    from recon.acquisition.spectrum import tube_spectrum
 
+    beam = None if spectrum is None else tube_spectrum(spectrum)
     with input_errors():
-        return Scanner(Aperture(focal_spot=focal_spot or 0.0), scatter or 0.0, gain_error or 0.0, dead_cells or 0.0)
+        spot = Aperture(focal_spot=focal_spot or 0.0)
+        return Scanner(spot, scatter or 0.0, gain_error or 0.0, dead_cells or 0.0, beam)
 
 
 def parse_noise(photons: float | None, electronic: float | None) -> TransmissionNoise | None:

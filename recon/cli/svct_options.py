@@ -103,6 +103,15 @@ scanner_options = all_of(
         help="Share of the detector cells that read nothing.  [default: 0]",
     ),
     option(
+        "--spectrum",
+        group="Simulated scanner",
+        type=float,
+        default=None,
+        metavar="KV",
+        help="Tube voltage of a beam with a spectrum of energies, through water and bone; the data are corrected for "
+        "the hardening by water, as scanners do. Needs spekpy.  [default: photons of one energy]",
+    ),
+    option(
         "--grid",
         group="Simulated scanner",
         default=None,
