@@ -23,6 +23,7 @@ from recon.io.projections.doubts import check_line_integrals
 from recon.io.projections.intensities import LineIntegrals
 from recon.io.projections.read import arrays_of, read_projections
 from recon.io.projections.stored import Stored
+from recon.io.projections.unit_doubt import doubt_of_unit
 from recon.io.sinogram import Sinogram, centred_affine
 from recon.scan.measurement import Progress, no_progress
 
@@ -53,6 +54,7 @@ def import_projections(request: ImportRequest, progress: Progress = no_progress)
     doubts = check_line_integrals(found.data, found.measured, explicit, stored.name)
     found = ring_free(found) if request.rings else found
     geometry, placed = placed_geometry(request, replace(geometry, cells=data.shape[-1]), found, progress)
+    doubts = (*doubts, *doubt_of_unit(found.data, found.measured, geometry))
     notices = (*stored.notices, *notices, *said, *found.notices, *doubts, *placed)
     return _sinogram(request, stored, found, geometry, notices)
 
