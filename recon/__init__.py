@@ -8,7 +8,8 @@
     recon.save("out", outcome)
 
 Measured data, a sinogram or k-space, are loaded alike; ``recon.measure_ct`` and ``recon.measure_mr`` make a scan of
-them, which has a measurement, the grid of the result and, where there is one, the ground truth.
+them, which has a measurement, the grid of the result and, where there is one, the ground truth. Projections of other
+programs become a sinogram by ``recon.import_projections(recon.ImportRequest(...))``.
 
 Names are imported when first used, so that ``import recon`` and ``recon --help`` cost nothing.
 """
@@ -19,6 +20,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from recon.acquisition.import_projections import import_projections
+    from recon.acquisition.import_request import ImportRequest
     from recon.errors import InputError, RunError
     from recon.run.load import load
     from recon.run.measure import measure_ct, measure_mr, simulate_ct, simulate_mr
@@ -28,9 +31,11 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "ImportRequest",
     "InputError",
     "RunError",
     "__version__",
+    "import_projections",
     "load",
     "measure_ct",
     "measure_mr",
@@ -41,8 +46,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ImportRequest": "recon.acquisition.import_request",
     "InputError": "recon.errors",
     "RunError": "recon.errors",
+    "import_projections": "recon.acquisition.import_projections",
     "load": "recon.run.load",
     "measure_ct": "recon.run.measure",
     "measure_mr": "recon.run.measure",

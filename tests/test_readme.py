@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
+import torch
 from cli_helpers import ROOT, run_recon, write_ct
 
 from benchmarks.cli import main as benchmarks
@@ -102,7 +104,14 @@ def test_every_mentioned_command_has_its_options(words: list[str]) -> None:
 def test_every_snippet_of_python_runs(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_ct(Path("case.nii.gz"))
-    exec(compile(blocks("python")[number], "README.md", "exec"), {})
+    names: dict[str, Any] = {}
+    exec(compile(blocks("python")[number], "README.md", "exec"), names)
+    if "recon.save" in blocks("python")[number]:
+        assert Path("out", "result.json").is_file()
+        assert names["outcome"].metrics["psnr"] > 15
+    else:
+        assert names["gradient"].shape == names["attenuation"].shape
+        assert not torch.equal(names["gradient"], torch.zeros_like(names["gradient"]))
 
 
 def test_the_geometry_is_one(tmp_path: Path) -> None:

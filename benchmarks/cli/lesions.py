@@ -74,7 +74,7 @@ def lesions(
     """
     from benchmarks.quality.lesions import as_dicts, measure, most_soft_tissue, table
     from recon.acquisition.ct import choose_geometry
-    from recon.cli.svct import parse_noise, read_ct
+    from recon.cli.svct_inputs import parse_noise, read_ct
 
     with input_errors():
         volume = read_ct(source, None, "auto", "refuse", quiet=False, resample=False)

@@ -17,7 +17,8 @@ from physics.mr.masks import calibration_width, seed_of
 from physics.noise import TransmissionNoise
 from recon.acquisition.continuous import averaged, scan_continuous
 from recon.acquisition.ct import choose_geometry, measured_ct
-from recon.acquisition.import_projections import ImportRequest, import_projections
+from recon.acquisition.import_projections import import_projections
+from recon.acquisition.import_request import ImportRequest
 from recon.acquisition.model_error import without_model_error
 from recon.errors import InputError
 from recon.io.sinogram import Sinogram

@@ -8,9 +8,11 @@ thin ray has it (exponential edge gradient effect, Joseph & Spital 1981, Phys Me
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from physics.ct.geometry import FanBeam, Geometry, ImageGrid, ParallelBeam
@@ -18,6 +20,10 @@ from physics.ct.ray_sums import ray_sums
 
 _VIEWS = 64
 """Views whose single rays are kept at once."""
+
+Transmission = Callable[[Tensor], Tensor]
+"""From line integrals (n, views, rays), which it may overwrite, to the transmitted share of the intensity (z, views,
+rays). Of several materials, whose slices follow one another, n is a multiple of z."""
 
 _SPOTS = 3
 """Points that stand for a focal spot."""
@@ -58,14 +64,26 @@ class OffCentreSource(FanBeam):
         return vectors
 
 
-def readings(attenuation: Tensor, geometry: Geometry, grid: ImageGrid, aperture: Aperture) -> Tensor:
+def monochromatic(line_integrals: Tensor) -> Tensor:
+    """exp(−line integral), the law of Beer and Lambert, in place."""
+    return line_integrals.neg_().exp_()
+
+
+def readings(
+    attenuation: Tensor,
+    geometry: Geometry,
+    grid: ImageGrid,
+    aperture: Aperture,
+    transmission: Transmission = monochromatic,
+) -> Tensor:
     """Line integrals as a noise-free detector reports them: −log of the mean of exp(−line integral).
 
     Args:
-        attenuation: (z, y, x) in 1/mm on ``grid``, on the CPU.
+        attenuation: (z, y, x) in 1/mm on ``grid``, on the CPU; the slices of several materials one after the other.
         geometry: the scanner's geometry, its number of cells decided.
         grid: the object's pixels.
         aperture: what a reading averages over.
+        transmission: what rays transmit, by their line integrals.
 
     Returns:
         (z, views, cells), dimensionless.
@@ -73,17 +91,16 @@ def readings(attenuation: Tensor, geometry: Geometry, grid: ImageGrid, aperture:
     Raises:
         ValueError: a wide focal spot of a parallel beam.
     """
-    sources = _sources(geometry, aperture)
-    transmitted = attenuation.new_zeros((len(attenuation), *geometry.data_shape))
-    for source in sources:
-        detector = _fine_detector(source, aperture.rays)
-        vectors, cells = detector.vectors(), detector.data_shape[1]
-        for view in range(0, len(vectors), _VIEWS):
-            part = slice(view, view + _VIEWS)
-            integrals = ray_sums(attenuation, detector.kind, vectors[part], cells, grid)
-            read = integrals.neg_().exp_().unflatten(-1, (-1, aperture.rays)).mean(-1)
-            transmitted[:, part] += read / len(sources)
-    return transmitted.log_().neg_()
+    seen = [
+        torch.cat([_over_cells(transmission(rays), aperture) for rays in _some_views(attenuation, fine, grid)], dim=1)
+        for fine in (_fine_detector(source, aperture.rays) for source in _sources(geometry, aperture))
+    ]
+    return torch.stack(seen).mean(0).log_().neg_()
+
+
+def _over_cells(transmitted: Tensor, aperture: Aperture) -> Tensor:
+    """Mean over the rays of each cell."""
+    return transmitted.unflatten(-1, (-1, aperture.rays)).mean(-1)
 
 
 def _sources(geometry: Geometry, aperture: Aperture) -> list[Geometry]:
@@ -100,3 +117,10 @@ def _sources(geometry: Geometry, aperture: Aperture) -> list[Geometry]:
 def _fine_detector(geometry: Geometry, rays: int) -> Geometry:
     """The same detector with each cell cut into ``rays``."""
     return replace(geometry, cells=geometry.data_shape[1] * rays, pitch=geometry.pitch / rays)
+
+
+def _some_views(attenuation: Tensor, geometry: Geometry, grid: ImageGrid) -> Iterator[Tensor]:
+    """Line integrals (z, some views, cells) of a few views at a time, in their order."""
+    vectors, cells = geometry.vectors(), geometry.data_shape[1]
+    for first in range(0, len(vectors), _VIEWS):
+        yield ray_sums(attenuation, geometry.kind, vectors[first : first + _VIEWS], cells, grid)

@@ -2,9 +2,10 @@
 
 A scanned body knows nothing of pixels, a detector cell is wide, and what is counted are photons. So the object lives on
 a grid finer than the one of the result, several rays cross each cell and the focal spot, their intensities are
-averaged (:mod:`physics.ct.finite_cells`), scatter is added, then noise, then the faults of single cells. The ground
-ground truth is the object's mean over each voxel. Data projected by the operator that reconstructs them instead are the
-"inverse crime" (Colton & Kress 1992; Kaipio & Somersalo 2007, J Comput Appl Math 198:493).
+averaged (:mod:`physics.ct.finite_cells`), over a spectrum of energies too where one is asked for
+(:mod:`recon.acquisition.spectrum`), scatter is added, then noise, then the faults of single cells. The ground truth is
+the object's mean over each voxel. Data projected by the operator that reconstructs them instead are the "inverse crime"
+(Colton & Kress 1992; Kaipio & Somersalo 2007, J Comput Appl Math 198:493).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from physics.ct.geometry import Geometry, ImageGrid
 from physics.ct.missing_rays import MissingRays
 from physics.noise import NoiseModel, Sigma
 from recon.acquisition.ct import projector_for
+from recon.acquisition.spectrum import Spectrum
 from recon.errors import InputError, input_errors
 from recon.scan.measurement import Measurement, Protocol
 from recon.scan.units import attenuation_to_hu, hu_to_attenuation
@@ -45,12 +47,14 @@ class Scanner:
         scatter: scattered intensity over the mean primary one of a view, spread smoothly over the detector.
         gain_error: standard deviation of the relative error of a cell's gain, the same in all views (rings).
         dead_cells: share of the cells that read nothing in any view.
+        spectrum: the spectrum of the beam, whose hardening by water is corrected; None for photons of one energy.
     """
 
     aperture: Aperture = field(default_factory=Aperture)
     scatter: float = 0.0
     gain_error: float = 0.0
     dead_cells: float = 0.0
+    spectrum: Spectrum | None = None
 
     def __post_init__(self) -> None:
         for name, most in (("scatter", 10.0), ("gain_error", 0.5), ("dead_cells", 0.5)):
@@ -62,6 +66,7 @@ class Scanner:
         """The scanner in words."""
         spot = f", a focal spot of {self.aperture.focal_spot:g} mm" if self.aperture.focal_spot else ""
         parts = [f"{self.aperture.rays} rays a detector cell{spot}"]
+        parts += [self.spectrum.description] if self.spectrum else []
         parts += [f"scatter of {self.scatter:g} of the primary intensity"] if self.scatter else []
         parts += [f"gain errors of {self.gain_error:g}"] if self.gain_error else []
         parts += [f"{self.dead_cells:.3g} of the cells dead"] if self.dead_cells else []
@@ -117,7 +122,7 @@ def scan_continuous(
         body = refined(hu_to_attenuation(slab.clone()), fine)
         truths.append(attenuation_to_hu(AreaAverage(fine, projector.grid.shape, len(body))(body)))
         with input_errors("`scanner`"):
-            data.append(readings(body, projector.geometry, grid, scanner.aperture))
+            data.append(_read(body, projector.geometry, grid, scanner))
     y, sigma, missing = _detected(torch.cat(data), scanner, noise, seed)
     protocol = _protocol(projector.geometry, scanner, noise, grid)
     moved = sigma.to(projector.device) if isinstance(sigma, Tensor) else sigma
@@ -162,6 +167,14 @@ def _spacing(volume: Volume, fine: tuple[int, int]) -> tuple[float, float]:
     return y * rows / fine[0], x * columns / fine[1]
 
 
+def _read(body: Tensor, geometry: Geometry, grid: ImageGrid, scanner: Scanner) -> Tensor:
+    """What the detector reads of the attenuation (z, y, x), which is that at the energy of the result."""
+    if scanner.spectrum is None:
+        return readings(body, geometry, grid, scanner.aperture)
+    beam = scanner.spectrum
+    return readings(beam.materials(body), geometry, grid, scanner.aperture, beam.transmission)
+
+
 def _detected(ideal: Tensor, scanner: Scanner, noise: NoiseModel | None, seed: int) -> tuple[Tensor, Sigma, Tensor]:
     """Data with scatter, noise and the faults of cells; their noise's standard deviation; (z, cells) which are dead."""
     drawn, gained, died = (
@@ -175,6 +188,8 @@ def _detected(ideal: Tensor, scanner: Scanner, noise: NoiseModel | None, seed: i
     if scanner.gain_error:
         gain = (1 + scanner.gain_error * torch.randn(cells, generator=gained)).clamp_min(0.1)
         y = y - gain.log()[:, None]
+    if scanner.spectrum is not None:
+        y, sigma = scanner.spectrum.corrected(y, sigma)
     missing = torch.rand(cells, generator=died) < scanner.dead_cells
     return y.masked_fill(missing[:, None], 0), sigma, missing
 

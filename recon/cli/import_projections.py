@@ -174,7 +174,8 @@ def import_command(
 
     target = output or Path("sinogram.h5")
     check_output(target, overwrite, folder=False, inputs=[path for path in files if path.exists()])
-    from recon.acquisition.import_projections import ImportRequest, import_projections
+    from recon.acquisition.import_projections import import_projections
+    from recon.acquisition.import_request import ImportRequest
     from recon.acquisition.rotation_centre import parse_centre
     from recon.io.sinogram import write_sinogram
 

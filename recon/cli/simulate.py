@@ -11,16 +11,8 @@ import click
 from recon.cli.console import say
 from recon.cli.mri import input_options, mask_options, read_mr, say_notices
 from recon.cli.options import SEED, GroupedCommand, all_of, help_alone, one_input, option, output_options, parse_pair
-from recon.cli.svct import (
-    geometry_options,
-    noise_options,
-    parse_noise,
-    parse_scanner,
-    read_ct,
-    scanner_options,
-    simulate_option,
-    volume_options,
-)
+from recon.cli.svct_inputs import parse_noise, parse_scanner, read_ct
+from recon.cli.svct_options import geometry_options, noise_options, scanner_options, simulate_option, volume_options
 from recon.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,6 +53,7 @@ def simulate_sinogram(
     scatter: float | None,
     gain_error: float | None,
     dead_cells: float | None,
+    spectrum: float | None,
     grid: str | None,
     seed: int,
     output: Path | None,
@@ -80,7 +73,10 @@ def simulate_sinogram(
 
     chosen = choose_geometry(geometry, views, arc, start, order)
     volume = read_ct(source, series, intensity, nan, quiet, resample)
-    scanner, pixels = parse_scanner(focal_spot, scatter, gain_error, dead_cells), parse_pair("grid", grid, ",")
+    scanner, pixels = (
+        parse_scanner(focal_spot, scatter, gain_error, dead_cells, spectrum),
+        parse_pair("grid", grid, ","),
+    )
     scan = measure_ct(volume, chosen, noise, seed, simulate=simulate, model_error="leave", scanner=scanner, grid=pixels)
     measurement = scan.measurement
     with output_file(target, overwrite) as temporary:

@@ -3,177 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
-from recon.cli.console import progress_bar, say
+from recon.cli.console import progress_bar
 from recon.cli.options import (
     PATH,
     GroupedCommand,
     all_of,
     figure_options,
     method_options,
-    nan_option,
     one_input,
     option,
     output_options,
     parse_figures,
     parse_pair,
     parse_settings,
-    resample_option,
 )
 from recon.cli.reconstruct import Order
 from recon.cli.settings import parse_methods
-from recon.errors import InputError, input_errors
+from recon.cli.svct_inputs import parse_noise, parse_scanner, read_ct, read_sinogram
+from recon.cli.svct_options import geometry_options, noise_options, scanner_options, simulate_option, volume_options
 
 if TYPE_CHECKING:
-    from physics.noise import TransmissionNoise
-    from recon.acquisition.continuous import Scanner
     from recon.acquisition.model_error import ModelError
     from recon.io.intensity import NaNs
     from recon.io.sinogram import Sinogram
     from recon.run.measure import Simulation
     from recon.scan.units import CTUnit
     from recon.scan.volume import Volume
-
-geometry_options = all_of(
-    option(
-        "--geometry",
-        group="Geometry",
-        default="paper40",
-        metavar="NAME|FILE",
-        help="Geometry of the scan: a preset (limited90, paper40, sparse20) or a YAML file, with distances in mm and "
-        "angles in degrees. With --sinogram it replaces the file's own, whose angles stay where the YAML has none.",
-    ),
-    option(
-        "--views",
-        group="Geometry",
-        type=int,
-        default=None,
-        help="Number of views.  [default: the geometry's own]",
-    ),
-    option(
-        "--arc",
-        group="Geometry",
-        type=float,
-        default=None,
-        metavar="DEGREES",
-        help="Arc over which the views are spread evenly.  [default: the geometry's own]",
-    ),
-    option("--start", group="Geometry", type=float, default=0.0, metavar="DEGREES", help="Angle of the first view."),
-    option(
-        "--order",
-        group="Geometry",
-        type=click.Choice(["uniform", "golden"]),
-        default="uniform",
-        help="Spread the views evenly (uniform), or by the golden angle over the full circle (golden).",
-    ),
-)
-
-noise_options = all_of(
-    option(
-        "--photons",
-        group="Noise",
-        type=float,
-        default=None,
-        help="Number of photons that reach a detector cell in one view when nothing is in the beam. Without this "
-        "option, simulated data are noise-free, and the noise of measured data (--sinogram) is what the file says, or "
-        "is estimated from the data.",
-    ),
-    option(
-        "--electronic-noise",
-        group="Noise",
-        type=float,
-        default=None,
-        metavar="PHOTONS",
-        help="Standard deviation of the electronic noise, in photons; needs --photons.  [default: 0]",
-    ),
-)
-
-simulate_option = option(
-    "--simulate",
-    group="Noise",
-    type=click.Choice(["ideal", "continuous"]),
-    default="continuous",
-    help="continuous: the volume is a continuous object on a finer grid, and cells have a width. ideal: the operator "
-    "that reconstructs the data also makes them, which is easier than a real scan (the inverse crime).",
-)
-
-scanner_options = all_of(
-    option(
-        "--focal-spot",
-        group="Simulated scanner",
-        type=float,
-        default=None,
-        metavar="MM",
-        help="Width of the focal spot.  [default: a point]",
-    ),
-    option(
-        "--scatter",
-        group="Simulated scanner",
-        type=float,
-        default=None,
-        metavar="SHARE",
-        help="Scattered intensity, spread smoothly, over the mean intensity of a view.  [default: 0]",
-    ),
-    option(
-        "--gain-error",
-        group="Simulated scanner",
-        type=float,
-        default=None,
-        metavar="SHARE",
-        help="Standard deviation of the gains of the detector cells, which makes rings.  [default: 0]",
-    ),
-    option(
-        "--dead-cells",
-        group="Simulated scanner",
-        type=float,
-        default=None,
-        metavar="SHARE",
-        help="Share of the detector cells that read nothing.  [default: 0]",
-    ),
-    option(
-        "--grid",
-        group="Simulated scanner",
-        default=None,
-        metavar="ROWS,COLUMNS",
-        help="Pixels of the reconstruction, at most those of the volume, over its area.  [default: the volume's]",
-    ),
-)
-
-volume_options = all_of(
-    click.argument("path", type=PATH, required=False),
-    option(
-        "-i",
-        "--input",
-        "source",
-        group="Input",
-        type=PATH,
-        default=None,
-        metavar="PATH",
-        help="CT volume in HU: a NIfTI file or a DICOM folder. It can also be given as an argument. Without an input, "
-        "the sample that comes with the suite is used.",
-    ),
-    nan_option,
-    resample_option,
-    option(
-        "--series",
-        group="Input",
-        default=None,
-        metavar="UID",
-        help="DICOM series to take from a folder that holds several; the end of its UID is enough.",
-    ),
-    option(
-        "--intensity",
-        group="Input",
-        type=click.Choice(["auto", "hu", "unit", "byte"]),
-        default="auto",
-        help="Scale of the values in the file: HU, unit for [0, 1], or byte for [0, 255]; the last two are taken as "
-        "-1000 to 1000 HU. auto takes the values as HU and warns where they hardly are.",
-    ),
-)
 
 
 @click.command(cls=GroupedCommand)
@@ -238,6 +98,7 @@ def svct(
     scatter: float | None,
     gain_error: float | None,
     dead_cells: float | None,
+    spectrum: float | None,
     grid: str | None,
     model_error: ModelError,
     method: str,
@@ -274,7 +135,7 @@ def svct(
     elif unit != "HU":
         raise click.UsageError("--unit is for measured data; it needs --sinogram")
     noise = parse_noise(photons, electronic_noise)
-    scanner = parse_scanner(focal_spot, scatter, gain_error, dead_cells)
+    scanner = parse_scanner(focal_spot, scatter, gain_error, dead_cells, spectrum)
     from datasets import sample
     from recon.run.devices import select_device
     from recon.run.measure import measure_ct
@@ -328,6 +189,7 @@ _OF_VOLUMES = (
     "scatter",
     "gain_error",
     "dead_cells",
+    "spectrum",
     "grid",
     "series",
     "intensity",
@@ -347,71 +209,3 @@ def _check_alone(name: str, others: tuple[str, ...]) -> None:
         if context.get_parameter_source(other) is ParameterSource.COMMANDLINE:
             flag = "input" if other in ("path", "source") else other.replace("_", "-")
             raise click.UsageError(f"--{name} and --{flag} exclude each other: leave one of them out")
-
-
-def parse_scanner(
-    focal_spot: float | None, scatter: float | None, gain_error: float | None, dead_cells: float | None
-) -> Scanner | None:
-    """The simulated scanner of the options; None where none is given."""
-    if focal_spot is scatter is gain_error is dead_cells is None:
-        return None
-    from physics.ct.finite_cells import Aperture
-    from recon.acquisition.continuous import Scanner
-
-    with input_errors():
-        return Scanner(Aperture(focal_spot=focal_spot or 0.0), scatter or 0.0, gain_error or 0.0, dead_cells or 0.0)
-
-
-def parse_noise(photons: float | None, electronic: float | None) -> TransmissionNoise | None:
-    """The noise of ``--photons`` and ``--electronic-noise``; None for noise-free data."""
-    if photons is None:
-        if electronic is not None:
-            raise click.UsageError("--electronic-noise needs --photons")
-        return None
-    from physics.noise import TransmissionNoise
-
-    with input_errors("--photons, --electronic-noise"):
-        return TransmissionNoise(photons, electronic or 0.0)
-
-
-def read_ct(
-    source: Path | None, series: str | None, intensity: Any, nan: NaNs, quiet: bool, resample: bool = False
-) -> Volume:
-    """The input volume in HU, or the sample; what is doubtful about it is printed."""
-    from recon.run.load import load
-    from recon.scan.volume import Volume
-
-    volume = load(source, "CT", series=series, intensity=intensity, nan=nan, resample=resample)
-    if not isinstance(volume, Volume):
-        raise InputError(f"{source}: a sinogram; give it as --sinogram")
-    for notice in volume.notices:
-        say(f"note: {notice}", quiet)
-    return volume
-
-
-def read_sinogram(path: Path) -> Sinogram:
-    """The sinogram in a file, with the geometry and the centre of rotation that the command line states instead.
-
-    Raises:
-        InputError: the file holds something else, or what is stated does not fit it.
-    """
-    from recon.io.sinogram import Sinogram
-    from recon.run.load import load
-
-    sinogram = load(path, "CT")
-    if not isinstance(sinogram, Sinogram):
-        raise InputError(f"{path}: a volume; give it as --input")
-    context = click.get_current_context()
-    stated, centre, quiet = (context.params[name] for name in ("geometry", "centre", "quiet"))
-    if context.get_parameter_source("geometry") is ParameterSource.COMMANDLINE:
-        from recon.acquisition.ct import with_geometry
-
-        sinogram = with_geometry(sinogram, stated)
-    if centre is not None:
-        from recon.acquisition.rotation_centre import parse_centre, with_centre
-
-        with progress_bar(quiet) as progress:
-            sinogram = with_centre(sinogram, parse_centre(centre), progress)
-    for notice in sinogram.notices:
-        say(f"note: {notice}", quiet)
-    return sinogram

@@ -113,6 +113,9 @@ def read_sinogram(path: Path) -> Sinogram:
     """
     import torch
 
+    from physics.ct.geometry import geometry_from_dict
+    from recon.io.projections.unit_doubt import doubt_of_unit
+
     with open_hdf5(path) as file:
         data = read_dataset(path, file, "sinogram", complex_values=False)
         valid = read_dataset(path, file, "valid", complex_values=False) if "valid" in file else None
@@ -130,6 +133,8 @@ def read_sinogram(path: Path) -> Sinogram:
     notices = () if measured is None else (_missing(data.shape, measured),)
     seen = np.broadcast_to(True if measured is None else measured, data.shape)
     notices = (*notices, *check_line_integrals(data, seen, True, str(path)))
+    if not (isinstance(meta, dict) and meta.get("simulated")):
+        notices = (*notices, *doubt_of_unit(data, seen, geometry_from_dict(geometry)))
     mask = None if measured is None else torch.from_numpy(measured)
     return Sinogram(torch.from_numpy(data), geometry, shape, affine, meta, notices, mask, path)
 

@@ -90,8 +90,11 @@ def test_shipped_tables_are_valid_and_their_methods_exist(name):
     from recon.methods import get_method
 
     spec = load_table_spec(name)
+    assert spec.operators
+    assert len({method.column for method in spec.methods}) == len(spec.methods) > 0
     for method in spec.methods:
-        get_method(spec.modality, method.method)
+        found = get_method(spec.modality, method.method)
+        assert set(method.settings) <= {field.replace("_", "-") for field in found.options.model_fields}, method.column
 
 
 @pytest.mark.parametrize("name", table_names())

@@ -25,6 +25,7 @@ from priors.diffusion.samplers import (
 from priors.diffusion.schedule import GaussianDiffusion
 
 MEAN, SPREAD = 0.3, 0.2
+EQUAL: dict[str, Any] = {"rtol": 0, "atol": 1e-5, "check_dtype": True}
 THOUSAND = GaussianDiffusion()
 
 
@@ -118,7 +119,9 @@ def test_dpm_solver_agrees_with_diffusers(steps: int) -> None:
     theirs.alphas_cumprod = _signal(THOUSAND)
     times = spaced_timesteps(1000, steps, start=980)  # their noise levels are float32, too coarse at step 999
     theirs.set_timesteps(timesteps=times.tolist())
-    _compare(theirs, times, dpm_solver_pp_2m(crooked_estimate, start().double(), THOUSAND, times, clip=None))
+    assert theirs.timesteps.tolist() == times.tolist()
+    found = dpm_solver_pp_2m(crooked_estimate, start().double(), THOUSAND, times, clip=None)
+    torch.testing.assert_close(found, _theirs(theirs), **EQUAL)
 
 
 @pytest.mark.parametrize("clip", [None, 1.0])
@@ -132,11 +135,14 @@ def test_ddim_agrees_with_diffusers(spacing: Any, clip: float | None) -> None:
     theirs.alphas_cumprod = _signal(THOUSAND)
     theirs.set_timesteps(25)
     times = spaced_timesteps(1000, 25, spacing)
-    _compare(theirs, times, ddim(crooked_estimate, start().double(), THOUSAND, times, clip=clip))
+    assert theirs.timesteps.tolist() == times.tolist()
+    found = ddim(crooked_estimate, start().double(), THOUSAND, times, clip=clip)
+    torch.testing.assert_close(found, _theirs(theirs), **EQUAL)
     noise = seeded_noise([5])
     found = ddim(crooked_estimate, start().double(), THOUSAND, times, eta=0.7, noise=noise, clip=clip)
     again = seeded_noise([5])
-    _compare(theirs, times, found, lambda z: {"eta": 0.7, "variance_noise": again(z)})
+    noisy = _theirs(theirs, lambda z: {"eta": 0.7, "variance_noise": again(z)})
+    torch.testing.assert_close(found, noisy, **EQUAL)
 
 
 @pytest.mark.parametrize("steps", [25, 100])
@@ -152,7 +158,8 @@ def test_ddpm_agrees_with_diffusers(steps: int, monkeypatch: pytest.MonkeyPatch)
     found = ddpm(crooked_estimate, start().double(), ours, times, noise=seeded_noise([5]))
     noise, template = seeded_noise([5]), start().double()
     monkeypatch.setattr(scheduling_ddpm, "randn_tensor", lambda *arguments, **options: noise(template))
-    _compare(theirs, times, found)
+    assert theirs.timesteps.tolist() == times.tolist()
+    torch.testing.assert_close(found, _theirs(theirs), **EQUAL)
 
 
 def _signal(diffusion: GaussianDiffusion) -> Tensor:
@@ -160,17 +167,15 @@ def _signal(diffusion: GaussianDiffusion) -> Tensor:
     return torch.tensor([diffusion.alpha_bar(t) for t in range(diffusion.timesteps)], dtype=torch.float64)
 
 
-def _compare(theirs: Any, times: Tensor, found: Tensor, extra: Any = lambda z: {}) -> None:
-    """``found`` beside diffusers' scheduler on :func:`crooked_estimate` from the same start, in float64.
+def _theirs(scheduler: Any, extra: Any = lambda z: {}) -> Tensor:
+    """The sample of diffusers' scheduler on :func:`crooked_estimate` from the same start, in float64.
 
     In float32 the two would differ by rounding alone: the estimate of z_0 at step 999 magnifies it 20,000 times.
     """
-    assert theirs.timesteps.tolist() == times.tolist()
-    assert found.dtype == torch.float64
     z = start().double()
-    for t in theirs.timesteps:
-        z = theirs.step(crooked_estimate(z, t.expand(1)), t, z, **extra(z)).prev_sample
-    torch.testing.assert_close(found, z, rtol=0, atol=1e-5)
+    for t in scheduler.timesteps:
+        z = scheduler.step(crooked_estimate(z, t.expand(1)), t, z, **extra(z)).prev_sample
+    return z
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

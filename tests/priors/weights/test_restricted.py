@@ -137,7 +137,8 @@ def test_code_in_a_checkpoint_is_named_and_not_run(
 def test_code_in_a_bare_pickle(tmp_path: Path, marker: Path, protocol: int) -> None:
     for attack in attacks(marker).values():
         (tmp_path / "bare.pt").write_bytes(pickle.dumps({"ema": attack}, protocol=protocol))
-        error_of(load_biflownet, tmp_path / "bare.pt")
+        assert "bare.pt" in error_of(load_biflownet, tmp_path / "bare.pt")
+        assert not marker.exists()
 
 
 def test_what_the_restriction_allows_is_taken_back(estimator_content: dict[str, Any], tmp_path: Path) -> None:

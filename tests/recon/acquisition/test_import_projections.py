@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 
+import recon
 from physics.ct.field_of_view import ray_distances, seen_radius
 from physics.ct.geometry import FanBeam, Geometry, ImageGrid, ParallelBeam, circular_angles, geometry_from_dict
 from physics.ct.projector import CTProjector
-from recon.acquisition.import_projections import ImportRequest, import_projections
+from recon.acquisition.import_projections import import_projections
+from recon.acquisition.import_request import ImportRequest
 from recon.errors import InputError
 from recon.io.sinogram import read_sinogram, write_sinogram
 
@@ -51,6 +53,13 @@ def test_line_integrals_of_several_rows(tmp_path: Path) -> None:
     assert found.valid is None
     assert any("(rows, views, cells)" in notice for notice in found.notices)
     assert any("a fan beam of its own" in notice for notice in found.notices)
+
+
+def test_the_package_exports_it(tmp_path: Path) -> None:
+    wanted = request(tmp_path, SINOGRAM)
+    found = recon.import_projections(recon.ImportRequest(wanted.paths, geometry=wanted.geometry))
+    np.testing.assert_array_equal(found.data.numpy(), SINOGRAM)
+    assert {"ImportRequest", "import_projections"} <= set(recon.__all__)
 
 
 def test_what_was_assumed_is_said(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from physics.ct.geometry import FanBeam, Geometry, ImageGrid, ParallelBeam, circular_angles
 from physics.ct.projector import CTProjector
-from recon.acquisition.import_projections import ImportRequest, import_projections
+from recon.acquisition.import_projections import import_projections
+from recon.acquisition.import_request import ImportRequest
 from recon.acquisition.rotation_centre import find_offset, with_centre
 from recon.errors import InputError
 from recon.io.sinogram import Sinogram

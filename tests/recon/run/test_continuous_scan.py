@@ -12,6 +12,7 @@ import recon
 from datasets import open_dataset
 from physics.noise import TransmissionNoise
 from recon.acquisition.model_error import without_model_error
+from recon.acquisition.spectrum import Spectrum
 from recon.errors import InputError
 from recon.run.load import load_case
 from recon.scan.measurement import Scan
@@ -85,6 +86,18 @@ def test_a_method_is_told_of_noise_and_model_error_apart(trunk: Volume) -> None:
     assert noisy.noise_level > quiet.noise_level > 0
 
 
+def test_a_beam_with_a_spectrum(trunk: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from recon.io.nifti.volume import write_volume
+
+    monkeypatch.chdir(tmp_path)
+    write_volume(tmp_path / "trunk.nii.gz", trunk)
+    beam = Spectrum((0.5, 0.5), (1.3, 0.8), (1.9, 0.6), "two energies")
+    monkeypatch.setattr("recon.acquisition.spectrum.tube_spectrum", lambda voltage: beam)
+    written = run_recon("simulate", "svct", "trunk.nii.gz", "--spectrum", "120", "-o", "hard.h5")
+    assert written.code == 0, written.err
+    assert "two energies" in written.err
+
+
 def test_a_scanner_with_faults_on_a_coarser_grid(
     trunk: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +120,7 @@ def test_a_scanner_with_faults_on_a_coarser_grid(
         (("--grid", "96,96"), "--grid 96,96: finer than the volume"),
         (("--simulate", "ideal", "--grid", "24,24"), "--grid: is for simulations of a continuous object"),
         (("--dead-cells", "2"), "dead_cells must be from 0 to 0.5"),
+        (("--spectrum", "20"), "--spectrum 20: must be a tube voltage from 40 to 150 kV"),
     ):
         refused = run_recon("svct", "trunk.nii.gz", *wrong, "--method", "fbp", "-o", "no")
         assert refused.code == 2

@@ -15,7 +15,8 @@ from physics.mr.cartesian import CartesianMR
 from physics.noise import TransmissionNoise
 from recon.scan.measurement import Measurement, Protocol
 from recon.scan.units import hu_to_attenuation
-from recon.solvers.two_grid import correct_model_error, left_over
+from recon.solvers.left_over import left_over
+from recon.solvers.two_grid import correct_model_error
 
 _VIEWS, _COARSE = 32, 48
 
@@ -85,7 +86,7 @@ def test_nothing_is_taken_off_data_that_the_operator_made(scan):
 
 
 def test_slabs_are_joined(scan, monkeypatch):
-    monkeypatch.setattr("recon.solvers.two_grid._SLAB_VOXELS", 1)
+    monkeypatch.setattr("recon.solvers.two_grid_problem._SLAB_VOXELS", 1)
     found = correct_model_error(scan[0], rounds=0)
     assert found.measurement.y.shape == scan[0].y.shape
     assert found.fine.shape == (2, 2 * _COARSE, 2 * _COARSE)

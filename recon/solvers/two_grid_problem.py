@@ -1,0 +1,110 @@
+"""The data of some slices and the operators of two grids, from which the model error of their pixels is told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from physics.averaging import AreaAverage
+from physics.ct import make_projector
+from physics.ct.field_of_view import magnification
+from physics.ct.finite_cells import Aperture, readings
+from physics.ct.geometry import Geometry, ImageGrid, geometry_from_dict
+from physics.ct.missing_rays import MissingRays
+from physics.operator import LinearOperator
+from recon.scan.measurement import Measurement
+from recon.solvers.left_over import rms
+from recon.solvers.slabs import in_slabs
+
+REFINEMENT = 2
+"""Fine pixels for one of the result, along each axis."""
+
+WORTH_REFINING = 1.25
+"""Pixels this many times as wide as a detector cell is at the isocentre, or wider, have a model error that a finer grid
+tells. Of narrower ones it is a third of that and less, and no grid tells it: on scans of 512 × 512 pixels of a cell's
+width, total variation lost 0.3 dB by the model error and as much again by correcting it."""
+
+_HELD_OUT_EVERY = 20
+"""One cell of so many of each view is held out."""
+
+_SLAB_VOXELS = 2**24
+"""Fine voxels that are estimated at once."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Some slices' data and the operators on both grids.
+
+    Attributes:
+        measurement: the measurement of these slices, on the coarse grid; its operator is A.
+        noise: (z, views, cells) standard deviation that is known, 0 where none is.
+        fine: F, thin rays on the fine grid.
+        mean: the operator that averages a fine image over the pixels of the coarse grid.
+        geometry: the geometry of the scan.
+        grid: pixels of the fine grid.
+        held_out: (views, cells) bool, rays that the estimate does not see.
+    """
+
+    measurement: Measurement
+    noise: Tensor
+    fine: LinearOperator
+    mean: LinearOperator
+    geometry: Geometry
+    grid: ImageGrid
+    held_out: Tensor
+
+    @property
+    def worth_refining(self) -> bool:
+        """Whether the pixels are so wide that a finer grid tells something."""
+        return min(self.measurement.spacing[1:]) >= WORTH_REFINING * self.geometry.pitch / magnification(self.geometry)
+
+    @property
+    def y(self) -> Tensor:
+        """The data."""
+        return self.measurement.y
+
+    def project(self, image: Tensor) -> Tensor:
+        """A mean of a fine image."""
+        return self.measurement.operator(self.mean(image))
+
+    def read(self, image: Tensor, aperture: Aperture) -> Tensor:
+        """G of a fine image, 0 where nothing was measured."""
+        found = readings(image.cpu(), self.geometry, self.grid, aperture).to(self.y)
+        mask = self.measurement.operator.mask
+        return found if mask is None else found * mask
+
+    def held_out_error(self, prediction: Tensor) -> float:
+        """Root mean square of the data minus a prediction over the rays that were not seen."""
+        return rms((self.y - prediction)[:, self.held_out])
+
+
+def problems(measurement: Measurement) -> Iterator[Problem]:
+    """The problem of a few slices at a time."""
+    operator, (_, y, x) = measurement.operator, measurement.spacing
+    if measurement.protocol.geometry is None:
+        raise ValueError(
+            "the model error of a scan is told from its CT geometry, which this measurement does not state"
+        )
+    rows, columns = operator.domain[-2:]
+    grid = ImageGrid((REFINEMENT * rows, REFINEMENT * columns), (y / REFINEMENT, x / REFINEMENT))
+    stated = {key: value for key, value in measurement.protocol.geometry.items() if key != "description"}
+    geometry = replace(geometry_from_dict(stated), cells=operator.range[-1])
+    whole = make_projector(geometry, grid, operator.device, operator.domain[0])
+    fine = whole if operator.mask is None else MissingRays(whole, operator.mask)
+    mean = AreaAverage(grid.shape, (rows, columns), operator.domain[0])
+    held_out = _held_out(*geometry.data_shape).to(operator.device)
+    noise = torch.as_tensor(0.0 if measurement.sigma is None else measurement.sigma).to(measurement.y)
+    noise = noise.expand_as(measurement.y)
+    for part, slab in in_slabs(measurement, max(1, _SLAB_VOXELS // math.prod(grid.shape))):
+        yield Problem(slab, noise[part], fine.slices(part), mean.slices(part), geometry, grid, held_out)
+
+
+def _held_out(views: int, cells: int) -> Tensor:
+    """(views, cells) bool: one cell of every twenty in each view, none beside another, from a fixed seed."""
+    first = torch.randint(_HELD_OUT_EVERY, (views, 1), generator=torch.Generator().manual_seed(0))
+    place = torch.arange(cells)
+    return ((place - first) % _HELD_OUT_EVERY == 0) & (place > 0) & (place < cells - 1)
