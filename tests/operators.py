@@ -137,7 +137,9 @@ def assert_transforms(operator: LinearOperator, seed: int = 0) -> None:
         other = (3 * x[0].real.abs()).to(kind)
         found = operator(other)
         assert found.dtype == torch.promote_types(kind, operator.dtype)
-        torch.testing.assert_close(found, operator(other.to(torch.promote_types(kind, x.dtype))).to(found.dtype), **close)
+        torch.testing.assert_close(
+            found, operator(other.to(torch.promote_types(kind, x.dtype))).to(found.dtype), **close
+        )
 
 
 def dot_real(a: Tensor, b: Tensor) -> Tensor:
