@@ -6,9 +6,11 @@ one coil. Axes in front of these are a batch of scans that are mapped alike.
 
 **To add an operator**, derive from :class:`LinearOperator`, set ``domain``, ``range``, ``dtype`` and ``device``, and
 write ``_forward`` and ``_adjoint``. Both return new tensors, neither their argument nor a view of it. All else follows:
-calls that check shapes, gradients through torch (the gradient of a linear map is its adjoint), ``A.H``, ``A @ B``,
-``A + B``, ``A - B``, ``2 * A``, ``-A``, ``A.gram`` and ``A.norm_bound``. A real operator maps complex tensors part by
-part, and a complex one takes real tensors for complex ones.
+calls that check shapes, gradients through torch (the gradient of a linear map is its adjoint) and ``torch.func``
+(``vjp``, ``jvp``, ``vmap``), ``A.H``, ``A @ B``, ``A + B``, ``A - B``, ``2 * A``, ``-A``, ``A.gram`` and
+``A.norm_bound``. A real operator maps complex tensors part by part, and a complex one takes real tensors for complex
+ones. Tensors of another precision, or of whole numbers, are mapped in the type that torch promotes both to, so that
+``_forward`` and ``_adjoint`` must take any real (or complex) type that is at least as precise as ``dtype``.
 
 **Slices.** A stack of slices of which each has its own data is ``separable``: axis 0 of the domain and axis 0 of the
 range are the same slices, and ``A.slices(part)`` is the operator of some of them, which shares what A holds. A 3D
@@ -198,37 +200,60 @@ class LinearOperator(ABC):
 
 
 class _Apply(torch.autograd.Function):
-    """Applies an operator; the backward pass is its adjoint (for complex tensors too: torch's
-    gradient of a real loss is the conjugate Wirtinger derivative, which Aᴴ transports)."""
+    """Applies an operator, under autograd and the transforms of ``torch.func`` alike.
+
+    The backward pass is the adjoint (for complex tensors too: torch's gradient of a real loss is the conjugate
+    Wirtinger derivative, which Aᴴ transports), the forward derivative is A itself, and vmap's axis is an axis of the
+    batch.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, operator: LinearOperator) -> Tensor:
-        ctx.operator, ctx.real = operator, not x.is_complex()
+    def forward(x: Tensor, operator: LinearOperator) -> Tensor:
         return apply_to(operator, x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, LinearOperator], output: Tensor) -> None:
+        x, ctx.operator = inputs
+        ctx.real = not x.is_complex()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         found = ctx.operator.adjoint(gradient)
         return (found.real if ctx.real and found.is_complex() else found), None
 
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
+        return _Apply.apply(tangent, ctx.operator)
+
+    @staticmethod
+    def vmap(info: Any, axes: tuple[int, None], x: Tensor, operator: LinearOperator) -> tuple[Tensor, int]:
+        return _Apply.apply(x.movedim(axes[0], 0), operator), 0
+
 
 def apply_to(operator: LinearOperator, x: Tensor) -> Tensor:
     """A x without a check of its shape and without a gradient, for operators that are made of others."""
-    return _in_type(operator._forward, x, operator.is_complex)
+    return _in_type(operator._forward, x, operator.dtype, operator.domain, operator.range)
 
 
 def apply_adjoint(operator: LinearOperator, y: Tensor) -> Tensor:
     """Aᴴ y without a check of its shape and without a gradient, for operators that are made of others."""
-    return _in_type(operator._adjoint, y, operator.is_complex)
+    return _in_type(operator._adjoint, y, operator.dtype, operator.range, operator.domain)
 
 
-def _in_type(apply: Callable[[Tensor], Tensor], x: Tensor, is_complex: bool) -> Tensor:
-    """A real map of complex tensors part by part, and a complex map of real tensors."""
-    if x.is_complex() and not is_complex:
-        return torch.complex(apply(x.real.contiguous()), apply(x.imag.contiguous()))
-    if is_complex and not x.is_complex():
-        x = x.to(torch.promote_types(x.dtype, torch.complex64))
-    return apply(x)
+def _in_type(apply: Callable[[Tensor], Tensor], x: Tensor, dtype: torch.dtype, start: Shape, end: Shape) -> Tensor:
+    """A map from ``start`` to ``end`` that is made for ``dtype``, of tensors of any type and batch.
+
+    The result has the type that torch promotes both types to. A real map takes complex tensors part by part, and a
+    complex map takes real tensors for complex ones. An empty batch is not sent to the map: Fourier transforms refuse
+    it.
+    """
+    kind = torch.promote_types(x.dtype, dtype)
+    batch = x.shape[: x.ndim - len(start)]
+    if 0 in batch:
+        return x.new_zeros((*batch, *end), dtype=kind)
+    if dtype.is_complex or not kind.is_complex:
+        return apply(x.to(kind))
+    return torch.complex(*(apply(part.contiguous().to(kind.to_real())) for part in (x.real, x.imag)))
 
 
 class _Adjoint(LinearOperator):

@@ -1,11 +1,12 @@
 """What every linear operator must satisfy, whichever modality it belongs to, in one line each; and the simplest ones.
 
-``assert_adjoint``, ``assert_linear`` and ``assert_norm_bound`` draw what they need in double precision;
-``assert_operator`` asserts all three, ``assert_slices`` what else a separable operator owes.
+``assert_adjoint``, ``assert_linear``, ``assert_norm_bound`` and ``assert_transforms`` draw what they need in double
+precision; ``assert_operator`` asserts them all, ``assert_slices`` what else a separable operator owes.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -22,10 +23,10 @@ class Matrix(LinearOperator):
         self.range, self.domain = (matrix.shape[0],), (matrix.shape[1],)
 
     def _forward(self, x: Tensor) -> Tensor:
-        return x @ self.matrix.T
+        return x @ self.matrix.T.to(x.dtype)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return y @ self.matrix.conj()
+        return y @ self.matrix.conj().to(y.dtype)
 
 
 class Weighting(LinearOperator):
@@ -91,6 +92,7 @@ def assert_operator(operator: LinearOperator, seed: int = 0, batch: tuple[int, .
     assert_adjoint(operator, seed, batch)
     assert_linear(operator, seed, batch)
     assert_norm_bound(operator)
+    assert_transforms(operator, seed)
 
 
 def assert_adjoint(operator: LinearOperator, seed: int = 0, batch: tuple[int, ...] = ()) -> None:
@@ -116,6 +118,33 @@ def assert_linear(operator: LinearOperator, seed: int = 0, batch: tuple[int, ...
     expected = operator.adjoint(operator(x.detach()) - y)
     largest = float(expected.abs().amax()) if expected.numel() else 0.0
     torch.testing.assert_close(x.grad, expected, rtol=1e-6, atol=1e-9 * (1 + largest))
+
+
+def assert_transforms(operator: LinearOperator, seed: int = 0) -> None:
+    """``torch.func``, copies, empty batches and tensors of other types, as a linear map has them."""
+    x, y = double_pair(operator, seed, (2,))
+    image, back = operator(x), operator.adjoint(y)
+    close = {"rtol": 1e-5, "atol": 1e-6 * (1 + float(image.abs().amax()) if image.numel() else 1)}
+    torch.testing.assert_close(torch.func.vmap(operator, in_dims=1, out_dims=1)(x.movedim(0, 1)).movedim(1, 0), image)
+    torch.testing.assert_close(torch.func.jvp(operator, (x,), (x,))[1], image)
+    torch.testing.assert_close(torch.func.vjp(operator, x)[1](y)[0], back)
+    each = torch.func.vmap(torch.func.grad(lambda one, other: dot_real(operator(one), other)))(x, y)
+    torch.testing.assert_close(each, back)
+    torch.testing.assert_close(copy.deepcopy(operator)(x), image)
+    assert operator(x[:0]).shape == (0, *operator.range)
+    assert operator.adjoint(y[:0]).shape == (0, *operator.domain)
+    for kind in (torch.float16, torch.float32, torch.float64, torch.uint8, torch.bool, torch.complex128):
+        other = (3 * x[0].real.abs()).to(kind)
+        found = operator(other)
+        assert found.dtype == torch.promote_types(kind, operator.dtype)
+        torch.testing.assert_close(
+            found, operator(other.to(torch.promote_types(kind, x.dtype))).to(found.dtype), **close
+        )
+
+
+def dot_real(a: Tensor, b: Tensor) -> Tensor:
+    """Re⟨a, b⟩, whose gradient in ``a`` is ``b``."""
+    return (a.conj() * b).real.sum() if a.is_complex() else (a * b).sum()
 
 
 def assert_norm_bound(operator: LinearOperator, loosest: float | None = None) -> None:

@@ -9,13 +9,13 @@ major axis, and adds up the pixels that it crosses, of all slices at once. The l
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
+from physics.compiled import compiled, in_threads
 from physics.ct.geometry import ImageGrid
 
 _SLICES = 16
@@ -36,24 +36,32 @@ def ray_sums(image: Tensor, kind: str, vectors: np.ndarray, cells: int, grid: Im
     Returns:
         (z, views, cells) in the image's unit times mm.
     """
-    views = len(vectors)
-    found = image.new_empty((len(image), views, cells))
-    parts = [range(first, views, torch.get_num_threads()) for first in range(torch.get_num_threads())]
-    with ThreadPoolExecutor(len(parts)) as pool:
-        for first in range(0, len(image), _SLICES):
-            slab = image[first : first + _SLICES].detach().permute(1, 2, 0).contiguous().numpy()
-            sums = np.empty((views, cells, slab.shape[2]), dtype=slab.dtype)
-
-            def project(part: range, slab: np.ndarray = slab, sums: np.ndarray = sums) -> None:
-                for view in part:
-                    _project_view(slab, kind == "parallel", vectors[view], *grid.spacing, sums[view])
-
-            list(pool.map(project, parts))
-            found[first : first + _SLICES] = torch.from_numpy(sums).permute(2, 0, 1)
+    found = image.new_empty((len(image), len(vectors), cells))
+    for first in range(0, len(image), _SLICES):
+        slab = image[first : first + _SLICES].detach().permute(1, 2, 0).contiguous().numpy()
+        sums = np.empty((len(vectors), cells, slab.shape[2]), dtype=slab.dtype)
+        in_threads(partial(_project_views, slab, kind == "parallel", vectors, *grid.spacing, sums), len(vectors))
+        found[first : first + _SLICES] = torch.from_numpy(sums).permute(2, 0, 1)
     return found
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled
+def _project_views(
+    image: np.ndarray,
+    parallel: bool,
+    vectors: np.ndarray,
+    row_mm: float,
+    column_mm: float,
+    sums: np.ndarray,
+    first: int,
+    last: int,
+) -> None:
+    """The views ``first`` to ``last`` of ``vectors``: ``image`` (ny, nx, slices) to ``sums`` (views, cells, slices)."""
+    for view in range(first, last):
+        _project_view(image, parallel, vectors[view], row_mm, column_mm, sums[view])
+
+
+@compiled
 def _project_view(
     image: np.ndarray, parallel: bool, vector: np.ndarray, row_mm: float, column_mm: float, sums: np.ndarray
 ) -> None:
@@ -80,7 +88,7 @@ def _project_view(
         sums[cell] = total
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _add_along(
     image: np.ndarray,
     along0: float,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from physics.ct.fbp import view_weights
 from physics.ct.geometry import FanBeam, Geometry, ParallelBeam, circular_angles, golden_angles
+from physics.ct.view_weights import view_weights
 
 KINDS = {"fan": FanBeam, "parallel": ParallelBeam}
 kinds = st.sampled_from(list(KINDS.values()))
