@@ -89,7 +89,7 @@ def _is_stuck(shape: tuple[int, int], radius: np.ndarray, calib: int, seed: int)
 
 
 def _with_count(mask: np.ndarray, places: np.ndarray, calib: int, count: int, seed: int) -> np.ndarray:
-    """A mask with so many samples: of those outside of the centre some are left out, or free places added, at random."""
+    """A mask with so many samples: some outside of the centre are left out, or free places added, at random."""
     centre = np.zeros_like(mask)
     centre[tuple(slice(int(n / 2 - calib / 2), int(n / 2 + calib / 2)) for n in mask.shape)] = True
     surplus = int(mask.sum()) - max(count, int(centre.sum()))
