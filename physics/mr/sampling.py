@@ -57,7 +57,7 @@ def _columns_like(sampled: Tensor) -> str | None:
     drawn = sampled & outside
     if int(drawn.sum()) < _LEAST:
         return None
-    if _is_even(position[drawn], width):
+    if _is_even(position[drawn]):
         return "equispaced"
     distance = position.abs().double()
     uniform = outside.double()
@@ -79,12 +79,13 @@ def _centre_width(sampled: Tensor) -> int:
     return int(left.long().cumprod(0).sum() + right.long().cumprod(0).sum())
 
 
-def _is_even(position: Tensor, width: int) -> bool:
-    """Whether columns lie at even distances, of which the centre may hide some."""
-    gaps = position.diff()
-    gaps = gaps[gaps <= max(1, int(gaps.median()) * 2)] if width else gaps  # the one across the centre is wider
-    step = int(gaps.median())
-    return step >= 2 and float((gaps == step).double().mean()) >= _EVEN
+def _is_even(position: Tensor) -> bool:
+    """Whether columns on the two sides of the centre lie at even distances, up to rounding."""
+    gaps = torch.cat([side.diff() for side in (position[position < 0], position[position >= 0])])
+    if len(gaps) < _LEAST - 1:
+        return False
+    step = float(gaps.double().mean())
+    return step >= 2 and float(((gaps - step).abs() < 1).double().mean()) >= _EVEN
 
 
 def _without_replacement(density: Tensor, count: int) -> Tensor:

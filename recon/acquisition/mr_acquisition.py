@@ -17,9 +17,9 @@ from priors.training.batches import derived_seed
 from recon.acquisition.continuous_mr import Receiver, scan_with_image
 from recon.acquisition.ct_suitability import number_range
 from recon.acquisition.mr import simulate_mr
-from recon.acquisition.mr_suitability import SMALLER_CALIBRATIONS, mask_kind, why_other_mask
+from recon.acquisition.mr_suitability import mask_kind, usual_calibration, why_other_mask
 from recon.acquisition.network_scale import mr_scale
-from recon.errors import InputError
+from recon.errors import input_errors
 from recon.scan.measurement import Measurement, Protocol
 from recon.scan.volume import Modality, Volume
 
@@ -190,11 +190,7 @@ def _possible_mask(kind: str, shape: tuple[int, int], accel: float, seed: int) -
     """A mask with the usual calibration region, or a smaller one where the image is too small for it.
 
     Raises:
-        InputError: no calibration region allows the acceleration.
+        InputError: no such acceleration.
     """
-    for calib in (None, *SMALLER_CALIBRATIONS):
-        try:
-            return make_mask(kind, shape, accel, calib, seed)
-        except ValueError as error:
-            reason = error
-    raise InputError(f"`accel`: {reason}")
+    with input_errors("`accel`"):
+        return make_mask(kind, shape, accel, usual_calibration(kind, shape, accel), seed)

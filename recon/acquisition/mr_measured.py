@@ -77,8 +77,9 @@ def measured_mr(
     kspace, words = _fewer_coils(kspace, mask, wanted.coils)
     data = kspace.data * mask.array
     noise = noise_of_scan(kspace, data, mask.array, wanted.level, added)
-    operator = CartesianMR(mask.array.to(device), _coil_maps(kspace, data, mask, device), len(data))
-    measurement = _measurement(kspace, data, operator, mask, noise, further + words, device)
+    width, lines = _calibration(kspace, data, mask)
+    operator = CartesianMR(mask.array.to(device), _coil_maps(kspace, lines, width, device), len(data))
+    measurement = _measurement(kspace, data, operator, mask, noise, further + words, width, device)
     grid_shape = (len(data), *(kspace.image_shape or shape))
     grid = Volume(torch.zeros(grid_shape), kspace.affine, "MR", kspace.source, kspace.notices)
     return Scan(measurement, grid, None if truth is None else grid.like(truth))
@@ -112,6 +113,7 @@ def _measurement(
     mask: Mask,
     noise: TakenNoise,
     further: tuple[str, ...],
+    calibration: int,
     device: torch.device | str,
 ) -> Measurement:
     simulation = str(kspace.meta.get("simulation", "ideal")) if kspace.meta.get("simulated") else None
@@ -124,6 +126,7 @@ def _measurement(
         simulation=simulation,
         acquired=kspace.acquired,
         further=further,
+        calibration=calibration,
     )
     sigma = None if noise.model is None else noise.model.standard_deviation(data)
     spacing = Volume(torch.zeros(1, 1, 1), kspace.affine, "MR").spacing
@@ -174,16 +177,23 @@ def _fewer_coils(kspace: KSpace, mask: Mask, wanted: int | None) -> tuple[KSpace
     )
 
 
-def _coil_maps(kspace: KSpace, data: Tensor, mask: Mask, device: torch.device | str) -> Tensor | None:
-    if data.shape[1] == 1:
-        return None
-    width, lines = calibration_width(mask.array), data
+def _calibration(kspace: KSpace, data: Tensor, mask: Mask) -> tuple[int, Tensor]:
+    """Side of the largest fully sampled centre, and the k-space that has it: the data, or lines measured apart."""
+    width = calibration_width(mask.array)
     if kspace.calibration is not None:
         apart = calibration_width((kspace.calibration != 0).any(dim=1).all(dim=0))
-        width, lines = (apart, kspace.calibration) if apart > width else (width, lines)
+        if apart > width:
+            return apart, kspace.calibration
+    return width, data
+
+
+def _coil_maps(kspace: KSpace, lines: Tensor, width: int, device: torch.device | str) -> Tensor | None:
+    coils = lines.shape[1]
+    if coils == 1:
+        return None
     if kspace.mask is not None and width < LEAST_CALIBRATION:
         raise InputError(
-            f"{volume_name(kspace)}: {data.shape[1]} coils undersampled without calibration lines: sensitivity maps "
+            f"{volume_name(kspace)}: {coils} coils undersampled without calibration lines: sensitivity maps "
             f"need a fully sampled centre of {LEAST_CALIBRATION} or more samples a side, and it has {width}"
         )
     with input_errors("`mask`"):

@@ -6,6 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from physics.mr.coils import SURE_CALIBRATION
 from physics.mr.masks import Mask
 from physics.mr.sampling import samples_like
 from physics.noise import NoiseModel
@@ -34,6 +35,16 @@ def simulation_notice(simulation: str | None) -> tuple[str, ...]:
     return (SIMULATED_OF_AN_OBJECT if simulation == "continuous" else SIMULATED_FROM_MAGNITUDE,)
 
 
+def calibration_notice(coils: int, width: int) -> tuple[str, ...]:
+    """What the reader must know of coil sensitivities that come from a small fully sampled centre."""
+    if coils == 1 or width >= SURE_CALIBRATION:
+        return ()
+    return (
+        f"coil sensitivities were estimated from a fully sampled centre of only {width} samples a side "
+        f"({SURE_CALIBRATION} or more are sure, 24 are usual): the image may be shaded or keep some aliasing",
+    )
+
+
 def mr_protocol(
     mask: Mask,
     coils: int,
@@ -44,6 +55,7 @@ def mr_protocol(
     simulation: str | None,
     acquired: Tensor | None = None,
     further: tuple[str, ...] = (),
+    calibration: int | None = None,
 ) -> Protocol:
     """The protocol of a scan.
 
@@ -56,6 +68,7 @@ def mr_protocol(
         simulation: how k-space was simulated; None: it was measured.
         acquired: (y, x) bool, the rectangle that the scanner sampled; None: all of the matrix.
         further: sentences on what else was done to the data.
+        calibration: side, in samples, of the centre that coil sensitivities come from; None: the mask's.
     """
     places = mask.array.numel() if acquired is None else int(acquired.sum())
     acceleration = places / int(mask.array.sum())
@@ -74,7 +87,8 @@ def mr_protocol(
             *further,
             noise_words,
         ),
-        notices=simulation_notice(simulation),
+        notices=simulation_notice(simulation)
+        + calibration_notice(coils, mask.calib if calibration is None else calibration),
         mask=values,
         true_acceleration=acceleration,
         noise=None if noise is None else noise.to_dict(),

@@ -15,7 +15,7 @@ from recon.acquisition.ct_suitability import number_range
 SMALLER_CALIBRATIONS = (20, 16, 12, 8, 4)
 """Widths of the fully sampled centre that are tried where the image is too small for the usual one, descending."""
 
-_DENSITIES = {"gauss1d-legacy": "gauss1d"}
+_DENSITIES = {"gauss1d-legacy": "gauss1d", "equispaced-legacy": "equispaced"}
 """Kinds that sample with the density of another."""
 
 _CENTRE = 0.5

@@ -13,6 +13,9 @@ from physics.mr.poisson_disc import poisson_disc
 
 RECORDINGS = ("dds_masks", "fastmri_masks", "sigpy_poisson")
 
+_FASTMRI_KINDS = {"random": "random", "equispaced": "equispaced-legacy", "equispaced_fraction": "equispaced"}
+"""Our names of fastMRI's kinds."""
+
 
 def ours(recording: str, key: str) -> np.ndarray:
     """This suite's mask for a recorded key, boolean."""
@@ -26,7 +29,7 @@ def ours(recording: str, key: str) -> np.ndarray:
         return columns_of(make_mask("gauss1d-legacy", (320, 320), int(parts[1][3:]), calib, int(parts[4][4:])))
     columns = int(parts[3][1:])
     calib = round(columns * float(parts[1][2:]))
-    return columns_of(make_mask(parts[0], (4, columns), int(parts[2][3:]), calib, int(parts[4][1:])))
+    return columns_of(make_mask(_FASTMRI_KINDS[parts[0]], (4, columns), int(parts[2][3:]), calib, int(parts[4][1:])))
 
 
 def columns_of(mask: Mask) -> np.ndarray:
@@ -45,7 +48,7 @@ def official(recording: str, shared: Path) -> Iterator[tuple[str, np.ndarray]]:
                 yield key, np.unpackbits(value)[: rows * columns].reshape(rows, columns).astype(bool)
             elif recording == "dds_masks" and key.startswith("gaussian1d") and "__fix1__" in key:
                 yield key, value[0].astype(bool)
-            elif recording == "fastmri_masks" and key.startswith(("random__", "equispaced__")) and key[-5:] != "fname":
+            elif recording == "fastmri_masks" and key.split("__")[0] in _FASTMRI_KINDS and key[-5:] != "fname":
                 yield key, value.astype(bool)
 
 

@@ -21,6 +21,7 @@ SHAPE = (96, 128)
         ("gauss1d-legacy", "gauss1d"),
         ("random", "random"),
         ("equispaced", "equispaced"),
+        ("equispaced-legacy", "equispaced"),
     ],
 )
 def test_a_drawn_mask_samples_like_its_kind(kind: str, like: str, accel: float, seed: int) -> None:

@@ -114,3 +114,17 @@ def test_options_of_the_other_kind_of_scan_are_refused() -> None:
         measure_mr(volume, "gauss1d", 2.0, simulate="ideal", coils=2)
     with pytest.raises(InputError, match="`noise_level` 2: must be a fraction"):
         measure_mr(scan(), "gauss1d", 2.0, noise_level=2.0)
+
+
+@pytest.mark.parametrize(("width", "noticed"), [(8, True), (10, True), (12, False), (24, False)])
+def test_a_small_calibration_region_gives_the_whole_body_and_a_notice(width: int, noticed: bool) -> None:
+    kspace, mask = scan(0.02, coils=8), torch.zeros(SHAPE, dtype=torch.bool)
+    first = SHAPE[1] // 2 - width // 2
+    mask[:, first : first + width] = mask[:, : first - 1 : 3] = mask[:, first + width + 1 :: 3] = True
+    found = measured_mr(replace(kspace, data=kspace.data * mask, mask=mask), OPEN).measurement
+    image, complete = found.operator.adjoint(found.y).abs()[0], rss(ifft2c(kspace.data))[0]
+    body = complete > 0.3 * complete.max()
+    assert float((image[body] > 0).float().mean()) > 0.99
+    told = [notice for notice in found.protocol.notices if "fully sampled centre of only" in notice]
+    assert bool(told) == noticed
+    assert all(f"only {width} samples" in notice for notice in told)
