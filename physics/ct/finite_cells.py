@@ -8,17 +8,15 @@ thin ray has it (exponential edge gradient effect, Joseph & Spital 1981, Phys Me
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from physics.ct.geometry import FanBeam, Geometry, ImageGrid, ParallelBeam
-from physics.ct.projector import multiply_rows
-from physics.ct.system_matrix import build_csr, matrix_bytes
+from physics.ct.sparse_product import SparseProduct
+from physics.ct.system_matrix import build_by_pixels, matrix_bytes
 
 _BLOCK_BYTES = 256 * 2**20
 _SPOTS = 3
@@ -108,11 +106,7 @@ def _blocks(attenuation: Tensor, geometry: Geometry, grid: ImageGrid) -> Iterato
     flat = attenuation.flatten(1)
     for first in range(0, geometry.views, step):
         views = slice(first, min(first + step, geometry.views))
-        crow, column, value = build_csr(geometry, grid, views)
-        integrals = flat.new_empty((len(flat), views.stop - views.start, geometry.data_shape[1]))
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-            size = (len(crow) - 1, flat.shape[1])
-            matrix = torch.sparse_csr_tensor(crow, column, value.to(flat.dtype), size=size, check_invariants=False)
-        multiply_rows(matrix, flat, integrals)
+        integrals = flat.new_zeros((len(flat), views.stop - views.start, geometry.data_shape[1]))
+        matrix = build_by_pixels(geometry, grid, views, dtype=flat.dtype)
+        SparseProduct(matrix, integrals[0].numel()).add_transposed_product(flat, integrals)
         yield views, integrals

@@ -64,7 +64,7 @@ def _reaches(geometry: Geometry) -> tuple[float, float]:
 
 
 def _fan_angles(geometry: Geometry) -> np.ndarray:
-    """(cells,) place of each cell: its fan angle in radians, of parallel rays its distance from the central ray in mm."""
+    """(cells,) place of each cell: its fan angle in radians, of parallel rays its distance from the centre in mm."""
     position = geometry.cell_positions()
     return np.arctan(position / geometry.source_detector) if isinstance(geometry, FanBeam) else position
 
