@@ -18,7 +18,7 @@ def make_projector(
     it does not."""
     from physics.ct.astra_cuda import AstraCudaProjector, cuda_projector_available
 
-    large = matrix_bytes(geometry.covering(grid), grid) > DEFAULT_MATRIX_BYTES
+    large = matrix_bytes(geometry.covering(grid), grid, device=device) > DEFAULT_MATRIX_BYTES
     if large and torch.device(device).type == "cuda" and cuda_projector_available():
         return AstraCudaProjector(geometry, grid, device, slices)
     return CTProjector(geometry, grid, device=device, slices=slices)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,26 +14,23 @@ from torch import Tensor
 
 from physics.ct.fbp import Window, fbp
 from physics.ct.geometry import Geometry, ImageGrid, geometry_from_dict
-from physics.ct.system_matrix import CSR, Builder, build_csr, default_builder, matrix_bytes, transpose
+from physics.ct.sparse_product import SparseProduct
+from physics.ct.system_matrix import CSR, Builder, build_by_pixels, matrix_bytes, transpose
 from physics.norm import perron_bound
 from physics.operator import LinearOperator
 
 DEFAULT_MATRIX_BYTES = 3 * 2**30
-"""Largest pair of A and Aᵀ that a projector keeps; above it, blocks of views are rebuilt at each use."""
+"""Largest matrix that a projector keeps; above it, blocks of views are rebuilt at each use."""
 
 _BLOCK_BYTES = 512 * 2**20
-# Columns multiplied at once: few enough that the rows a sparse product gathers stay in the cache.
-_GATHERED_ELEMENTS, _WRITTEN_ELEMENTS, _MOST_COLUMNS = 2**21, 2**22, 16
 
 
 @dataclass(frozen=True)
 class _Block:
-    """The rows of some views, and their transpose: two CSR matrices, since a CSR product is a gather in
-    either direction, while a transposed product from one CSR would scatter."""
+    """Aᵀ of some views by pixels, whose first is ``first``."""
 
     first: int
-    matrix: Tensor
-    transposed: Tensor
+    by_pixels: SparseProduct
 
 
 class Projector(LinearOperator):
@@ -94,17 +90,17 @@ class Projector(LinearOperator):
 class CTProjector(Projector):
     """The projector that holds the system matrix.
 
-    The matrix (see :mod:`physics.ct.system_matrix`) and its transpose are held, so forward and adjoint are an exact
-    pair on the CPU and on a GPU alike. If both would exceed ``max_bytes``, views are processed in
-    blocks that are built when needed and dropped: slow, but bounded in memory.
+    The matrix (see :mod:`physics.ct.system_matrix`) is held once, by pixels, so that forward and adjoint are an exact
+    pair. If it would exceed ``max_bytes``, views are processed in blocks that are built when needed and dropped:
+    slower, but bounded in memory.
 
     Args:
         geometry: scan geometry, with or without its number of cells (then enough to cover the grid).
         grid: pixels of a slice.
         dtype: float32, or float64 for tests.
         device: device of the matrix and of the data.
-        max_bytes: the most bytes that the pair of matrices may take.
-        builder: the builder of :func:`~physics.ct.system_matrix.build_csr`.
+        max_bytes: the most bytes that what is held may take.
+        builder: the builder of :func:`~physics.ct.system_matrix.build_by_pixels`.
         slices: number of slices.
     """
 
@@ -115,12 +111,12 @@ class CTProjector(Projector):
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         max_bytes: int = DEFAULT_MATRIX_BYTES,
-        builder: Builder | None = None,
+        builder: Builder = "siddon",
         slices: int = 1,
     ) -> None:
         super().__init__(geometry, grid, dtype, device, slices)
-        self.builder = builder or default_builder(grid, self.device)
-        needed = matrix_bytes(self.geometry, grid, dtype.itemsize)
+        self.builder: Builder = builder
+        needed = matrix_bytes(self.geometry, grid, dtype.itemsize, self.device)
         self.resident = needed <= max_bytes
         views_per_block = max(1, int(self.geometry.views * min(_BLOCK_BYTES, max_bytes) / needed))
         self._starts = range(0, self.geometry.views, views_per_block)
@@ -128,23 +124,12 @@ class CTProjector(Projector):
 
     def _build(self, start: int) -> _Block:
         views = slice(start, start + self._starts.step)
-        matrix = build_csr(self.geometry, self.grid, views, self.builder, self._build_device)
-        return self._block(start, matrix._replace(value=matrix.value.to(self.dtype)))
+        made = build_by_pixels(self.geometry, self.grid, views, self.builder, self.device, self.dtype)
+        return self._block(start, made)
 
-    @property
-    def _build_device(self) -> torch.device:
-        """Where matrices are made: a CUDA device makes its own."""
-        return self.device if self.device.type == "cuda" else torch.device("cpu")
-
-    def _block(self, start: int, matrix: CSR) -> _Block:
-        pixels, rays = self.grid.shape[0] * self.grid.shape[1], len(matrix.crow) - 1
-        transposed = self._sparse(transpose(matrix, pixels), (pixels, rays))
-        return _Block(start, self._sparse(matrix, (rays, pixels)), transposed)
-
-    def _sparse(self, matrix: CSR, size: tuple[int, int]) -> Tensor:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-            return torch.sparse_csr_tensor(*matrix, size=size, device=self.device, check_invariants=False)
+    def _block(self, start: int, by_pixels: CSR) -> _Block:
+        views = len(range(start, min(start + self._starts.step, self.geometry.views)))
+        return _Block(start, SparseProduct(by_pixels, views * self.geometry.data_shape[1]))
 
     def _blocks(self) -> Iterator[_Block]:
         if self.resident:
@@ -154,28 +139,28 @@ class CTProjector(Projector):
 
     def _forward(self, x: Tensor) -> Tensor:
         slices = x.reshape(-1, x.shape[-2] * x.shape[-1])
-        sinogram = x.new_empty((slices.shape[0], *self.geometry.data_shape))
+        sinogram = x.new_zeros((slices.shape[0], *self.geometry.data_shape))
         for block in self._blocks():
             part = sinogram[:, block.first : block.first + self._starts.step]
-            multiply_rows(block.matrix, slices, part)
+            block.by_pixels.add_transposed_product(slices, part)
         return sinogram.reshape(*x.shape[:-2], *self.geometry.data_shape)
 
     def _adjoint(self, y: Tensor) -> Tensor:
         sinogram = y.reshape(-1, *self.geometry.data_shape)
-        image = y.new_zeros((sinogram.shape[0], self.grid.shape[0] * self.grid.shape[1]))
+        image = y.new_zeros((sinogram.shape[0], *self.grid.shape))
         for block in self._blocks():
             part = sinogram[:, block.first : block.first + self._starts.step]
-            multiply_rows(block.transposed, part.reshape(part.shape[0], -1), image, accumulate=True)
+            block.by_pixels.add_product(part.flatten(1), image)
         return image.reshape(*y.shape[:-2], *self.grid.shape)
 
     def save(self, path: Path) -> None:
-        """Write the matrix to a safetensors file that :meth:`load` reads on a machine without ASTRA."""
+        """Write the matrix by rays to a safetensors file that :meth:`load` reads, whoever built it."""
         from safetensors.torch import save_file
 
         tensors: dict[str, Tensor] = {}
         for block in self._blocks():
-            parts = block.matrix.crow_indices(), block.matrix.col_indices(), block.matrix.values()
-            tensors |= {f"{block.first}.{k}": v.cpu() for k, v in zip(("crow", "column", "value"), parts, strict=True)}
+            by_rays = transpose(block.by_pixels.rows, block.by_pixels.shape[1])
+            tensors |= {f"{block.first}.{name}": part.cpu() for name, part in by_rays._asdict().items()}
         facts = {
             "geometry": self.geometry.to_dict(),
             "shape": self.grid.shape,
@@ -206,28 +191,5 @@ class CTProjector(Projector):
         return projector
 
     def _restore(self, tensors: dict[str, Tensor], start: int) -> _Block:
-        parts = (tensors[f"{start}.{name}"].to(self._build_device) for name in ("crow", "column", "value"))
-        return self._block(start, CSR(*parts))
-
-
-def multiply_rows(matrix: Tensor, rows: Tensor, out: Tensor, accumulate: bool = False) -> None:
-    """``out[i] (+)= matrix @ rows[i]`` for every slice i, a cache-sized group of slices at a time.
-
-    Args:
-        matrix: (m, n) CSR.
-        rows: (slices, n).
-        out: (slices, m), or (slices, ...) with m elements a slice; written in place.
-        accumulate: add to ``out`` instead of overwriting it.
-    """
-    height, width = matrix.shape
-    group = min(_GATHERED_ELEMENTS // width, _WRITTEN_ELEMENTS // height, _MOST_COLUMNS)
-    if matrix.device.type != "cpu":
-        group = rows.shape[0]
-    group = max(1, group)
-    for first in range(0, rows.shape[0], group):
-        product = (matrix @ rows[first : first + group].t().contiguous()).t()
-        target = out[first : first + group]
-        if accumulate:
-            target += product.reshape(target.shape)
-        else:
-            target.copy_(product.reshape(target.shape))
+        by_rays = CSR(*(tensors[f"{start}.{name}"].to(self.device) for name in CSR._fields))
+        return self._block(start, transpose(by_rays, self.grid.shape[0] * self.grid.shape[1]))

@@ -1,14 +1,13 @@
 """The CT system matrix: intersection lengths of every ray with every pixel, in mm.
 
-Row ``view · cells + cell``, column ``y · nx + x``. ASTRA builds it where ASTRA is installed (Linux and
-Windows on x86-64) and pixels are square (ASTRA 2.5's line kernels are off for others); elsewhere the
-suite's own line integrator gives the same entries. Nothing but this module needs ASTRA for CT on the CPU.
-On a CUDA device that integrator is the quicker one, since its rows are made where they are used.
+Row ``view · cells + cell``, column ``y · nx + x``. The suite's own builder is exact and quick: on the CPU compiled
+loops write the matrix or its transpose in two passes over the rays, on a GPU torch makes its entries where they are
+used. ASTRA's matrix, of square pixels, is there to compare with: its lengths are off by up to 0.2 mm in single chords.
 """
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -16,17 +15,14 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from physics.ct.chords_on_gpu import chords
 from physics.ct.geometry import Geometry, ImageGrid
 
-Builder = Literal["astra", "siddon"]
-
-# Ray steps at once, some 160 bytes each. On a CPU so few that their arrays stay in the cache and in one thread, as
-# threads gain little here and lose much where cores are shared; on a GPU 0.7 GB of them.
-_STEPS_CPU, _STEPS_CUDA = 16_000, 2**22
+Builder = Literal["siddon", "astra"]
 
 
 class CSR(NamedTuple):
-    """A sparse matrix by rows, its columns ascending in each row, all on one device.
+    """A sparse matrix by rows, all on one device.
 
     Attributes:
         crow: (rows + 1,) int32 where each row's entries begin.
@@ -39,16 +35,8 @@ class CSR(NamedTuple):
     value: Tensor
 
 
-def default_builder(grid: ImageGrid, device: torch.device | str = "cpu") -> Builder:
-    """``"astra"`` where ASTRA is installed and right (square pixels) and the device is no GPU, else ``"siddon"``."""
-    if torch.device(device).type == "cuda":
-        return "siddon"
-    square = abs(grid.spacing[0] - grid.spacing[1]) <= 1e-6 * grid.spacing[0]
-    return "astra" if square and importlib.util.find_spec("astra") else "siddon"
-
-
 def build_matrix(
-    geometry: Geometry, grid: ImageGrid, views: slice = slice(None), builder: Builder | None = None
+    geometry: Geometry, grid: ImageGrid, views: slice = slice(None), builder: Builder = "siddon"
 ) -> sparse.csr_array:
     """The rows of the system matrix for some views.
 
@@ -56,26 +44,47 @@ def build_matrix(
         geometry: the scanner's geometry, its number of cells decided.
         grid: the image's pixels.
         views: the views to build, a slice of ``geometry.angles``.
-        builder: the implementation; None takes :func:`default_builder`.
+        builder: the implementation.
 
     Returns:
-        (views · cells, ny · nx) CSR, float64 values in mm, int32 indices.
+        (views · cells, ny · nx) CSR, float64 values in mm, int32 indices, columns ascending in each row.
     """
-    return _to_scipy(build_csr(geometry, grid, views, builder), grid.shape[0] * grid.shape[1])
+    by_pixels = build_by_pixels(geometry, grid, views, builder)
+    return sparse.csr_array(_to_scipy(by_pixels, _rays_of(geometry, views)).T)
 
 
-def build_csr(
+def build_by_rays(
     geometry: Geometry,
     grid: ImageGrid,
     views: slice = slice(None),
-    builder: Builder | None = None,
+    builder: Builder = "siddon",
     device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float64,
 ) -> CSR:
-    """What :func:`build_matrix` gives, as tensors that are made on ``device`` (by ASTRA: brought there)."""
-    vectors, cells = geometry.vectors()[views], geometry.data_shape[1]
-    if (builder or default_builder(grid, device)) == "astra":
-        return CSR(*(part.to(device) for part in _from_scipy(_astra_matrix(geometry.kind, vectors, cells, grid))))
-    return _siddon(geometry.kind, torch.tensor(vectors.copy(), device=device), cells, grid)
+    """The system matrix A by rows, as tensors that are made on ``device`` (by ASTRA: brought there); arguments as
+    :func:`build_matrix`. The columns of a row are in the order of the ray."""
+    if builder == "astra":
+        made = _from_scipy(_astra_matrix(geometry, views, grid))
+    elif torch.device(device).type == "cuda":
+        made = CSR(*chords(*_rays(geometry, views, device), grid))
+    else:
+        made = _by_rays_on_cpu(geometry, grid, views, dtype)
+    return CSR(made.crow.to(device), made.column.to(device), made.value.to(device, dtype))
+
+
+def build_by_pixels(
+    geometry: Geometry,
+    grid: ImageGrid,
+    views: slice = slice(None),
+    builder: Builder = "siddon",
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float64,
+) -> CSR:
+    """The transpose Aᵀ by rows, one a pixel, its rays ascending; all else as :func:`build_by_rays`."""
+    if builder == "siddon" and torch.device(device).type != "cuda":
+        return _by_pixels_on_cpu(geometry, grid, views, dtype)
+    by_rays = build_by_rays(geometry, grid, views, builder, device, dtype)
+    return transpose(by_rays, grid.shape[0] * grid.shape[1])
 
 
 def transpose(matrix: CSR, width: int) -> CSR:
@@ -104,12 +113,67 @@ def _from_scipy(matrix: sparse.csr_array) -> CSR:
     return CSR(crow, column, torch.from_numpy(matrix.data))
 
 
-def matrix_bytes(geometry: Geometry, grid: ImageGrid, itemsize: int = 4) -> int:
-    """Upper estimate of the memory of A and Aᵀ together, from the longest path through the grid."""
+def _by_rays_on_cpu(geometry: Geometry, grid: ImageGrid, views: slice, dtype: torch.dtype) -> CSR:
+    from physics.compiled import in_threads
+    from physics.ct.chord_kernels import count_by_ray, fill_by_ray
+
+    facts = _facts(geometry, views, grid)
+    rays = len(facts[0])
+    crow = torch.zeros(rays + 1, dtype=torch.int32)
+    in_threads(lambda first, end: count_by_ray(*facts, crow.numpy()[1:], first, end), rays)
+    crow = crow.cumsum(0, dtype=torch.int32)
+    made = CSR(crow, torch.empty(int(crow[-1]), dtype=torch.int32), torch.empty(int(crow[-1]), dtype=dtype))
+    arrays = [part.numpy() for part in made]
+    in_threads(lambda first, end: fill_by_ray(*facts, *arrays, first, end), rays)
+    return made
+
+
+def _by_pixels_on_cpu(geometry: Geometry, grid: ImageGrid, views: slice, dtype: torch.dtype) -> CSR:
+    """Each thread writes some consecutive rays, whose places in each pixel's row follow those of the thread before."""
+    from physics.compiled import in_threads
+    from physics.ct.chord_kernels import count_by_pixel, fill_by_pixel
+
+    facts, pixels = _facts(geometry, views, grid), grid.shape[0] * grid.shape[1]
+    rays, threads = len(facts[0]), torch.get_num_threads()
+    edges = [rays * k // threads for k in range(threads + 1)]
+    counts = np.zeros((threads, pixels), dtype=np.int32)
+
+    def each_part(work: Callable[..., object], table: np.ndarray, *arrays: np.ndarray) -> None:
+        def run(first: int, end: int) -> None:
+            for k in range(first, end):
+                work(*facts, table[k], *arrays, edges[k], edges[k + 1])
+
+        in_threads(run, threads)
+
+    each_part(count_by_pixel, counts)
+    crow = np.zeros(pixels + 1, dtype=np.int32)
+    np.cumsum(counts.sum(0), out=crow[1:])
+    places = crow[:-1] + np.cumsum(counts, axis=0, dtype=np.int32) - counts
+    column, value = torch.empty(int(crow[-1]), dtype=torch.int32), torch.empty(int(crow[-1]), dtype=dtype)
+    each_part(fill_by_pixel, places, column.numpy(), value.numpy())
+    return CSR(torch.from_numpy(crow), column, value)
+
+
+def _facts(geometry: Geometry, views: slice, grid: ImageGrid) -> tuple[np.ndarray, ...]:
+    """What the loops must know, see :mod:`physics.ct.chord_kernels`."""
+    start, direction = (part.contiguous().numpy() for part in _rays(geometry, views, "cpu"))
+    return start, direction, np.array(grid.shape[::-1], dtype=np.int64), np.array(grid.spacing[::-1], dtype=float)
+
+
+def _rays_of(geometry: Geometry, views: slice) -> int:
+    return len(range(*views.indices(geometry.views))) * geometry.data_shape[1]
+
+
+def matrix_bytes(geometry: Geometry, grid: ImageGrid, itemsize: int = 4, device: torch.device | str = "cpu") -> int:
+    """Upper estimate of the memory of what a projector holds, from the longest path through the grid.
+
+    On the CPU that is the matrix alone, on a GPU its transpose as well.
+    """
     ny, nx = grid.shape
     rays = geometry.views * min(geometry.data_shape[1], _cells_across(geometry, grid))
     entries = rays * 0.64 * (nx + ny)  # a chord crosses 4/π·(nx + ny)/2 pixels, averaged over directions
-    return int(2 * entries * (itemsize + 4))
+    copies = 2 if torch.device(device).type == "cuda" else 1
+    return int(copies * entries * (itemsize + 4))
 
 
 def _cells_across(geometry: Geometry, grid: ImageGrid) -> int:
@@ -118,7 +182,7 @@ def _cells_across(geometry: Geometry, grid: ImageGrid) -> int:
     return int(2.1 * grid.corner_radius * magnification / geometry.pitch) + 1
 
 
-def _astra_matrix(kind: str, vectors: np.ndarray, cells: int, grid: ImageGrid) -> sparse.csr_array:
+def _astra_matrix(geometry: Geometry, views: slice, grid: ImageGrid) -> sparse.csr_array:
     """ASTRA's ``line`` / ``line_fanflat`` matrix, whose CPU projectors are exactly this matrix.
 
     ASTRA's first row is the largest y and ours the smallest, so the geometry is mirrored in y.
@@ -126,10 +190,12 @@ def _astra_matrix(kind: str, vectors: np.ndarray, cells: int, grid: ImageGrid) -
     import astra
 
     (ny, nx), (dy, dx) = grid.shape, grid.spacing
-    mirrored = vectors * np.array([1.0, -1.0] * 3)
+    mirrored = geometry.vectors()[views] * np.array([1.0, -1.0] * 3)
     volume = astra.create_vol_geom(ny, nx, -nx * dx / 2, nx * dx / 2, -ny * dy / 2, ny * dy / 2)
-    names = {"parallel": ("parallel_vec", "line"), "fan": ("fanflat_vec", "line_fanflat")}[kind]
-    projector = astra.create_projector(names[1], astra.create_proj_geom(names[0], cells, mirrored), volume)
+    names = {"parallel": ("parallel_vec", "line"), "fan": ("fanflat_vec", "line_fanflat")}[geometry.kind]
+    projector = astra.create_projector(
+        names[1], astra.create_proj_geom(names[0], geometry.data_shape[1], mirrored), volume
+    )
     try:
         identifier = astra.projector.matrix(projector)
         try:
@@ -140,85 +206,12 @@ def _astra_matrix(kind: str, vectors: np.ndarray, cells: int, grid: ImageGrid) -
         astra.projector.delete(projector)
 
 
-def _siddon(kind: str, vectors: Tensor, cells: int, grid: ImageGrid) -> CSR:
-    """The rows of all views, made where ``vectors`` are, stepping along each ray's major axis.
-
-    That axis is the one along which the ray crosses more pixels. In one pixel's step along it a ray crosses at most one
-    grid line of the other axis, the one nearest to the step's middle; so a step is in at most two pixels, and no
-    crossings need sorting (unlike in Siddon 1985, whose lengths these are).
-
-    Args:
-        kind: ``"parallel"`` or ``"fan"``.
-        vectors: (views, 6) float64, see :meth:`~physics.ct.geometry.Detector.vectors`.
-        cells: the number of detector cells.
-        grid: the image's pixels.
-    """
-    start, direction = _rays(kind, vectors, cells)
-    (ny, nx), device = grid.shape, vectors.device
-    spacing = torch.tensor(grid.spacing[::-1], dtype=torch.float64, device=device)
-    size = torch.tensor((nx, ny), dtype=torch.int32, device=device)
-    stride = torch.tensor((1, nx), dtype=torch.int32, device=device)
-    steep = direction.abs() / spacing
-    major = (steep[:, 1] > steep[:, 0]).long()[:, None]
-    # A ray may run either way: here, up its major axis. The 0 makes no -0, whose infinities had the wrong sign.
-    direction = torch.where(direction.gather(1, major) < 0, -direction, direction) + 0.0
-
-    low, high = ((side * size.double() / 2 * spacing - start) / direction for side in (-1, 1))
-    first, last = torch.fmin(low, high), torch.fmax(low, high)  # infinite across a ray along an axis, NaN on a side
-    entry, leave = first[:, 0].fmax(first[:, 1]), last[:, 0].fmin(last[:, 1])
-    hit = (entry < leave).nonzero()[:, 0]
-    axes = torch.cat([major, 1 - major], dim=1)[hit]
-    rays = [start[hit].gather(1, axes), direction[hit].gather(1, axes), torch.stack([entry, leave], 1)[hit]]
-    rays += [spacing[axes], size[axes], stride[axes]]
-
-    at_once = max(1, (_STEPS_CPU if device.type == "cpu" else _STEPS_CUDA) // max(nx, ny))
-    steps = torch.arange(max(nx, ny) + 1, dtype=torch.int32, device=device)
-    parts = [_entries(steps, *part) for part in zip(*(facts.split(at_once) for facts in rays), strict=True)]
-    count, column, value = (torch.cat(part) for part in zip(*parts, strict=True))
-    crow = torch.zeros(len(start) + 1, dtype=torch.int64, device=device)
-    crow[hit + 1] = count
-    matrix = CSR(crow.cumsum(0).int(), column, value)
-    return transpose(transpose(matrix, ny * nx), len(start))  # twice, for columns that ascend
-
-
-def _entries(
-    steps: Tensor, start: Tensor, direction: Tensor, extent: Tensor, spacing: Tensor, size: Tensor, stride: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The pixels that some rays cross.
-
-    Args:
-        steps: (n + 1,) int32, 0 to the number n of steps.
-        start: (rays, 2) a point on each ray, mm; this and all below along the ray's major axis, then across it.
-        direction: (rays, 2) its unit direction.
-        extent: (rays, 2) where it enters and leaves the grid, in mm from ``start``.
-        spacing: (rays, 2) of the pixels, mm.
-        size: (rays, 2) int32 number of pixels.
-        stride: (rays, 2) int32 step in the pixels' index.
-
-    Returns:
-        (rays,) how many pixels each ray has; then all their int32 indices and their lengths in mm, ray by ray.
-    """
-    s, d, pitch, centre = (facts.split(1, dim=1) for facts in (start, direction, spacing, size.double() / 2))
-    edges = (((steps - centre[0]) * pitch[0] - s[0]) / d[0]).clamp(extent[:, :1], extent[:, 1:])
-    begin, end = edges[:, :-1], edges[:, 1:]
-    line = ((begin + end) * (d[1] / pitch[1] / 2) + (s[1] / pitch[1] + centre[1] + 0.5)).int()  # rounded
-    split = ((line - centre[1]) * pitch[1] - s[1]) / d[1]
-    split = split.fmax(begin).fmin(end)  # NaN for a ray in a grid line, which counts as in the upper pixel
-    length = torch.stack([split - begin, end - split], dim=2)
-    up = (d[1] >= 0).int()
-    across = torch.stack([line - up, line + (up - 1)], dim=2)
-    least = 1e-9 * spacing.amin(dim=1)[:, None, None]
-    keep = (length > least) & (across >= 0) & (across < size[:, 1:, None])
-    pixel = across * stride[:, 1:, None] + (steps[:-1] * stride[:, :1])[:, :, None]
-    kept = keep.flatten().nonzero()[:, 0]
-    return keep.sum((1, 2)), pixel.flatten().index_select(0, kept), length.flatten().index_select(0, kept)
-
-
-def _rays(kind: str, vectors: Tensor, cells: int) -> tuple[Tensor, Tensor]:
-    """(views · cells, 2) a point (x, y) on each ray, mm, and its unit direction."""
-    position = torch.arange(cells, dtype=torch.float64, device=vectors.device)[:, None] - (cells - 1) / 2
+def _rays(geometry: Geometry, views: slice, device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """(views · cells, 2) a point (x, y) on each ray, mm, and its unit direction, float64."""
+    vectors, cells = torch.tensor(geometry.vectors()[views].copy(), device=device), geometry.data_shape[1]
+    position = torch.arange(cells, dtype=torch.float64, device=device)[:, None] - (cells - 1) / 2
     first, centre, step = (part[:, None] for part in vectors.split(2, dim=1))
     target = centre + position * step
-    start, direction = (target, first) if kind == "parallel" else (first, target - first)
+    start, direction = (target, first) if geometry.kind == "parallel" else (first, target - first)
     start, direction = (part.expand(target.shape).reshape(-1, 2) for part in (start, direction))
     return start, direction / torch.linalg.vector_norm(direction, dim=1, keepdim=True)

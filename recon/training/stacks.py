@@ -92,7 +92,7 @@ class ProjectorCache:
         key = (geometry, tuple(volume.data.shape[1:]), tuple(volume.spacing[1:]), str(device))
         if key not in self._held:
             made = projector_for(volume, geometry, device)
-            size = matrix_bytes(made.geometry, made.grid)
+            size = matrix_bytes(made.geometry, made.grid, device=made.device)
             while self._held and size + sum(each for _, each in self._held.values()) > self.max_bytes:
                 self._held.popitem(last=False)
             self._held[key] = (made, size)

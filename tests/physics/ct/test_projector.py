@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,31 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from operators import assert_adjoint, assert_linear, assert_norm_bound, assert_slices, dense, draw_pair
+from operators import (
+    assert_adjoint,
+    assert_linear,
+    assert_norm_bound,
+    assert_slices,
+    assert_transforms,
+    dense,
+    draw_pair,
+)
+from scipy import sparse
 from torch import Tensor
 
 from physics.ct import make_projector
+from physics.ct.chords_on_gpu import chords
 from physics.ct.geometry import FanBeam, Geometry, ImageGrid, ParallelBeam, circular_angles, golden_angles
-from physics.ct.projector import CTProjector, multiply_rows
+from physics.ct.projector import CTProjector
+from physics.ct.sparse_product import SparseProduct
 from physics.ct.system_matrix import (
+    CSR,
     Builder,
+    _rays,
     _transpose_by_sorting,
-    build_csr,
+    build_by_pixels,
+    build_by_rays,
     build_matrix,
-    default_builder,
     matrix_bytes,
     transpose,
 )
@@ -78,6 +92,7 @@ def test_adjoint(projector: CTProjector, batch: tuple[int, ...], seed: int) -> N
 def test_it_is_linear_and_its_gradient_is_the_adjoint(projector: CTProjector, seed: int) -> None:
     assert_linear(projector, seed, (2,))
     assert_linear((2j - 1) * projector, seed)
+    assert_transforms(projector, seed)
 
 
 @settings(deadline=None, max_examples=25)
@@ -134,8 +149,7 @@ def test_blocks_respect_the_memory_limit() -> None:
     blocks = list(projector._blocks())
     assert len(blocks) > 2
     for block in blocks:
-        held = sum(m.values().numel() for m in (block.matrix, block.transposed)) * (8 + 4)
-        assert held <= limit
+        assert block.by_pixels.rows.value.numel() * (8 + 4) <= limit
 
 
 @settings(deadline=None, max_examples=40)
@@ -144,7 +158,7 @@ def test_the_memory_estimate_is_an_upper_one(projector: CTProjector) -> None:
     """On average over directions; the grids here are tiny, so one more pixel a ray is allowed for."""
     entries = build_matrix(projector.geometry, projector.grid).nnz
     rays = math.prod(projector.geometry.data_shape)
-    assert 2 * entries * 12 <= 1.6 * matrix_bytes(projector.geometry, projector.grid, 8) + 2 * rays * 12
+    assert entries * 12 <= 1.6 * matrix_bytes(projector.geometry, projector.grid, 8) + rays * 12
 
 
 def test_slices_are_independent() -> None:
@@ -158,13 +172,22 @@ def test_slices_are_independent() -> None:
     assert one(x[:0, None]).shape == (0, *one.range)
 
 
-def test_multiply_rows_accumulates() -> None:
-    matrix, rows = torch.rand(5, 4), torch.rand(3, 4)
-    out = torch.ones(3, 5)
-    multiply_rows(matrix.to_sparse_csr(), rows, out, accumulate=True)
-    torch.testing.assert_close(out, 1 + rows @ matrix.T)
-    multiply_rows(matrix.to_sparse_csr(), rows, out)
-    torch.testing.assert_close(out, rows @ matrix.T)
+@pytest.mark.parametrize("slices", [1, 3, 40])
+def test_products_accumulate(monkeypatch: pytest.MonkeyPatch, slices: int) -> None:
+    """In parts for several threads as well, and of slices of a better precision than the matrix."""
+    monkeypatch.setattr("physics.ct.sparse_product._LEAST_ENTRIES", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    matrix = torch.rand(50, 40) * (torch.rand(50, 40) < 0.3)
+    csr = matrix.to_sparse_csr()
+    product = SparseProduct(CSR(csr.crow_indices().int(), csr.col_indices().int(), csr.values()), 40)
+    assert len(product._parts) == 3
+    for kind in (torch.float32, torch.float64):
+        x, y = torch.rand(slices, 40, dtype=kind), torch.rand(slices, 50, dtype=kind)
+        image, back = torch.ones(slices, 5, 10, dtype=kind), torch.ones(slices, 8, 5, dtype=kind)
+        product.add_product(x, image)
+        product.add_transposed_product(y, back)
+        torch.testing.assert_close(image.flatten(1), 1 + x @ matrix.to(kind).T)
+        torch.testing.assert_close(back.flatten(1), 1 + y @ matrix.to(kind))
 
 
 def rays_of(geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
@@ -270,20 +293,16 @@ def test_siddon_is_astra(geometry: Geometry) -> None:
     assert float((astra.adjoint(expected) - back).abs().max()) < 5e-3 * float(back.max())
 
 
+def test_astra_is_never_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "astra", None)
+    projector = make_projector(GEOMETRIES[0], SQUARE)
+    assert isinstance(projector, CTProjector)
+    assert projector.builder == "siddon"
+
+
 @needs_astra
-def test_astra_is_taken_for_square_pixels_only() -> None:
-    assert default_builder(SQUARE) == "astra"
-    assert default_builder(FLAT) == "siddon"
-
-
-def test_siddon_is_taken_on_a_gpu() -> None:
-    assert default_builder(SQUARE, "cuda:1") == default_builder(FLAT, torch.device("cuda")) == "siddon"
-
-
-def test_siddon_is_taken_where_astra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert default_builder(SQUARE) == "siddon"
-    assert isinstance(make_projector(GEOMETRIES[0], SQUARE), CTProjector)
+def test_astra_can_be_chosen() -> None:
+    assert CTProjector(GEOMETRIES[0], SQUARE, builder="astra").builder == "astra"
 
 
 @settings(deadline=None, max_examples=40)
@@ -306,22 +325,41 @@ def test_siddon_finds_each_pixel_by_its_own_chord(projector: CTProjector) -> Non
         assert (found[:, :, y, x] <= outer + 1e-5).all()
 
 
-@pytest.mark.parametrize("steps", [1, 100])
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=lambda g: g.kind)
-def test_siddon_in_parts_is_siddon(monkeypatch: pytest.MonkeyPatch, geometry: Geometry, steps: int) -> None:
-    whole = build_csr(geometry.covering(FLAT), FLAT, builder="siddon")
-    monkeypatch.setattr("physics.ct.system_matrix._STEPS_CPU", steps)
-    for part, expected in zip(build_csr(geometry.covering(FLAT), FLAT, builder="siddon"), whole, strict=True):
-        torch.testing.assert_close(part, expected, rtol=0, atol=0)
+def test_threads_build_the_same(monkeypatch: pytest.MonkeyPatch, geometry: Geometry, threads: int) -> None:
+    covering = geometry.covering(FLAT)
+    expected = build_by_pixels(covering, FLAT), build_by_rays(covering, FLAT)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    found = build_by_pixels(covering, FLAT), build_by_rays(covering, FLAT)
+    for one, other in zip((*found[0], *found[1]), (*expected[0], *expected[1]), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    assert build_by_pixels(covering, FLAT, slice(2, 5), dtype=torch.float32).value.dtype == torch.float32
+
+
+@pytest.mark.parametrize("steps", [1, 100, 100_000])
+@pytest.mark.parametrize("grid", [SQUARE, FLAT], ids=["square", "flat"])
+@pytest.mark.parametrize("undecided", GEOMETRIES, ids=lambda g: g.kind)
+def test_the_lengths_for_gpus_are_the_same(undecided: Geometry, grid: ImageGrid, steps: int) -> None:
+    """As are both orders of the matrix."""
+    geometry = undecided.covering(grid)
+    pixels, rays = math.prod(grid.shape), math.prod(geometry.data_shape)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("physics.ct.chords_on_gpu._STEPS_AT_ONCE", steps)
+        on_gpu = CSR(*chords(*_rays(geometry, slice(None), "cpu"), grid))
+    expected = build_matrix(geometry, grid).toarray()
+    for found in (on_gpu, build_by_rays(geometry, grid), transpose(build_by_pixels(geometry, grid), rays)):
+        matrix = sparse.csr_array((found.value, found.column, found.crow), shape=(rays, pixels))
+        np.testing.assert_allclose(matrix.toarray(), expected, rtol=0, atol=1e-6)
 
 
 def test_both_transposes_are_the_same() -> None:
     """The one that GPUs take, and the CPU's."""
-    pixels = FLAT.shape[0] * FLAT.shape[1]
-    matrix = build_csr(GEOMETRIES[1].covering(FLAT), FLAT, builder="siddon")
-    sorted_, counted = _transpose_by_sorting(matrix, pixels), transpose(matrix, pixels)
-    back = _transpose_by_sorting(sorted_, len(matrix.crow) - 1)
-    for part, expected in zip((*sorted_, *back), (*counted, *matrix), strict=True):
+    by_pixels = build_by_pixels(GEOMETRIES[1].covering(FLAT), FLAT)
+    rays = math.prod(GEOMETRIES[1].covering(FLAT).data_shape)
+    sorted_, counted = _transpose_by_sorting(by_pixels, rays), transpose(by_pixels, rays)
+    back = _transpose_by_sorting(sorted_, len(by_pixels.crow) - 1)
+    for part, expected in zip((*sorted_, *back), (*counted, *by_pixels), strict=True):
         torch.testing.assert_close(part, expected, rtol=0, atol=0)
 
 
@@ -339,12 +377,11 @@ def test_a_gpu_makes_the_same_matrix(tmp_path: Path, geometry: Geometry, grid: I
         assert gpu.builder == "siddon"
         torch.testing.assert_close(gpu(x.cuda()).cpu(), cpu(x), rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(gpu.adjoint(y.cuda()).cpu(), cpu.adjoint(y), rtol=1e-10, atol=1e-10)
-    for name in ("matrix", "transposed"):
-        made, expected = getattr(held._held[0], name), getattr(cpu._held[0], name)
-        assert made.values().is_cuda
-        assert torch.equal(made.crow_indices().cpu(), expected.crow_indices())
-        assert torch.equal(made.col_indices().cpu(), expected.col_indices())
-        torch.testing.assert_close(made.values().cpu(), expected.values(), rtol=0, atol=1e-12)
+    made, expected = held._held[0].by_pixels.rows, cpu._held[0].by_pixels.rows
+    assert made.value.is_cuda
+    assert torch.equal(made.crow.cpu(), expected.crow)
+    assert torch.equal(made.column.cpu(), expected.column)
+    torch.testing.assert_close(made.value.cpu(), expected.value, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["parallel", "fan"])
@@ -373,7 +410,7 @@ def test_save_and_load(tmp_path: Path, geometry: Geometry, max_bytes: int) -> No
 
 def test_loading_needs_no_builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     CTProjector(GEOMETRIES[0], SQUARE).save(tmp_path / "matrix.safetensors")
-    monkeypatch.setattr("physics.ct.projector.build_csr", None)
+    monkeypatch.setattr("physics.ct.projector.build_by_pixels", None)
     assert dense(CTProjector.load(tmp_path / "matrix.safetensors"), torch.float32).sum() > 0
 
 
