@@ -41,8 +41,8 @@ mask_options = all_of(
         default=None,
         metavar="KIND|FILE",
         help="Sampling mask: poisson, gauss1d, gauss1d-legacy, random, equispaced, equispaced-legacy, or a file of "
-        "zeros and ones (.npy, .npz, .h5).  [default: poisson for a volume, or with --accel or --calib; k-space keeps all "
-        "of its samples]",
+        "zeros and ones (.npy, .npz, .h5).  [default: poisson for a volume, or with --accel or --calib; k-space keeps "
+        "all of its samples]",
     ),
     option(
         "--accel",
