@@ -24,8 +24,8 @@ from recon.acquisition.model_error import LEFT_OVER
 from recon.scan.measurement import Measurement
 from recon.scan.units import attenuation_to_hu, hu_to_attenuation
 from recon.scan.volume import Volume
+from recon.solvers.finer_grid import REFINEMENT
 from recon.solvers.left_over import SEEN_SHARE, left_over
-from recon.solvers.two_grid_problem import REFINEMENT
 
 LEFT_SHARES = (0.3, 0.6)
 """Least and largest norm of what is left of the model error over that of the error, between which it is drawn: on

@@ -49,10 +49,12 @@ def _stated(measurement: Measurement, found: Correction) -> Measurement:
         sentences=(*measurement.protocol.sentences, _sentence(found)),
         model_error=report.relative if report.estimated else None,
     )
+    finer = found.fine if report.applied else None
     if not bool(left.any()):
-        return replace(measurement, y=found.measurement.y, protocol=protocol)
+        return replace(measurement, y=found.measurement.y, protocol=protocol, finer=finer)
     noise = 0.0 if measurement.sigma is None else measurement.sigma
-    return replace(found.measurement, sigma=(left.square() + noise**2).sqrt(), model_error=left, protocol=protocol)
+    sigma = (left.square() + noise**2).sqrt()
+    return replace(found.measurement, sigma=sigma, model_error=left, protocol=protocol, finer=finer)
 
 
 def _sentence(found: Correction) -> str:

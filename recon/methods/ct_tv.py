@@ -1,19 +1,30 @@
-"""3D total variation with positivity, weighted by the noise."""
+"""3D total variation with positivity, weighted by the noise.
+
+Where a finer grid told the model error of the data, the image is reconstructed on that grid and averaged at the end.
+There the converged image is the best one: on native abdomens its PSNR grows with every iteration, and half or twice the
+weight changes it by less than 0.05 dB. On the grid of the result it is best some iterations before it has converged,
+since pixels that edges cut are then fitted to the end.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from physics.operator import LinearOperator
 from recon.methods.method import Method
 from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext, TracePoint
+from recon.solvers.finer_grid import REFINEMENT, finer_grid
 from recon.solvers.krylov import cgls
 from recon.solvers.slabs import in_slabs
 from recon.solvers.tv import tv_reconstruct
 
 WEIGHT = 190.0
-"""λ per mm of pixel size, in mm: chosen on validation cases at 10⁴ to 10⁶ photons per cell."""
+"""λ per mm of pixel size of the result, in mm: chosen on validation cases at 10⁴ to 10⁶ photons per cell."""
 
 BALANCE = 8e-3
 """Size of the error of x times the pixel size over that of the dual variable. Both, like λ over the pixel size, are
@@ -27,6 +38,8 @@ needed in inverse proportion to it, and images that have not converged are worse
 _START_ITERATIONS = 5
 _SLAB_SLICES = 32
 _WARM_UP = 20  # the duals start at zero, so the first steps are small whatever is left to do
+_MOST_FINE_VOXELS = 2**26
+"""Voxels of a finer grid above which the grid of the result is taken, since the method needs five such volumes."""
 
 
 class TVOptions(Options):
@@ -39,13 +52,40 @@ class TVOptions(Options):
         unit="mm",
         gt=0,
     )
-    iterations: int = setting(300, "largest number of iterations", ge=1)
-    tolerance: float = setting(2e-4, "iterations stop when the relative change of the image is below this", ge=0)
+    grid: Literal["auto", "result"] = setting(
+        "auto",
+        "pixels that are reconstructed; result: those of the result; auto: half as wide ones, averaged at the end, "
+        "where such a finer grid told the model error of the data",
+    )
+    iterations: int = setting(400, "largest number of iterations", ge=1)
+    tolerance: float = setting(1e-4, "iterations stop when the relative change of the image is below this", ge=0)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What is minimised, on the grid of the result or on a finer one.
+
+    Attributes:
+        operator: the operator from images on that grid to the data.
+        y: the data that an image on that grid explains.
+        sigma: their standard deviation.
+        spacing: voxel size (z, y, x) in mm.
+        start: the first estimate, which is overwritten.
+        mean: the operator that averages the image over the pixels of the result; None on the grid of the result.
+    """
+
+    operator: LinearOperator
+    y: Tensor
+    sigma: Tensor | float
+    spacing: tuple[float, float, float]
+    start: Tensor
+    mean: LinearOperator | None = None
 
 
 def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Reconstruction:
-    """Reconstruct the whole volume, from a few CGLS iterations as the start."""
-    pixel = min(measurement.spacing[1:])
+    """Reconstruct the whole volume."""
+    problem = (_finer(measurement) if options.grid == "auto" else None) or _on_the_grid_of_the_result(measurement)
+    pixel = min(problem.spacing[1:])
     trace: list[TracePoint] = []
 
     def monitor(iteration: int, residual: float, change: float) -> bool:
@@ -54,36 +94,56 @@ def run(measurement: Measurement, options: TVOptions, context: RunContext) -> Re
         return iteration > _WARM_UP and change < options.tolerance
 
     image = tv_reconstruct(
-        measurement.operator,
-        measurement.y,
-        sigma=_sigma(measurement),
-        weight=options.weight or WEIGHT * pixel,
-        axis_weights=_axis_weights(measurement.spacing, pixel),
-        start=_start(measurement),
+        problem.operator,
+        problem.y,
+        sigma=problem.sigma,
+        weight=options.weight or WEIGHT * min(measurement.spacing[1:]),
+        axis_weights=_axis_weights(problem.spacing, pixel),
+        start=problem.start,
         balance=BALANCE / pixel,
         iterations=options.iterations,
         callback=monitor,
     )
-    return Reconstruction(image, trace=tuple(trace))
+    return Reconstruction(image if problem.mean is None else problem.mean(image), trace=tuple(trace))
 
 
-def _sigma(measurement: Measurement) -> Tensor | float:
-    """The data's standard deviation, raised as a whole to NOISE_FREE_SIGMA on average where it is smaller."""
+def _on_the_grid_of_the_result(measurement: Measurement) -> _Problem:
+    """The data as they are, and a few CGLS iterations as the start."""
+    slabs = in_slabs(measurement, _SLAB_SLICES)
+    start = torch.cat([cgls(slab.operator, slab.y, _START_ITERATIONS).clamp_min_(0) for _, slab in slabs])
+    sigma = 0.0 if measurement.sigma is None else measurement.sigma
+    return _Problem(measurement.operator, measurement.y, _raised(measurement, sigma), measurement.spacing, start)
+
+
+def _finer(measurement: Measurement) -> _Problem | None:
+    """The problem on the finer grid that told the model error x̂; None where none did, or it is too large.
+
+    Of data without the model error of coarse pixels, A mean(x̂) differs from F x̂ by what fine pixels explain anyway. A
+    local model error is of the coarse pixels' edges, which fine ones resolve, so that its mean is taken everywhere. The
+    weight stays the same number, of a sum over twice as many pixels along an edge.
+    """
+    estimate = measurement.finer
+    if estimate is None or estimate.numel() > _MOST_FINE_VOXELS:
+        return None
+    finer, (z, y, x) = finer_grid(measurement), measurement.spacing
+    data = measurement.y + finer.operator(estimate) - measurement.operator(finer.mean(estimate))
+    sigma = torch.as_tensor(0.0 if measurement.sigma is None else measurement.sigma)
+    local = torch.as_tensor(0.0 if measurement.model_error is None else measurement.model_error)
+    even = (sigma.square() - local.square() + measurement.model_error_variance).clamp_min(0).sqrt()
+    spacing = (z, y / REFINEMENT, x / REFINEMENT)
+    return _Problem(finer.operator, data, _raised(measurement, even), spacing, estimate.clamp_min(0), finer.mean)
+
+
+def _raised(measurement: Measurement, sigma: Tensor | float) -> Tensor | float:
+    """A standard deviation of the data, raised as a whole to NOISE_FREE_SIGMA on average where it is smaller."""
     level = measurement.noise_level
-    if measurement.sigma is None or level == 0:
-        return NOISE_FREE_SIGMA
-    return measurement.sigma * max(1.0, NOISE_FREE_SIGMA / level)
+    return NOISE_FREE_SIGMA if level == 0 else sigma * max(1.0, NOISE_FREE_SIGMA / level)
 
 
 def _axis_weights(spacing: tuple[float, float, float], pixel: float) -> tuple[float, float, float]:
     """Differences per mm, in units of the pixel: neighbours farther apart may differ more."""
     z, y, x = (pixel / step for step in spacing)
     return min(z, 1.0), y, x
-
-
-def _start(measurement: Measurement) -> Tensor:
-    slabs = in_slabs(measurement, _SLAB_SLICES)
-    return torch.cat([cgls(slab.operator, slab.y, _START_ITERATIONS).clamp_min_(0) for _, slab in slabs])
 
 
 METHOD = Method(

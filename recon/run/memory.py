@@ -19,6 +19,9 @@ _FLOAT = 4
 _OVERHEAD = 500 * 10**6
 _CT_VOLUMES = {"tv": 8, "fbp": 5}
 _CT_VOLUMES_OTHER = 6
+_FINER_VOLUMES = {"tv": 6, "meddiffusion": 6}
+"""Volumes on the finer grid that methods take which work there."""
+
 _CT_SINOGRAMS = 6
 _MR_COPIES = 14
 
@@ -53,7 +56,8 @@ def run_bytes(measurement: Measurement, grid: Volume, method: str) -> int:
     """Peak memory of a reconstruction with its scores and report, beside what the measurement takes already."""
     if grid.modality == "MR":
         return mr_bytes(measurement.y.numel())
-    return _ct_arrays(grid.data.numel(), measurement.y.numel(), method) + _OVERHEAD
+    finer = 0 if measurement.finer is None else _FINER_VOLUMES.get(method, 0) * measurement.finer.numel()
+    return _ct_arrays(grid.data.numel(), measurement.y.numel(), method) + _FLOAT * finer + _OVERHEAD
 
 
 def _ct_arrays(voxels: int, rays: int, method: str) -> int:

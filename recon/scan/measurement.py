@@ -85,6 +85,8 @@ class Measurement:
             where nothing is known of it.
         model_error: standard deviation of the model error, which ``sigma`` includes, in the same form; None where it is
             nothing or unknown.
+        finer: (z, y, x) estimate of the image on a grid finer than the operator's, which told what of the model error
+            was taken off ``y``, in the unit of the images; None where there is none.
         spacing: voxel size (z, y, x) in mm of the images, for methods that work in 3D.
         protocol: how the data came to be.
     """
@@ -95,6 +97,7 @@ class Measurement:
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     protocol: Protocol = field(default_factory=Protocol)
     model_error: Sigma = None
+    finer: Tensor | None = None
 
     def __repr__(self) -> str:
         """Kind, shapes and deviation in one line, without the data."""
@@ -111,6 +114,7 @@ class Measurement:
             operator=self.operator.slices(part),
             sigma=self._of(self.sigma, part),
             model_error=self._of(self.model_error, part),
+            finer=None if self.finer is None else self.finer[part],
         )
 
     def _of(self, deviation: Sigma, part: slice) -> Sigma:
@@ -130,17 +134,22 @@ class Measurement:
         return self._mean_variance(self.sigma) ** 0.5
 
     @property
+    def model_error_variance(self) -> float:
+        """Mean variance of the model error; 0 where it is nothing or unknown."""
+        return self._mean_variance(self.model_error)
+
+    @property
     def noise_variance(self) -> float | None:
         """Mean variance of the noise alone, without the model error; None where no noise is known."""
         total = self._mean_variance(self.sigma)
-        noise = total - self._mean_variance(self.model_error)
+        noise = total - self.model_error_variance
         return noise if noise > _ROUNDING * total else None
 
     @property
     def noisy(self) -> bool:
         """Whether noise, and not model error, is what the operator does not explain of the data."""
         noise = self.noise_variance
-        return noise is not None and noise > self._mean_variance(self.model_error)
+        return noise is not None and noise > self.model_error_variance
 
     def _mean_variance(self, deviation: Sigma) -> float:
         """Mean square of a standard deviation over the measured data; 0 of None."""

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from physics.averaging import AreaAverage
-from physics.ct import make_projector
 from physics.ct.field_of_view import magnification
 from physics.ct.finite_cells import Aperture, readings
-from physics.ct.geometry import Geometry, ImageGrid, geometry_from_dict
-from physics.ct.missing_rays import MissingRays
+from physics.ct.geometry import Geometry, ImageGrid
 from physics.operator import LinearOperator
 from recon.scan.measurement import Measurement
+from recon.solvers.finer_grid import finer_grid
 from recon.solvers.left_over import rms
 from recon.solvers.slabs import in_slabs
-
-REFINEMENT = 2
-"""Fine pixels for one of the result, along each axis."""
 
 WORTH_REFINING = 1.25
 """Pixels this many times as wide as a detector cell is at the isocentre, or wider, have a model error that a finer grid
@@ -84,23 +79,13 @@ class Problem:
 
 def problems(measurement: Measurement) -> Iterator[Problem]:
     """The problem of a few slices at a time."""
-    operator, (_, y, x) = measurement.operator, measurement.spacing
-    if measurement.protocol.geometry is None:
-        raise ValueError(
-            "the model error of a scan is told from its CT geometry, which this measurement does not state"
-        )
-    rows, columns = operator.domain[-2:]
-    grid = ImageGrid((REFINEMENT * rows, REFINEMENT * columns), (y / REFINEMENT, x / REFINEMENT))
-    stated = {key: value for key, value in measurement.protocol.geometry.items() if key != "description"}
-    geometry = replace(geometry_from_dict(stated), cells=operator.range[-1])
-    whole = make_projector(geometry, grid, operator.device, operator.domain[0])
-    fine = whole if operator.mask is None else MissingRays(whole, operator.mask)
-    mean = AreaAverage(grid.shape, (rows, columns), operator.domain[0])
-    held_out = _held_out(*geometry.data_shape).to(operator.device)
+    finer = finer_grid(measurement)
+    held_out = _held_out(*finer.geometry.data_shape).to(measurement.operator.device)
     noise = torch.as_tensor(0.0 if measurement.sigma is None else measurement.sigma).to(measurement.y)
     noise = noise.expand_as(measurement.y)
-    for part, slab in in_slabs(measurement, max(1, _SLAB_VOXELS // math.prod(grid.shape))):
-        yield Problem(slab, noise[part], fine.slices(part), mean.slices(part), geometry, grid, held_out)
+    for part, slab in in_slabs(measurement, max(1, _SLAB_VOXELS // math.prod(finer.grid.shape))):
+        fine, mean = finer.operator.slices(part), finer.mean.slices(part)
+        yield Problem(slab, noise[part], fine, mean, finer.geometry, finer.grid, held_out)
 
 
 def _held_out(views: int, cells: int) -> Tensor:

@@ -189,7 +189,7 @@ def test_an_option_is_set_once() -> None:
 def test_a_data_step_adds_its_options_to_the_method_s_own() -> None:
     method = get_method("CT", "tv+dc")
     keys = [option.key for option in described(method.options)]
-    assert keys == ["weight", "iterations", "tolerance", "dc-weight", "dc-iterations"]
+    assert keys == ["weight", "grid", "iterations", "tolerance", "dc-weight", "dc-iterations"]
     options = parse_options(method, {"iterations": 7, "dc-iterations": "9"})
     assert (options.iterations, options.dc_iterations) == (7, 9)
     with pytest.raises(InputError, match="`dc-iterations`=0: must be an integer of 1 or more"):

@@ -27,22 +27,44 @@ def trunk() -> Volume:
     return volume
 
 
-def psnr(scan: Scan) -> float:
-    outcome = recon.reconstruct(scan.measurement, scan.grid, "tv", truth=scan.truth)
+@pytest.fixture(scope="module")
+def corrected(trunk: Volume) -> Scan:
+    """Its continuous scan, the model error taken off."""
+    return recon.measure_ct(trunk)
+
+
+def psnr(scan: Scan, **settings: object) -> float:
+    outcome = recon.reconstruct(scan.measurement, scan.grid, "tv", truth=scan.truth, settings=settings)
     found = outcome.metrics["psnr"]
     assert found is not None
     return found
 
 
-def test_the_crime_flatters_and_the_correction_gives_part_of_it_back(trunk: Volume) -> None:
+def test_the_crime_flatters_and_the_correction_gives_part_of_it_back(trunk: Volume, corrected: Scan) -> None:
     crime = recon.measure_ct(trunk, simulate="ideal")
     plain = recon.measure_ct(trunk, model_error="leave")
-    corrected = recon.measure_ct(trunk)
     assert any("inverse crime" in each for each in crime.measurement.protocol.sentences)
     assert not any("inverse crime" in each for each in plain.measurement.protocol.sentences)
     assert "model error" in corrected.measurement.protocol.sentences[-1]
     assert corrected.measurement.protocol.model_error is not None
     assert psnr(crime) > psnr(corrected) + 3 > psnr(plain) + 6
+
+
+def test_total_variation_works_on_the_finer_grid_that_told_the_model_error(corrected: Scan) -> None:
+    measurement = corrected.measurement
+    assert measurement.finer is not None
+    assert measurement.finer.shape == (8, 96, 96)
+    part = measurement.slices(slice(2, 4)).finer
+    assert part is not None
+    assert part.shape == (2, 96, 96)
+    assert psnr(corrected) > psnr(corrected, grid="result")
+
+
+def test_nothing_finer_is_told_of_an_ideal_scan_or_one_that_is_left_alone(trunk: Volume) -> None:
+    for how in ({"simulate": "ideal"}, {"model_error": "leave"}):
+        scan = recon.measure_ct(trunk, **how)  # type: ignore[arg-type]
+        assert scan.measurement.finer is None
+        assert psnr(scan, iterations=5) == psnr(scan, iterations=5, grid="result")
 
 
 def test_the_command_line_does_the_same(trunk: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,8 +99,8 @@ def test_what_becomes_of_the_model_error_is_one_of_three_things(trunk: Volume) -
         recon.measure_ct(trunk, model_error="away")  # type: ignore[arg-type]
 
 
-def test_a_method_is_told_of_noise_and_model_error_apart(trunk: Volume) -> None:
-    quiet = recon.measure_ct(trunk).measurement
+def test_a_method_is_told_of_noise_and_model_error_apart(trunk: Volume, corrected: Scan) -> None:
+    quiet = corrected.measurement
     assert not quiet.noisy
     assert quiet.noise_variance is None
     noisy = recon.measure_ct(trunk, noise=TransmissionNoise(1e3)).measurement
