@@ -39,7 +39,7 @@ def recon(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
 def test_a_reconstruction_is_the_same_with_and_without_astra(tmp_path, method):
     case = write_ct(tmp_path / "case.nii.gz")
     figures = []
-    arguments = ["svct", "-i", case, "--method", method, "--views", "20", "-q"]
+    arguments = ["svct", "-i", case, "--method", method, "--views", "20", "--simulate", "ideal", "-q"]
     done = recon(tmp_path, *arguments, "-o", tmp_path / "without")
     assert done.returncode == 0, done.stderr
     command = [sys.executable, "-m", "recon", *map(str, arguments), "-o", str(tmp_path / "with")]
@@ -52,9 +52,8 @@ def test_a_reconstruction_is_the_same_with_and_without_astra(tmp_path, method):
 
 def test_a_training_needs_no_astra(tmp_path):
     data = ["--dataset", "phantom:count=8,size=16x32x32,spacing=8x10x10", "--recipe", "tiny", "--set", "steps=1"]
-    done = recon(
-        tmp_path, "train", "fbpconv", "--views", "12", *data, "--task", "svct", "--out", tmp_path / "run", "-q"
-    )
+    task = ["--task", "svct", "--simulate", "ideal", "--views", "12"]
+    done = recon(tmp_path, "train", "fbpconv", *task, *data, "--out", tmp_path / "run", "-q")
     assert done.returncode == 0, done.stderr
 
 

@@ -221,7 +221,7 @@ def children_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_workers_end_with_the_process_that_started_them(tmp_path, number):
-    phantoms = "phantom:count=40,size=16x64x64,spacing=4x5x5"
+    phantoms = "phantom:count=60,size=8x32x32,spacing=8x10x10"
     table = tmp_path / "mine.yaml"
     table.write_text(TABLE.replace("method: fbp", "method: tv"))
     command = [sys.executable, "-c", "from benchmarks.cli import main; main()", "run", str(table)]

@@ -17,7 +17,7 @@ from cli_helpers import ROOT, body, listing, load, run_recon, start, write_ct, w
 
 SCAN = ("mri", "-i", "mr.nii.gz", "--mask", "gauss1d", "--accel", 2, "--method", "tv")
 ENDLESS = (*SCAN, "--set", "iterations=1000000", "-o", "out")
-FBP = ("svct", "-i", "ct.nii.gz", "--method", "fbp", "-o", "out", "--overwrite")
+FBP = ("svct", "-i", "ct.nii.gz", "--simulate", "ideal", "--method", "fbp", "-o", "out", "--overwrite")
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ import torch
 import cli_helpers
 
 def overwrite(seed):
-    return cli_helpers.run_recon("svct", "-i", "ct.nii.gz", "--method", "fbp", "-o", "out", "--overwrite", "-q",
-                                "--photons", "1e4", "--seed", seed)
+    return cli_helpers.run_recon("svct", "-i", "ct.nii.gz", "--simulate", "ideal", "--method", "fbp", "-o", "out",
+                                 "--overwrite", "-q", "--photons", "1e4", "--seed", seed)
 
 def child(first, done_pipe):
     for seed in range(first, 10**6):

@@ -167,7 +167,7 @@ def test_its_card_names_head_task_and_sampling(chain) -> None:
 def test_reconstruction_goes_through_it_unless_told_otherwise(chain, tmp_path) -> None:
     case = write_ct(tmp_path / "case.nii.gz", affine=np.diag([10.0, 10.0, 8.0, 1.0]))
     weights = ["--weights", chain / "head" / "head.safetensors", "--prior", chain / "prior", "--set", "steps=2"]
-    scan = ["svct", "--views", "24", *weights, "--input", case, "-q"]
+    scan = ["svct", "--simulate", "ideal", "--views", "24", *weights, "--input", case, "-q"]
     results = {}
     kinds = {"with": [], "bare": ["--set", "agree=no"], "without": ["--set", "refiner=none"]}
     for name, more in kinds.items():
@@ -196,7 +196,20 @@ def test_later_rounds_learn_from_what_the_first_network_and_the_data_make(chain,
 def test_a_head_whose_samples_change_the_mean_of_two_methods(chain, tmp_path) -> None:
     common = ["--dataset", DATA, "--recipe", "tiny", "--cache", tmp_path / "cache", "-q", "--base", chain / "prior"]
     small = ["--set", "task.crop=[8,8,8]", "--set", "task.sampling_steps=0", "--set", "steps=2"]
-    task = ["--task", "svct", "--views", "24", "--condition", "fbp", "--reference", "sirt", "--reference", "fbp"]
+    ideal = ["--simulate", "ideal"]
+    task = [
+        "--task",
+        "svct",
+        *ideal,
+        "--views",
+        "24",
+        "--condition",
+        "fbp",
+        "--reference",
+        "sirt",
+        "--reference",
+        "fbp",
+    ]
     train("controlnet", *common, *small, *task, "--out", tmp_path / "head")
     head = tmp_path / "head" / "head.safetensors"
     assert read_card(head).config["task"]["reference"] == ["sirt", "fbp"]
@@ -211,7 +224,7 @@ def test_a_head_whose_samples_change_the_mean_of_two_methods(chain, tmp_path) ->
     (tmp_path / "refiner" / FILE_NAME).rename(tmp_path / "head" / FILE_NAME)
     case = write_ct(tmp_path / "case.nii.gz", affine=np.diag([10.0, 10.0, 8.0, 1.0]))
     weights = ["--weights", head, "--prior", chain / "prior", "--set", "steps=2"]
-    run = run_recon("svct", "--views", "24", *weights, "--input", case, "-q", "--output", tmp_path / "out")
+    run = run_recon("svct", *ideal, "--views", "24", *weights, "--input", case, "-q", "--output", tmp_path / "out")
     assert run.code == 0, run.err
 
 

@@ -30,7 +30,7 @@ def folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         run("weights", "import", str(recorded / "biflownet_layout.pt"), "--prior", "official-tiny", *SIZES)
         run(
             *["train", "controlnet", "--dataset", PHANTOMS, "--cache", str(folder / "cache"), "--recipe", "tiny"],
-            *["--base", "official-tiny", "--task", "svct", "--views", "24"],
+            *["--base", "official-tiny", "--task", "svct", "--simulate", "ideal", "--views", "24"],
             *["--set", "steps=2", "--set", "validation.every=2", "--set", "checkpoints.every=2"],
             *["--out", str(folder / "head")],
         )
@@ -53,7 +53,8 @@ def run(*arguments: str) -> str:
 def test_a_head_on_them_reconstructs(folder: Path, tmp_path: Path, chosen: list[str]) -> None:
     case = sorted((folder / "case").rglob("*.nii.gz"))[0]
     head = folder / "head" / "head.safetensors"
-    run("svct", "--views", "24", "--input", str(case), "--weights", str(head), "-o", str(tmp_path / "out"), *chosen)
+    scan = ["--simulate", "ideal", "--views", "24", "--input", str(case)]
+    run("svct", *scan, "--weights", str(head), "-o", str(tmp_path / "out"), *chosen)
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["method"] == ("meddiffusion-paper" if "--method" in chosen else "meddiffusion")
     assert result["weights_sha256"]["head"] == read_card(head).sha256

@@ -37,6 +37,9 @@ from recon.training.validation import evaluate_network, patchwise_round_trip, ro
 from recon.training.workshop import Ingredients, Workshop
 
 DATA = "phantom:count=8,size=32x32x32,spacing=8x10x10"
+IDEAL = ("--task", "svct", "--simulate", "ideal")
+"""Scans that are made quickly, since no test is about how they are."""
+
 SCANNER = """
 type: fan
 source_isocentre_mm: 500
@@ -63,7 +66,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = ["--set", "task.crop=[8,8,8]", "--set", "task.sampling_steps=2"]
     prior = ["--set", "steps=3", "--base", folder / "stage2", "--out", folder / "prior"]
     train("biflownet", *common, *small, *prior)
-    head = ["--task", "svct", "--geometry", folder / "scanner.yaml", "--base", folder / "prior"]
+    head = [*IDEAL, "--geometry", folder / "scanner.yaml", "--base", folder / "prior"]
     train("controlnet", *common, *small, *head, "--set", "steps=3", "--out", folder / "head")
     return folder
 
@@ -124,12 +127,15 @@ def test_the_head_reconstructs_its_geometry_and_refuses_another(chain, tmp_path)
     case = write_ct(tmp_path / "case.nii.gz", affine=np.diag([10.0, 10.0, 8.0, 1.0]))
     weights = ["--weights", chain / "head" / "head.safetensors", "--prior", chain / "prior", "--set", "steps=2"]
     scanner = ["--geometry", chain / "scanner.yaml"]
-    run = run_recon("svct", *scanner, *weights, "--input", case, "--output", tmp_path / "out", "-q")
+    scan = (*scanner, "--simulate", "ideal")
+    run = run_recon("svct", *scan, *weights, "--input", case, "--output", tmp_path / "out", "-q")
     assert run.code == 0, run.err
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["method"] == "meddiffusion"
     assert result["weights_sha256"]["head"] == read_card(chain / "head" / "head.safetensors").sha256
-    refused = run_recon("svct", "--views", "40", *weights, "--input", case, "--output", tmp_path / "other", "-q")
+    refused = run_recon(
+        "svct", "--views", "40", *scan[2:], *weights, "--input", case, "--output", tmp_path / "other", "-q"
+    )
     assert refused.code == 2
     assert "it was trained for 24 views, the scan has 40" in refused.err
     assert not (tmp_path / "other").exists()
@@ -137,7 +143,7 @@ def test_the_head_reconstructs_its_geometry_and_refuses_another(chain, tmp_path)
 
 def test_a_head_can_begin_as_another(chain, tmp_path):
     head = chain / "head" / "head.safetensors"
-    more = ["--task", "svct", "--geometry", "paper40", "--base", chain / "prior", "--warm-start", head]
+    more = [*IDEAL, "--geometry", "paper40", "--base", chain / "prior", "--warm-start", head]
     small = ["--set", "task.crop=[8,8,8]", "--set", "task.sampling_steps=0", "--set", "steps=1"]
     tiny_rate = ["--set", "optimizer.lr=1e-12"]
     path = train("controlnet", *arguments(chain / "cache"), *more, *small, *tiny_rate, "--out", tmp_path / "warm")
@@ -301,7 +307,7 @@ def test_a_run_is_not_gone_on_with_as_something_else(chain, tmp_path):
     common = arguments(chain / "cache")
     before = {path: path.stat().st_mtime_ns for path in (chain / "head").rglob("*")}
     small = ["--set", "task.crop=[8,8,8]"]
-    head = ["controlnet", *common, *small, "--task", "svct", "--base", chain / "prior", "--out", chain / "head"]
+    head = ["controlnet", *common, *small, *IDEAL, "--base", chain / "prior", "--out", chain / "head"]
     run = run_recon("train", *head, "--geometry", "paper40")
     assert run.code == 2
     assert "its checkpoint has task" in run.err

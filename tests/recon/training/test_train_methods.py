@@ -35,6 +35,9 @@ from recon.training.sources import load_split, parse_data
 from recon.training.workshop import Ingredients, Workshop
 
 DATA = "phantom:count=8,size=8x32x32,spacing=4x8x8"
+IDEAL = ("--task", "svct", "--simulate", "ideal")
+"""Scans that are made quickly, where no test is about how they are."""
+
 GEOMETRY = FanBeam(circular_angles(40), pitch=2.0)
 TASKS = {
     "fbpconv": Task(CTAcquisition(GEOMETRY), ("fbp",)),
@@ -136,7 +139,7 @@ def trained(tmp_path_factory) -> dict[str, Path]:
     for network in ("fbpconv", "unet", "primal-dual", "modl"):
         out = folder / network
         data = ["--dataset", DATA] if network != "modl" else ["--data", str(folder / "mr"), "--modality", "MR"]
-        task = ["--task", "svct"] if network != "modl" else ["--task", "mri", "--mask", "equispaced", "--accel", "4"]
+        task = [*IDEAL] if network != "modl" else ["--task", "mri", "--mask", "equispaced", "--accel", "4"]
         places = ["--out", out, "--cache", folder / "cache"]
         run = run_recon("train", network, *data, *task, "--recipe", "tiny", "--set", "steps=60", *places, "-q")
         assert run.code == 0, run.err
@@ -222,7 +225,7 @@ def test_a_run_that_is_stopped_and_gone_on_with_equals_an_unbroken_one(tmp_path,
     def run(out: Path, steps: int) -> list[list[str]]:
         settings = ["--set", f"steps={steps}", "--set", "checkpoints.every=3"]
         places = ["--out", out, "--cache", tmp_path / "cache"]
-        arguments = ["--dataset", DATA, "--task", "svct", "--recipe", "tiny", *settings, *places, "-q"]
+        arguments = ["--dataset", DATA, *IDEAL, "--recipe", "tiny", *settings, *places, "-q"]
         assert run_recon("train", network, *arguments).code == 0
         with (out / f"train-{network}.csv").open() as file:
             return [row[:2] for row in csv.reader(file)]
