@@ -17,7 +17,8 @@ range are the same slices, and ``A.slices(part)`` is the operator of some of the
 geometry is not separable: ``slices`` raises ``ValueError``, and solvers take the volume as one problem.
 
 **What an operator may know.** Where it knows better than the base class, it overrides: ``mask``, which data were
-measured; ``completed``, the same with what was not measured filled in; ``keeping``, a part of its data;
+measured; ``completed``, the same with what was not measured filled in; ``keeping``, a part of its data; ``views``, the
+operator of some views;
 ``_norm_bound``; ``equivalent_problem``, a cheaper form to iterate on; ``solve_normal``, the regularised inverse in
 closed form; ``filtered_adjoint``, a direct reconstruction; ``slab_elements``, how much it likes at once.
 Nothing outside of this package asks which class an operator is of.
@@ -119,6 +120,14 @@ class LinearOperator(ABC):
             kept: bool, True where data are kept, of the shape of the trailing axes of one slice's data.
         """
         return _Kept(kept if self.mask is None else kept & self.mask, self.range, self.dtype) @ self
+
+    def views(self, part: slice) -> LinearOperator:
+        """The operator of some views alone, data (..., views, cells) of which only those of ``part`` are left.
+
+        Raises:
+            ValueError: the operator's data are not views.
+        """
+        raise ValueError(f"{type(self).__name__} has no views of which some could be taken alone")
 
     def equivalent_problem(self, y: Tensor) -> tuple[LinearOperator, Tensor]:
         """An operator B and data b with BᴴB = AᴴA, Bᴴb = Aᴴy and ‖Bx − b‖ = ‖Ax − y‖ for every x, where iterations
@@ -298,6 +307,9 @@ class _Composition(LinearOperator):
     def _slices(self, part: slice) -> LinearOperator:
         return self.outer.slices(part) @ self.inner.slices(part)
 
+    def views(self, part: slice) -> LinearOperator:
+        return self.outer.views(part) @ self.inner
+
     def _norm_bound(self) -> float:
         return self.outer.norm_bound * self.inner.norm_bound
 
@@ -350,6 +362,9 @@ class _Sum(LinearOperator):
     def _slices(self, part: slice) -> LinearOperator:
         return self.first.slices(part) + self.second.slices(part)
 
+    def views(self, part: slice) -> LinearOperator:
+        return self.first.views(part) + self.second.views(part)
+
     def _norm_bound(self) -> float:
         return self.first.norm_bound + self.second.norm_bound
 
@@ -371,6 +386,9 @@ class _Scaled(LinearOperator):
 
     def _slices(self, part: slice) -> LinearOperator:
         return self.factor * self.operator.slices(part)
+
+    def views(self, part: slice) -> LinearOperator:
+        return self.factor * self.operator.views(part)
 
     def _norm_bound(self) -> float:
         return abs(self.factor) * self.operator.norm_bound

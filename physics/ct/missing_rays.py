@@ -61,6 +61,10 @@ class MissingRays(LinearOperator):
         some = self.projector.stack(len(range(*part.indices(self.domain[0]))))
         return MissingRays(some, self.mask if len(self.mask) == 1 else self.mask[part])
 
+    def views(self, part: slice) -> LinearOperator:
+        """The same of some views."""
+        return MissingRays(self.projector.views(part), self.mask[:, part])
+
     def _norm_bound(self) -> float:
         return self.projector.norm_bound
 

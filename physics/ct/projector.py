@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self, cast
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch import Tensor
 from physics.ct.fbp import Window, fbp
 from physics.ct.geometry import Geometry, ImageGrid, geometry_from_dict
 from physics.ct.sparse_product import SparseProduct
-from physics.ct.system_matrix import CSR, Builder, build_by_pixels, matrix_bytes, transpose
+from physics.ct.system_matrix import CSR, Builder, build_by_pixels, build_by_rays, matrix_bytes, transpose
 from physics.norm import perron_bound
 from physics.operator import LinearOperator
 
@@ -25,12 +26,25 @@ DEFAULT_MATRIX_BYTES = 3 * 2**30
 _BLOCK_BYTES = 512 * 2**20
 
 
+_FEW_RAYS = 16
+"""Pixels per ray from which on the matrix is held by rays: by pixels it would be mostly pointers."""
+
+
 @dataclass(frozen=True)
 class _Block:
-    """Aᵀ of some views by pixels, whose first is ``first``."""
+    """A of some views, whose first is ``first``: A by rays, or Aᵀ by pixels."""
 
     first: int
-    by_pixels: SparseProduct
+    matrix: SparseProduct
+    by_rays: bool
+
+    def project(self, x: Tensor, out: Tensor) -> None:
+        """Add A x of (slices, pixels) to ``out``."""
+        (self.matrix.add_product if self.by_rays else self.matrix.add_transposed_product)(x, out)
+
+    def backproject(self, y: Tensor, out: Tensor) -> None:
+        """Add Aᵀ y of (slices, rays) to ``out``."""
+        (self.matrix.add_transposed_product if self.by_rays else self.matrix.add_product)(y, out)
 
 
 class Projector(LinearOperator):
@@ -90,9 +104,9 @@ class Projector(LinearOperator):
 class CTProjector(Projector):
     """The projector that holds the system matrix.
 
-    The matrix (see :mod:`physics.ct.system_matrix`) is held once, by pixels, so that forward and adjoint are an exact
-    pair. If it would exceed ``max_bytes``, views are processed in blocks that are built when needed and dropped:
-    slower, but bounded in memory.
+    The matrix (see :mod:`physics.ct.system_matrix`) is held once, by pixels or, of few rays, by rays, so that
+    forward and adjoint are an exact pair. If it would exceed ``max_bytes``, views are processed in blocks that are
+    built when needed and dropped: slower, but bounded in memory.
 
     Args:
         geometry: scan geometry, with or without its number of cells (then enough to cover the grid).
@@ -116,6 +130,8 @@ class CTProjector(Projector):
     ) -> None:
         super().__init__(geometry, grid, dtype, device, slices)
         self.builder: Builder = builder
+        self._max_bytes = max_bytes
+        self._views: WeakValueDictionary[tuple[int, int, int], CTProjector] = WeakValueDictionary()
         needed = matrix_bytes(self.geometry, grid, dtype.itemsize, self.device)
         self.resident = needed <= max_bytes
         views_per_block = max(1, int(self.geometry.views * min(_BLOCK_BYTES, max_bytes) / needed))
@@ -124,12 +140,29 @@ class CTProjector(Projector):
 
     def _build(self, start: int) -> _Block:
         views = slice(start, start + self._starts.step)
-        made = build_by_pixels(self.geometry, self.grid, views, self.builder, self.device, self.dtype)
-        return self._block(start, made)
+        rays, pixels = self._rays_from(start), self.grid.shape[0] * self.grid.shape[1]
+        by_rays = rays * _FEW_RAYS < pixels
+        build = build_by_rays if by_rays else build_by_pixels
+        made = build(self.geometry, self.grid, views, self.builder, self.device, self.dtype)
+        return _Block(start, SparseProduct(made, pixels if by_rays else rays), by_rays)
 
-    def _block(self, start: int, by_pixels: CSR) -> _Block:
-        views = len(range(start, min(start + self._starts.step, self.geometry.views)))
-        return _Block(start, SparseProduct(by_pixels, views * self.geometry.data_shape[1]))
+    def _rays_from(self, start: int) -> int:
+        """Number of rays of the block of views that begins at ``start``."""
+        return len(range(start, min(start + self._starts.step, self.geometry.views))) * self.geometry.data_shape[1]
+
+    def views(self, part: slice) -> CTProjector:
+        """A projector of some of the views, which holds a matrix of its own if this one does.
+
+        While one is in use, it is given again to all stacks that share what they hold.
+        """
+        key = part.indices(self.geometry.views)
+        found = self._views.get(key)
+        if found is None:
+            geometry = replace(self.geometry, angles=self.geometry.angles[part])
+            most = self._max_bytes * geometry.views // self.geometry.views
+            found = CTProjector(geometry, self.grid, self.dtype, self.device, most, self.builder)
+            self._views[key] = found
+        return found.stack(self.domain[0])
 
     def _blocks(self) -> Iterator[_Block]:
         if self.resident:
@@ -142,7 +175,7 @@ class CTProjector(Projector):
         sinogram = x.new_zeros((slices.shape[0], *self.geometry.data_shape))
         for block in self._blocks():
             part = sinogram[:, block.first : block.first + self._starts.step]
-            block.by_pixels.add_transposed_product(slices, part)
+            block.project(slices, part)
         return sinogram.reshape(*x.shape[:-2], *self.geometry.data_shape)
 
     def _adjoint(self, y: Tensor) -> Tensor:
@@ -150,7 +183,7 @@ class CTProjector(Projector):
         image = y.new_zeros((sinogram.shape[0], *self.grid.shape))
         for block in self._blocks():
             part = sinogram[:, block.first : block.first + self._starts.step]
-            block.by_pixels.add_product(part.flatten(1), image)
+            block.backproject(part.flatten(1), image)
         return image.reshape(*y.shape[:-2], *self.grid.shape)
 
     def save(self, path: Path) -> None:
@@ -159,7 +192,8 @@ class CTProjector(Projector):
 
         tensors: dict[str, Tensor] = {}
         for block in self._blocks():
-            by_rays = transpose(block.by_pixels.rows, block.by_pixels.shape[1])
+            held = block.matrix.rows
+            by_rays = held if block.by_rays else transpose(held, self._rays_from(block.first))
             tensors |= {f"{block.first}.{name}": part.cpu() for name, part in by_rays._asdict().items()}
         facts = {
             "geometry": self.geometry.to_dict(),
@@ -186,10 +220,14 @@ class CTProjector(Projector):
         projector = cls.__new__(cls)
         Projector.__init__(projector, geometry, grid, dtype, device, slices)
         projector.builder, projector.resident = facts["builder"], True
+        projector._max_bytes, projector._views = DEFAULT_MATRIX_BYTES, WeakValueDictionary()
         projector._starts = range(0, projector.geometry.views, facts["views_per_block"])
         projector._held = [projector._restore(tensors, start) for start in projector._starts]
         return projector
 
     def _restore(self, tensors: dict[str, Tensor], start: int) -> _Block:
-        by_rays = CSR(*(tensors[f"{start}.{name}"].to(self.device) for name in CSR._fields))
-        return self._block(start, transpose(by_rays, self.grid.shape[0] * self.grid.shape[1]))
+        rows = CSR(*(tensors[f"{start}.{name}"].to(self.device) for name in CSR._fields))
+        pixels, rays = self.grid.shape[0] * self.grid.shape[1], self._rays_from(start)
+        if rays * _FEW_RAYS < pixels:
+            return _Block(start, SparseProduct(rows, pixels), by_rays=True)
+        return _Block(start, SparseProduct(transpose(rows, pixels), rays), by_rays=False)

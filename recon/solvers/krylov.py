@@ -67,11 +67,11 @@ def cg(
         if not bool(active.any()):
             break
         image = apply(direction)
-        step = torch.where(active, _safe_ratio(power, inner(direction, image, axes)), 0)
+        step = torch.where(active, safe_ratio(power, inner(direction, image, axes)), 0)
         x = x + step * direction
         residual = residual - step * image
         new_power = inner(residual, residual, axes)
-        direction = residual + _safe_ratio(new_power, power) * direction
+        direction = residual + safe_ratio(new_power, power) * direction
         power = new_power
         if callback and callback(iteration, x):
             break
@@ -107,14 +107,14 @@ def cgls(
         image = operator(direction)
         length = inner(direction, direction, axes)
         curvature = inner(image, image, data_axes).reshape(power.shape)
-        solved = torch.maximum(solved, rounding * data_power * _safe_ratio(curvature, length))
-        step = _safe_ratio(power, curvature + damping * length)
+        solved = torch.maximum(solved, rounding * data_power * safe_ratio(curvature, length))
+        step = safe_ratio(power, curvature + damping * length)
         x += step * direction
         residual -= step.reshape(*step.shape[:-axes], *[1] * data_axes) * image
         gradient = operator.adjoint(residual) - damping * x
         new_power = inner(gradient, gradient, axes)
         new_power = torch.where(new_power > solved, new_power, 0)  # a solved problem stays where it is
-        direction = gradient + _safe_ratio(new_power, power) * direction
+        direction = gradient + safe_ratio(new_power, power) * direction
         power = new_power
         if callback and callback(iteration, residual):
             break
@@ -127,7 +127,7 @@ def sirt(operator: LinearOperator, data: Tensor, iterations: int, callback: Call
     ones_image = data.new_ones(operator.domain)
     row_sums = operator(ones_image)
     column_sums = operator.adjoint(torch.ones_like(row_sums))
-    rows, columns = _safe_ratio(torch.ones_like(row_sums), row_sums), _safe_ratio(ones_image, column_sums)
+    rows, columns = safe_ratio(torch.ones_like(row_sums), row_sums), safe_ratio(ones_image, column_sums)
     x = data.new_zeros((*data.shape[: data.ndim - len(operator.range)], *operator.domain))
     residual = data.clone()
     for iteration in range(1, iterations + 1):
@@ -139,6 +139,6 @@ def sirt(operator: LinearOperator, data: Tensor, iterations: int, callback: Call
     return x
 
 
-def _safe_ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+def safe_ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     """numerator / denominator, 0 where the denominator is 0 (a solved slice, a ray that misses the image)."""
     return torch.where(denominator > 0, numerator / denominator.clamp_min(torch.finfo(denominator.dtype).tiny), 0.0)

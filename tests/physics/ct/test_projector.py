@@ -22,7 +22,9 @@ from operators import (
     assert_slices,
     assert_transforms,
     dense,
+    double_pair,
     draw_pair,
+    random_matrix,
 )
 from scipy import sparse
 from torch import Tensor
@@ -30,6 +32,7 @@ from torch import Tensor
 from physics.ct import make_projector
 from physics.ct.chords_on_gpu import chords
 from physics.ct.geometry import FanBeam, Geometry, ImageGrid, ParallelBeam, circular_angles, golden_angles
+from physics.ct.missing_rays import MissingRays
 from physics.ct.projector import CTProjector
 from physics.ct.sparse_product import SparseProduct
 from physics.ct.system_matrix import (
@@ -142,6 +145,45 @@ def test_blocks_of_views_give_the_same(projector: CTProjector, seed: int) -> Non
     assert_adjoint(projector, seed)
 
 
+@settings(deadline=None, max_examples=25)
+@given(projectors(), st.integers(1, 3), st.integers(0, 2**16))
+def test_some_views_are_some_of_the_data(projector: CTProjector, step: int, seed: int) -> None:
+    """Of whatever is made of a projector as well."""
+    part = slice(min(1, projector.geometry.views - 1), None, step)
+    mask = torch.rand(projector.range, generator=torch.Generator().manual_seed(seed)) < 0.7
+    for operator in (
+        projector,
+        MissingRays(projector, mask),
+        2 * projector + projector,
+        projector @ (2 * projector.gram),
+    ):
+        some = operator.views(part)
+        x = double_pair(operator, seed)[0]
+        torch.testing.assert_close(some(x), operator(x)[..., part, :], rtol=1e-10, atol=1e-10)
+        assert_adjoint(some, seed)
+
+
+def test_a_matrix_of_few_rays_is_held_by_rays(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_pixels = CTProjector(GEOMETRIES[1], FLAT, torch.float64, slices=3)
+    monkeypatch.setattr("physics.ct.projector._FEW_RAYS", 0)
+    by_rays = CTProjector(GEOMETRIES[1], FLAT, torch.float64, slices=3)
+    assert [each._held[0].by_rays for each in (by_pixels, by_rays)] == [False, True]
+    x, y = draw_pair(by_rays, (2,), torch.float64, 1)
+    torch.testing.assert_close(by_rays(x), by_pixels(x))
+    torch.testing.assert_close(by_rays.adjoint(y), by_pixels.adjoint(y))
+    assert_adjoint(by_rays)
+
+
+def test_views_share_a_matrix_while_one_is_in_use() -> None:
+    projector = CTProjector(GEOMETRIES[1], FLAT, slices=3)
+    some = projector.views(slice(0, None, 2))
+    assert projector.stack(1).views(slice(0, None, 2))._held is some._held
+    assert some.domain == projector.domain
+    assert not projector.views(slice(1, None, 2))._held[0].matrix.rows.crow.equal(some._held[0].matrix.rows.crow)
+    with pytest.raises(ValueError, match="has no views"):
+        random_matrix(3, 4).views(slice(0, 1))
+
+
 def test_blocks_respect_the_memory_limit() -> None:
     geometry = GEOMETRIES[0].covering(FLAT)
     limit = matrix_bytes(geometry, FLAT, 8) // 3
@@ -149,7 +191,7 @@ def test_blocks_respect_the_memory_limit() -> None:
     blocks = list(projector._blocks())
     assert len(blocks) > 2
     for block in blocks:
-        assert block.by_pixels.rows.value.numel() * (8 + 4) <= limit
+        assert block.matrix.rows.value.numel() * (8 + 4) <= limit
 
 
 @settings(deadline=None, max_examples=40)
@@ -377,7 +419,7 @@ def test_a_gpu_makes_the_same_matrix(tmp_path: Path, geometry: Geometry, grid: I
         assert gpu.builder == "siddon"
         torch.testing.assert_close(gpu(x.cuda()).cpu(), cpu(x), rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(gpu.adjoint(y.cuda()).cpu(), cpu.adjoint(y), rtol=1e-10, atol=1e-10)
-    made, expected = held._held[0].by_pixels.rows, cpu._held[0].by_pixels.rows
+    made, expected = held._held[0].matrix.rows, cpu._held[0].matrix.rows
     assert made.value.is_cuda
     assert torch.equal(made.crow.cpu(), expected.crow)
     assert torch.equal(made.column.cpu(), expected.column)

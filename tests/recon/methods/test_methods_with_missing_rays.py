@@ -60,7 +60,7 @@ def image(measurement: Measurement, name: str) -> Tensor:
     return method.run(measurement, method.options(), RunContext()).mean
 
 
-@pytest.mark.parametrize("name", ["fbp", "cgls", "sirt", "tv", "tv+dc", "fbp+dc"])
+@pytest.mark.parametrize("name", ["fbp", "cgls", "os-sirt", "sart", "sirt", "tv", "tv+dc", "fbp+dc"])
 def test_the_image_is_nearly_that_of_the_whole_scan(whole: Measurement, name: str) -> None:
     truth = body()
     complete, found = (float((image(scan, name) - truth).norm() / truth.norm()) for scan in (whole, lacking(whole)))

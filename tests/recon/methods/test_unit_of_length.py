@@ -26,7 +26,7 @@ def scan(unit: float, noise: bool) -> Measurement:
 
 
 @pytest.mark.parametrize("noise", [True, False])
-@pytest.mark.parametrize("name", ["fbp", "cgls", "sirt", "tv", "tv+dc"])
+@pytest.mark.parametrize("name", ["fbp", "cgls", "os-sirt", "sart", "sirt", "tv", "tv+dc"])
 def test_the_image_does_not_depend_on_the_unit(name: str, noise: bool) -> None:
     method = get_method("CT", name)
     images = [method.run(scan(unit, noise), method.options(), RunContext()).mean * unit for unit in (1.0, 1e-3, 1e3)]
