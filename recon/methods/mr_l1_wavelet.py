@@ -55,7 +55,7 @@ class L1WaveletOptions(Options):
         f"{NOISE_FREE_WEIGHT:g} for noise-free data",
         ge=0,
     )
-    iterations: int = setting(60, "largest number of iterations", ge=1)
+    iterations: int = setting(60, "largest number of iterations; radial and spiral scans gain up to about 200", ge=1)
     tolerance: float = setting(
         1e-3, "iterations stop when no slice's relative change is above this; random shifts may keep it above", ge=0
     )
@@ -132,8 +132,9 @@ def fista(
         (n, y, x) complex64.
     """
     step, axes = 1 / operator.norm_bound**2, problem_axes(operator)
-    gradient = point_gradient = -operator.adjoint(data)
-    image = point = torch.zeros_like(gradient)
+    limit = tolerance * min(step, 1.0)  # of an ill-conditioned problem steps are small long before its end
+    image = point = operator.direct(data)
+    gradient = point_gradient = operator.adjoint(operator(image).sub_(data))
     momentum: Tensor | float = 1.0
     shifts = _drawn_shifts(shifts_seed, iterations)
     for iteration in range(1, iterations + 1):
@@ -142,7 +143,7 @@ def fista(
         residual = operator(new).sub_(data)
         monitor(iteration, norm(residual))
         change = new - image
-        if bool((_dots(change, change, axes) <= tolerance**2 * _dots(new, new, axes)).all()):
+        if bool((_dots(change, change, axes) <= limit**2 * _dots(new, new, axes)).all()):
             return new
         previous = torch.where(_dots(point - new, change, axes) > 0, 1.0, momentum)  # restart where it points uphill
         momentum = (1 + (1 + 4 * previous**2).sqrt()) / 2
