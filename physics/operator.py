@@ -20,7 +20,8 @@ geometry is not separable: ``slices`` raises ``ValueError``, and solvers take th
 measured; ``completed``, the same with what was not measured filled in; ``keeping``, a part of its data; ``views``, the
 operator of some views;
 ``_norm_bound``; ``equivalent_problem``, a cheaper form to iterate on; ``solve_normal``, the regularised inverse in
-closed form; ``filtered_adjoint``, a direct reconstruction; ``slab_elements``, how much it likes at once.
+closed form; ``direct``, a first image; ``filtered_adjoint``, a direct reconstruction; ``slab_elements``, how much it
+likes at once.
 Nothing outside of this package asks which class an operator is of.
 """
 
@@ -155,6 +156,14 @@ class LinearOperator(ABC):
             weight: number above 0.
         """
         return None
+
+    def direct(self, y: Tensor) -> Tensor:
+        """A first image (*domain) at the scale of the image itself, in one step; by default Aᴴy.
+
+        Args:
+            y: data (*range), zero where nothing was measured.
+        """
+        return self.adjoint(y)
 
     def filtered_adjoint(self, y: Tensor, window: str) -> Tensor:
         """A direct reconstruction (*domain): the adjoint of filtered data.

@@ -103,7 +103,8 @@ def _our_cg(measurement: Measurement) -> Tensor:
 
 
 def _our_wavelet(measurement: Measurement) -> Tensor:
-    return _solve(measurement, "l1-wavelet", weight=WAVELET_WEIGHT, iterations=WAVELET_ITERATIONS, tolerance=1e-4)
+    settings = {"weight": WAVELET_WEIGHT, "iterations": WAVELET_ITERATIONS, "tolerance": 1e-4}
+    return _solve(measurement, "l1-wavelet", **settings, shifts=False)  # sigpy's objective has none
 
 
 def _sigpy_cg(measurement: Measurement) -> Tensor:

@@ -94,6 +94,25 @@ mask_options = all_of(
     ),
 )
 
+trajectory_options = all_of(
+    option(
+        "--trajectory",
+        group="Sampling",
+        default=None,
+        metavar="KIND|FILE",
+        help="Trajectory of a simulated scan, in place of a mask: radial (golden angle), spiral, or a file of "
+        "coordinates (.npy, .npz, .h5) of shape (readouts, samples, 2), ky and kx in cycles per voxel.",
+    ),
+    option(
+        "--spokes",
+        group="Sampling",
+        type=int,
+        default=None,
+        metavar="N",
+        help="Number of spokes of a radial trajectory, or of spiral arms.  [default: 64 spokes, 16 arms]",
+    ),
+)
+
 measured_options = all_of(
     option(
         "--noise-level",
@@ -149,6 +168,7 @@ input_options = all_of(
 @click.command(cls=GroupedCommand)
 @input_options
 @mask_options
+@trajectory_options
 @measured_options
 @method_options("MR")
 @output_options("Folder for the results.  [default: recon-CASE-mri-MASK-ACCEL-METHOD]")
@@ -168,6 +188,8 @@ def mri(
     noise: float | None,
     simulate: Simulation | None,
     coils: int | None,
+    trajectory: str | None,
+    spokes: int | None,
     noise_level: float | None,
     coils_compressed: int | None,
     method: str,
@@ -196,6 +218,7 @@ def mri(
     recon mri file1000001.h5 --mask gauss1d --accel 4 --method tv
     recon mri kspace.npy --axes cyx --method cg-sense
     recon mri head.nii.gz --simulate continuous --coils 8 --accel 4
+    recon mri head.nii.gz --trajectory radial --spokes 48 --method gridding,cg-sense,tv
     """
     source = one_input(path, source)
     from datasets import sample
@@ -206,7 +229,7 @@ def mri(
     wanted = Order(
         modality="MR",
         source=source or sample.path("mr"),
-        scan=_scan_name(mask, accel, calib, drawn=False),
+        scan=_scan_name(mask, accel, calib, trajectory, drawn=False),
         methods=parse_methods(method),
         settings=parse_settings(settings, weights, prior),
         seed=seed,
@@ -221,25 +244,29 @@ def mri(
     check_noise(noise or 0.0)
     place = select_device(device)
     data = read_mr(source, axes, series, nan, resample)
-    wanted = replace(wanted, scan=_scan_name(mask, accel, calib, drawn=isinstance(data, Volume)))
+    wanted = replace(wanted, scan=_scan_name(mask, accel, calib, trajectory, drawn=isinstance(data, Volume)))
     if dicom:
         _check_dicom(data)
     sampling = (mask, accel, calib, mask_seed)
-    scan = measure_mr(data, *sampling, noise, seed, place, simulate, coils, noise_level, coils_compressed)
+    received = (noise, seed, place, simulate, coils, noise_level, coils_compressed)
+    scan = measure_mr(data, *sampling, *received, trajectory, spokes)
     say_notices(data, quiet)
     wanted.fulfil(scan)
 
 
-def _scan_name(mask: str | None, accel: float | None, calib: int | None, drawn: bool) -> str:
-    """The mask and its nominal acceleration, such as ``poisson-8x``; empty where k-space keeps all of its samples.
+def _scan_name(mask: str | None, accel: float | None, calib: int | None, trajectory: str | None, drawn: bool) -> str:
+    """The trajectory, or the mask and its nominal acceleration, such as ``poisson-8x``; empty where k-space keeps all
+    of its samples.
 
     Args:
-        mask, accel, calib: what the options say.
+        mask, accel, calib, trajectory: what the options say.
         drawn: whether a mask is drawn whatever they say, as for a volume.
     """
     from physics.mr.masks import MASK_KINDS
     from recon.acquisition.mr import DEFAULT_ACCELERATION, DEFAULT_MASK
 
+    if trajectory is not None:
+        return Path(trajectory).stem
     if mask is None and accel is None and calib is None and not drawn:
         return ""
     kind = mask or DEFAULT_MASK

@@ -112,7 +112,7 @@ def primal_dual(
     Returns:
         (n, y, x) complex64.
     """
-    image = operator.adjoint(data)
+    image = operator.direct(data)
     data_step = 0.5 / (operator.norm_bound**2 * primal_step)
     gradient_step = 0.5 / (4 * dimensions * primal_step)
     extrapolated = image

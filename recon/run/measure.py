@@ -197,6 +197,8 @@ def measure_mr(
     coils: int | None = None,
     noise_level: float | None = None,
     coils_compressed: int | None = None,
+    trajectory: str | Path | None = None,
+    spokes: int | None = None,
 ) -> Scan:
     """An MR scan: simulated from a magnitude volume, or made of k-space, which is undersampled where that is asked for.
 
@@ -217,6 +219,9 @@ def measure_mr(
             as the file states, or as noise readouts or outer k-space tell.
         coils_compressed: measured data: number of virtual coils to compress to; None: all of them, or 12 of more than
             16.
+        trajectory: trajectory of a simulated scan in place of a mask: ``radial`` or ``spiral``, or path of a file with
+            its coordinates; None: samples on the grid that a mask chooses.
+        spokes: number of spokes, or of spiral arms, of a trajectory by name; None: 64, or 16.
 
     Raises:
         InputError: as :func:`simulate_mr`; undersampled k-space that was to be sampled again; an option of simulated
@@ -224,15 +229,41 @@ def measure_mr(
     """
     request = mr.MaskRequest(None if mask is None else str(mask), accel, calib, mask_seed)
     if isinstance(data, KSpace):
-        _leave_out("measured already", simulate=simulate, coils=coils)
+        _leave_out("measured already", simulate=simulate, coils=coils, trajectory=trajectory, spokes=spokes)
         check_noise(noise or 0.0)
         check_noise(noise_level or 0.0, "noise_level")
         with memory_errors(mr_bytes(data.data.numel())):
             return measured_mr(data, request, ScanRequest(noise or 0.0, noise_level, coils_compressed, seed), device)
     _check_volume(data, "MR")
     _leave_out("simulated from a volume", noise_level=noise_level, coils_compressed=coils_compressed)
+    if trajectory is not None:
+        _leave_out("sampled along a trajectory", mask=mask, accel=accel, calib=calib, mask_seed=mask_seed)
+        if simulate == "ideal":
+            raise InputError("`simulate` ideal: trajectories are simulated of a continuous object; leave it out")
+        return _along_trajectory(data, trajectory, spokes, noise, seed, device, coils or 1)
+    _leave_out("sampled on a grid", spokes=spokes)
     chosen = mr.choose_mask(request, (data.data.shape[1], data.data.shape[2]), mr.volume_name(data))
     return _simulated_mr(data, chosen, noise, seed, device, simulate or "continuous", coils or 1)
+
+
+def _along_trajectory(
+    volume: Volume,
+    trajectory: str | Path,
+    spokes: int | None,
+    noise: float | None,
+    seed: int,
+    device: Device,
+    coils: int,
+) -> Scan:
+    from recon.acquisition.non_cartesian_mr import choose_trajectory, scan_along
+
+    check_noise(noise or 0.0)
+    name, coordinates = choose_trajectory(trajectory, spokes, (volume.data.shape[1], volume.data.shape[2]))
+    with input_errors():
+        receiver = Receiver(DEFAULT_NOISE if noise is None else noise, coils)
+    places = max(volume.data[0].numel(), coordinates.shape[0] * coordinates.shape[1])
+    with memory_errors(mr_bytes(len(volume.data) * places * coils)):
+        return scan_along(volume, coordinates, name, receiver, seed, device)
 
 
 def _simulated_mr(

@@ -71,8 +71,11 @@ def solve_in_slabs(
 
 @once_per_measurement
 def zero_filled(measurement: Measurement) -> Tensor:
-    """Aᴴy of a whole volume, (z, y, x); not to be changed in place."""
-    return torch.cat([slab.operator.adjoint(slab.y) for _, slab in in_slabs(measurement)])
+    """Aᴴy of a whole volume, (z, y, x), with samples on no grid weighted by their density (gridding).
+
+    Not to be changed in place.
+    """
+    return torch.cat([slab.operator.direct(slab.y) for _, slab in in_slabs(measurement)])
 
 
 def norm(x: Tensor) -> float:

@@ -153,7 +153,7 @@ def test_l1_wavelet_reaches_sigpys_optimum(kind: str, coils: int) -> None:
     weight = 0.01 * float(zero_filled(measurement).abs().max())
     app = L1WaveletRecon(measurement.y.numpy()[0], maps.numpy()[0], weight, max_iter=600, show_pbar=False)
     reference = torch.from_numpy(app.run())[None]
-    result = solve(measurement, "l1-wavelet", weight=0.01, iterations=600, tolerance=1e-6)
+    result = solve(measurement, "l1-wavelet", weight=0.01, iterations=600, tolerance=1e-6, shifts=False)
 
     transform = WaveletTransform(shape)
 
@@ -164,6 +164,26 @@ def test_l1_wavelet_reaches_sigpys_optimum(kind: str, coils: int) -> None:
     assert objective(result.mean) <= objective(reference) * (1 + 1e-4)
     assert relative(result.mean, reference) < 0.01
     assert len(result.trace) < 600  # it stopped by itself
+
+
+def test_random_shifts_make_l1_wavelet_better_and_follow_from_the_seed() -> None:
+    shape = (64, 56)
+    y, x = (torch.linspace(-1, 1, n) for n in shape)
+    discs = [
+        ((y[:, None] - a) ** 2 + (x - b) ** 2 < r).float()
+        for a, b, r in ((0, 0, 0.7), (0.3, 0.2, 0.1), (-0.3, -0.1, 0.05))
+    ]
+    image = (discs[0] - 0.6 * discs[1] + 0.8 * discs[2])[None] * torch.exp(1j * (x + y[:, None]))
+    measurement = measure(image, make_mask("poisson", shape, 4, 12, 1).array, None, 0.01)
+    method = get_method("MR", "l1-wavelet")
+
+    def run(shifts: bool, seed: int = 0) -> Tensor:
+        context = RunContext(torch.Generator().manual_seed(seed))
+        return method.run(measurement, method.options(shifts=shifts), context).mean
+
+    assert relative(run(True), image) < 0.85 * relative(run(False), image)
+    assert torch.equal(run(True, 3), run(True, 3))
+    assert not torch.equal(run(True, 3), run(True, 4))
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])

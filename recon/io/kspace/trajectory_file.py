@@ -1,0 +1,39 @@
+"""Trajectories in .npy, .npz and HDF5 files: an array of coordinates through k-space."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from recon.errors import InputError
+from recon.io.checks import require_file
+from recon.io.hdf5 import is_hdf5, open_hdf5, read_dataset
+from recon.io.numpy_files import array_headers, is_numpy, read_array
+
+_NAME = "trajectory"
+
+
+def read_trajectory_file(path: Path) -> np.ndarray:
+    """The coordinates (readouts, samples, 2) float64, along y and x in cycles per voxel, as the file has them.
+
+    Args:
+        path: ``.npy``, ``.npz`` (one array, or one called ``trajectory``) or HDF5 (a dataset ``trajectory``).
+
+    Raises:
+        InputError: not such a file, a damaged one, or values that are no real numbers.
+    """
+    require_file(path)
+    if is_hdf5(path):
+        with open_hdf5(path) as file:
+            return np.asarray(read_dataset(path, file, _NAME, complex_values=False), np.float64)
+    if not is_numpy(path):
+        raise InputError(f"{path}: not a readable .npy, .npz or HDF5 trajectory")
+    headers = array_headers(path)
+    name = next(iter(headers)) if len(headers) == 1 else _NAME
+    if name not in headers:
+        raise InputError(f"{path}: it holds no array called {_NAME!r}, but {', '.join(headers) or 'nothing'}")
+    array = read_array(path, name)
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"{path}: a trajectory holds real coordinates, not {array.dtype}")
+    return np.asarray(array, np.float64)
