@@ -22,7 +22,7 @@ from physics.mr.masks import seed_of
 from physics.noise import TransmissionNoise
 from recon.acquisition.continuous import averaged
 from recon.acquisition.ct import choose_geometry
-from recon.acquisition.stored_scan import restored_measurement, stored_data
+from recon.acquisition.stored_scan import restored_measurement, stored_data, stored_estimate
 from recon.errors import InputError
 from recon.run.load import load_case
 from recon.run.measure import measure_ct, measure_mr
@@ -80,10 +80,13 @@ def _ct(case: Case, operator: OperatorSpec, key: str, cache: Cache, device: str)
     source, how = content_sha256(case), {"key": key}  # the case's name may be a person's
     truth = cache.entry(source, "continuous ground truth", how, lambda: (_truth(simulated()), {}))
     data = cache.entry(source, "continuous scan", how, lambda: stored_data(simulated().measurement))
+    estimate = cache.entry(
+        source, "estimate on a finer grid", how, lambda: (stored_estimate(simulated().measurement), {})
+    )
     if made:
         return simulated()
     grid = replace(_grid(volume, operator), data=torch.from_numpy(np.array(truth.array)))
-    return Scan(restored_measurement(grid, data.array, data.details, device), grid, grid)
+    return Scan(restored_measurement(grid, data.array, data.details, estimate.array, device), grid, grid)
 
 
 def _truth(scan: Scan) -> np.ndarray:

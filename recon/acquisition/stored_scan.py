@@ -39,14 +39,20 @@ def stored_data(measurement: Measurement) -> tuple[np.ndarray, Details]:
     }
 
 
+def stored_estimate(measurement: Measurement) -> np.ndarray:
+    """(z, y, x) float32, the estimate on a finer grid that told the model error; of no size where there is none."""
+    finer = measurement.finer
+    return np.zeros((0, 0, 0), np.float32) if finer is None else finer.cpu().numpy().astype(np.float32)
+
+
 def restored_measurement(
-    grid: Volume, data: np.ndarray, details: Mapping[str, Any], device: torch.device | str
+    grid: Volume, data: np.ndarray, details: Mapping[str, Any], estimate: np.ndarray, device: torch.device | str
 ) -> Measurement:
-    """The reverse of :func:`stored_data`.
+    """The reverse of :func:`stored_data` and :func:`stored_estimate`.
 
     Args:
         grid: a volume on the grid of the result; its data are not looked at.
-        data, details: what was stored.
+        data, details, estimate: what was stored.
         device: the device of the operator and the data.
     """
     protocol = _protocol(details["protocol"])
@@ -56,7 +62,8 @@ def restored_measurement(
     sigma, model_error = (
         _known(deviation, unknown) for deviation, unknown in zip(deviations, details["unknown"], strict=True)
     )
-    return Measurement(y, operator, sigma, grid.spacing, protocol, model_error)
+    finer = torch.from_numpy(np.array(estimate)).to(operator.device) if estimate.size else None
+    return Measurement(y, operator, sigma, grid.spacing, protocol, model_error, finer)
 
 
 def _known(deviation: Tensor, unknown: bool) -> Sigma:

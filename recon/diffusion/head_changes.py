@@ -22,6 +22,11 @@ from recon.learned.refiner import Refiner
 from recon.scan.body_window import Window, placed
 from recon.scan.measurement import Measurement, RunContext
 from recon.solvers.data_consistency import agreeing
+from recon.solvers.recorrection import recorrected
+
+RECORRECTED_AFTER = (2, 4)
+"""Turns after which the image tells the model error of the data anew, where a finer grid told it. Chosen on validation
+scans: it gains 0.5 dB without noise, a third time nothing more."""
 
 LEAST_KEPT, LEAST_KEPT_OF_NOISY = 0.25, 0.6
 """Least share of a refiner's change that stays, see :func:`kept_share`; data with noise take back less, data with a
@@ -101,8 +106,9 @@ def agree(
 ) -> Tensor:
     """The image that a sample advises, after data-consistency steps; (z, y, x) in the operator's unit.
 
-    Refiner and data-consistency step take turns, each with the image of the turn before. They end early, with that
-    image, where the data-consistency step takes back most of what the refiner changed.
+    Refiner and data-consistency step take turns, each with the image of the turn before; twice the model error of the
+    data is told anew by that image. They end early, with that image, where the data-consistency step takes back most of
+    what the refiner changed.
 
     Args:
         base_image: the image that the sample is a change of.
@@ -121,6 +127,8 @@ def agree(
         if kept_share(base_image.image, advised, image) < least:
             return base_image.image if done else _data_step(base_image.measurement, base_image.image, title, context)
         base_image = base_image.moved_to(image)
+        if done + 1 < rounds and done + 1 in RECORRECTED_AFTER:
+            base_image = replace(base_image, measurement=recorrected(base_image.measurement, image))
         if done + 1 < rounds:
             advised = refine(base_image, sample, done + 1)
     return base_image.image

@@ -26,7 +26,7 @@ from torch import Tensor
 from priors.networks.inference import AUTO, Acceleration
 from recon.acquisition.network_scale import network_scale
 from recon.diffusion.controlnet_head import Head, load_head
-from recon.diffusion.head_changes import BaseImage, Refine, agree, refine
+from recon.diffusion.head_changes import RECORRECTED_AFTER, BaseImage, Refine, agree, refine
 from recon.diffusion.head_sampling import Sampling, Steered, class_told, decode, encode, grid, sample, steer
 from recon.diffusion.uncertainty import uncertainty
 from recon.errors import InputError
@@ -77,7 +77,8 @@ class MedDiffusionOptions(HeadOptions):
     rounds: int | None = setting(
         None,
         "largest number of turns of refiner and data-consistency step, which end when that step takes a change back; "
-        f"only with a refiner and with agree=yes; auto: {ROUNDS['CT']} for CT, {ROUNDS['MR']} for MR",
+        f"only with a refiner and with agree=yes; auto: {ROUNDS['CT']} for CT, {len(RECORRECTED_AFTER)} more where a "
+        f"finer grid told the model error, {ROUNDS['MR']} for MR",
         ge=1,
     )
     agree: bool = setting(
@@ -164,7 +165,7 @@ def reconstruct(
             on_step=counted(part, "sampling"),
         )
         advised.append(refining(base_image, decoded, 0))
-        turns = options.rounds or ROUNDS[head.task.modality]
+        turns = options.rounds or _turns(measurement, head.task.modality)
         found.append(
             agree(base_image, decoded, advised[-1], refining if refiner else None, turns, part)
             if options.agree
@@ -176,6 +177,11 @@ def reconstruct(
     return Reconstruction(
         images.mean(0), _deviation(images, first, shown, head, measurement), weights=weights, notices=notices
     )
+
+
+def _turns(measurement: Measurement, modality: Modality) -> int:
+    """The largest number of turns where none is asked for."""
+    return ROUNDS[modality] + (0 if measurement.finer is None else len(RECORRECTED_AFTER))
 
 
 def _look(

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from physics.ct.finite_cells import Aperture
 from recon.scan.measurement import Measurement, RunContext
+from recon.solvers.finer_grid import APERTURE
 from recon.solvers.left_over import LEAST_LOCAL, SEEN_SHARE, left_over, local_deviation, rms
 from recon.solvers.two_grid_fit import IterationCount, best_estimate, coarse_fit, iterations_of
 from recon.solvers.two_grid_problem import Problem, problems
@@ -90,7 +91,7 @@ def correct_model_error(
     Args:
         measurement: CT. Its ``sigma`` is that of the noise alone.
         rounds: most times that the estimate is fitted again.
-        aperture: what a detector reading averages over; None takes two rays a cell.
+        aperture: what a detector reading averages over; None takes :data:`recon.solvers.finer_grid.APERTURE`.
         context: receives progress, one step an iteration.
 
     Raises:
@@ -102,7 +103,7 @@ def correct_model_error(
     each = iterations_of(rounds)
     for number, problem in enumerate(slabs):
         told = IterationCount(context, number * each, len(slabs) * each)
-        parts.append(_corrected(problem, rounds, aperture or Aperture(2), told))
+        parts.append(_corrected(problem, rounds, aperture or APERTURE, told))
     context.report("model error", len(slabs) * each, len(slabs) * each)
     return _joined(measurement, parts)
 
@@ -152,7 +153,7 @@ def _beyond(deviation: float, known: float) -> float:
 
 def _nothing(problem: Problem) -> Correction:
     """Of slices that nothing was measured of, which have no model error."""
-    image = problem.y.new_zeros(problem.fine.domain)
+    image = problem.y.new_zeros(problem.mean.domain)
     report = TwoGridReport(0.0, 0.0, 0.0, 0.0, rms(problem.noise), 0.0, 0.0, 0, False)
     empty = replace(problem.measurement, sigma=problem.noise)
     nothing = torch.zeros_like(problem.y)

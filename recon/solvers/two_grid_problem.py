@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from physics.ct.finite_cells import Aperture, readings
 from physics.ct.geometry import Geometry, ImageGrid
 from physics.operator import LinearOperator
 from recon.scan.measurement import Measurement
-from recon.solvers.finer_grid import finer_grid
+from recon.solvers.finer_grid import FinerGrid, finer_grid
 from recon.solvers.left_over import rms
 from recon.solvers.slabs import in_slabs
 
@@ -37,20 +38,36 @@ class Problem:
     Attributes:
         measurement: the measurement of these slices, on the coarse grid; its operator is A.
         noise: (z, views, cells) standard deviation that is known, 0 where none is.
-        fine: F, thin rays on the fine grid.
-        mean: the operator that averages a fine image over the pixels of the coarse grid.
-        geometry: the geometry of the scan.
-        grid: pixels of the fine grid.
+        finer: the fine grid of all slices.
+        part: these slices of them.
         held_out: (views, cells) bool, rays that the estimate does not see.
     """
 
     measurement: Measurement
     noise: Tensor
-    fine: LinearOperator
-    mean: LinearOperator
-    geometry: Geometry
-    grid: ImageGrid
+    finer: FinerGrid
+    part: slice
     held_out: Tensor
+
+    @cached_property
+    def fine(self) -> LinearOperator:
+        """F, thin rays on the fine grid; made when it is asked for."""
+        return self.finer.operator.slices(self.part)
+
+    @cached_property
+    def mean(self) -> LinearOperator:
+        """The operator that averages a fine image over the pixels of the coarse grid."""
+        return self.finer.mean.slices(self.part)
+
+    @property
+    def geometry(self) -> Geometry:
+        """The geometry of the scan."""
+        return self.finer.geometry
+
+    @property
+    def grid(self) -> ImageGrid:
+        """Pixels of the fine grid."""
+        return self.finer.grid
 
     @property
     def worth_refining(self) -> bool:
@@ -84,8 +101,7 @@ def problems(measurement: Measurement) -> Iterator[Problem]:
     noise = torch.as_tensor(0.0 if measurement.sigma is None else measurement.sigma).to(measurement.y)
     noise = noise.expand_as(measurement.y)
     for part, slab in in_slabs(measurement, max(1, _SLAB_VOXELS // math.prod(finer.grid.shape))):
-        fine, mean = finer.operator.slices(part), finer.mean.slices(part)
-        yield Problem(slab, noise[part], fine, mean, finer.geometry, finer.grid, held_out)
+        yield Problem(slab, noise[part], finer, part, held_out)
 
 
 def _held_out(views: int, cells: int) -> Tensor:

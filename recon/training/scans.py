@@ -13,7 +13,7 @@ import torch
 
 from datasets.cache import Cache
 from recon.acquisition.ct_acquisition import CTAcquisition
-from recon.acquisition.stored_scan import restored_measurement, stored_data
+from recon.acquisition.stored_scan import restored_measurement, stored_data, stored_estimate
 from recon.learned.task import Task
 from recon.scan.measurement import Measurement
 from recon.training.excerpts import Excerpts
@@ -38,5 +38,13 @@ def simulated_scan(
         return acquisition.simulate(part, seed, device)
     as_asked = replace(acquisition, model_error=None)
     settings = {"acquisition": as_asked.to_dict(), "seed": seed} | excerpts.to_dict()
-    stored = cache.entry(volume.case, "scan-2", settings, lambda: stored_data(as_asked.simulate(part, seed, device)))
-    return restored_measurement(part, stored.array, stored.details, device)
+    made: list[Measurement] = []
+
+    def simulated() -> Measurement:
+        if not made:
+            made.append(as_asked.simulate(part, seed, device))
+        return made[0]
+
+    stored = cache.entry(volume.case, "scan-2", settings, lambda: stored_data(simulated()))
+    estimate = cache.entry(volume.case, "scan-estimate-2", settings, lambda: (stored_estimate(simulated()), {}))
+    return restored_measurement(part, stored.array, stored.details, estimate.array, device)
