@@ -28,7 +28,7 @@ def speed(what: tuple[str, ...], repeats: int, as_json: bool) -> None:
     \b
     projector  forward projection and adjoint, 40 views, 64 slices of 512², beside ASTRA's CPU projector
     fbp        fan-beam FBP of the same data, beside skimage's iradon
-    mri        cg-sense and l1-wavelet beside sigpy's apps on the same problem, with the agreement of the results
+    mri        cg-sense, l1-wavelet and coil maps beside sigpy's apps on the same problem, and how well they agree
     memory     peak memory of recon svct on 512 x 512 x 300, sirt and tv
     """
     rows: list[Row] = []

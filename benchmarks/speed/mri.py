@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from physics.mr.cartesian import CartesianMR, simulate_kspace
-from physics.mr.masks import make_mask
+from physics.mr.coils import estimate_maps, rss
+from physics.mr.masks import POISSON_CALIBRATION, make_mask
 from physics.noise import ComplexGaussianNoise
 from recon.methods import get_method
 from recon.scan.measurement import Measurement, RunContext
@@ -47,7 +48,36 @@ def run(repeats: int = 3) -> list[dict[str, str | float]]:
         _Contest("cg-sense", _our_cg, _sigpy_cg, _tikhonov_objective),
         _Contest("l1-wavelet", _our_wavelet, lambda m: _sigpy_wavelet(m, weight), _wavelet_objective(weight)),
     ]
-    return [_row(contest, measurement, repeats) for contest in contests]
+    return [*(_row(contest, measurement, repeats) for contest in contests), _maps_row(measurement, repeats)]
+
+
+def _maps_row(measurement: Measurement, repeats: int) -> dict[str, str | float]:
+    """Coil sensitivity maps of one slice from the centre of its k-space, and how parallel to sigpy's they are there
+    where the image is."""
+    from sigpy.mri.app import EspiritCalib
+
+    kspace, calib = measurement.y[:1], POISSON_CALIBRATION
+    solvers = (
+        lambda: estimate_maps(kspace, calib)[0],
+        lambda: torch.from_numpy(EspiritCalib(kspace[0].numpy(), calib, crop=0, show_pbar=False).run()),
+    )
+    ours, theirs = (solve() for solve in solvers)  # also warms both up
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(repeats):
+        for solve, seconds in zip(solvers, times, strict=True):
+            start = time.perf_counter()
+            solve()
+            seconds.append(time.perf_counter() - start)
+    image = zero_filled(measurement)[0].abs()
+    body = image > 0.1 * image.max()
+    our_s, reference_s = median(times[0]), median(times[1])
+    return {
+        "name": "ESPIRiT",
+        "ours_s": our_s,
+        "reference_s": reference_s,
+        "ratio": reference_s / our_s,
+        "agreement": float((1 - (ours * theirs.conj()).sum(0).abs() / rss(theirs))[body].max()),
+    }
 
 
 def problem() -> Measurement:

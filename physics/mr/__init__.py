@@ -1,1 +1,1 @@
-"""MR: Cartesian encoding, sampling masks, coil sensitivities and the phase of images."""
+"""MR: Cartesian encoding and any trajectory, sampling masks, coil sensitivities and the phase of images."""

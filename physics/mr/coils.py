@@ -100,13 +100,14 @@ def kernel_side(calib: int) -> int:
 def _maps_of_slice(kspace: Tensor, calib: int) -> Tensor:
     """(coils, y, x) maps of one slice; a slice without signal has none."""
     shape = (kspace.shape[-2], kspace.shape[-1])
-    inside = (..., *(slice(n // 2 - calib // 2, n // 2 - calib // 2 + calib) for n in shape))
-    if not kspace[inside].any():
+    rows, columns = (slice(n // 2 - calib // 2, n // 2 - calib // 2 + calib) for n in shape)
+    centre = kspace[:, rows, columns]
+    if not centre.any():
         return torch.zeros(kspace.shape, dtype=torch.complex64)
-    maps, eigenvalues = espirit(kspace[inside], shape, kernel_side(calib))
-    centre = torch.zeros(kspace.shape, dtype=torch.complex64)
-    centre[inside] = kspace[inside].to(torch.complex64)
-    energy, signal = ifft2c(centre).abs().square().sum(0), eigenvalues > _CROP
+    maps, eigenvalues = espirit(centre, shape, kernel_side(calib))
+    padded = torch.zeros(kspace.shape, dtype=torch.complex64)
+    padded[:, rows, columns] = centre.to(torch.complex64)
+    energy, signal = ifft2c(padded).abs().square().sum(0), eigenvalues > _CROP
     return maps * signal if float(energy[signal].sum()) >= _LEAST_COVERED * float(energy.sum()) else maps
 
 

@@ -24,7 +24,7 @@ class NonCartesian(LinearOperator):
         shape: (y, x) of the images.
         coil_maps: (z, coils, y, x) complex sensitivities, or None for one uniform coil.
         slices: number of slices; None: as many as there are coil sensitivity maps, or one.
-        back_end: of the transform, see :class:`physics.mr.nufft.Nufft`.
+        back_end: back end of the transform, see :class:`physics.mr.nufft.Nufft`.
 
     Raises:
         ValueError: coordinates that are no trajectory, or maps of another (y, x) or number of slices.

@@ -77,6 +77,8 @@ def _density(kind: str) -> str:
 
 
 def _in_words(mask: Mapping[str, Any], kind: str | None) -> str:
+    if not mask:
+        return "samples along a trajectory"
     if mask.get("kind") != "file":
         return str(mask.get("kind"))
     return f"a mask that samples like {kind}" if kind else "a mask whose samples lie like those of no known kind"

@@ -248,8 +248,9 @@ def mri(
     if dicom:
         _check_dicom(data)
     sampling = (mask, accel, calib, mask_seed)
-    received = (noise, seed, place, simulate, coils, noise_level, coils_compressed)
-    scan = measure_mr(data, *sampling, *received, trajectory, spokes)
+    scan = measure_mr(
+        data, *sampling, noise, seed, place, simulate, coils, noise_level, coils_compressed, trajectory, spokes
+    )
     say_notices(data, quiet)
     wanted.fulfil(scan)
 

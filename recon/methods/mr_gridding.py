@@ -17,7 +17,7 @@ def run(measurement: Measurement, options: NoOptions, context: RunContext) -> Re
 
 
 METHOD = Method(
-    summary="gridding: adjoint of density-compensated samples; the direct method of radial and spiral scans",
+    summary="gridding: adjoint of density-compensated samples, of radial or spiral scans",
     citation="Jackson et al. 1991, IEEE Trans Med Imaging 10:473; density: Pipe & Menon 1999, Magn Reson Med 41:179",
     options=NoOptions,
     run=run,

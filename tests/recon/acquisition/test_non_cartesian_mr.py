@@ -93,7 +93,7 @@ def test_a_trajectory_from_a_file(suffix: str, tmp_path: Path) -> None:
             file["trajectory"] = coordinates
     name, found = choose_trajectory(path, None, SHAPE)
     assert name == "mine"
-    assert np.array_equal(found.numpy(), coordinates)
+    assert np.allclose(found.numpy(), coordinates, atol=1e-7)
     with pytest.raises(InputError, match="`spokes`"):
         choose_trajectory(path, 4, SHAPE)
 

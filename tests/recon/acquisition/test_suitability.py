@@ -127,7 +127,7 @@ def test_a_sigma_without_words_counts_too() -> None:
 
 def test_mr_noise() -> None:
     volume = Volume(torch.rand(1, 24, 24, generator=torch.Generator().manual_seed(0)), np.eye(4), "MR")
-    clean, little, noisy = (simulate_mr(volume, "equispaced", 2.0, noise) for noise in (0.0, 0.02, 0.05))
+    clean, little, noisy = (simulate_mr(volume, "equispaced-legacy", 2.0, noise) for noise in (0.0, 0.02, 0.05))
     quiet, loud = MRAcquisition(("equispaced",), (2.0, 2.0)), MRAcquisition(("equispaced",), (2.0, 2.0), 0.05)
     assert quiet.why_unsuitable(clean) is None
     assert quiet.why_unsuitable(little) is None
