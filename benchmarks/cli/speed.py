@@ -118,6 +118,7 @@ def _parts() -> dict[str, Callable[[int], list[Row]]]:
     return {
         "projector": ct.projector,
         "fbp": ct.filtered_backprojection,
+        "slice": ct.single_slice,
         "mri": mri.run,
         "memory": lambda _: ct.memory("sirt") + ct.memory("tv"),
     }
