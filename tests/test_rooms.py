@@ -20,7 +20,7 @@ PACKAGES = {
 """What each package may import besides itself."""
 
 ROOMS = {
-    "physics": ("norm", "operator", "noise", "averaging", "ct", "mr"),
+    "physics": ("compiled", "norm", "operator", "noise", "averaging", "ct", "mr"),
     "priors": ("networks", "weights", "diffusion", "training"),
     "recon": (
         *("errors", "options", "scan", "metrics", "io", "solvers", "acquisition", "learned", "diffusion", "methods"),

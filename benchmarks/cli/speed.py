@@ -13,7 +13,7 @@ Row = dict[str, str | float]
 
 
 @click.command(cls=FlaggedCommand)
-@click.argument("what", nargs=-1, type=click.Choice(["projector", "fbp", "mri", "memory"]))
+@click.argument("what", nargs=-1, type=click.Choice(["projector", "fbp", "slice", "mri", "memory"]))
 @click.option(
     "--repeats",
     type=click.IntRange(1),
@@ -28,11 +28,12 @@ def speed(what: tuple[str, ...], repeats: int, as_json: bool) -> None:
     \b
     projector  forward projection and adjoint, 40 views, 64 slices of 512², beside ASTRA's CPU projector
     fbp        fan-beam FBP of the same data, beside skimage's iradon
+    slice      FBP and SART of one slice, beside ASTRA's backprojection and SART
     mri        cg-sense, l1-wavelet and coil maps beside sigpy's apps on the same problem, and how well they agree
     memory     peak memory of recon svct on 512 x 512 x 300, sirt and tv
     """
     rows: list[Row] = []
-    for name in what or ("projector", "fbp", "mri", "memory"):
+    for name in what or ("projector", "fbp", "slice", "mri", "memory"):
         new = _parts()[name](repeats)
         rows += new
         if not as_json:
@@ -118,6 +119,7 @@ def _parts() -> dict[str, Callable[[int], list[Row]]]:
     return {
         "projector": ct.projector,
         "fbp": ct.filtered_backprojection,
+        "slice": ct.single_slice,
         "mri": mri.run,
         "memory": lambda _: ct.memory("sirt") + ct.memory("tv"),
     }

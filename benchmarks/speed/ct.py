@@ -1,4 +1,4 @@
-"""The CT projector beside ASTRA's own, fan FBP beside skimage's, and the memory of a large volume."""
+"""The CT projector, backprojection and SART beside ASTRA's, fan FBP beside skimage's, the memory of a large volume."""
 
 from __future__ import annotations
 
@@ -85,6 +85,45 @@ def filtered_backprojection(repeats: int) -> list[Row]:
     return [_row(f"FBP, 40 views, {SLICES} x {SIZE}^2, skimage's iradon", ours_s, theirs_s * SLICES / few)]
 
 
+def single_slice(repeats: int) -> list[Row]:
+    """One slice of 512²: FBP beside ASTRA's unfiltered backprojection on its CPU, and a pass of SART beside ASTRA's."""
+    import astra
+
+    grid, rows = ImageGrid((SIZE, SIZE), (SPACING, SPACING)), []
+    for views in (40, 360):
+        operator = CTProjector(load_protocol("paper40").with_views(views), grid)
+        data = operator((phantom(1, SIZE) / 1000 + 1) * 0.0192)
+        identifier = _astra_projector(operator)
+        back = _astra_algorithm("BP", identifier, data[0].numpy())
+        times = _alternating(
+            lambda: operator.filtered_adjoint(data, "hann"),  # noqa: B023 - called in this turn of the loop
+            lambda: astra.algorithm.run(back),  # noqa: B023
+            repeats,
+        )
+        rows.append(_row(f"FBP, {views} views, one slice of {SIZE}^2, ASTRA's backprojection", *times))
+        if views == 40:
+            rows.append(_sart(operator, data, identifier, repeats))
+        astra.algorithm.delete(back)
+        astra.projector.delete(identifier)
+    return rows
+
+
+def _sart(operator: CTProjector, data: Tensor, identifier: int, repeats: int) -> Row:
+    import astra
+
+    from recon.solvers.ordered_subsets import ordered_subsets, subsets_of
+
+    views, subsets = operator.geometry.views, subsets_of(operator, operator.geometry.views)
+    theirs = _astra_algorithm("SART", identifier, data[0].numpy(), {"MinConstraint": 0.0, "ProjectionOrder": "random"})
+    times = _alternating(
+        lambda: ordered_subsets(subsets, data, torch.zeros(operator.domain), 5),
+        lambda: astra.algorithm.run(theirs, 5 * views),
+        repeats,
+    )
+    astra.algorithm.delete(theirs)
+    return _row(f"SART, 5 passes over {views} views, one slice of {SIZE}^2, ASTRA's SART", *times)
+
+
 def memory(method: str = "sirt", iterations: int = 5) -> list[Row]:
     """Peak memory of ``recon svct`` on 512 × 512 × 300 in a process of its own; few iterations, since memory
     does not grow with them."""
@@ -122,11 +161,31 @@ def _astra_projector(operator: CTProjector) -> int:
     """ASTRA's projector of the same geometry and grid (mirrored in y: its first row is the largest y)."""
     import astra
 
-    half = SIZE * SPACING / 2
-    volume = astra.create_vol_geom(SIZE, SIZE, -half, half, -half, half)
+    volume = _astra_volume()
     vectors = operator.geometry.vectors() * np.array([1.0, -1.0] * 3)
     geometry = astra.create_proj_geom("fanflat_vec", operator.geometry.data_shape[1], vectors)
     return int(astra.create_projector("line_fanflat", geometry, volume))
+
+
+def _astra_volume() -> dict[str, object]:
+    import astra
+
+    half = SIZE * SPACING / 2
+    return dict(astra.create_vol_geom(SIZE, SIZE, -half, half, -half, half))
+
+
+def _astra_algorithm(name: str, identifier: int, sinogram: np.ndarray, options: dict[str, object] | None = None) -> int:
+    """One of ASTRA's algorithms on a sinogram (views, cells), with an image of its own."""
+    import astra
+
+    settings = astra.astra_dict(name)
+    settings["ProjectorId"] = identifier
+    settings["ProjectionDataId"] = astra.data2d.create(
+        "-sino", astra.projector.projection_geometry(identifier), sinogram
+    )
+    settings["ReconstructionDataId"] = astra.data2d.create("-vol", _astra_volume(), 0)
+    settings["option"] = options or {}
+    return int(astra.algorithm.create(settings))
 
 
 def _alternating(ours: Callable[[], object], theirs: Callable[[], object], repeats: int) -> tuple[float, float]:

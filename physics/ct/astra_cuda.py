@@ -7,6 +7,7 @@ Use :class:`~physics.ct.projector.CTProjector` wherever its matrix fits, on a GP
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -60,6 +61,11 @@ class AstraCudaProjector(Projector):
 
         volume, projections = astra_geometries(self.geometry, grid)
         self._handle = _Handle(astra.create_projector("cuda3d", projections, volume))
+
+    def views(self, part: slice) -> AstraCudaProjector:
+        """The projector of some of the views."""
+        geometry = replace(self.geometry, angles=self.geometry.angles[part])
+        return AstraCudaProjector(geometry, self.grid, self.device, self.domain[0])
 
     def _forward(self, x: Tensor) -> Tensor:
         from astra.experimental import direct_FP3D

@@ -90,6 +90,10 @@ class Projector(LinearOperator):
     def _slices(self, part: slice) -> Self:
         return self.stack(len(range(*part.indices(self.domain[0]))))
 
+    def views(self, part: slice) -> Projector:
+        """The projector of some of the views."""
+        raise NotImplementedError
+
     def filtered_adjoint(self, y: Tensor, window: str) -> Tensor:
         """Filtered backprojection, see :func:`physics.ct.fbp.fbp`."""
         return fbp(y, self.geometry, self.grid, cast(Window, window))  # fbp checks it

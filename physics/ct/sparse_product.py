@@ -53,7 +53,9 @@ class SparseProduct:
         """
         for some, target in zip(*self._groups(x, out), strict=True):
             matrix = self._matrix if some.dtype == self._matrix.dtype else self._matrix.to(some.dtype)
-            target += (matrix @ some.t().contiguous()).t().reshape(target.shape)
+            # a vector's product is nearly twice as fast as that of a matrix of one column
+            product = matrix @ some[0] if len(some) == 1 else (matrix @ some.t().contiguous()).t()
+            target += product.reshape(target.shape)
 
     def add_transposed_product(self, x: Tensor, out: Tensor) -> None:
         """``out[k] += Mᵀ x[k]`` for every slice k.
