@@ -2,8 +2,8 @@
 
 For each view a pixel reads the two cells between which its ray ends, times (D/U)² in a fan beam, where D is the
 distance from the source to the isocentre and U that to the pixel along the central ray (Kak & Slaney 1988, section
-3.4.2). Pixels that no cell sees get nothing of the view. On the CPU compiled loops find the places anew for each row;
-on a GPU a sparse matrix of a band of rows holds them.
+3.4.2). Pixels that no cell sees get nothing of the view. Of a few slices compiled loops find the places anew for each
+row; of many slices, and on a GPU, a sparse matrix of a band of rows holds them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,14 @@ from physics.operator import LinearOperator
 _CACHE_BYTES = 2**20
 """Data of the slices that a loop takes at once, so that they stay in the cache while it goes over the rows."""
 
-_BAND_BYTES = 2**28
-"""Interpolation matrix of a band of image rows, on a GPU."""
+_BAND_BYTES, _BAND_BYTES_CUDA = 2**25, 2**28
+"""Interpolation matrix of a band of image rows: on the CPU it stays in the cache."""
+
+_MANY_SLICES = 20
+"""Slices from which on making that matrix pays on the CPU."""
+
+_SLICES_AT_ONCE = 16
+"""Slices of one product on the CPU: few enough that what it reads out of order stays in the cache."""
 
 
 class Backprojection(LinearOperator):
@@ -43,7 +49,7 @@ class Backprojection(LinearOperator):
     def _forward(self, x: Tensor) -> Tensor:
         data = x.reshape(-1, *self.domain)
         image = data.new_empty((len(data), *self.range))
-        (by_matrix if x.is_cuda else _by_loops)(self, data, image)
+        (by_matrix if x.is_cuda or len(data) >= _MANY_SLICES else by_loops)(self, data, image)
         return image.reshape(*x.shape[:-2], *self.range)
 
     def _adjoint(self, y: Tensor) -> Tensor:
@@ -53,7 +59,8 @@ class Backprojection(LinearOperator):
         return data.reshape(*y.shape[:-2], *self.domain)
 
 
-def _by_loops(operator: Backprojection, data: Tensor, image: Tensor) -> None:
+def by_loops(operator: Backprojection, data: Tensor, image: Tensor) -> None:
+    """Backprojection of (slices, views, cells) on the CPU, written to ``image``."""
     from physics.ct.backprojection_kernels import backproject
 
     for some, target in zip(_groups(data, data), _groups(image, data), strict=True):
@@ -105,9 +112,11 @@ def _centres(grid: ImageGrid) -> tuple[np.ndarray, np.ndarray]:
 def by_matrix(operator: Backprojection, data: Tensor, image: Tensor) -> None:
     """Backprojection of (slices, views, cells) as one sparse product for each band of image rows, written to
     ``image``."""
-    columns = data.flatten(1).t().contiguous()
+    at_once = len(data) if data.is_cuda else _SLICES_AT_ONCE
+    columns = [part.flatten(1).t().contiguous() for part in data.split(at_once)]
     for band, matrix in _bands(operator, data):
-        image[:, band] = (matrix @ columns).t().reshape(len(image), -1, operator.range[1])
+        for part, target in zip(columns, image.split(at_once), strict=True):
+            target[:, band] = (matrix @ part).t().reshape(len(target), -1, operator.range[1])
 
 
 def adjoint_by_matrix(operator: Backprojection, image: Tensor, data: Tensor) -> None:
@@ -118,7 +127,8 @@ def adjoint_by_matrix(operator: Backprojection, image: Tensor, data: Tensor) -> 
 
 def _bands(operator: Backprojection, like: Tensor) -> Iterator[tuple[slice, Tensor]]:
     (rows, width), views = operator.range, operator.domain[0]
-    height = max(1, _BAND_BYTES // (width * views * 2 * (like.element_size() + 4)))
+    most = _BAND_BYTES_CUDA if like.is_cuda else _BAND_BYTES
+    height = max(1, most // (width * views * 2 * (like.element_size() + 4)))
     for first in range(0, rows, height):
         band = slice(first, min(first + height, rows))
         yield band, _interpolation_matrix(operator.geometry, operator.grid, band, like.dtype, like.device)

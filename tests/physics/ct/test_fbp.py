@@ -223,6 +223,9 @@ def test_groups_of_slices_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("physics.ct.backprojection._CACHE_BYTES", 1)
     monkeypatch.setattr("physics.ct.fbp._FILTERED_BYTES", 1)
     torch.testing.assert_close(fbp(sinogram, geometry, grid), whole)
+    monkeypatch.setattr("physics.ct.backprojection._MANY_SLICES", 3)
+    monkeypatch.setattr("physics.ct.backprojection._SLICES_AT_ONCE", 2)
+    torch.testing.assert_close(fbp(sinogram, geometry, grid), whole, rtol=1e-4, atol=1e-4 * float(whole.abs().max()))
 
 
 @pytest.mark.parametrize("cells", [None, 20, 1])
