@@ -196,7 +196,7 @@ def _dots(a: Tensor, b: Tensor, axes: int) -> Tensor:
 
 
 METHOD = Method(
-    summary="compressed sensing with wavelet sparsity (FISTA, db4, random shifts), slice by slice",
+    summary="compressed sensing with wavelet sparsity (db4, random shifts), 2D",
     citation="Lustig et al. 2007, Magn Reson Med 58:1182, eq. 3, doi 10.1002/mrm.21391",
     options=L1WaveletOptions,
     run=run,
