@@ -54,6 +54,8 @@ class OperatorSpec(Section):
     def _says_what_is_an_inverse_crime(cls, values: Any) -> Any:
         if not (isinstance(values, dict) and isinstance(values.get("name"), str)):
             return values
+        if isinstance(values.get("grid"), list):  # behind this function, a file's list no longer stands for a tuple
+            values = values | {"grid": tuple(values["grid"])}
         ideal = values.get("simulate") == "ideal"
         if in_name(values["name"]) and not ideal:
             raise ValueError("only rows with simulate: ideal are an inverse crime; the name says another")

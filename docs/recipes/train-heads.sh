@@ -13,7 +13,7 @@
 # pixels takes one core 140 seconds with 32 slices and 50 with 4, as every scan builds its matrices. Scans are kept in
 # OUT/cache: make them on a machine with many cores (--dry-run does, one network after the other) and copy the folder to
 # the one that trains. SIMULATE=drawn in the environment draws what is left of the model error instead, in a tenth of
-# the time; SIMULATE=ideal is the inverse crime, as for the shipped heads.
+# the time; SIMULATE=ideal is the inverse crime, as for the shipped head of MR.
 #
 # For MR the refiner changes the mean of MoDL's image and total variation's. The files are 16-bit; a refiner belongs to the
 # 16-bit head.

@@ -50,6 +50,11 @@ def test_rows_of_other_views_and_of_a_coarser_grid(tmp_path):
     assert torch.equal(again.truth.data, first.truth.data)
     assert np.allclose(again.grid.affine, first.grid.affine)
     assert again.measurement.operator.domain == (8, 8, 8)
+    path = tmp_path / "table.yaml"
+    method = "{method: fbp, label: FBP}"
+    row_of_file = "{name: 10 views, geometry: paper40, views: 10, grid: [8, 8]}"
+    path.write_text(f"title: CT\nmodality: CT\noperators: [{row_of_file}]\nmethods: [{method}]\n")
+    assert load_table_spec(str(path)).operators == (row,)
     for wrong, line in (
         ({"mask": "poisson", "accel": 4, "views": 10}, "belong to a geometry"),
         ({"geometry": "paper40", "grid": (8, 8), "simulate": "ideal"}, "for scans of a continuous object"),

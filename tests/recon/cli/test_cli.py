@@ -250,7 +250,7 @@ def test_a_true_acceleration_that_is_not_the_nominal_one_is_the_one_reported() -
     write_mr(Path("mr.nii.gz"))
     columns = np.arange(48) % 3 == 0
     np.save("mask.npy", np.broadcast_to(columns, (40, 48)))
-    done("mri", "-i", "mr.nii.gz", "--method", "zero-filled", "--mask", "equispaced", "--accel", 3, "-o", "a")
+    done("mri", "-i", "mr.nii.gz", "--method", "zero-filled", "--mask", "equispaced-legacy", "--accel", 3, "-o", "a")
     result = read_json(Path("a/result.json"))
     assert result["true_acceleration"] != 3.0
     assert result["mask"]["accel"] == 3.0
