@@ -10,7 +10,7 @@
 #
 # Scans are simulated as networks meet them: of continuous objects, with drawn noise; in CT the model error of the pixels
 # is taken off as in a reconstruction, and MR has phase and 1 to 8 coils. Such a CT scan of 256 x 256
-# pixels takes one core 140 seconds with 32 slices and 50 with 4, as every scan builds its matrices. Scans are kept in
+# pixels takes one core a minute or two. Scans are kept in
 # OUT/cache: make them on a machine with many cores (--dry-run does, one network after the other) and copy the folder to
 # the one that trains. SIMULATE=drawn in the environment draws what is left of the model error instead, in a tenth of
 # the time; SIMULATE=ideal is the inverse crime, as for the shipped head of MR.

@@ -1,9 +1,9 @@
 """Line integrals without a system matrix, for scans that are projected once.
 
-Building a matrix takes longer than using it a hundred times, so it pays for iterations alone. What a simulated detector
+A matrix takes long to build and pays for iterations alone. What a simulated detector
 reads, or what an estimate on a fine grid would have been read as, is computed here ray by ray: each ray steps along its
 major axis, and adds up the pixels that it crosses, of all slices at once. The lengths are those of the matrix
-(:func:`physics.ct.system_matrix.build_csr`).
+(:func:`physics.ct.system_matrix.build_by_rays`).
 """
 
 from __future__ import annotations
