@@ -12,6 +12,7 @@ from priors.networks.fbpconvnet import FBPConvNet, FBPConvNetConfig
 from priors.weights.card import Card, read_card, read_tensors, save_weights
 from priors.weights.model_card import export, model_card
 from priors.weights.networks import load_autoencoder, load_network, verify
+from priors.weights.seen import seen_in
 from priors.weights.store import entries
 
 FACTS = {
@@ -88,8 +89,10 @@ def test_what_is_shipped_is_sound_licensed_and_trained_on_no_test_case(entry):
     card = verify(entry.path)
     assert card.licence
     assert card.extra["cases"]
-    assert all(case.startswith("train") for case in card.extra["cases"])
-    assert not any(test in " ".join(card.extra["cases"]) for test in ("LIDC-IDRI-0001", "hanke", "knee_axial"))
+    for seen in seen_in(card.extra):
+        assert seen.salt or all(case.startswith(("train/", "val/")) for case in seen.cases)
+        for test in ("LIDC-IDRI-0001", "hanke_T1_1mm_0", "knee_axial_20_subjects", "brain_8ch_kspace"):
+            assert not seen.knows(test, f"test/{test}")
     assert model_card(entry.path, entry.name)
 
 

@@ -147,8 +147,10 @@ def test_a_mask_with_too_small_a_centre_for_maps_is_of_one_coil() -> None:
         ("ideal", "continuous", True),
         ("ideal", None, False),
         ("continuous", "continuous", True),
-        ("continuous", "ideal", False),
+        ("continuous", "ideal", True),
+        ("continuous", None, False),
         ("drawn", "continuous", True),
+        ("drawn", "ideal", False),
         ("drawn", None, False),
     ],
 )
