@@ -172,7 +172,8 @@ def _check_keys(values: dict[str, Any], known: set[str]) -> None:
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
-            raise ValueError(f"unknown entry '{key}'; " + (f"did you mean '{near[0]}'?" if near else f"known: {known}"))
+            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(sorted(known))}"
+            raise ValueError(f"unknown entry '{key}'; {hint}")
 
 
 def _number(values: dict[str, Any], key: str, default: float | None = None) -> float:
