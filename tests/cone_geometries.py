@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from physics.ct.cone.geometry import ConeBeam, ConeGeometry, ConeViews
+from physics.ct.cone.geometry import ConeBeam
+from physics.ct.cone.views import ConeGeometry, ConeViews
 from physics.ct.geometry import circular_angles
 
 

@@ -28,8 +28,9 @@ from typing import Any
 
 import yaml
 
-from physics.ct.cone.geometry import CONE_KINDS, ConeBeam, ConeViews
+from physics.ct.cone.geometry import ConeBeam
 from physics.ct.cone.protocol import cone_values, parse_cone
+from physics.ct.cone.views import CONE_KINDS, ConeViews
 from physics.ct.geometry import FanBeam, Geometry, ParallelBeam
 from physics.ct.protocol_entries import check_keys, in_millimetres, number, stated_angles, whole_number
 from physics.ct.scan_geometry import ScanGeometry, slice_geometry

@@ -99,5 +99,3 @@ def whole_number(values: dict[str, Any], key: str) -> int:
     if not value.is_integer():
         raise ValueError(f"the entry '{key}' must be a whole number, not {value:g}")
     return int(value)
-
-

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from physics.ct.cone.geometry import CONE_KINDS, ConeBeam, ConeGeometry, ConeViews, cone_from_dict
+from physics.ct.cone.geometry import ConeBeam
+from physics.ct.cone.views import CONE_KINDS, ConeGeometry, ConeViews, cone_from_dict
 from physics.ct.geometry import Geometry, geometry_from_dict
 
 ScanGeometry = Geometry | ConeGeometry

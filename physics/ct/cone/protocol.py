@@ -1,26 +1,26 @@
 """Cone beams as entries of a geometry file, in the style of :mod:`physics.ct.protocol`.
 
-    type: cone
-    source_isocentre_mm: 595.0
-    source_detector_mm: 1086.5
-    pitch_mm: 1.3                  # cell width at the detector
-    cells: auto                    # or a number
-    offset_mm: 0.0                 # detector shift along its cells: half fan
-    row_pitch_mm: 1.3              # row height at the detector; left out: the cell's width
-    rows: auto                     # or a number, which a helix needs
-    row_offset_mm: 0.0             # detector shift along its rows
-    detector: flat                 # or curved: a cylinder about the source
-    tilt_deg: 0.0                  # the detector leans, about its axis of cells
-    roll_deg: 0.0                  # the detector is turned in its own plane
-    feed_mm: 0.0                   # way of the source along the axis in one turn: a helix
-    height_mm: 0.0                 # of the source at angle 0; left out: the scan's middle is that of the volume
-    angles: {views: 360, arc_deg: 360.0}   # or turns: 3.5, or a list, as for a fan
+type: cone
+source_isocentre_mm: 595.0
+source_detector_mm: 1086.5
+pitch_mm: 1.3                  # cell width at the detector
+cells: auto                    # or a number
+offset_mm: 0.0                 # detector shift along its cells: half fan
+row_pitch_mm: 1.3              # row height at the detector; left out: the cell's width
+rows: auto                     # or a number, which a helix needs
+row_offset_mm: 0.0             # detector shift along its rows
+detector: flat                 # or curved: a cylinder about the source
+tilt_deg: 0.0                  # the detector leans, about its axis of cells
+roll_deg: 0.0                  # the detector is turned in its own plane
+feed_mm: 0.0                   # way of the source along the axis in one turn: a helix
+height_mm: 0.0                 # of the source at angle 0; left out: the scan's middle is that of the volume
+angles: {views: 360, arc_deg: 360.0}   # or turns: 3.5, or a list, as for a fan
 
-    type: cone-vectors
-    cells: 256
-    rows: 128
-    vectors_mm:                    # a line a view: source, detector's middle, cell step, row step, each x, y, z
-      - [0, -595, 0, 0, 491.5, 0, 1.3, 0, 0, 0, 0, 1.3]
+type: cone-vectors
+cells: 256
+rows: 128
+vectors_mm:                    # a line a view: source, detector's middle, cell step, row step, each x, y, z
+  - [0, -595, 0, 0, 491.5, 0, 1.3, 0, 0, 0, 0, 1.3]
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from physics.ct.cone.geometry import ConeBeam, ConeGeometry, ConeViews
+from physics.ct.cone.geometry import ConeBeam
+from physics.ct.cone.views import ConeGeometry, ConeViews
 from physics.ct.protocol_entries import MILLIMETRES, check_keys, in_millimetres, number, stated_angles, whole_number
 
 _LENGTHS = ("source_isocentre", "source_detector", "pitch", "offset", "row_pitch", "row_offset", "feed", "height")
@@ -82,7 +83,8 @@ def cone_values(geometry: ConeGeometry) -> dict[str, Any]:
         values = geometry.to_dict()
         return {"vectors_mm" if key == "vectors" else key: value for key, value in values.items()}
     values = {"type": geometry.kind} | {f"{name}_mm": getattr(geometry, name) for name in _LENGTHS}
-    values |= {name: "auto" if getattr(geometry, name) is None else getattr(geometry, name) for name in ("cells", "rows")}
+    for name in ("cells", "rows"):
+        values[name] = "auto" if getattr(geometry, name) is None else getattr(geometry, name)
     values |= {"detector": _DETECTORS[geometry.curved], "tilt_rad": geometry.tilt, "roll_rad": geometry.roll}
     return values | {"angles_rad": list(geometry.angles)}
 

@@ -13,8 +13,9 @@ import yaml
 from cone_geometries import cone, cone_beams, cone_geometries
 from hypothesis import given, settings
 
-from physics.ct.cone.geometry import ConeBeam, ConeGeometry, ConeViews, cone_from_dict, scaled, views_of
+from physics.ct.cone.geometry import ConeBeam
 from physics.ct.cone.grid import VolumeGrid
+from physics.ct.cone.views import ConeGeometry, ConeViews, cone_from_dict, scaled, views_of
 from physics.ct.geometry import FanBeam, circular_angles
 from physics.ct.protocol import dump_protocol, load_scan_protocol, parse_protocol, parse_scan_protocol, protocol_values
 from physics.ct.scan_geometry import scan_geometry_from_dict
@@ -66,7 +67,8 @@ def test_a_roll_turns_the_axes_in_the_detectors_plane_and_a_tilt_turns_the_rows_
 def test_a_helix_rises_by_its_feed_in_a_turn() -> None:
     geometry = ConeBeam(tuple(np.arange(9) * math.pi / 4), 1.0, rows=4, cells=4, feed=8.0, height=-1.0)
     np.testing.assert_allclose(geometry.rays().sources[:, 2], np.arange(9) - 1.0)
-    assert geometry.helical and not cone().helical
+    assert geometry.helical
+    assert not cone().helical
     np.testing.assert_allclose(geometry.part(slice(2, 4)).rays().sources, geometry.rays().sources[2:4])
 
 
@@ -154,7 +156,13 @@ def test_a_file(tmp_path: Path) -> None:
     )
     found = load_scan_protocol(str(path))
     assert isinstance(found, ConeBeam)
-    assert (found.source_isocentre, found.row_pitch, found.rows, found.cells, found.curved) == (500, 1.5, 20, None, True)
+    assert (found.source_isocentre, found.row_pitch, found.rows, found.cells, found.curved) == (
+        500,
+        1.5,
+        20,
+        None,
+        True,
+    )
     assert found.roll == pytest.approx(math.radians(2))
     assert found.height == pytest.approx(-8.75)  # of views at 0 to 630 degrees
     np.testing.assert_allclose(np.degrees(found.angles), np.arange(8) * 90)
