@@ -19,6 +19,7 @@ from physics.mr.coils import estimate_maps
 from physics.mr.non_cartesian import NonCartesian
 from physics.mr.nufft import Nufft
 from physics.mr.phase import smooth_phase
+from physics.mr.stack_of_stars import StackOfStars
 from physics.mr.trajectories import TRAJECTORY_KINDS, check_trajectory, make_trajectory
 from physics.noise import ComplexGaussianNoise
 from recon.acquisition.continuous import averaged, fine_shape
@@ -133,17 +134,15 @@ def _offset(coarse: int, fine: int) -> float:
     return (fine // 2 + 0.5) / fine * coarse - (coarse // 2 + 0.5)
 
 
-def gridded_maps(samples: Tensor, encoding: NonCartesian) -> Tensor:
+def gridded_maps(samples: Tensor, encoding: NonCartesian | StackOfStars) -> Tensor:
     """Coil sensitivities (z, coils, y, x) from the centre of the k-space of the gridded images of the coils.
 
     Args:
         samples: (z, coils, readouts, samples) data.
         encoding: the encoding of one uniform coil.
     """
-    z, coils = samples.shape[:2]
-    each = NonCartesian(encoding.trajectory, encoding.nufft.shape, slices=z * coils, back_end=encoding.nufft.back_end)
-    images = each.direct(samples.reshape(z * coils, 1, *samples.shape[2:]))
-    return estimate_maps(fft2c(images).reshape(z, coils, *images.shape[1:]), min(_CALIBRATION, *images.shape[1:]))
+    images = encoding.coil_images(samples)
+    return estimate_maps(fft2c(images), min(_CALIBRATION, *images.shape[-2:]))
 
 
 def trajectory_protocol(
