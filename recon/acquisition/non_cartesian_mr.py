@@ -26,6 +26,7 @@ from recon.acquisition.continuous import averaged, fine_shape
 from recon.acquisition.continuous_mr import Receiver
 from recon.acquisition.mr_protocol import simulation_notice
 from recon.errors import InputError, input_errors
+from recon.io.kspace.bart import bart_pair
 from recon.io.kspace.trajectory_file import read_trajectory_file
 from recon.scan.measurement import Measurement, Protocol, Scan
 from recon.scan.volume import Volume
@@ -66,6 +67,8 @@ def choose_trajectory(trajectory: str | Path, readouts: int | None, shape: tuple
     if readouts is not None:
         raise InputError("`spokes`: a trajectory from a file has its own; leave it out")
     coordinates = torch.from_numpy(read_trajectory_file(path))
+    if bart_pair(path) is not None:  # in cycles per field of view, with a coordinate along z
+        coordinates = coordinates[..., :2] / torch.tensor(shape)
     with input_errors(str(path)):
         check_trajectory(coordinates)
     return path.stem, coordinates

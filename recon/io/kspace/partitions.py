@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from recon.io.kspace.arrays import along_partitions
+
+def along_partitions(data: np.ndarray) -> np.ndarray:
+    """Centred orthonormal inverse FFT along the first axis: fully sampled partitions become slices."""
+    image = np.fft.ifft(np.fft.ifftshift(data, axes=0), axis=0, norm="ortho")
+    return np.fft.fftshift(image, axes=0).astype(np.complex64)
 
 
 def slices_of_volume(kspace: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

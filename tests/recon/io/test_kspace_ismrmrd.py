@@ -220,7 +220,6 @@ def long_line(path: Path) -> File:
 
 
 BAD = {
-    "radial": (lambda path: plain(path, trajectory="radial"), "trajectory is radial"),
     "repetitions": (changed(repetition=1), "2 different values of repetition"),
     "contrasts": (changed(contrast=1), "2 different values of contrast"),
     "echo_planar": (changed(flag=ismrmrd.ACQ_IS_REVERSE), "echo-planar"),
