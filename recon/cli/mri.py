@@ -42,9 +42,10 @@ mask_options = all_of(
         group="Sampling",
         default=None,
         metavar="KIND|FILE",
-        help="Sampling mask: poisson, gauss1d, gauss1d-legacy, random, equispaced, equispaced-legacy, or a file of "
-        "zeros and ones (.npy, .npz, .h5).  [default: poisson for a volume, or with --accel or --calib; k-space keeps "
-        "all of its samples]",
+        help="Sampling mask: poisson or caipi, which undersample both axes of a slice, as in 3D scans with the readout "
+        "across the slices; gauss1d, gauss1d-legacy, random, equispaced or equispaced-legacy, which choose columns; or "
+        "a file of zeros and ones (.npy, .npz, .h5).  [default: poisson for a volume, or with --accel or --calib; "
+        "k-space keeps all of its samples]",
     ),
     option(
         "--accel",
@@ -59,8 +60,8 @@ mask_options = all_of(
         type=int,
         default=None,
         metavar="SAMPLES",
-        help="Width of the fully sampled centre: columns, or samples on each side for poisson.  [default: the usual "
-        "width of the mask, 24 for poisson]",
+        help="Width of the fully sampled centre: columns, or samples on each side for poisson and caipi.  [default: "
+        "the usual width of the mask, 24 for these two]",
     ),
     option(
         "--mask-seed",

@@ -213,7 +213,7 @@ def _check_options(path: Path, kind: Kind, modality: Modality, axes: str | None,
         )
     if modality == "MR" and kind == "sinogram":
         raise InputError(f"{path}: a CT sinogram; MR needs a volume (NIfTI, DICOM) or k-space")
-    if axes is not None and kind != "numpy":
+    if axes is not None and kind not in ("numpy", "kspace"):
         raise InputError(f"`axes` {axes}: is for .npy and .npz files; {path} states its axes itself")
     if series is not None and kind != "dicom":
         raise InputError(f"`series` {series}: is for DICOM folders; {path} is a file")

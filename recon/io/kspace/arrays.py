@@ -9,7 +9,7 @@ import numpy as np
 from recon.errors import InputError
 from recon.io.kspace.checks import RawKSpace
 from recon.io.kspace.complex_pairs import as_complex, complex_parts
-from recon.io.kspace.partitions import along_partitions
+from recon.io.kspace.partitions import along_partitions, separation_of
 from recon.io.kspace.plausible import check_centred, check_slices
 from recon.io.kspace.trajectory_file import z_last
 from recon.io.matlab_files import is_matlab, matlab_headers, read_matlab
@@ -68,12 +68,13 @@ def read_numpy(path: Path, axes: str | None) -> RawKSpace:
     if mask is not None and mask.ndim == 2 and order.index("x") < order.index("y"):
         mask = mask.T
     check_centred(path, data)
+    meta = {"spacing_known": False, "orientation_known": False}
+    notices: tuple[str, ...] = ("real and imaginary parts lie along the last axis of the array",) if paired else ()
     if _PARTITIONS in order:
-        data = along_partitions(data)
+        data, mask, further = volume_as_slices(path, data, mask)
+        notices += further
     else:
         check_slices(path, data, "name that axis p in `axes`, such as `axes` pcyx, to have it transformed")
-    meta = {"spacing_known": False, "orientation_known": False}
-    notices = ("real and imaginary parts lie along the last axis of the array",) if paired else ()
     return RawKSpace(path, "numpy", data, np.eye(4), mask, meta=meta, notices=notices)
 
 
@@ -89,6 +90,25 @@ def complex_arrays(headers: dict[str, Header]) -> dict[str, Header]:
         for name, header in headers.items()
         if name != "mask" and (header[1].kind == "c" or complex_parts(header[1]))
     }
+
+
+def in_axes_order(path: Path, data: np.ndarray, axes: str) -> np.ndarray:
+    """An array with the axes ``axes`` as (z or partitions, coils, y, x); :class:`InputError` if they do not fit it."""
+    return _in_order(data, _checked_axes(path, data.shape, axes))
+
+
+def volume_as_slices(
+    path: Path, data: np.ndarray, mask: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """3D k-space (partitions, coils, y, x) as slices, their mask, and what was done in words.
+
+    A (y, x) mask that the file states is that of every partition. Without one, the samples that are not zero tell which
+    axis is sampled in full.
+    """
+    if mask is not None:
+        return along_partitions(data), mask, ()
+    found = separation_of(path, (data != 0).any(1), readout=2)
+    return found.slices(data), None if found.axis == 0 else found.sampled, found.notices
 
 
 def _read(path: Path, name: str) -> np.ndarray:

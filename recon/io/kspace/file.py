@@ -58,7 +58,7 @@ def read_any_kspace(path: Path, request: KSpaceRequest | None = None) -> KSpace 
         raise InputError(
             f"{path}: no k-space file; it must be fastMRI or ISMRMRD HDF5, BART .cfl, Siemens .dat, .npy, .npz or .mat"
         )
-    if request.axes is not None and not is_array:
+    if request.axes is not None and not (is_array or _is_plain_hdf5(path)):
         raise InputError(f"`axes` {request.axes}: is for .npy, .npz and .mat files; {path} states its axes itself")
     raw = _read(path, request, is_array)
     if isinstance(raw, RawOffGrid):
@@ -95,7 +95,15 @@ def _read(path: Path, request: KSpaceRequest, is_array: bool) -> RawKSpace | Raw
     if is_twix(path):
         return read_twix(path)
     with open_hdf5(path) as file:
-        return _read_hdf5(path, file)
+        return _read_hdf5(path, file, request.axes)
+
+
+def _is_plain_hdf5(path: Path) -> bool:
+    """Whether an HDF5 file holds a ``kspace`` whose axes nothing in it states."""
+    if bart_pair(path) or is_twix(path):
+        return False
+    with open_hdf5(path) as file:
+        return hdf5_kind(path, file) == "fastmri"
 
 
 def write_kspace(path: Path, kspace: KSpace) -> None:
@@ -127,12 +135,12 @@ def hdf5_kind(path: Path, file: h5py.File) -> str | None:
     return "ismrmrd" if find_group(path, file) is not None else None
 
 
-def _read_hdf5(path: Path, file: h5py.File) -> RawKSpace:
+def _read_hdf5(path: Path, file: h5py.File, axes: str | None) -> RawKSpace:
     kind = hdf5_kind(path, file)
     if kind == "own":
         return _read_own(path, file)
     if kind == "fastmri":
-        return read_fastmri(path, file)
+        return read_fastmri(path, file, axes)
     group = find_group(path, file)
     if group is None:
         raise InputError(f"{path}: holds no k-space ('kspace' or an ISMRMRD table), but {held(file)}")

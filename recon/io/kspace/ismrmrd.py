@@ -18,11 +18,16 @@ from recon.io.kspace.checks import RawKSpace
 from recon.io.kspace.ismrmrd_geometry import Slices, affine_of, slices_of
 from recon.io.kspace.ismrmrd_table import Table, check_simple, noise_readouts, read_table, valid_samples
 from recon.io.kspace.mr_header import Encoding, parse_encoding
-from recon.io.kspace.partitions import along_partitions
+from recon.io.kspace.partitions import Separation, central, separation_of
 from recon.io.kspace.support import is_rectangle
 
 if TYPE_CHECKING:
     import h5py
+
+
+_COMPLETE = 0.9
+"""Share of calibration lines that are complete along an axis, from which on it can be transformed; samples may be 0 by
+chance."""
 
 
 def find_group(path: Path, file: h5py.File) -> h5py.Group | None:
@@ -43,12 +48,11 @@ def encoding_of(path: Path, group: h5py.Group) -> Encoding:
 def read_ismrmrd(path: Path, group: h5py.Group) -> RawKSpace:
     """Cartesian multi-slice or 3D k-space: averages averaged, slices in order of their positions, separate calibration
     lines and noise readouts kept apart, other readouts (navigators, phase correction and stabilisation, dummies) left
-    out; of 3D data the partition axis is transformed to slices.
+    out; of 3D data an axis that is sampled in full, the partitions or the readout, is transformed to slices.
 
     Raises:
-        InputError: echo-planar, several contrasts or repetitions, slices that are not evenly spaced or
-            sampled differently, 3D data that are undersampled along the partitions, or readouts that contradict the
-            header.
+        InputError: echo-planar, several contrasts or repetitions, slices that are not evenly spaced or sampled
+            differently, 3D data that are undersampled along all axes, or readouts that contradict the header.
     """
     encoding = encoding_of(path, group)
     readouts = read_table(path, dataset_of(path, group, "data"))
@@ -56,29 +60,54 @@ def read_ismrmrd(path: Path, group: h5py.Group) -> RawKSpace:
     check_simple(path, imaging.heads)
     slices = slices_of(path, imaging.heads)
     data, sampled = _sort(path, imaging, encoding, slices)
-    if (sampled != sampled[:1]).any():
-        raise InputError(
-            f"{path}: the slices or partitions are sampled at different places; one mask a volume is needed"
-        )
-    lines, unused = None, len(calibration.heads)
-    if encoding.matrix[2] > 1:
-        data = along_partitions(data)
-    else:
-        lines, unused = _calibration_lines(path, calibration, encoding, slices, data.shape)
+    lines, unused = _calibration_lines(path, calibration, encoding, slices, data.shape)
     image_shape = encoding.image_shape(*data.shape[-2:])
     affine, known = affine_of(imaging.heads, encoding, data.shape, image_shape, slices)
+    meta = {"spacing_known": True, "orientation_known": known, "readouts_left_out": readouts.others + unused}
+    noise = noise_readouts(path, readouts.noise, imaging)
+    if encoding.matrix[2] == 1:
+        mask = _one_mask(path, sampled)
+        return RawKSpace(
+            *(path, "ismrmrd", data, affine, mask, image_shape),
+            calibration=lines,
+            noise_readouts=noise,
+            meta=meta,
+            notices=slices.notices,
+        )
+    separation = separation_of(path, sampled)
+    data, lines = separation.slices(data), None if lines is None else _transformed(separation, lines)
+    if separation.axis == 1:  # rows are the partitions now, and slices lie along the readout, which is cropped here
+        data, lines = central(data, image_shape[0]), None if lines is None else central(lines, image_shape[0])
+        affine, image_shape = affine[:, [0, 2, 1, 3]], (data.shape[-2], image_shape[1])
+    elif separation.axis == 2:
+        data, lines = central(data, image_shape[1]), None if lines is None else central(lines, image_shape[1])
+        affine, image_shape = affine[:, [1, 2, 0, 3]], (data.shape[-2], image_shape[0])
     return RawKSpace(
-        path,
-        "ismrmrd",
-        data,
-        affine,
-        None if is_rectangle(sampled[0]) else sampled[0],
-        image_shape,
+        *(path, "ismrmrd", data, affine, _undersampled(separation.sampled), image_shape),
         calibration=lines,
-        noise_readouts=noise_readouts(path, readouts.noise, imaging),
-        meta={"spacing_known": True, "orientation_known": known, "readouts_left_out": readouts.others + unused},
-        notices=slices.notices,
+        noise_readouts=noise,
+        meta=meta,
+        notices=slices.notices + separation.notices,
     )
+
+
+def _one_mask(path: Path, sampled: np.ndarray) -> np.ndarray | None:
+    """The mask that all slices have, None where they are sampled in full."""
+    if (sampled != sampled[:1]).any():
+        raise InputError(f"{path}: the slices are sampled at different places; one mask a volume is needed")
+    return _undersampled(sampled[0])
+
+
+def _undersampled(sampled: np.ndarray) -> np.ndarray | None:
+    return None if is_rectangle(sampled) else sampled
+
+
+def _transformed(separation: Separation, lines: np.ndarray) -> np.ndarray | None:
+    """Calibration lines as the image's slices are; None where they do not reach along the transformed axis."""
+    there = (lines != 0).any(1)
+    inside = there.any(separation.axis)
+    whole = there.all(separation.axis)
+    return separation.slices(lines) if whole[inside].mean() > _COMPLETE else None
 
 
 def _calibration_lines(
@@ -86,10 +115,12 @@ def _calibration_lines(
 ) -> tuple[np.ndarray | None, int]:
     """(z, coils, y, x) k-space of calibration lines that were measured apart, and how many of them do not fit the
     image's k-space and are left out."""
-    heads, (rows, columns, _) = table.heads, encoding.matrix
+    heads, (rows, columns, partitions) = table.heads, encoding.matrix
     steps = heads["idx"]["kspace_encode_step_1"].astype(int) + _shift(encoding.centre[0], columns)
     fits = np.isin(heads["idx"]["slice"], slices.counters) & (heads["active_channels"] == shape[1])
     fits &= (heads["number_of_samples"] <= rows) & (steps >= 0) & (steps < columns)
+    planes = heads["idx"]["kspace_encode_step_2"].astype(int) + _shift(encoding.centre[1], partitions)
+    fits &= (partitions == 1) | ((planes >= 0) & (planes < partitions))
     if not fits.any():
         return None, len(heads)
     data, _ = _sort(path, Table(heads[fits], table.lines[fits]), encoding, slices)
@@ -123,8 +154,6 @@ def _planes(path: Path, heads: np.ndarray, partitions: int, centre: int | None, 
     planes = heads["idx"]["kspace_encode_step_2"].astype(int) + _shift(centre, partitions)
     if len(slices.counters) > 1 or planes.min() < 0 or planes.max() >= partitions:
         raise InputError(f"{path}: several slabs, or a partition outside the header's matrix of {partitions}")
-    if len(np.unique(planes)) < partitions:
-        raise InputError(f"{path}: 3D data with {len(np.unique(planes))} of {partitions} partitions; all are needed")
     return np.asarray(planes)
 
 
