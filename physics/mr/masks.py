@@ -58,8 +58,8 @@ def make_mask(kind: str, shape: Shape2D, accel: float, calib: int | None = None,
         kind: one of :data:`MASK_KINDS`.
         shape: (y, x) of k-space.
         accel: nominal acceleration, at least 1; 1 samples everything.
-        calib: fully sampled centre, in columns or, for ``poisson`` and ``caipi``, samples a side; None: the kind's default
-            (:func:`default_calibration`).
+        calib: fully sampled centre, in columns or, for ``poisson`` and ``caipi``, samples a side; None: the kind's
+            default (:func:`default_calibration`).
         seed: the seed of the mask's own generator; see :func:`seed_of`.
 
     Raises:

@@ -11,6 +11,7 @@ from recon.io.kspace.checks import RawKSpace
 from recon.io.kspace.complex_pairs import as_complex, complex_parts
 from recon.io.kspace.partitions import along_partitions, separation_of
 from recon.io.kspace.plausible import check_centred, check_slices
+from recon.io.kspace.support import CHANCE
 from recon.io.kspace.trajectory_file import z_last
 from recon.io.matlab_files import is_matlab, matlab_headers, read_matlab
 from recon.io.numpy_files import Header, array_headers, read_array
@@ -107,8 +108,19 @@ def volume_as_slices(
     """
     if mask is not None:
         return along_partitions(data), mask, ()
-    found = separation_of(path, (data != 0).any(1), readout=2)
+    sampled = (data != 0).any(1)
+    if _is_padded_stack(sampled.mean((1, 2))):
+        return along_partitions(data), None, ()
+    found = separation_of(path, sampled, readout=2)
     return found.slices(data), None if found.axis == 0 else found.sampled, found.notices
+
+
+def _is_padded_stack(shares: np.ndarray) -> bool:
+    """Whether of the partitions, whose shares of samples that are not zero are given, some neighbouring ones are
+    complete, but for samples that are zero by chance, and all before and behind them are padding."""
+    complete, empty = shares > 1 - CHANCE, shares == 0
+    inside = np.flatnonzero(complete)
+    return bool((complete | empty).all() and inside.size and np.ptp(inside) + 1 == inside.size)
 
 
 def _read(path: Path, name: str) -> np.ndarray:
