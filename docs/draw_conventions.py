@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.report.planes import PLANES
+from recon.pictures.planes import PLANES
 
 SHAPE = (3, 4, 5)  # z, y, x
 CELL = 26
