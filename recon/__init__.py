@@ -9,7 +9,8 @@
 
 Measured data, a sinogram or k-space, are loaded alike; ``recon.measure_ct`` and ``recon.measure_mr`` make a scan of
 them, which has a measurement, the grid of the result and, where there is one, the ground truth. Projections of other
-programs become a sinogram by ``recon.import_projections(recon.ImportRequest(...))``.
+programs become a sinogram by ``recon.import_projections(recon.ImportRequest(...))``. Arrays and images of other
+libraries become a volume by ``recon.as_volume``.
 
 Names are imported when first used, so that ``import recon`` and ``recon --help`` cost nothing.
 """
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from recon.acquisition.import_projections import import_projections
     from recon.acquisition.import_request import ImportRequest
     from recon.errors import InputError, RunError
+    from recon.interop.volumes import as_volume
     from recon.run.load import load
     from recon.run.measure import measure_ct, measure_mr, simulate_ct, simulate_mr
     from recon.run.outcome import reconstruct
@@ -35,6 +37,7 @@ __all__ = [
     "InputError",
     "RunError",
     "__version__",
+    "as_volume",
     "import_projections",
     "load",
     "measure_ct",
@@ -49,6 +52,7 @@ _HOMES = {
     "ImportRequest": "recon.acquisition.import_request",
     "InputError": "recon.errors",
     "RunError": "recon.errors",
+    "as_volume": "recon.interop.volumes",
     "import_projections": "recon.acquisition.import_projections",
     "load": "recon.run.load",
     "measure_ct": "recon.run.measure",

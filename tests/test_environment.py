@@ -27,6 +27,7 @@ MODULE_OF = {
     "pywavelets": "pywt",
     "pyyaml": "yaml",
     "scikit-image": "skimage",
+    "simpleitk": "SimpleITK",
     "tensorboardx": "tensorboardX",
 }
 """Import names that are not the distribution's; written down because not all are installed everywhere."""
@@ -49,8 +50,8 @@ def runtime() -> dict[str, Requirement]:
     return requirements(PROJECT["project"]["dependencies"])
 
 
-TOO_LARGE = {"spekpy"}
-"""Extras that the tests do without, since they would double what is downloaded; their own tests skip."""
+TOO_LARGE = {"spekpy", "deepinv", "simpleitk", "xarray"}
+"""Extras that the tests do without, since they would add much to what is downloaded; their own tests skip."""
 
 
 def extras() -> set[str]:
@@ -58,7 +59,7 @@ def extras() -> set[str]:
     groups = PROJECT["project"]["optional-dependencies"]
     names = {canonical(Requirement(line).name) for name, lines in groups.items() if name != "dev" for line in lines}
     assert names - TOO_LARGE <= set(development())
-    return names
+    return {MODULE_OF.get(name, name) for name in names}
 
 
 def development() -> dict[str, Requirement]:

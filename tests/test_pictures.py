@@ -23,9 +23,11 @@ from benchmarks.table.results import CellResult, Store, TableResult
 from datasets.cache import Cache
 from datasets.case import Case
 from recon.generation.preview import preview
+from recon.io.sinogram import Sinogram
+from recon.pictures.glance import glance
+from recon.pictures.lettering import MARGIN, UNKNOWN, Frame, framed, scale_length
+from recon.pictures.planes import PLANES, select
 from recon.report.data import ReportData
-from recon.report.lettering import MARGIN, UNKNOWN, Frame, framed, scale_length
-from recon.report.planes import PLANES, select
 from recon.report.print_figures import FigureRequest, write_figures
 from recon.scan.volume import Source, Volume
 from recon.training.prepared import prepare
@@ -164,7 +166,29 @@ def sources() -> list[Path]:
 
 def test_one_place_turns_planes():
     turning = [path.relative_to(ROOT).as_posix() for path in sources() if "[::-1, ::-1]" in path.read_text()]
-    assert turning == ["recon/report/planes.py"]
+    assert turning == ["recon/pictures/planes.py"]
+
+
+def test_a_glance_in_a_notebook():
+    spacing, window = (1.0, 1.0, 1.0), (-1000.0, 1000.0)
+    text = glance([("", marked())], spacing, window, ["a line"])
+    pictures = [np.asarray(Image.open(io.BytesIO(base64.b64decode(each)))) for each in re.findall(r"64,([^\"]+)", text)]
+    assert [picture.shape for picture in pictures] == [(24, 40), (3, 40), (3, 24)]
+    for plane in PLANES:
+        image = np.full(SHAPE, -1000.0, np.float32)
+        place = [n // 2 for n in SHAPE]
+        place[plane.rows], place[plane.columns] = SHAPE[plane.rows] - 1, SHAPE[plane.columns] - 1
+        image[tuple(place)] = 1000
+        (data,) = re.findall(r"64,([^\"]+)", glance([("", image)], spacing, window, [], [plane]))
+        assert is_marked_at_the_top_left(np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))))
+
+
+def test_a_sinogram_in_a_notebook_lies_as_the_report_has_it():
+    data = torch.zeros(1, 8, 16)
+    data[0, 0, 0] = 1
+    text = Sinogram(data, {}, (1, 4, 4), np.eye(4))._repr_html_()
+    (picture,) = re.findall(r"64,([^\"]+)", text)
+    assert is_marked_at_the_top_left(np.asarray(Image.open(io.BytesIO(base64.b64decode(picture)))))
 
 
 def test_pictures_for_a_paper(tmp_path: Path):
@@ -205,8 +229,10 @@ def test_no_picture_is_written_that_is_not_looked_at_here():
         "priors/training/log.py",
         "recon/generation/files.py",
         "recon/generation/preview.py",
-        "recon/report/figures.py",
-        "recon/report/lettering.py",
+        "recon/pictures/figures.py",
+        "recon/io/sinogram.py",
+        "recon/pictures/glance.py",
+        "recon/pictures/lettering.py",
         "recon/report/page.py",
         "recon/report/print_figures.py",
         "recon/report/viewer.py",

@@ -23,8 +23,8 @@ ROOMS = {
     "physics": ("compiled", "norm", "operator", "noise", "averaging", "ct", "mr"),
     "priors": ("networks", "weights", "diffusion", "training"),
     "recon": (
-        *("errors", "options", "scan", "metrics", "io", "solvers", "acquisition", "learned", "diffusion", "methods"),
-        *("report", "run", "generation", "training", "cli"),
+        *("errors", "options", "pictures", "scan", "metrics", "io", "interop", "solvers", "acquisition", "learned"),
+        *("diffusion", "methods", "report", "run", "generation", "training", "cli"),
     ),
 }
 """Rooms from the bottom up, as CONTRIBUTING lists them: each imports only those before it."""

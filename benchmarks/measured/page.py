@@ -13,9 +13,9 @@ from benchmarks.measured.scores import FIGURES
 from benchmarks.measured.text import figure_text, label
 from datasets.whole_file import whole_file
 from recon import report
-from recon.report import figures
-from recon.report.lettering import Frame, framed
-from recon.report.planes import PLANES, axial_picture
+from recon.pictures import figures
+from recon.pictures.lettering import Frame, framed
+from recon.pictures.planes import PLANES, axial_picture
 
 HERE = Path(__file__).parent
 

@@ -22,7 +22,7 @@ from priors.networks.inference import Acceleration
 from recon.generation.preview import preview
 from recon.generation.request import Request
 from recon.generation.volumes import generate_volumes
-from recon.report.lettering import Frame
+from recon.pictures.lettering import Frame
 from recon.training.sources import DataPart, load_split
 from recon.training.validation import side_by_side
 

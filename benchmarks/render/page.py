@@ -12,7 +12,7 @@ from benchmarks.table.published import published
 from benchmarks.table.results import Store, TableResult, methods_with_results
 from benchmarks.table.statistics import compare
 from recon import report
-from recon.report import figures
+from recon.pictures import figures
 
 HERE = Path(__file__).parent
 

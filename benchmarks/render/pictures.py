@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.table.results import CellResult, Store, TableResult, methods_with_results
-from recon.report import figures
-from recon.report.lettering import scale_length
-from recon.report.planes import PLANES, axial_picture
+from recon.pictures import figures
+from recon.pictures.lettering import scale_length
+from recon.pictures.planes import PLANES, axial_picture
 
 _ZOOM = 3
 _ZOOM_SHARE = 4

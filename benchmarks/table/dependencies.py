@@ -8,7 +8,9 @@ import importlib.util
 from functools import lru_cache
 from pathlib import Path
 
+from recon.methods import method_module
 from recon.methods.method import DATA_STEP
+from recon.scan.volume import Modality
 
 MEASURED_BY = ("recon.run.measure",)
 """What makes the measurements."""
@@ -29,10 +31,13 @@ _NO_DEPENDENCIES = ("recon.methods.data_step", "recon.run.choose")
 
 
 @lru_cache(maxsize=256)
-def code_sha256(modality: str, method: str) -> str:
-    """Hash of the source of a method and of all modules of the suite that it imports, directly or through others."""
+def code_sha256(modality: Modality, method: str) -> str:
+    """Hash of the source of a method and of all modules of the suite that it imports, directly or through others.
+
+    Of a method of another package, the modules of that package count too.
+    """
     base = method.removesuffix(DATA_STEP)
-    roots = [f"recon.methods.{modality.lower()}_{base.replace('-', '_')}", *_ALWAYS]
+    roots = [method_module(modality, base), *_ALWAYS]
     if method != base:
         roots.append("recon.methods.data_step")
     return _sha256_of(tuple(roots))
@@ -64,7 +69,7 @@ def _reachable(roots: tuple[str, ...]) -> set[str]:
 
 @lru_cache(maxsize=512)
 def _imports(module: str) -> frozenset[str]:
-    """Modules of the suite that a module names in its imports, late ones included.
+    """Modules of the suite, and of the module's own package, that it names in its imports, late ones included.
 
     The method packages' registry imports by name; what it could import is no dependency of every method. Nor is what
     chooses a method, since a table names its methods.
@@ -73,11 +78,21 @@ def _imports(module: str) -> frozenset[str]:
     for node in ast.walk(ast.parse(_source(module).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    ours = {name for name in names if name.split(".")[0] in _PACKAGES}
+        elif isinstance(node, ast.ImportFrom):
+            base = _base(module, node)
+            names.add(base)
+            names.update(f"{base}.{alias.name}" for alias in node.names)
+    ours = {name for name in names if name.split(".")[0] in (*_PACKAGES, module.split(".")[0])}
     return frozenset(name for name in ours if _is_module(name) and name not in _NO_DEPENDENCIES)
+
+
+def _base(module: str, node: ast.ImportFrom) -> str:
+    """The module that names are imported from, also where it is named in relation to the importing one."""
+    if not node.level:
+        return node.module or ""
+    spec = importlib.util.find_spec(module)
+    package = spec.parent if spec and spec.parent else module
+    return importlib.util.resolve_name("." * node.level + (node.module or ""), package)
 
 
 @lru_cache(maxsize=2048)

@@ -37,7 +37,11 @@ def methods(name: str | None, as_json: bool) -> None:
     """
     from recon.methods import method_names
     from recon.methods.method import DATA_STEP
+    from recon.methods.plugins import broken
     from recon.scan.volume import Modality
+
+    for line in broken():
+        click.echo(harmless(f"note: left out: {line}"), err=True)
 
     table = {
         modality: {

@@ -17,9 +17,9 @@ def preview(volume: Volume) -> np.ndarray:
     """
     from PIL import Image
 
-    from recon.report.figures import to_bytes
-    from recon.report.lettering import Frame, framed
-    from recon.report.planes import PLANES
+    from recon.pictures.figures import to_bytes
+    from recon.pictures.lettering import Frame, framed
+    from recon.pictures.planes import PLANES
 
     low, high = CT_WINDOW if volume.modality == "CT" else (0.0, 1.0)
     data, pixel = volume.data.numpy(), min(volume.spacing)

@@ -74,6 +74,17 @@ class Sinogram:
         shapes = f"{shape_text(self.data.shape)} (z, views, cells), of {shape_text(self.shape)} voxels"
         return f"<{what}, {shapes}{f', {self.path.name}' if self.path else ''}>"
 
+    def _repr_html_(self) -> str:
+        """The middle slice's data, views down and cells across: what a notebook shows."""
+        import html
+
+        from recon.pictures import figures
+
+        data = self.data[len(self.data) // 2].numpy()
+        picture = figures.png(figures.to_bytes(data, *figures.finite_range(data, 0, 99.9)))
+        lines = "".join(f"<div>{html.escape(line)}</div>" for line in (repr(self)[1:-1], *self.notices))
+        return f'<img src="{picture}" alt="the sinogram" style="width:420px;height:200px">{lines}'
+
     @property
     def is_simulated(self) -> bool:
         """Whether the file says that its data were simulated."""

@@ -3,7 +3,8 @@
 A file ``ct_NAME.py`` or ``mr_NAME.py`` in this folder is the method NAME (underscores become
 hyphens) of that modality. It defines ``METHOD = Method(...)``. Nothing else has to be told about it:
 the command line, ``recon methods`` and the benchmarks find it here. Listing the names imports
-nothing; a method's own imports happen when it is asked for.
+nothing of the suite; a method's own imports happen when it is asked for. Other installed packages add
+methods too, see :mod:`recon.methods.plugins`.
 """
 
 from __future__ import annotations
@@ -16,16 +17,24 @@ from typing import TYPE_CHECKING, Any
 
 from recon.errors import InputError
 from recon.methods.method import DATA_STEP, Method
+from recon.methods.plugins import plugins
 
 if TYPE_CHECKING:
     from recon.scan.volume import Modality
 
 
 def method_names(modality: Modality) -> list[str]:
-    """Names of the methods of a modality, sorted; imports none of them."""
+    """Names of the methods of a modality, sorted; imports none of the suite's own."""
     prefix = modality.lower() + "_"
-    modules = (module.name for module in pkgutil.iter_modules(__path__))
+    modules = {module.name for module in pkgutil.iter_modules(__path__)}
+    modules |= {name for name, plugin in plugins().items() if plugin.method}
     return sorted(name.removeprefix(prefix).replace("_", "-") for name in modules if name.startswith(prefix))
+
+
+def method_module(modality: Modality, name: str) -> str:
+    """The module that defines a method of :func:`method_names`."""
+    key = _key(modality, name)
+    return plugins()[key].module if _is_plugin(key) else f"{__name__}.{key}"
 
 
 def get_method(modality: Modality, name: str, option: str = "method") -> Method:
@@ -45,12 +54,25 @@ def get_method(modality: Modality, name: str, option: str = "method") -> Method:
         return with_data_step(get_method(modality, name.removesuffix(DATA_STEP), option))
     names = method_names(modality)
     if name not in names:
+        bad = plugins().get(_key(modality, name))
+        if bad:
+            raise InputError(f"`{option}` {name}: the method of {bad.package} cannot be used: {bad.reason}")
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(names)
         raise InputError(f"`{option}` {name}: no such {modality} method; {hint}")
-    module = importlib.import_module(f"{__name__}.{modality.lower()}_{name.replace('-', '_')}")
-    method: Method = module.METHOD
+    key = _key(modality, name)
+    method = plugins()[key].method if _is_plugin(key) else importlib.import_module(f"{__name__}.{key}").METHOD
+    assert isinstance(method, Method)
     return method
+
+
+def _key(modality: Modality, name: str) -> str:
+    """The name of a method's file, or of its entry point."""
+    return f"{modality.lower()}_{name.replace('-', '_')}"
+
+
+def _is_plugin(key: str) -> bool:
+    return key in plugins() and plugins()[key].method is not None
 
 
 def parse_options(method: Method, settings: Mapping[str, Any]) -> Any:

@@ -9,13 +9,9 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from recon.pictures.glance import is_like_a_body
+
 TRUTH, STD = "truth", "std"
-
-_BODY_HU = -500.0
-"""What is above is no air and no lung."""
-
-_SOFT_HU = (-400.0, 500.0)
-"""The middle of a body's values."""
 
 
 class ResidualSpread(Protocol):
@@ -111,9 +107,7 @@ class ReportData:
         """Whether the images are CT in HU of what looks like a body, for which the windows of CT consoles are made."""
         if self.modality != "CT" or self.ct_unit != "HU":
             return False
-        image = self.images[self.grey_scale_key]
-        dense = image[np.isfinite(image) & (image > _BODY_HU)]
-        return dense.size == 0 or _SOFT_HU[0] <= float(np.median(dense)) <= _SOFT_HU[1]
+        return is_like_a_body(self.images[self.grey_scale_key])
 
     def label(self, key: str) -> str:
         """The caption of an image."""

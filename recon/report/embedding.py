@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from recon.report import figures, packing
+from recon.pictures import figures
+from recon.pictures.planes import Selection, select
+from recon.report import packing
 from recon.report.data import STD, ReportData
-from recon.report.planes import Selection, select
 
 VOXEL_BUDGET = 42 * 256 * 256
 """Voxels of one volume's stack at first."""

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from recon.pictures.figures import number
 from recon.report.curve import Tick
 from recon.report.data import ResidualSpread
-from recon.report.figures import number
 
 WIDTH, HEIGHT = 420, 220
 LEFT, RIGHT, TOP, BOTTOM = 14, 14, 14, 34

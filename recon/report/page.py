@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.report import figures
+from recon.pictures import figures
+from recon.pictures.planes import average
 from recon.report.curve import convergence
 from recon.report.data import TRUTH, ReportData
 from recon.report.histogram import histograms
-from recon.report.planes import average
 from recon.report.table import metrics_table
 from recon.report.viewer import viewer
 

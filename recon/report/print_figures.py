@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.report import figures
+from recon.pictures import figures
+from recon.pictures.lettering import MARGIN, Frame, framed
+from recon.pictures.planes import PLANES
 from recon.report.data import STD, TRUTH, ReportData
-from recon.report.lettering import MARGIN, Frame, framed
-from recon.report.planes import PLANES
 from recon.report.viewer import Window, deviation_top, error_scale, windows_of
 
 _GAP, _CAPTION = 4, 18

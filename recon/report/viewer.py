@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recon.report import figures, packing
+from recon.pictures import figures
+from recon.pictures.planes import Plane, Selection, average
+from recon.report import packing
 from recon.report.data import STD, TRUTH, ReportData
 from recon.report.embedding import Embedding, Pictures, embed
-from recon.report.planes import Plane, Selection, average
 
 STILL_SIDE = 384
 """Pixels of a still picture's longer side."""

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from torch import Tensor
@@ -25,6 +25,11 @@ from recon.run.residual import Residual, notice_of, residual_of
 from recon.scan.measurement import Measurement, Progress, Reconstruction, RunContext, no_progress
 from recon.scan.units import CTUnit, attenuation_in
 from recon.scan.volume import Modality, Volume
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from recon.run.plot import Views
 
 BASELINES: dict[Modality, str] = {"CT": "fbp", "MR": "zero-filled"}
 """The direct method that every result of a modality stands beside."""
@@ -88,6 +93,42 @@ class Outcome:
         figures = "".join(f", {key} {known[key]}" for key in ("psnr", "ssim", "residual") if key in known)
         return f"<{TASKS[self.modality]} by {self.method}{figures}, {self.seconds:.1f} s, {self.result!r}>"
 
+    def _repr_html_(self) -> str:
+        """The result beside the direct method and the ground truth, with the figures: what a notebook shows."""
+        from recon.run.plot import views_html
+
+        facts = [_figures_line(self.method, self.metrics)]
+        if self.method != self.baseline_method:
+            facts.append(_figures_line(self.baseline_method, self.baseline_metrics))
+        facts += [f"{self.seconds:.1f} s on {self.device}", *self.all_notices, "Research only, not for diagnosis."]
+        return views_html(self._views(), facts)
+
+    def plot(self, plane: str = "axial", index: int | None = None) -> Figure:
+        """A figure of matplotlib: ground truth, direct method, result, and the errors below where there is a truth.
+
+        Args:
+            plane: axial, coronal or sagittal.
+            index: slice of the volume, counted along the plane's axis from 0; None takes the middle one.
+
+        Raises:
+            InputError: no such plane or slice, or matplotlib is not installed.
+        """
+        from recon.run.plot import plot_views
+
+        return plot_views(self._views(), plane, index)
+
+    def _views(self) -> Views:
+        from recon.run.plot import Views
+
+        images = {} if self.method == self.baseline_method else {self.baseline_method: self.baseline}
+        images |= {self.method: self.result}
+        return Views(
+            truth=None if self.truth is None else self.truth.data.numpy(),
+            reconstructions={method_label(name): volume.data.numpy() for name, volume in images.items()},
+            spacing=self.result.spacing,
+            in_hu=self.unit == "HU",
+        )
+
     @property
     def modality(self) -> Modality:
         """CT or MR."""
@@ -102,6 +143,13 @@ class Outcome:
     def all_notices(self) -> tuple[str, ...]:
         """Notices about the input, the choice of the method and the measurement, each once."""
         return tuple(dict.fromkeys((*self.notices, *self.measurement.protocol.notices)))
+
+
+def _figures_line(method: str, metrics: dict[str, float | None]) -> str:
+    """A method's main figures in one line, that of soft tissue first."""
+    chosen = ("psnr_soft_tissue", "psnr", "ssim", "residual")
+    known = [(METRICS[key], value) for key in chosen if (value := metrics.get(key)) is not None]
+    return f"{method_label(method)}: " + ", ".join(f"{metric.heading} {metric.text(value)}" for metric, value in known)
 
 
 def reconstruct(

@@ -68,6 +68,26 @@ class Volume:
         origin = f", {self.source.path.name}" if self.source else ""
         return f"<{self.modality} volume, {shape_text(self.data.shape)} (z, y, x), {spacing} mm{origin}>"
 
+    def _repr_html_(self) -> str:
+        """The middle planes, turned for people, with spacing, range and notices: what a notebook shows."""
+        from recon.pictures.glance import glance, window_of
+
+        image = self.data.numpy()
+        low, high = (f"{value:.4g}" for value in (image.min(), image.max()))
+        black, white = window_of(image, in_hu=self.modality == "CT")
+        values = (
+            f"values {low} to {high}{' HU' if self.modality == 'CT' else ''}, shown from {black:.4g} to {white:.4g}"
+        )
+        known = self.source is None or self.source.orientation_known
+        sides = "the patient's right is at the left" if known else "the patient's sides are not known"
+        facts = (repr(self)[1:-1], values, sides, *self.notices)
+        return glance([("", image)], self.spacing, (black, white), facts)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The (z, y, x) values: what ``numpy.asarray`` and libraries that take arrays see."""
+        values = self.data.detach().cpu().numpy()
+        return np.array(values, dtype=dtype, copy=copy)
+
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Voxel size (z, y, x) in mm."""

@@ -16,7 +16,7 @@ from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.acquisition.network_scale import network_scale
 from recon.learned.task import Task
 from recon.methods.conditions import shown, weights_of_task
-from recon.report.lettering import UNKNOWN, Frame
+from recon.pictures.lettering import UNKNOWN, Frame
 from recon.scan.measurement import Measurement
 from recon.scan.volume import Volume
 from recon.training.excerpts import WHOLE, Excerpts

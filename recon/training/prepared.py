@@ -21,7 +21,7 @@ from recon.acquisition.network_scale import network_axes, patient_axes
 from recon.errors import InputError
 from recon.io.cases import read_case
 from recon.io.intensity import check_hu
-from recon.report.lettering import UNKNOWN, Frame
+from recon.pictures.lettering import UNKNOWN, Frame
 from recon.scan.units import hu_to_network, magnitude_scale, magnitude_to_network
 from recon.scan.volume import Modality, Volume
 

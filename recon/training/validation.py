@@ -15,9 +15,9 @@ from priors.training.learner import Learner
 from priors.training.loop import Validated
 from recon.acquisition.network_scale import patient_axes
 from recon.metrics import evaluate
-from recon.report.figures import to_bytes
-from recon.report.lettering import Frame, framed
-from recon.report.planes import PLANES, axial_picture
+from recon.pictures.figures import to_bytes
+from recon.pictures.lettering import Frame, framed
+from recon.pictures.planes import PLANES, axial_picture
 from recon.scan.padding import centre, pad_to_multiple
 from recon.scan.units import network_to_hu, network_to_magnitude
 from recon.scan.volume import Modality

@@ -21,7 +21,7 @@ from priors.networks.biflownet import BiFlowNet
 from priors.training.batches import derived_seed
 from priors.training.loop import Validated
 from recon.diffusion.head_sampling import Sampling, sample, steer
-from recon.report.lettering import Frame
+from recon.pictures.lettering import Frame
 from recon.training.pairs import StoredPair
 from recon.training.validation import Validation, evaluate_network, mean_figures, side_by_side
 

@@ -16,7 +16,7 @@ from tiny_prior import write_prior
 from benchmarks.cli import main
 from benchmarks.quality.prior_report import montage
 from benchmarks.quality.round_trip import RoundTrip, linear_codes, seam_ratio, table
-from recon.report.lettering import MARGIN
+from recon.pictures.lettering import MARGIN
 
 
 @pytest.fixture(scope="module")

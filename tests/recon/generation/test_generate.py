@@ -36,7 +36,7 @@ from recon.generation.files import output_files
 from recon.generation.preview import preview
 from recon.generation.request import Request
 from recon.generation.volumes import generate_volumes, to_volume
-from recon.report.lettering import MARGIN
+from recon.pictures.lettering import MARGIN
 from recon.scan.volume import Volume
 
 SMALL = ("--size", "32,64,32", "--steps", 2, "--prior", "tiny", "--device", "cpu")

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from recon.pictures.figures import nice_above, to_bytes
+from recon.pictures.planes import PLANES, average, select
 from recon.report import ReportData, render
 from recon.report.curve import convergence
 from recon.report.embedding import embed
-from recon.report.figures import nice_above, to_bytes
 from recon.report.packing import HOUNSFIELD, LEVELS, pack, scale_between
-from recon.report.planes import PLANES, average, select
 from recon.report.table import heading, metrics_table
 
 SHAPE = (6, 8, 10)

@@ -38,7 +38,7 @@ def framed(picture: np.ndarray, letters: tuple[str, str, str, str], frame: Frame
     """A picture with a margin that carries letters and a scale, as far as they are known.
 
     Args:
-        picture: (h, w) uint8, turned as people look at it (:mod:`recon.report.planes`).
+        picture: (h, w) uint8, turned as people look at it (:mod:`recon.pictures.planes`).
         letters: the patient's side at the picture's left, right, top and bottom.
         frame: what is known of it.
 

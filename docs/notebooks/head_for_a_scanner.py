@@ -1,0 +1,2 @@
+# %% [markdown]
+# # head_for_a_scanner

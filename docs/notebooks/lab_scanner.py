@@ -1,0 +1,2 @@
+# %% [markdown]
+# # lab_scanner
