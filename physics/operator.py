@@ -17,11 +17,10 @@ range are the same slices, and ``A.slices(part)`` is the operator of some of the
 geometry is not separable: ``slices`` raises ``ValueError``, and solvers take the volume as one problem.
 
 **What an operator may know.** Where it knows better than the base class, it overrides: ``mask``, which data were
-measured; ``completed``, the same with what was not measured filled in; ``keeping``, a part of its data; ``views``, the
-operator of some views;
-``_norm_bound``; ``equivalent_problem``, a cheaper form to iterate on; ``solve_normal``, the regularised inverse in
-closed form; ``direct``, a first image; ``filtered_adjoint``, a direct reconstruction; ``slab_elements``, how much it
-likes at once.
+measured; ``completed``, the same with what was not measured filled in; ``keeping``, a part of its data; ``unmasked``,
+all data; ``views``, the operator of some views; ``_norm_bound``; ``equivalent_problem``, a cheaper form to iterate on;
+``solve_normal``, the regularised inverse in closed form; ``direct``, a first image; ``filtered_adjoint``, a direct
+reconstruction; ``slab_elements``, how much it likes at once.
 Nothing outside of this package asks which class an operator is of.
 """
 
@@ -121,6 +120,16 @@ class LinearOperator(ABC):
             kept: bool, True where data are kept, of the shape of the trailing axes of one slice's data.
         """
         return _Kept(kept if self.mask is None else kept & self.mask, self.range, self.dtype) @ self
+
+    def unmasked(self) -> LinearOperator:
+        """The operator of all data, those outside of its mask too; A itself where nothing is left out.
+
+        Raises:
+            ValueError: the operator does not know the data that it leaves out.
+        """
+        if self.mask is None:
+            return self
+        raise ValueError(f"{type(self).__name__} does not know the data outside of its mask")
 
     def views(self, part: slice) -> LinearOperator:
         """The operator of some views alone, data (..., views, cells) of which only those of ``part`` are left.

@@ -68,6 +68,10 @@ class MissingRays(LinearOperator):
     def _norm_bound(self) -> float:
         return self.projector.norm_bound
 
+    def unmasked(self) -> LinearOperator:
+        """The projector of all rays."""
+        return self.projector
+
     def completed(self, y: Tensor) -> tuple[LinearOperator, Tensor]:
         """The projector of all rays, and data (z, views, cells) with the missing ones interpolated."""
         return self.projector, bridged(y, self.mask)
