@@ -328,6 +328,9 @@ class _Composition(LinearOperator):
     def views(self, part: slice) -> LinearOperator:
         return self.outer.views(part) @ self.inner
 
+    def unmasked(self) -> LinearOperator:
+        return self.inner.unmasked() if isinstance(self.outer, _Kept) else super().unmasked()
+
     def _norm_bound(self) -> float:
         return self.outer.norm_bound * self.inner.norm_bound
 

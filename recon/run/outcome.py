@@ -25,6 +25,7 @@ from recon.run.residual import Residual, notice_of, residual_of
 from recon.scan.measurement import Measurement, Progress, Reconstruction, RunContext, no_progress
 from recon.scan.units import CTUnit, attenuation_in
 from recon.scan.volume import Modality, Volume
+from recon.solvers.seen import only_seen
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -254,6 +255,8 @@ def _run(
     """The method's answer and how many seconds it took."""
     started = time.perf_counter()
     answer = chosen.run(measurement, options, context)
+    if answer.weights is not None:
+        answer = only_seen(measurement, answer)
     seconds = time.perf_counter() - started
     if not torch.isfinite(torch.view_as_real(answer.mean) if answer.mean.is_complex() else answer.mean).all():
         raise RunError(f"`method` {name}: ended in NaN or infinity; milder settings (`settings`) may help")
