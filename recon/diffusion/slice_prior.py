@@ -35,6 +35,9 @@ from recon.solvers.slabs import zero_filled
 
 Map = Callable[[Tensor], Tensor]
 
+PRIOR_VARIANCE = 1e-3
+"""Of what a denoised image still differs by from the ground truth, in u²: about 60 HU."""
+
 STEPS = "number of evaluations of the network"
 ETA = "share of the noise that is drawn anew at each step"
 """Descriptions of options that several methods have."""
@@ -144,6 +147,12 @@ class ImageProblem:
     finish: Map
     adjoint_noise: Callable[[Map], Tensor]
     seen: Tensor
+
+    @property
+    def estimate_weight(self) -> float:
+        """Weight of a denoised estimate against the data, in units where ‖A*A‖ = 1: the data's variance over that of
+        the estimate; 0 without noise."""
+        return self.sigma**2 / PRIOR_VARIANCE
 
     def within(self, step: Map) -> Map:
         """A data-consistency step on u that leaves nothing where no datum depends on the image."""
