@@ -114,7 +114,7 @@ def test_yaml_and_back(geometry: Geometry) -> None:
         ({"type": "parallel", "pitch_mm": 1}, "'angles' is missing"),
         (
             {k: v for k, v in FAN.items() if k != "source_detector_mm"},
-            "'source_detector_mm' must be a number, not None",
+            "'source_detector_mm' is missing",
         ),
         (FAN | {"pitch_mm": "wide"}, "'pitch_mm' must be a number, not 'wide'"),
         (FAN | {"pitch_mm": True}, "'pitch_mm' must be a number, not True"),
