@@ -13,7 +13,8 @@ geometry_options = all_of(
         default="paper40",
         metavar="NAME|FILE",
         help="Geometry of the scan: a preset (cone180, limited90, paper40, sparse20) or a YAML file, with distances in "
-        "mm and angles in degrees. With --sinogram it replaces the file's own, whose angles stay where the YAML has none.",
+        "mm and angles in degrees. With --sinogram it replaces the file's own, whose angles stay where the YAML has "
+        "none.",
     ),
     option(
         "--views",

@@ -232,7 +232,7 @@ def backproject(volume, along_y, sources, columns, steps, slab, data, first, las
     Args:
         volume: (y, x, z) with its border, added to, at those steps alone.
         along_y: the major axis of the rays that are taken.
-        sources, columns, steps, slab: as for :func:`project`.
+        sources, columns, steps, slab: the same rays and number of steps that :func:`project` takes.
         data: (views, cells, rows), scaled by :func:`scale_views`.
         first, last: the steps, from 0.
     """
