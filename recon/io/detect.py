@@ -294,18 +294,18 @@ def _describe_weights(info: FileInfo) -> FileInfo:
 
 
 def _describe_sinogram(info: FileInfo) -> FileInfo:
-    from physics.ct.geometry import geometry_from_dict
+    from physics.ct.scan_geometry import scan_geometry_from_dict
     from recon.io.sinogram import read_sinogram
 
     sinogram = read_sinogram(Path(info.path))
     return replace(
         info,
         shape=tuple(sinogram.data.shape),
-        axes="slices, views, cells",
+        axes="rows, views, cells" if sinogram.is_cone else "slices, views, cells",
         orientation=axis_codes(sinogram.affine),
         spacing_mm=spacing_of(sinogram.affine),
         value_range=(float(sinogram.data.min()), float(sinogram.data.max())),
-        details={"geometry": geometry_from_dict(sinogram.geometry).describe(), "volume (z, y, x)": sinogram.shape}
+        details={"geometry": scan_geometry_from_dict(sinogram.geometry).describe(), "volume (z, y, x)": sinogram.shape}
         | ({"notices": list(sinogram.notices)} if sinogram.notices else {}),
         would="recon svct would reconstruct it as `sinogram`; without a ground truth, it reports the data residual.",
     )
