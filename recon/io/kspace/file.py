@@ -86,16 +86,18 @@ def _read(path: Path, request: KSpaceRequest, is_array: bool) -> RawKSpace | Raw
                 return read_ismrmrd_along(path, group, encoding, request)
     if is_twix(path) and request.trajectory is not None:
         raise InputError(f"`trajectory` {request.trajectory}: Siemens raw data are read on their grid; leave it out")
+    if is_array:
+        request.refuse_series(path)
     if request.trajectory is not None or holds_trajectory(path):
         return read_off_grid(path, request)
     if is_array:
         return read_numpy(path, request.axes)
     if bart_pair(path):
-        return read_bart(path)
+        return read_bart(path, request)
     if is_twix(path):
-        return read_twix(path)
+        return read_twix(path, request)
     with open_hdf5(path) as file:
-        return _read_hdf5(path, file, request.axes)
+        return _read_hdf5(path, file, request)
 
 
 def _is_plain_hdf5(path: Path) -> bool:
@@ -135,16 +137,18 @@ def hdf5_kind(path: Path, file: h5py.File) -> str | None:
     return "ismrmrd" if find_group(path, file) is not None else None
 
 
-def _read_hdf5(path: Path, file: h5py.File, axes: str | None) -> RawKSpace:
+def _read_hdf5(path: Path, file: h5py.File, request: KSpaceRequest) -> RawKSpace:
     kind = hdf5_kind(path, file)
+    if kind != "ismrmrd":
+        request.refuse_series(path)
     if kind == "own":
         return _read_own(path, file)
     if kind == "fastmri":
-        return read_fastmri(path, file, axes)
+        return read_fastmri(path, file, request.axes)
     group = find_group(path, file)
     if group is None:
         raise InputError(f"{path}: holds no k-space ('kspace' or an ISMRMRD table), but {held(file)}")
-    return read_ismrmrd(path, group)
+    return read_ismrmrd(path, group, request)
 
 
 def _read_own(path: Path, file: h5py.File) -> RawKSpace:

@@ -16,9 +16,10 @@ from recon.io.checks import check_fits
 from recon.io.hdf5 import dataset_of, member, read_text
 from recon.io.kspace.checks import RawKSpace
 from recon.io.kspace.ismrmrd_geometry import Slices, affine_of, slices_of
-from recon.io.kspace.ismrmrd_table import Table, check_simple, noise_readouts, read_table, valid_samples
+from recon.io.kspace.ismrmrd_table import Table, noise_readouts, one_series, read_table, valid_samples
 from recon.io.kspace.mr_header import Encoding, parse_encoding
 from recon.io.kspace.partitions import Separation, central, separation_of
+from recon.io.kspace.request import KSpaceRequest
 from recon.io.kspace.support import is_rectangle
 
 if TYPE_CHECKING:
@@ -45,19 +46,19 @@ def encoding_of(path: Path, group: h5py.Group) -> Encoding:
     return parse_encoding(path, read_text(path, group, "xml"))
 
 
-def read_ismrmrd(path: Path, group: h5py.Group) -> RawKSpace:
+def read_ismrmrd(path: Path, group: h5py.Group, request: KSpaceRequest) -> RawKSpace:
     """Cartesian multi-slice or 3D k-space: averages averaged, slices in order of their positions, separate calibration
     lines and noise readouts kept apart, other readouts (navigators, phase correction and stabilisation, dummies) left
     out; of 3D data an axis that is sampled in full, the partitions or the readout, is transformed to slices.
 
     Raises:
-        InputError: echo-planar, several contrasts or repetitions, slices that are not evenly spaced or sampled
-            differently, 3D data that are undersampled along all axes, or readouts that contradict the header.
+        InputError: echo-planar, several contrasts or repetitions of which none is chosen, slices that are not evenly
+            spaced or sampled differently, 3D data that are undersampled along all axes, or readouts that contradict the
+            header.
     """
     encoding = encoding_of(path, group)
-    readouts = read_table(path, dataset_of(path, group, "data"))
+    readouts = one_series(path, read_table(path, dataset_of(path, group, "data")), request)
     imaging, calibration = readouts.imaging, readouts.calibration
-    check_simple(path, imaging.heads)
     slices = slices_of(path, imaging.heads)
     data, sampled = _sort(path, imaging, encoding, slices)
     lines, unused = _calibration_lines(path, calibration, encoding, slices, data.shape)

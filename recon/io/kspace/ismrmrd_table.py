@@ -10,6 +10,7 @@ import numpy as np
 
 from recon.errors import InputError
 from recon.io.checks import check_fits
+from recon.io.kspace.request import KSpaceRequest
 
 if TYPE_CHECKING:
     import h5py
@@ -104,8 +105,8 @@ def noise_readouts(path: Path, noise: Table, imaging: Table) -> np.ndarray | Non
 
 
 def _averages(heads: np.ndarray) -> int:
-    """How often each line of the image was measured, as the counter of averages tells."""
-    return len(np.unique(heads["idx"]["average"]))
+    """How often each line of the image was measured, as the counters of averages and repetitions tell."""
+    return len(np.unique(heads["idx"]["average"])) * len(np.unique(heads["idx"]["repetition"]))
 
 
 def flagged(heads: np.ndarray, flags: tuple[int, ...]) -> np.ndarray:
@@ -114,16 +115,33 @@ def flagged(heads: np.ndarray, flags: tuple[int, ...]) -> np.ndarray:
     return np.asarray((heads["flags"] & bits) != 0)
 
 
-def check_simple(path: Path, heads: np.ndarray) -> None:
-    """Refuse echo-planar data, several image series, and a number of coils that changes."""
+def one_series(path: Path, readouts: Readouts, request: KSpaceRequest) -> Readouts:
+    """The readouts of the one image series that the user wants, or of the only one.
+
+    Separate calibration lines are those of the series where it has some, and else of all.
+
+    Raises:
+        InputError: echo-planar data, several series, one that is not there, or a number of coils that changes.
+    """
+    heads = readouts.imaging.heads
     if flagged(heads, (_REVERSED,)).any():
         raise InputError(f"{path}: readouts in both directions (echo-planar): its ghost correction is not supported")
-    for counter in _SINGLE:
-        count = len(np.unique(heads["idx"][counter]))
-        if count > 1:
-            raise InputError(f"{path}: {count} different values of {counter}; extract one image series first")
-    if len(np.unique(heads["active_channels"])) > 1:
+    wanted = request.wanted_of(path, {counter: heads["idx"][counter].tolist() for counter in _SINGLE})
+    imaging = readouts.imaging.chosen(_matching(heads, wanted))
+    if len(np.unique(imaging.heads["active_channels"])) > 1:
         raise InputError(f"{path}: the number of coils changes between readouts")
+    own = _matching(readouts.calibration.heads, wanted)
+    calibration = readouts.calibration.chosen(own) if own.any() else readouts.calibration
+    left = len(heads) - len(imaging.heads)
+    return Readouts(imaging, calibration, readouts.noise, readouts.others + left)
+
+
+def _matching(heads: np.ndarray, wanted: dict[str, int]) -> np.ndarray:
+    """Which readouts have the wanted numbers."""
+    matching = np.ones(len(heads), bool)
+    for counter, number in wanted.items():
+        matching &= heads["idx"][counter] == number
+    return matching
 
 
 def valid_samples(path: Path, head: np.ndarray, samples: np.ndarray) -> np.ndarray:

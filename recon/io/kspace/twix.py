@@ -13,6 +13,7 @@ from recon.errors import InputError
 from recon.io.checks import check_fits, require_file
 from recon.io.kspace.checks import RawKSpace
 from recon.io.kspace.partitions import slices_of_volume
+from recon.io.kspace.request import KSpaceRequest
 from recon.io.kspace.support import is_rectangle
 
 INSTALL = "pip install twixtools"
@@ -32,7 +33,8 @@ _LEFT_OUT = (
 )
 """Flags of readouts that are neither image nor calibration. Noise is measured with a bandwidth of its own, which no
 header states, so that these readouts do not tell its level; outer k-space does."""
-_SINGLE = {"cEco": "echoes", "cRep": "repetitions", "cSet": "sets", "cPhs": "phases"}
+_SINGLE = {"contrast": "cEco", "repetition": "cRep", "set": "cSet", "phase": "cPhs"}
+"""Counters that tell image series apart, by the names that they have in ISMRMRD."""
 
 
 def is_twix(path: Path) -> bool:
@@ -40,19 +42,20 @@ def is_twix(path: Path) -> bool:
     return path.suffix.lower() == ".dat"
 
 
-def read_twix(path: Path) -> RawKSpace:
+def read_twix(path: Path, request: KSpaceRequest | None = None) -> RawKSpace:
     """Cartesian slices, or a volume with two phase encodings, of the last measurement in a file.
 
     Rows of the result are the readout, columns the phase encoding. Calibration lines that are no part of the image are
     kept apart; readouts of noise, phase correction and phase stabilisation are left out.
 
     Raises:
-        InputError: the extra is not installed, a damaged file, echo-planar data, or several contrasts.
+        InputError: the extra is not installed, a damaged file, echo-planar data, or several contrasts or repetitions
+            of which none is chosen.
     """
     require_file(path)
     check_fits(path, 6 * path.stat().st_size)
     scan = _loaded(path)
-    kinds = _sorted_readouts(path, scan["mdb"])
+    kinds = _sorted_readouts(path, scan["mdb"], request or KSpaceRequest())
     header = scan["hdr"]["MeasYaps"]
     columns = int(header["sKSpace"]["lPhaseEncodingLines"])
     partitions = 1 + max(int(readout.cPar) for readout in kinds["image"])
@@ -98,8 +101,8 @@ def _loaded(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not readable as Siemens raw data ({type(error).__name__}: {error})") from error
 
 
-def _sorted_readouts(path: Path, readouts: list[Any]) -> dict[str, list[Any]]:
-    """Readouts by what they are for."""
+def _sorted_readouts(path: Path, readouts: list[Any], request: KSpaceRequest) -> dict[str, list[Any]]:
+    """Readouts by what they are for, those of the image of the one series that the user wants."""
     kinds: dict[str, list[Any]] = {"image": [], "calibration": [], "other": []}
     for readout in readouts:
         kinds[_kind(set(readout.get_active_flags()))].append(readout)
@@ -107,11 +110,12 @@ def _sorted_readouts(path: Path, readouts: list[Any]) -> dict[str, list[Any]]:
         raise InputError(f"{path}: none of the {len(readouts)} readouts is imaging data")
     if any("REFLECT" in readout.get_active_flags() for readout in kinds["image"]):
         raise InputError(f"{path}: readouts in both directions (echo-planar): its ghost correction is not supported")
-    for counter, words in _SINGLE.items():
-        count = len({int(getattr(readout, counter)) for readout in kinds["image"]})
-        if count > 1:
-            raise InputError(f"{path}: {count} {words}; extract one image series first")
-    return kinds
+    numbers = {name: [int(getattr(each, key)) for each in kinds["image"]] for name, key in _SINGLE.items()}
+    wanted = request.wanted_of(path, numbers)
+    series: dict[bool, list[Any]] = {True: [], False: []}
+    for each in kinds["image"]:
+        series[all(int(getattr(each, _SINGLE[name])) == n for name, n in wanted.items())].append(each)
+    return kinds | {"image": series[True], "other": kinds["other"] + series[False]}
 
 
 def _kind(flags: set[str]) -> str:

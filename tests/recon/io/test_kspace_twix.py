@@ -15,7 +15,8 @@ import torch
 from physics.mr.cartesian import fft2c, ifft2c
 from recon.errors import InputError
 from recon.io.detect import describe
-from recon.io.kspace.file import read_kspace
+from recon.io.kspace.file import read_any_kspace, read_kspace
+from recon.io.kspace.request import KSpaceRequest
 
 ROWS, COLUMNS = 16, 12
 MEASURED = Path(__file__).resolve().parents[4] / "shared/data/measured/mr/gre.dat"
@@ -93,11 +94,30 @@ def test_an_asymmetric_echo_goes_to_its_place(scan: Any) -> None:
     assert kspace.partial_fourier
 
 
+def test_one_contrast_and_the_average_of_repetitions(scan: Any) -> None:
+    data = kspace_of(1, 2)
+    readouts = [
+        each
+        for contrast in range(2)
+        for repetition in range(3)
+        for each in lines((1 + contrast) * (1 + repetition) * data, cEco=contrast, cRep=repetition)
+    ]
+    found = read_any_kspace(scan(readouts), KSpaceRequest(contrast=1, repetition="average"))
+    torch.testing.assert_close(found.data, 4 * data)
+    assert found.meta["readouts_left_out"] == 3 * COLUMNS
+    torch.testing.assert_close(read_any_kspace(scan(readouts), KSpaceRequest(contrast=0, repetition=2)).data, 3 * data)
+    with pytest.raises(InputError, match=r"`contrast` 2: .* has 0, 1"):
+        read_any_kspace(scan(readouts), KSpaceRequest(contrast=2, repetition=0))
+
+
 @pytest.mark.parametrize(
     ("readouts", "message"),
     [
         (lines(kspace_of(1, 1), "REFLECT"), "echo-planar"),
-        ([*lines(kspace_of(1, 1)), readout(np.ones((1, ROWS), complex), 0, cRep=1)], "2 repetitions"),
+        (
+            [*lines(kspace_of(1, 1)), readout(np.ones((1, ROWS), complex), 0, cRep=1)],
+            "2 different values of repetition; choose one with `repetition`: 0, 1, or average",
+        ),
         ([readout(np.ones((1, ROWS), complex), 0, 0, 0, "NOISEADJSCAN")], "none of the 1 readouts"),
         ([*lines(kspace_of(1, 1)), readout(np.ones((1, ROWS), complex), 40)], "does not fit the header's matrix"),
     ],
