@@ -21,7 +21,7 @@ from recon.io.kspace.arrays import read_numpy
 from recon.io.kspace.bart import bart_pair, read_bart
 from recon.io.kspace.checks import RawKSpace, checked_kspace
 from recon.io.kspace.fastmri import read_coils, read_fastmri, read_mask, read_reference
-from recon.io.kspace.ismrmrd import encoding_of, find_group, read_ismrmrd
+from recon.io.kspace.ismrmrd import ON_GRID, encoding_of, find_group, read_ismrmrd
 from recon.io.kspace.ismrmrd_trajectory import read_ismrmrd_along
 from recon.io.kspace.off_grid import RawOffGrid, checked_off_grid
 from recon.io.kspace.off_grid_files import holds_trajectory, read_off_grid
@@ -82,7 +82,7 @@ def _read(path: Path, request: KSpaceRequest, is_array: bool) -> RawKSpace | Raw
     if is_hdf5(path) and not is_array:
         with open_hdf5(path) as file:
             group = find_group(path, file) if hdf5_kind(path, file) == "ismrmrd" else None
-            if group is not None and (encoding := encoding_of(path, group)).trajectory != "cartesian":
+            if group is not None and (encoding := encoding_of(path, group)).trajectory not in ON_GRID:
                 return read_ismrmrd_along(path, group, encoding, request)
     if is_twix(path) and request.trajectory is not None:
         raise InputError(f"`trajectory` {request.trajectory}: Siemens raw data are read on their grid; leave it out")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 # Acquisition flags are numbered from 1 (ismrmrd.h, ISMRMRD_AcquisitionFlags).
 _NOISE = 19
 _CALIBRATION = 20
-_REVERSED = 22
+REVERSED = 22
+"""The flag of a readout that goes backwards."""
+_REFERENCE = 24
 _NOT_IMAGING = (19, 23, 24, 26, 27, 28, 29, 30, 31)
 """Noise, navigator, phase correction, feedback, dummy, surface coil correction, phase stabilization, its reference."""
 _COMPRESSED = (53, 54, 55, 56)
@@ -52,12 +54,14 @@ class Readouts:
         imaging: those that make the image.
         calibration: those of separate calibration lines.
         noise: those of noise alone.
-        others: how many there are besides these.
+        reference: those without phase encoding that tell the phase of backward readouts.
+        others: how many there are besides image, calibration and noise.
     """
 
     imaging: Table
     calibration: Table
     noise: Table
+    reference: Table
     others: int
 
 
@@ -83,7 +87,14 @@ def read_table(path: Path, table: h5py.Dataset, trajectories: bool = False) -> R
     noise = flagged(heads, (_NOISE,)) & (heads["number_of_samples"] > 0)
     points = table.fields("traj")[()] if trajectories and "traj" in table.dtype.names else None
     whole = Table(heads, lines, points)
-    return Readouts(whole.chosen(imaging), whole.chosen(usable & apart), whole.chosen(noise), int((~usable).sum()))
+    reference = flagged(heads, (_REFERENCE,)) & (heads["number_of_samples"] > 0)
+    return Readouts(
+        imaging=whole.chosen(imaging),
+        calibration=whole.chosen(usable & apart),
+        noise=whole.chosen(noise),
+        reference=whole.chosen(reference),
+        others=int((~usable).sum()),
+    )
 
 
 def noise_readouts(path: Path, noise: Table, imaging: Table) -> np.ndarray | None:
@@ -118,22 +129,29 @@ def flagged(heads: np.ndarray, flags: tuple[int, ...]) -> np.ndarray:
 def one_series(path: Path, readouts: Readouts, request: KSpaceRequest) -> Readouts:
     """The readouts of the one image series that the user wants, or of the only one.
 
-    Separate calibration lines are those of the series where it has some, and else of all.
+    Separate calibration lines and reference lines are those of the series where it has some, and else all.
 
     Raises:
-        InputError: echo-planar data, several series, one that is not there, or a number of coils that changes.
+        InputError: several series, one that is not there, or a number of coils that changes.
     """
     heads = readouts.imaging.heads
-    if flagged(heads, (_REVERSED,)).any():
-        raise InputError(f"{path}: readouts in both directions (echo-planar): its ghost correction is not supported")
     wanted = request.wanted_of(path, {counter: heads["idx"][counter].tolist() for counter in _SINGLE})
     imaging = readouts.imaging.chosen(_matching(heads, wanted))
     if len(np.unique(imaging.heads["active_channels"])) > 1:
         raise InputError(f"{path}: the number of coils changes between readouts")
-    own = _matching(readouts.calibration.heads, wanted)
-    calibration = readouts.calibration.chosen(own) if own.any() else readouts.calibration
     left = len(heads) - len(imaging.heads)
-    return Readouts(imaging, calibration, readouts.noise, readouts.others + left)
+    return replace(
+        readouts,
+        imaging=imaging,
+        calibration=_of_series(readouts.calibration, wanted),
+        reference=_of_series(readouts.reference, wanted),
+        others=readouts.others + left,
+    )
+
+
+def _of_series(table: Table, wanted: dict[str, int]) -> Table:
+    own = _matching(table.heads, wanted)
+    return table.chosen(own) if own.any() else table
 
 
 def _matching(heads: np.ndarray, wanted: dict[str, int]) -> np.ndarray:

@@ -278,7 +278,7 @@ def long_line(path: Path) -> File:
 BAD = {
     "repetitions": (changed(repetition=1), "2 different values of repetition"),
     "contrasts": (changed(contrast=1), "2 different values of contrast"),
-    "echo_planar": (changed(flag=ismrmrd.ACQ_IS_REVERSE), "echo-planar"),
+    "echo_planar": (changed(flag=ismrmrd.ACQ_IS_REVERSE), "without reference lines"),
     "uneven": (uneven, "sampled at different places"),
     "only_noise": (only_noise, "none of the 1 readouts"),
     "more_coils": (more_coils, "number of coils"),
