@@ -137,3 +137,10 @@ def _to_profile(lines: np.ndarray) -> np.ndarray:
 def _to_kspace(profiles: np.ndarray) -> np.ndarray:
     spectrum = np.fft.fft(np.fft.ifftshift(profiles, axes=-1), axis=-1, norm="ortho")
     return np.fft.fftshift(spectrum, axes=-1).astype(np.complex64)
+
+
+def correction_notice(references: int, ramp: Ramp | None) -> str:
+    """What was done to echo-planar readouts, in words."""
+    gridded = "; samples on the gradient's ramps were brought to the grid" if ramp else ""
+    turned = "echo-planar: backward readouts were turned, and their phase corrected by"
+    return f"{turned} {references} reference lines{gridded}"

@@ -8,12 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from recon.errors import InputError
-from recon.io.kspace.epi import GhostPhase, LineGrid, ghost_phase
+from recon.io.kspace.epi import GhostPhase, LineGrid, correction_notice, ghost_phase
 from recon.io.kspace.ismrmrd_table import REVERSED, Readouts, Table, flagged, valid_samples
 from recon.io.kspace.mr_header import Encoding
-
-_NOTICE = "echo-planar: backward readouts were turned, and their phase corrected by {} reference lines"
-_REGRIDDED = "; samples on the gradient's ramps were brought to the grid"
 
 
 def is_echo_planar(readouts: Readouts) -> bool:
@@ -40,7 +37,7 @@ def without_ghost(path: Path, readouts: Readouts, encoding: Encoding) -> tuple[R
     known = np.array([slice_ in phases for slice_ in _slices_of(readouts.calibration)], bool)
     lines = readouts.calibration.chosen(known)
     calibration = _corrected(_on_grid(path, lines, grid), phases, lines)
-    notice = _NOTICE.format(len(reference.heads)) + (_REGRIDDED if encoding.ramp else "")
+    notice = correction_notice(len(reference.heads), encoding.ramp)
     others = readouts.others - len(reference.heads) + int((~known).sum())
     return replace(readouts, imaging=imaging, calibration=calibration, others=others), (notice,)
 
