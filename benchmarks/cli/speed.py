@@ -13,7 +13,7 @@ Row = dict[str, str | float]
 
 
 @click.command(cls=FlaggedCommand)
-@click.argument("what", nargs=-1, type=click.Choice(["projector", "fbp", "slice", "mri", "memory"]))
+@click.argument("what", nargs=-1, type=click.Choice(["projector", "fbp", "slice", "mri", "bart", "memory"]))
 @click.option(
     "--repeats",
     type=click.IntRange(1),
@@ -30,10 +30,11 @@ def speed(what: tuple[str, ...], repeats: int, as_json: bool) -> None:
     fbp        fan-beam FBP of the same data, beside skimage's iradon
     slice      FBP and SART of one slice, beside ASTRA's backprojection and SART
     mri        cg-sense, l1-wavelet and coil maps beside sigpy's apps on the same problem, and how well they agree
+    bart       transform, coil maps, cg-sense and l1-wavelet beside BART and sigpy, along spokes too; needs bart
     memory     peak memory of recon svct on 512 x 512 x 300, sirt and tv
     """
     rows: list[Row] = []
-    for name in what or ("projector", "fbp", "slice", "mri", "memory"):
+    for name in what or ("projector", "fbp", "slice", "mri", "bart", "memory"):
         new = _parts()[name](repeats)
         rows += new
         if not as_json:
@@ -114,13 +115,14 @@ def speed_prior(
 
 
 def _parts() -> dict[str, Callable[[int], list[Row]]]:
-    from benchmarks.speed import ct, mri
+    from benchmarks.speed import bart, ct, mri
 
     return {
         "projector": ct.projector,
         "fbp": ct.filtered_backprojection,
         "slice": ct.single_slice,
         "mri": mri.run,
+        "bart": bart.run,
         "memory": lambda _: ct.memory("sirt") + ct.memory("tv"),
     }
 
