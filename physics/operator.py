@@ -50,6 +50,7 @@ class LinearOperator(ABC):
         separable: whether A is a stack of independent slices, axis 0 of domain and range alike.
         mask: True where data were measured, broadcastable to ``range``, where A is zero elsewhere; None: everywhere.
         slab_elements: most elements of the slices of a slab that an iterative solver shall take at once.
+        fast_gram: whether ``gram`` is much faster than A and then Aᴴ.
     """
 
     domain: Shape
@@ -59,6 +60,7 @@ class LinearOperator(ABC):
     separable: bool = False
     mask: Tensor | None = None
     slab_elements: int = 2**23
+    fast_gram: bool = False
     _norm: float | None = None
 
     @abstractmethod

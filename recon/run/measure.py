@@ -18,7 +18,7 @@ from physics.noise import NoiseModel
 from recon.acquisition import ct, mr
 from recon.acquisition.continuous_mr import DEFAULT_NOISE, Receiver, scan_continuous_mr
 from recon.acquisition.model_error import ModelError, without_model_error
-from recon.acquisition.mr_measured import ScanRequest, measured_mr
+from recon.acquisition.mr_measured import Compression, ScanRequest, measured_mr
 from recon.errors import InputError, input_errors
 from recon.io.orientation import spacing_of
 from recon.io.sinogram import Sinogram
@@ -222,6 +222,7 @@ def measure_mr(
     coils_compressed: int | None = None,
     trajectory: str | Path | None = None,
     spokes: int | None = None,
+    compression: Compression | None = None,
 ) -> Scan:
     """An MR scan: simulated from a magnitude volume, or made of k-space, which is undersampled where that is asked for.
 
@@ -245,25 +246,29 @@ def measure_mr(
         trajectory: trajectory of a simulated scan in place of a mask: ``radial`` or ``spiral``, or path of a file with
             its coordinates; None: samples on the grid that a mask chooses.
         spokes: number of spokes, or of spiral arms, of a trajectory by name; None: 64, or 16.
+        compression: measured data: how coils are compressed, see :class:`recon.acquisition.mr_measured.ScanRequest`;
+            None: by a singular value decomposition.
 
     Raises:
         InputError: as :func:`simulate_mr`; undersampled k-space that was to be sampled again; an option of simulated
             scans given for measured ones, or the reverse.
     """
     request = mr.MaskRequest(None if mask is None else str(mask), accel, calib, mask_seed)
+    wanted = ScanRequest(noise or 0.0, noise_level, coils_compressed, seed, compression or "svd")
     if isinstance(data, KSpace):
         _leave_out("measured already", simulate=simulate, coils=coils, trajectory=trajectory, spokes=spokes)
         check_noise(noise or 0.0)
         check_noise(noise_level or 0.0, "noise_level")
         with memory_errors(mr_bytes(data.data.numel())):
-            return measured_mr(data, request, ScanRequest(noise or 0.0, noise_level, coils_compressed, seed), device)
+            return measured_mr(data, request, wanted, device)
     if isinstance(data, NonCartesianKSpace):
         _leave_out("measured already", simulate=simulate, coils=coils, trajectory=trajectory, spokes=spokes)
         _leave_out("sampled along a trajectory", mask=mask, accel=accel, calib=calib, mask_seed=mask_seed)
         check_noise(noise_level or 0.0, "noise_level")
-        return _measured_off_grid(data, ScanRequest(noise or 0.0, noise_level, coils_compressed, seed), device)
+        return _measured_off_grid(data, wanted, device)
     _check_volume(data, "MR")
     _leave_out("simulated from a volume", noise_level=noise_level, coils_compressed=coils_compressed)
+    _leave_out("simulated from a volume", compression=compression)
     if trajectory is not None:
         _leave_out("sampled along a trajectory", mask=mask, accel=accel, calib=calib, mask_seed=mask_seed)
         if simulate == "ideal":
