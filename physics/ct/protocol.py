@@ -12,30 +12,32 @@ A file holds a geometry for people to write. The end of a key is its unit, and l
     angles:                        # or a list of degrees, or angles_rad: a list of radians
       views: 40
       start_deg: 0.0
-      arc_deg: 360.0
+      arc_deg: 360.0               # or turns: a number of turns, of a helix
       order: uniform               # or golden
+
+The entries of cone beams are in :mod:`physics.ct.cone.protocol`.
 """
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from physics.ct.geometry import FanBeam, Geometry, ParallelBeam, circular_angles, golden_angles
+from physics.ct.cone.geometry import ConeBeam
+from physics.ct.cone.protocol import cone_values, parse_cone
+from physics.ct.cone.views import CONE_KINDS, ConeViews
+from physics.ct.geometry import FanBeam, Geometry, ParallelBeam
+from physics.ct.protocol_entries import check_keys, in_millimetres, number, stated_angles, whole_number
+from physics.ct.scan_geometry import ScanGeometry, slice_geometry
 
 _COMMON = {"type", "pitch_mm", "cells", "offset_mm", "angles", "angles_rad"}
 _KEYS = {"parallel": _COMMON, "fan": _COMMON | {"source_isocentre_mm", "source_detector_mm"}}
 _LENGTHS = ("pitch", "offset", "source_isocentre", "source_detector")
-_ANGLE_KEYS = {"views", "start_deg", "arc_deg", "order"}
-
-MILLIMETRES = {"um": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1e3}
-"""Units of length that the end of a key may state, in mm."""
 
 _LARGEST_FILE = 1 << 24
 """Bytes of a geometry file; a million angles fit."""
@@ -47,6 +49,11 @@ def preset_names() -> list[str]:
 
 
 def load_protocol(name_or_path: str, angles: Sequence[float] | None = None) -> Geometry:
+    """A preset or geometry file of slices, as :func:`load_scan_protocol`; ``ValueError`` also for a cone beam."""
+    return slice_geometry(load_scan_protocol(name_or_path, angles))
+
+
+def load_scan_protocol(name_or_path: str, angles: Sequence[float] | None = None) -> ScanGeometry:
     """A preset by name, or a geometry file by path.
 
     Args:
@@ -70,7 +77,7 @@ def load_protocol(name_or_path: str, angles: Sequence[float] | None = None) -> G
         values = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from error
-    return parse_protocol(values, angles)
+    return parse_scan_protocol(values, angles)
 
 
 def _check_events(text: str) -> None:
@@ -80,45 +87,41 @@ def _check_events(text: str) -> None:
 
 
 def parse_protocol(values: Any, angles: Sequence[float] | None = None) -> Geometry:
-    """A geometry from the parsed content of a protocol file; arguments and ``ValueError`` as :func:`load_protocol`."""
+    """A geometry of slices, as :func:`parse_scan_protocol`; ``ValueError`` also for a cone beam."""
+    return slice_geometry(parse_scan_protocol(values, angles))
+
+
+def parse_scan_protocol(values: Any, angles: Sequence[float] | None = None) -> ScanGeometry:
+    """A geometry from the content of a protocol file; arguments and ``ValueError`` as :func:`load_scan_protocol`."""
     kind = values.get("type") if isinstance(values, dict) else None
-    if not isinstance(kind, str) or kind not in _KEYS:
-        raise ValueError("a geometry file needs 'type: fan' or 'type: parallel'")
+    if not isinstance(kind, str) or kind not in (*_KEYS, *CONE_KINDS):
+        raise ValueError("a geometry file needs 'type: fan', 'type: parallel' or 'type: cone'")
+    if kind in CONE_KINDS:
+        return parse_cone(values, angles)
     values = in_millimetres(values, _LENGTHS)
-    _check_keys(values, _KEYS[kind])
+    check_keys(values, _KEYS[kind])
     if "pitch_mm" not in values:
         raise ValueError("the entry 'pitch_mm' is missing")
     cells = values.get("cells", "auto")
     shared: dict[str, Any] = {
-        "angles": _stated_angles(values, angles),
-        "pitch": _number(values, "pitch_mm"),
-        "cells": None if cells == "auto" else _whole_number(values, "cells"),
-        "offset": _number(values, "offset_mm", 0.0),
+        "angles": stated_angles(values, angles),
+        "pitch": number(values, "pitch_mm"),
+        "cells": None if cells == "auto" else whole_number(values, "cells"),
+        "offset": number(values, "offset_mm", 0.0),
     }
     if kind == "parallel":
         return ParallelBeam(**shared)
     return FanBeam(
         **shared,
-        source_isocentre=_number(values, "source_isocentre_mm"),
-        source_detector=_number(values, "source_detector_mm"),
+        source_isocentre=number(values, "source_isocentre_mm"),
+        source_detector=number(values, "source_detector_mm"),
     )
 
 
-def in_millimetres(values: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """The entries with each length NAME_um, NAME_cm or NAME_m as NAME_mm; ``ValueError`` where one is given twice."""
-    changed = dict(values)
-    for name in names:
-        given = [unit for unit in MILLIMETRES if f"{name}_{unit}" in values]
-        if len(given) > 1:
-            raise ValueError(f"the length '{name}' is given twice, in {' and in '.join(given)}")
-        if given and given != ["mm"]:
-            changed[f"{name}_mm"] = _number(changed, key := f"{name}_{given[0]}") * MILLIMETRES[given[0]]
-            del changed[key]
-    return changed
-
-
-def protocol_values(geometry: Geometry) -> dict[str, Any]:
-    """Plain values that :func:`parse_protocol` reads back as exactly the same geometry, lengths in mm, radians."""
+def protocol_values(geometry: ScanGeometry) -> dict[str, Any]:
+    """Plain values that :func:`parse_scan_protocol` reads back as exactly the same geometry, lengths in mm, radians."""
+    if isinstance(geometry, ConeBeam | ConeViews):
+        return cone_values(geometry)
     values: dict[str, Any] = {"type": geometry.kind}
     if isinstance(geometry, FanBeam):
         values |= {"source_isocentre_mm": geometry.source_isocentre, "source_detector_mm": geometry.source_detector}
@@ -127,66 +130,12 @@ def protocol_values(geometry: Geometry) -> dict[str, Any]:
     return values | {"angles_rad": list(geometry.angles)}
 
 
-def dump_protocol(geometry: Geometry) -> str:
-    """YAML text that :func:`load_protocol` reads back as an equal geometry (angles listed in degrees)."""
+def dump_protocol(geometry: ScanGeometry) -> str:
+    """YAML text that :func:`load_scan_protocol` reads back as an equal geometry (angles listed in degrees)."""
     values = protocol_values(geometry)
-    del values["angles_rad"]
+    if values.pop("angles_rad", None) is None:
+        return yaml.safe_dump(values, sort_keys=False)
     return yaml.safe_dump(values | {"angles": [math.degrees(a) for a in geometry.angles]}, sort_keys=False)
-
-
-def _stated_angles(values: dict[str, Any], others: Sequence[float] | None) -> tuple[float, ...]:
-    given = [key for key in ("angles", "angles_rad") if key in values]
-    if not given and others is not None:
-        return tuple(float(a) for a in others)
-    if len(given) != 1:
-        raise ValueError("the entry 'angles' is missing" if not given else "'angles' and 'angles_rad': leave one out")
-    if given == ["angles"]:
-        return _parse_angles(values["angles"])
-    try:
-        return tuple(float(a) for a in values["angles_rad"])
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"'angles_rad' must list radians: {error}") from error
-
-
-def _parse_angles(values: Any) -> tuple[float, ...]:
-    if isinstance(values, list):
-        try:
-            return tuple(math.radians(float(a)) for a in values)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"'angles' must list degrees: {error}") from error
-    if not isinstance(values, dict) or "views" not in values:
-        raise ValueError("'angles' must be a list of degrees or hold 'views'")
-    _check_keys(values, _ANGLE_KEYS)
-    views, start = _whole_number(values, "views"), math.radians(_number(values, "start_deg", 0.0))
-    order = values.get("order", "uniform")
-    if order == "golden":
-        if "arc_deg" in values:
-            raise ValueError("golden-angle views cover the full circle; leave 'arc_deg' out")
-        return golden_angles(views, start)
-    if order != "uniform":
-        raise ValueError(f"'order' must be uniform or golden, not {order!r}")
-    return circular_angles(views, start, math.radians(_number(values, "arc_deg", 360.0)))
-
-
-def _check_keys(values: dict[str, Any], known: set[str]) -> None:
-    for key in values:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            raise ValueError(f"unknown entry '{key}'; " + (f"did you mean '{near[0]}'?" if near else f"known: {known}"))
-
-
-def _number(values: dict[str, Any], key: str, default: float | None = None) -> float:
-    value = values.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"the entry '{key}' must be a number, not {value!r}")
-    return float(value)
-
-
-def _whole_number(values: dict[str, Any], key: str) -> int:
-    value = _number(values, key)
-    if not value.is_integer():
-        raise ValueError(f"the entry '{key}' must be a whole number, not {value:g}")
-    return int(value)
 
 
 def _presets() -> Any:

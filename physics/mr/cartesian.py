@@ -11,6 +11,7 @@ import copy
 import torch
 from torch import Tensor
 
+from physics.mr.encoding import EncodingWithGram, check_maps, from_coils, largest_sensitivity, to_coils
 from physics.noise import NoiseModel
 from physics.operator import LinearOperator, Shape
 
@@ -52,13 +53,7 @@ class CartesianMR(LinearOperator):
             raise ValueError(f"the mask must be (y, x) bool, not {mask.dtype} of shape {tuple(mask.shape)}")
         if not mask.any():
             raise ValueError("the mask is empty: it samples nothing")
-        if coil_maps is not None and (coil_maps.ndim != 4 or coil_maps.shape[-2:] != mask.shape):
-            raise ValueError(
-                f"the coil sensitivity maps must be (z, coils, {mask.shape[0]}, {mask.shape[1]}) like the mask, "
-                f"not {tuple(coil_maps.shape)}"
-            )
-        if coil_maps is not None and slices not in (None, len(coil_maps)):
-            raise ValueError(f"`slices` {slices}: the coil sensitivity maps have {len(coil_maps)} slices")
+        check_maps(coil_maps, tuple(mask.shape), slices)
         self.mask, self.device = mask, mask.device
         self.dtype = torch.complex64 if coil_maps is None else coil_maps.dtype
         self._weights = mask.to(torch.float32)  # multiplying complex by real is faster than by bool
@@ -77,10 +72,7 @@ class CartesianMR(LinearOperator):
         return other
 
     def _norm_bound(self) -> float:
-        """The root of the largest Σ|S|² of a voxel; 1 for normalised maps."""
-        if self.coil_maps is None:
-            return 1.0
-        return float(self.coil_maps.abs().square().sum(1).amax().sqrt())
+        return largest_sensitivity(self.coil_maps)
 
     def keeping(self, kept: Tensor) -> CartesianMR:
         """The encoding with a smaller mask."""
@@ -104,18 +96,15 @@ class CartesianMR(LinearOperator):
         return self.from_coils(ifft2c(y * self._weights))
 
     def to_coils(self, x: Tensor) -> Tensor:
-        """S x: (..., z, y, x) images to (..., z, coils, y, x), a view of ``x`` for one uniform coil."""
-        coils = x.unsqueeze(-3)
-        return coils if self.coil_maps is None else coils * self.coil_maps
+        """S x, see :func:`physics.mr.encoding.to_coils`."""
+        return to_coils(x, self.coil_maps)
 
     def from_coils(self, coils: Tensor) -> Tensor:
-        """Sᴴ: (..., z, coils, y, x) coil images to (..., z, y, x)."""
-        if self.coil_maps is None:
-            return coils.squeeze(-3)
-        return (coils * self.coil_maps.conj()).sum(-3)
+        """Sᴴ, see :func:`physics.mr.encoding.from_coils`."""
+        return from_coils(coils, self.coil_maps)
 
 
-class ShiftFreeMR(LinearOperator):
+class ShiftFreeMR(EncodingWithGram):
     """The encoding of a :class:`CartesianMR` up to a unitary change of its k-space.
 
     The centred FFT is the plain one between two circular shifts. A shift of the image is a phase in
@@ -140,10 +129,9 @@ class ShiftFreeMR(LinearOperator):
         """Coil images to this operator's k-space, unmasked: (..., coils, y, x) to the same shape."""
         return torch.fft.fftn(coils, dim=self._axes, norm="ortho") if self._axes else coils
 
-    @property
-    def gram(self) -> LinearOperator:
-        """BᴴB, with one pass of the mask instead of two."""
-        return _Gram(self)
+    def apply_gram(self, x: Tensor) -> Tensor:
+        """BᴴB x, with one pass of the mask instead of two."""
+        return self.from_kspace(self._forward(x))
 
     def _slices(self, part: slice) -> ShiftFreeMR:
         return ShiftFreeMR(self._encoding._slices(part))
@@ -163,28 +151,6 @@ class ShiftFreeMR(LinearOperator):
         """The adjoint of k-space that is zero where not sampled."""
         coils = torch.fft.ifftn(masked, dim=self._axes, norm="ortho") if self._axes else masked
         return self._encoding.from_coils(coils)
-
-
-class _Gram(LinearOperator):
-    separable = True
-
-    def __init__(self, encoding: ShiftFreeMR) -> None:
-        self._encoding = encoding
-        self.domain = self.range = encoding.domain
-        self.dtype, self.device = encoding.dtype, encoding.device
-        self.slab_elements = encoding.slab_elements
-
-    def _slices(self, part: slice) -> LinearOperator:
-        return self._encoding.slices(part).gram
-
-    def _norm_bound(self) -> float:
-        return self._encoding.norm_bound**2
-
-    def _forward(self, x: Tensor) -> Tensor:
-        return self._encoding.from_kspace(self._encoding._forward(x))
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return self._forward(y)
 
 
 def simulate_kspace(

@@ -1,6 +1,7 @@
 """Cartesian undersampling masks: one for a whole volume, reproducible from a seed.
 
-Phase encoding runs along x (the last axis) for the masks of whole columns, and along y and x for ``poisson``.
+Phase encoding runs along x (the last axis) for the masks of whole columns, and along y and x for ``poisson`` and
+``caipi``: masks of 3D scans, whose readout runs across the slices.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from torch import Tensor
 Shape2D = tuple[int, int]
 
 POISSON_CALIBRATION = 24
-"""Default side, in samples, of the fully sampled centre of ``poisson``."""
+"""Default side, in samples, of the fully sampled centre of ``poisson`` and ``caipi``."""
+
+ALONG_BOTH_AXES = ("poisson", "caipi")
+"""Kinds that undersample along y and x, whose fully sampled centre is a square."""
 
 GAUSS_STD = 15.0 / 128.0
 """Standard deviation of the ``gauss1d`` densities as a fraction of the matrix (Chung & Ye 2022, score-MRI)."""
@@ -31,7 +35,7 @@ class Mask:
         array: (y, x) bool, True where sampled, zero frequency at n // 2.
         kind: one of :data:`MASK_KINDS`, or ``"file"``.
         accel: the acceleration that was asked for; for a file, the true one.
-        calib: width of the fully sampled centre, in columns or, for ``poisson``, samples a side.
+        calib: width of the fully sampled centre, in columns or, for :data:`ALONG_BOTH_AXES`, samples a side.
         seed: None for a file.
     """
 
@@ -54,8 +58,8 @@ def make_mask(kind: str, shape: Shape2D, accel: float, calib: int | None = None,
         kind: one of :data:`MASK_KINDS`.
         shape: (y, x) of k-space.
         accel: nominal acceleration, at least 1; 1 samples everything.
-        calib: fully sampled centre, in columns or, for ``poisson``, samples a side; None: the kind's default
-            (:func:`default_calibration`).
+        calib: fully sampled centre, in columns or, for ``poisson`` and ``caipi``, samples a side; None: the kind's
+            default (:func:`default_calibration`).
         seed: the seed of the mask's own generator; see :func:`seed_of`.
 
     Raises:
@@ -85,10 +89,10 @@ def default_calibration(kind: str, shape: Shape2D, accel: float) -> int:
     """The fully sampled centre a kind has by default.
 
     ``gauss1d``: 8 % of the columns (at most two thirds of those sampled); ``random`` and the equispaced
-    ones: fastMRI's 8 % at 4 times and 4 % at 8 times, and in proportion elsewhere; ``poisson``: 24 a side.
+    ones: fastMRI's 8 % at 4 times and 4 % at 8 times, and in proportion elsewhere; ``poisson``, ``caipi``: 24 a side.
     """
     columns = shape[1]
-    if kind == "poisson":
+    if kind in ALONG_BOTH_AXES:
         return min(POISSON_CALIBRATION, *shape)
     if kind in ("random", "equispaced", "equispaced-legacy"):
         return round(columns * min(0.32 / accel, 1.0))
@@ -131,10 +135,11 @@ def stated_mask(array: np.ndarray, shape: Shape2D) -> Mask:
 
 
 def _check_calibration(kind: str, shape: Shape2D, accel: float, calib: int) -> None:
-    side = min(shape) if kind == "poisson" else shape[1]
+    both = kind in ALONG_BOTH_AXES
+    side = min(shape) if both else shape[1]
     if not 0 <= calib <= side:
         raise ValueError(f"the calibration region must be 0 to {side} wide for this k-space, not {calib}")
-    points, centre = (shape[0] * shape[1], calib**2) if kind == "poisson" else (shape[1], calib)
+    points, centre = (shape[0] * shape[1], calib**2) if both else (shape[1], calib)
     if kind in ("poisson", "gauss1d", "random", "equispaced") and centre > round(points / accel):
         raise ValueError(
             f"{kind} cannot be {accel:g} times accelerated with a calibration region of {calib}: "
@@ -209,10 +214,41 @@ def _poisson(shape: Shape2D, accel: float, calib: int, seed: int) -> np.ndarray:
     return poisson_disc(shape, accel, calib, seed)
 
 
+def _caipi(shape: Shape2D, accel: float, calib: int, seed: int) -> np.ndarray:
+    """A lattice along both axes whose columns are shifted from row to row (CAIPIRINHA; Breuer et al. 2006, Magn Reson
+    Med 55:549), and the centre, which comes on top; the seed moves the lattice as a whole."""
+    if accel != int(accel):
+        raise ValueError(f"caipi takes points of a lattice: the acceleration must be whole, not {accel:g}")
+    along_y, along_x, shift = caipi_lattice(int(accel))
+    first = np.random.default_rng(seed).integers(0, (along_y, along_x))
+    rows, columns = np.arange(shape[0])[:, None] + first[0], np.arange(shape[1]) + first[1]
+    sampled = (rows % along_y == 0) & ((columns + shift * (rows // along_y)) % along_x == 0)
+    sampled[_centre(shape[0], calib), _centre(shape[1], calib)] = True
+    return sampled
+
+
+def caipi_lattice(accel: int) -> tuple[int, int, int]:
+    """Steps along y and x whose product is the acceleration, as alike as can be, and the shift of every next row that
+    keeps neighbours farthest apart."""
+    along_y = max(step for step in range(1, math.isqrt(accel) + 1) if accel % step == 0)
+    along_x = accel // along_y
+    return along_y, along_x, max(range(along_x // 2 + 1), key=lambda shift: _nearest(along_y, along_x, shift))
+
+
+def _nearest(along_y: int, along_x: int, shift: int) -> list[int]:
+    """The squared distances of points of such a lattice to one of them, ascending: few near ones are best."""
+    rows = range(along_x + 1)
+    squares = [
+        (k * along_y) ** 2 + ((k * shift + m * along_x) ** 2) for k in rows for m in range(-along_x, along_x + 1)
+    ]
+    return sorted(square for square in squares if square > 0)
+
+
 MASK_KINDS: dict[str, Callable[[Shape2D, float, int, int], np.ndarray]] = {
     "gauss1d": _gauss1d,
     "gauss1d-legacy": _gauss1d_legacy,
     "poisson": _poisson,
+    "caipi": _caipi,
     "random": _random,
     "equispaced": _equispaced,
     "equispaced-legacy": _equispaced_legacy,

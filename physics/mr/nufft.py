@@ -28,13 +28,20 @@ class Nufft:
         coordinates: (points, 2) coordinates along y and x in cycles per voxel.
         shape: (y, x) of the images.
         back_end: ``"finufft"`` or ``"sigpy"``; None: the first of them that is installed.
+        accuracy: relative error that FINUFFT is asked for; None: that of :data:`ACCURACY`.
     """
 
-    def __init__(self, coordinates: Tensor, shape: tuple[int, int], back_end: str | None = None) -> None:
+    def __init__(
+        self,
+        coordinates: Tensor,
+        shape: tuple[int, int],
+        back_end: str | None = None,
+        accuracy: float | None = None,
+    ) -> None:
         self.shape = shape
         self._points = coordinates.detach().cpu().double().numpy()
         self._scale = 1 / math.sqrt(shape[0] * shape[1])
-        self.back_end = back_end or fastest_back_end()
+        self.back_end, self._accuracy = back_end or fastest_back_end(), accuracy
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, y, x) complex images to (n, points)."""
@@ -53,7 +60,7 @@ class Nufft:
 
         real = values.real.dtype
         y, x = (np.ascontiguousarray(2 * np.pi * axis, dtype=real) for axis in self._points.T)
-        accuracy = ACCURACY[torch.complex64 if real == np.float32 else torch.complex128]
+        accuracy = self._accuracy or ACCURACY[torch.complex64 if real == np.float32 else torch.complex128]
         if kind == 2:
             return np.asarray(finufft.nufft2d2(y, x, values, eps=accuracy, isign=-1)).reshape(len(values), -1)
         found = finufft.nufft2d1(y, x, values, self.shape, eps=accuracy, isign=1)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from physics.ct.geometry import Geometry, geometry_from_dict
+from physics.ct.geometry import FanBeam, Geometry, geometry_from_dict
 from physics.noise import TransmissionNoise
 from recon.acquisition.continuous import scan_continuous
 from recon.acquisition.ct import MakeProjector, simulate_ct
@@ -25,6 +25,7 @@ from recon.acquisition.ct_suitability import (
     why_unproven_model_error,
 )
 from recon.acquisition.drawn_model_error import simulate_with_drawn_error
+from recon.acquisition.drawn_scanners import DrawnScanners
 from recon.acquisition.model_error import without_model_error
 from recon.scan.measurement import Measurement, Protocol, Scan
 from recon.scan.volume import Modality, Volume
@@ -60,9 +61,10 @@ class CTAcquisition:
             ``"continuous"``: of a continuous object, the model error then taken off as far as a finer grid tells it, as
             of every scan that is reconstructed. ``"drawn"``: by the operator, with a drawn remainder of the model
             error, which is faster (:mod:`recon.acquisition.drawn_model_error`).
+        scanners: the ranges from which scanners and arcs are drawn; None keeps the geometry's own.
 
     Raises:
-        ValueError: no such simulation.
+        ValueError: no such simulation, or scanners are drawn of another geometry than a fan beam.
     """
 
     geometry: Geometry
@@ -70,6 +72,7 @@ class CTAcquisition:
     photons: tuple[float, float] | None = None
     model_error: tuple[float, float] | None = None
     simulation: str = "ideal"
+    scanners: DrawnScanners | None = None
 
     modality: ClassVar[Modality] = "CT"
     card_name: ClassVar[str] = "svct"
@@ -77,18 +80,27 @@ class CTAcquisition:
     def __post_init__(self) -> None:
         if self.simulation not in _ORIGINS:
             raise ValueError(f"simulation {self.simulation}; there are {', '.join(_ORIGINS)}")
+        if self.scanners is not None and not isinstance(self.geometry, FanBeam):
+            raise ValueError(f"scanners are drawn of fan beams, not of a {self.geometry.kind} beam")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, the reverse of :meth:`from_dict`; no model error where it is not known and no simulation where
-        it is ideal, as in older cards."""
+        """Plain values, the reverse of :meth:`from_dict`; no model error where it is not known, no simulation where it
+        is ideal, and no scanners where none are drawn, as in older cards."""
         values = {"geometry": self.geometry.to_dict(), "views": self.views, "photons": self.photons}
-        known = {} if self.model_error is None else {"model_error": self.model_error}
-        return values | known | ({} if self.simulation == "ideal" else {"simulation": self.simulation})
+        known: dict[str, Any] = {} if self.model_error is None else {"model_error": self.model_error}
+        if self.simulation != "ideal":
+            known["simulation"] = self.simulation
+        if self.scanners is not None:
+            known["scanners"] = self.scanners.to_dict()
+        return values | known
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CTAcquisition:
         """An acquisition from plain values; ``KeyError``, ``TypeError`` or ``ValueError`` for others."""
-        return cls(**(dict(values) | {"geometry": geometry_from_dict(dict(values["geometry"]))}))
+        drawn = values.get("scanners")
+        scanners = None if drawn is None else DrawnScanners.from_dict(drawn)
+        geometry = geometry_from_dict(dict(values["geometry"]))
+        return cls(**(dict(values) | {"geometry": geometry, "scanners": scanners}))
 
     def simulate(
         self,
@@ -120,10 +132,12 @@ class CTAcquisition:
         return simulate_ct(volume, geometry, None, noise, seed, device, projectors)
 
     def _drawn_geometry(self, random: torch.Generator) -> Geometry:
-        if self.views is None:
-            return self.geometry
-        count = int(torch.randint(self.views[0], self.views[1] + 1, (), generator=random))
-        return self.geometry.with_views(count)
+        count = self.geometry.views
+        if self.views is not None:
+            count = int(torch.randint(self.views[0], self.views[1] + 1, (), generator=random))
+        if self.scanners is not None:
+            return self.scanners.draw(self.geometry, count, random)
+        return self.geometry if self.views is None else self.geometry.with_views(count)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -141,7 +155,7 @@ class CTAcquisition:
             return "it was trained for CT of a known geometry, the scan does not state its own"
         values = {key: value for key, value in protocol.geometry.items() if key != "description"}
         return (
-            why_other_geometry(self.geometry, self.views, geometry_from_dict(values))
+            why_other_geometry(self.geometry, self.views, geometry_from_dict(values), self.scanners)
             or why_missing_rays(_missing_share(scan))
             or why_other_noise(self.photons, _noise_of(scan, protocol))
             or why_other_model_error(self.model_error, protocol.model_error)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from physics.ct.geometry import FanBeam, Geometry
+from recon.acquisition.drawn_scanners import DrawnScanners
 
 _SAME_ANGLE = 1e-6
 """Angles in radians that differ by less are the same."""
@@ -40,28 +41,39 @@ _TYPICAL_ATTENUATION = 4.0
 """Line integral of a ray through the middle of a body, 20 cm of water, at which electronic noise is judged."""
 
 
-def why_other_geometry(trained: Geometry, views: tuple[int, int] | None, scan: Geometry) -> str | None:
+def why_other_geometry(
+    trained: Geometry, views: tuple[int, int] | None, scan: Geometry, scanners: DrawnScanners | None = None
+) -> str | None:
     """Why a geometry is not one of those that were learned; None if it is.
 
     Args:
         trained: geometry of the training.
         views: fewest and most views over its arc; None for its own angles.
         scan: geometry of the scan, its number of cells decided or not.
+        scanners: the ranges from which scanners and arcs were drawn; None where the geometry was kept.
     """
     if scan.kind != trained.kind:
         return f"it was trained for {trained.kind} beams, the scan has a {scan.kind} beam"
-    return _why_other_views(trained, views, scan) or _why_other_detector(trained, scan)
-
-
-def _why_other_views(trained: Geometry, views: tuple[int, int] | None, scan: Geometry) -> str | None:
     low, high = views or (trained.views, trained.views)
     if not low <= scan.views <= high:
         return f"it was trained for {number_range(low, high)} views, the scan has {scan.views}"
-    learned = _extremes(trained, views)
-    arcs, gap = [each.covered_arc for each in learned], max(each.largest_gap for each in learned)
+    if scanners is not None:
+        arcs = (math.radians(scanners.arc[0]), math.radians(scanners.arc[1]))
+        # As many views over a shorter arc are closer together, so that what is a wide gap depends on the arc.
+        gap = min(scan.covered_arc + _SAME_ANGLE, arcs[1]) / low
+    else:
+        learned = _extremes(trained, views)
+        covered, gap = [each.covered_arc for each in learned], max(each.largest_gap for each in learned)
+        arcs = (min(covered), max(covered))
+    return _why_other_views(arcs, gap, scan) or _why_other_detector(trained, scan, scanners)
+
+
+def _why_other_views(arcs: tuple[float, float], gap: float, scan: Geometry) -> str | None:
+    """Why the views lie otherwise than in the training; ``arcs`` and the largest ``gap`` of the training in radians."""
     tolerance = gap + _SAME_ANGLE  # the ends of an arc are known no better
-    if not min(arcs) - tolerance <= scan.covered_arc <= max(arcs) + tolerance:
-        return f"it was trained for an arc of {_degrees(max(arcs))} degrees, the scan has {_degrees(scan.covered_arc)}"
+    if not arcs[0] - tolerance <= scan.covered_arc <= arcs[1] + tolerance:
+        learned = _degrees(arcs[1]) if _degrees(arcs[0]) == _degrees(arcs[1]) else " to ".join(map(_degrees, arcs))
+        return f"it was trained for an arc of {learned} degrees, the scan has {_degrees(scan.covered_arc)}"
     if scan.largest_gap > _WIDER_GAP * gap + _SAME_ANGLE:
         return (
             f"it was trained for gaps of at most {_degrees(gap)} degrees between views, "
@@ -81,18 +93,27 @@ def _extremes(trained: Geometry, views: tuple[int, int] | None) -> list[Geometry
     return [trained.with_views(count) for count in {*range(low, min(low + 3, high)), high}]
 
 
-def _why_other_detector(trained: Geometry, scan: Geometry) -> str | None:
-    magnified = [_magnification(geometry) for geometry in (trained, scan)]
-    if not 1 / _MAGNIFICATION <= magnified[1] / magnified[0] <= _MAGNIFICATION:
-        return f"it was trained for a magnification of {magnified[0]:.3g}, the scan has {magnified[1]:.3g}"
-    widths = [_cell_width(geometry) for geometry in (trained, scan)]
-    if not 1 / _PITCH <= widths[1] / widths[0] <= _PITCH:
+def _why_other_detector(trained: Geometry, scan: Geometry, scanners: DrawnScanners | None) -> str | None:
+    magnification, width = _magnification(trained), _cell_width(trained)
+    offset = trained.offset / trained.pitch
+    magnifications, widths, offsets = (magnification,) * 2, (width,) * 2, (offset,) * 2
+    if scanners is not None:
+        magnifications, offsets = scanners.magnification, scanners.offset
+        widths = (scanners.pitch[0] * width, scanners.pitch[1] * width)
+    magnification, width, offset = _magnification(scan), _cell_width(scan), scan.offset / scan.pitch
+    if not magnifications[0] / _MAGNIFICATION <= magnification <= _MAGNIFICATION * magnifications[1]:
+        return f"it was trained for a magnification of {_learned(magnifications)}, the scan has {magnification:.3g}"
+    if not widths[0] / _PITCH <= width <= _PITCH * widths[1]:
         unit = "mm" if scan.kind == "parallel" else "mm for every metre from source to detector"
-        return f"it was trained for a pitch of {widths[0]:.3g} {unit}, the scan has {widths[1]:.3g}"
-    offsets = [geometry.offset / geometry.pitch for geometry in (trained, scan)]
-    if abs(offsets[1] - offsets[0]) > _OFFSET_CELLS:
-        return f"it was trained for a detector offset of {offsets[0]:.3g} cells, the scan has {offsets[1]:.3g}"
+        return f"it was trained for a pitch of {_learned(widths)} {unit}, the scan has {width:.3g}"
+    if not offsets[0] - _OFFSET_CELLS <= offset <= offsets[1] + _OFFSET_CELLS:
+        return f"it was trained for a detector offset of {_learned(offsets)} cells, the scan has {offset:.3g}"
     return None
+
+
+def _learned(limits: tuple[float, float]) -> str:
+    low, high = (f"{limit:.3g}" for limit in limits)
+    return low if low == high else f"{low} to {high}"
 
 
 def _magnification(geometry: Geometry) -> float:

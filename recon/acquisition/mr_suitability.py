@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from physics.mr.masks import default_calibration
+from physics.mr.masks import ALONG_BOTH_AXES, default_calibration
 from recon.acquisition.ct_suitability import number_range
 
 SMALLER_CALIBRATIONS = (20, 16, 12, 8, 4)
@@ -65,9 +65,10 @@ def why_other_mask(
 def usual_calibration(kind: str, shape: tuple[int, int], accel: float) -> int:
     """The width of the fully sampled centre that masks of a kind have in training, smaller where the image is small."""
     usual = default_calibration(kind, shape, accel)
-    places = shape[0] * shape[1] if kind == "poisson" else shape[1]
+    both = kind in ALONG_BOTH_AXES
+    places = shape[0] * shape[1] if both else shape[1]
     for width in (usual, *(each for each in SMALLER_CALIBRATIONS if each < usual)):
-        if (width**2 if kind == "poisson" else width) <= round(places / accel):
+        if (width**2 if both else width) <= round(places / accel):
             return width
     return 0
 

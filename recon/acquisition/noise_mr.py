@@ -94,28 +94,46 @@ def _own_noise(kspace: KSpace, data: Tensor, mask: Tensor) -> TakenNoise:
     return TakenNoise(model, f"Its noise was taken as {model.describe()}, estimated from outer k-space.")
 
 
+@dataclass(frozen=True)
+class Prewhitening:
+    """The change to virtual coils whose noise is uncorrelated and equally strong, at the scale of the data.
+
+    Attributes:
+        covariance: (coils, coils) of the noise.
+        sentence: what is done, in words.
+    """
+
+    covariance: Tensor
+    sentence: str
+
+    def apply(self, y: Tensor) -> Tensor:
+        """Data (z, coils, ·, ·) in the virtual coils, whose noise has the mean variance of that of the coils."""
+        return prewhitened(y, self.covariance) * float(self.covariance.diagonal().real.mean().sqrt())
+
+
+def prewhitening(readouts: Tensor | None) -> Prewhitening | None:
+    """The prewhitening that noise readouts (coils, samples) tell; None without them, with one coil, or with too few."""
+    if readouts is None or len(readouts) == 1 or readouts.shape[1] <= len(readouts):
+        return None
+    words = f"The {len(readouts)} coils were prewhitened with the covariance of noise-only readouts."
+    return Prewhitening(noise_covariance(readouts), words)
+
+
 def with_white_noise(kspace: KSpace) -> tuple[KSpace, tuple[str, ...]]:
     """k-space in virtual coils whose noise is uncorrelated and equally strong, as its noise readouts tell.
-
-    The scale of the data stays: the noise of the virtual coils has the mean variance of that of the coils.
 
     Returns:
         The k-space, and what was done in words; as it is without noise readouts, with one coil, or with too few
         readouts.
     """
-    readouts = kspace.noise_readouts
-    if readouts is None or len(readouts) == 1 or readouts.shape[1] <= len(readouts):
+    found, readouts = prewhitening(kspace.noise_readouts), kspace.noise_readouts
+    if found is None or readouts is None:
         return kspace, ()
-    covariance = noise_covariance(readouts)
-    scale = float(covariance.diagonal().real.mean().sqrt())
-
-    def whitened(y: Tensor) -> Tensor:
-        return prewhitened(y, covariance) * scale
-
-    calibration = None if kspace.calibration is None else whitened(kspace.calibration)
-    white = whitened(readouts[None, :, None])[0, :, 0]
-    sentence = f"The {len(readouts)} coils were prewhitened with the covariance of noise-only readouts."
-    return replace(kspace, data=whitened(kspace.data), calibration=calibration, noise_readouts=white), (sentence,)
+    calibration = None if kspace.calibration is None else found.apply(kspace.calibration)
+    white = found.apply(readouts[None, :, None])[0, :, 0]
+    return replace(kspace, data=found.apply(kspace.data), calibration=calibration, noise_readouts=white), (
+        found.sentence,
+    )
 
 
 def kspace_noise(y: Tensor, mask: Tensor | None = None) -> float | None:
@@ -133,10 +151,16 @@ def kspace_noise(y: Tensor, mask: Tensor | None = None) -> float | None:
         return None
     rows, columns = (torch.arange(size, device=y.device) - size // 2 for size in mask.shape)
     radius = torch.hypot(rows[:, None] / (len(rows) / 2), columns / (len(columns) / 2))
-    order = radius[mask].sort(descending=True).values
+    return noise_of_samples(y[..., mask], radius[mask])
+
+
+def noise_of_samples(samples: Tensor, radius: Tensor) -> float | None:
+    """The same of samples (z, coils, n) that lie at some distances (n,) from the centre, in any unit, in the order in
+    which they were taken."""
+    order = radius.sort(descending=True).values
     edges = [order[int(share * (len(order) - 1))] for share in _SHARES]
-    farthest, farther = (mask & (radius <= far) & (radius >= near) for far, near in itertools.pairwise(edges))
-    floors = [_floor(y[..., ring]) for ring in (farthest, farther)]
+    farthest, farther = ((radius <= far) & (radius >= near) for far, near in itertools.pairwise(edges))
+    floors = [_floor(samples[..., ring]) for ring in (farthest, farther)]
     if floors[0] is None or floors[1] is None or floors[1] > _WHITE * floors[0]:
         return None
     return math.sqrt(floors[0])

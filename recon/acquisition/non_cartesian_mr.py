@@ -19,12 +19,14 @@ from physics.mr.coils import estimate_maps
 from physics.mr.non_cartesian import NonCartesian
 from physics.mr.nufft import Nufft
 from physics.mr.phase import smooth_phase
+from physics.mr.stack_of_stars import StackOfStars
 from physics.mr.trajectories import TRAJECTORY_KINDS, check_trajectory, make_trajectory
 from physics.noise import ComplexGaussianNoise
 from recon.acquisition.continuous import averaged, fine_shape
 from recon.acquisition.continuous_mr import Receiver
 from recon.acquisition.mr_protocol import simulation_notice
 from recon.errors import InputError, input_errors
+from recon.io.kspace.bart import bart_pair
 from recon.io.kspace.trajectory_file import read_trajectory_file
 from recon.scan.measurement import Measurement, Protocol, Scan
 from recon.scan.volume import Volume
@@ -65,6 +67,8 @@ def choose_trajectory(trajectory: str | Path, readouts: int | None, shape: tuple
     if readouts is not None:
         raise InputError("`spokes`: a trajectory from a file has its own; leave it out")
     coordinates = torch.from_numpy(read_trajectory_file(path))
+    if bart_pair(path) is not None:  # in cycles per field of view, with a coordinate along z
+        coordinates = coordinates[..., :2] / torch.tensor(shape)
     with input_errors(str(path)):
         check_trajectory(coordinates)
     return path.stem, coordinates
@@ -133,17 +137,15 @@ def _offset(coarse: int, fine: int) -> float:
     return (fine // 2 + 0.5) / fine * coarse - (coarse // 2 + 0.5)
 
 
-def gridded_maps(samples: Tensor, encoding: NonCartesian) -> Tensor:
+def gridded_maps(samples: Tensor, encoding: NonCartesian | StackOfStars) -> Tensor:
     """Coil sensitivities (z, coils, y, x) from the centre of the k-space of the gridded images of the coils.
 
     Args:
         samples: (z, coils, readouts, samples) data.
         encoding: the encoding of one uniform coil.
     """
-    z, coils = samples.shape[:2]
-    each = NonCartesian(encoding.trajectory, encoding.nufft.shape, slices=z * coils, back_end=encoding.nufft.back_end)
-    images = each.direct(samples.reshape(z * coils, 1, *samples.shape[2:]))
-    return estimate_maps(fft2c(images).reshape(z, coils, *images.shape[1:]), min(_CALIBRATION, *images.shape[1:]))
+    images = encoding.coil_images(samples)
+    return estimate_maps(fft2c(images), min(_CALIBRATION, *images.shape[-2:]))
 
 
 def trajectory_protocol(

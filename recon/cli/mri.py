@@ -21,6 +21,7 @@ from recon.cli.options import (
     option,
     output_options,
     parse_figures,
+    parse_pair,
     parse_settings,
     resample_option,
 )
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from recon.io.intensity import NaNs
     from recon.run.measure import Simulation
     from recon.scan.kspace import KSpace
+    from recon.scan.non_cartesian_kspace import NonCartesianKSpace
     from recon.scan.volume import Volume
 
 mask_options = all_of(
@@ -40,9 +42,10 @@ mask_options = all_of(
         group="Sampling",
         default=None,
         metavar="KIND|FILE",
-        help="Sampling mask: poisson, gauss1d, gauss1d-legacy, random, equispaced, equispaced-legacy, or a file of "
-        "zeros and ones (.npy, .npz, .h5).  [default: poisson for a volume, or with --accel or --calib; k-space keeps "
-        "all of its samples]",
+        help="Sampling mask: poisson or caipi, which undersample both axes of a slice, as in 3D scans with the readout "
+        "across the slices; gauss1d, gauss1d-legacy, random, equispaced or equispaced-legacy, which choose columns; or "
+        "a file of zeros and ones (.npy, .npz, .h5).  [default: poisson for a volume, or with --accel or --calib; "
+        "k-space keeps all of its samples]",
     ),
     option(
         "--accel",
@@ -57,8 +60,8 @@ mask_options = all_of(
         type=int,
         default=None,
         metavar="SAMPLES",
-        help="Width of the fully sampled centre: columns, or samples on each side for poisson.  [default: the usual "
-        "width of the mask, 24 for poisson]",
+        help="Width of the fully sampled centre: columns, or samples on each side for poisson and caipi.  [default: "
+        "the usual width of the mask, 24 for these two]",
     ),
     option(
         "--mask-seed",
@@ -101,7 +104,8 @@ trajectory_options = all_of(
         default=None,
         metavar="KIND|FILE",
         help="Trajectory of a simulated scan, in place of a mask: radial (golden angle), spiral, or a file of "
-        "coordinates (.npy, .npz, .h5) of shape (readouts, samples, 2), ky and kx in cycles per voxel.",
+        "coordinates: (readouts, samples, 2), ky and kx in cycles per voxel (.npy, .npz, .h5), or a BART trajectory "
+        "(.cfl). For measured k-space whose file holds no coordinates, the file of these.",
     ),
     option(
         "--spokes",
@@ -114,6 +118,14 @@ trajectory_options = all_of(
 )
 
 measured_options = all_of(
+    option(
+        "--matrix",
+        group="Input",
+        default=None,
+        metavar="Y,X",
+        help="Voxels of the image of k-space along a trajectory.  [default: as the file states, or as far as "
+        "coordinates in cycles per field of view reach]",
+    ),
     option(
         "--noise-level",
         group="Input",
@@ -144,14 +156,16 @@ input_options = all_of(
         type=PATH,
         default=None,
         metavar="PATH",
-        help="Magnitude volume (NIfTI file, DICOM folder) or k-space (fastMRI .h5, ISMRMRD, .npy, .npz). It can also "
-        "be given as an argument. Without an input, the sample that comes with the suite is used.",
+        help="Magnitude volume (NIfTI file, DICOM folder) or k-space (fastMRI .h5, ISMRMRD, BART .cfl, .npy, .npz), on "
+        "a grid or along a trajectory. It can also be given as an argument. Without an input, the sample that comes "
+        "with the suite is used.",
     ),
     option(
         "--axes",
         group="Input",
         default=None,
-        help="Order of the axes of an .npy or .npz array, such as zcyx (slices, coils, rows, columns) or cyx.",
+        help="Order of the axes of an .npy or .npz array, such as zcyx (slices, coils, rows, columns) or cyx; zcrs or "
+        "crs (readouts, samples) along a trajectory.",
     ),
     nan_option,
     resample_option,
@@ -190,6 +204,7 @@ def mri(
     coils: int | None,
     trajectory: str | None,
     spokes: int | None,
+    matrix: str | None,
     noise_level: float | None,
     coils_compressed: int | None,
     method: str,
@@ -219,6 +234,8 @@ def mri(
     recon mri kspace.npy --axes cyx --method cg-sense
     recon mri head.nii.gz --simulate continuous --coils 8 --accel 4
     recon mri head.nii.gz --trajectory radial --spokes 48 --method gridding,cg-sense,tv
+    recon mri radial.h5 --method gridding,cg-sense
+    recon mri kspace.cfl --trajectory traj.cfl --method tv
     """
     source = one_input(path, source)
     from datasets import sample
@@ -243,8 +260,9 @@ def mri(
     wanted.check()
     check_noise(noise or 0.0)
     place = select_device(device)
-    data = read_mr(source, axes, series, nan, resample)
-    wanted = replace(wanted, scan=_scan_name(mask, accel, calib, trajectory, drawn=isinstance(data, Volume)))
+    data = read_mr(source, axes, series, nan, resample, trajectory, matrix)
+    along, trajectory = trajectory, trajectory if isinstance(data, Volume) else None
+    wanted = replace(wanted, scan=_scan_name(mask, accel, calib, along, drawn=isinstance(data, Volume)))
     if dicom:
         _check_dicom(data)
     sampling = (mask, accel, calib, mask_seed)
@@ -274,23 +292,42 @@ def _scan_name(mask: str | None, accel: float | None, calib: int | None, traject
     return f"{kind}-{accel or DEFAULT_ACCELERATION:g}x" if kind in MASK_KINDS else Path(kind).stem
 
 
-def read_mr(source: Path | None, axes: str | None, series: str | None, nan: NaNs, resample: bool) -> Volume | KSpace:
-    """The input, or the sample."""
+def read_mr(
+    source: Path | None,
+    axes: str | None,
+    series: str | None,
+    nan: NaNs,
+    resample: bool,
+    trajectory: str | None = None,
+    matrix: str | None = None,
+) -> Volume | KSpace | NonCartesianKSpace:
+    """The input, or the sample; a trajectory belongs to the input where that is k-space."""
+    from recon.io.detect import detect
     from recon.io.sinogram import Sinogram
     from recon.run.load import load
 
-    data = load(source, "MR", axes=axes, series=series, nan=nan, resample=resample)
+    measured = source is not None and trajectory is not None and detect(source) in ("kspace", "numpy")
+    data = load(
+        source,
+        "MR",
+        axes=axes,
+        series=series,
+        nan=nan,
+        resample=resample,
+        trajectory=Path(trajectory) if measured and trajectory is not None else None,
+        matrix=parse_pair("matrix", matrix, ","),
+    )
     assert not isinstance(data, Sinogram)  # load refuses one for MR
     return data
 
 
-def say_notices(data: Volume | KSpace, quiet: bool) -> None:
+def say_notices(data: Volume | KSpace | NonCartesianKSpace, quiet: bool) -> None:
     """Print what the reader of a result must know about the input, once it is known that there will be a result."""
     for notice in data.notices:
         say(f"note: {notice}", quiet)
 
 
-def _check_dicom(data: Volume | KSpace) -> None:
+def _check_dicom(data: Volume | KSpace | NonCartesianKSpace) -> None:
     from recon.run.save import check_dicom
     from recon.scan.volume import Volume
 

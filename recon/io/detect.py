@@ -16,6 +16,7 @@ from recon.io.orientation import axis_codes, spacing_of
 if TYPE_CHECKING:
     from recon.io.sinogram import Sinogram
     from recon.scan.kspace import KSpace
+    from recon.scan.non_cartesian_kspace import NonCartesianKSpace
     from recon.scan.volume import Modality, Volume
 
 Kind = Literal["nifti", "dicom", "sinogram", "kspace", "numpy", "weights"]
@@ -106,7 +107,9 @@ def read_any(
     series: str | None = None,
     nan: NaNs = "refuse",
     resample: bool = False,
-) -> Volume | KSpace | Sinogram:
+    trajectory: Path | None = None,
+    matrix: tuple[int, int] | None = None,
+) -> Volume | KSpace | NonCartesianKSpace | Sinogram:
     """Whatever ``path`` holds, read by the reader for it.
 
     Args:
@@ -116,6 +119,8 @@ def read_any(
         series: the end of the UID of the DICOM series to take, as for :func:`recon.io.dicom.series.read_series`.
         nan: what becomes of the NaN of a NIfTI volume, as :func:`recon.io.nifti.volume.read_volume`.
         resample: whether a DICOM series of uneven or shifted slices is resampled, as :func:`read_series`.
+        trajectory: file of the coordinates of k-space that lies on no grid.
+        matrix: (y, x) voxels of the image of such k-space, where its file does not say it.
 
     Raises:
         InputError: an unusable file, a kind that does not go with ``modality``, or an option that does not go
@@ -124,6 +129,7 @@ def read_any(
     path = Path(path)
     kind = detect(path)
     _check_options(path, kind, modality, axes, series)
+    _check_off_grid(path, kind, trajectory, matrix)
     if kind == "nifti":
         from recon.io.nifti.volume import read_volume
 
@@ -136,9 +142,10 @@ def read_any(
         from recon.io.sinogram import read_sinogram
 
         return read_sinogram(path)
-    from recon.io.kspace.file import read_kspace
+    from recon.io.kspace.file import read_any_kspace
+    from recon.io.kspace.request import KSpaceRequest
 
-    return read_kspace(path, axes)
+    return read_any_kspace(path, KSpaceRequest(axes, trajectory, matrix))
 
 
 def detect(path: Path) -> Kind:
@@ -206,10 +213,16 @@ def _check_options(path: Path, kind: Kind, modality: Modality, axes: str | None,
         )
     if modality == "MR" and kind == "sinogram":
         raise InputError(f"{path}: a CT sinogram; MR needs a volume (NIfTI, DICOM) or k-space")
-    if axes is not None and kind != "numpy":
+    if axes is not None and kind not in ("numpy", "kspace"):
         raise InputError(f"`axes` {axes}: is for .npy and .npz files; {path} states its axes itself")
     if series is not None and kind != "dicom":
         raise InputError(f"`series` {series}: is for DICOM folders; {path} is a file")
+
+
+def _check_off_grid(path: Path, kind: Kind, trajectory: Path | None, matrix: tuple[int, int] | None) -> None:
+    for name, value in (("trajectory", trajectory), ("matrix", matrix)):
+        if value is not None and kind not in ("kspace", "numpy"):
+            raise InputError(f"`{name}`: is for k-space along a trajectory; {path} is none; leave it out")
 
 
 def _describe_nifti(info: FileInfo) -> FileInfo:
@@ -299,25 +312,45 @@ def _describe_sinogram(info: FileInfo) -> FileInfo:
 
 
 def _describe_kspace(info: FileInfo) -> FileInfo:
-    from recon.io.kspace.file import read_kspace
+    from recon.io.kspace.file import read_any_kspace
+    from recon.scan.kspace import KSpace
 
-    kspace = read_kspace(Path(info.path))
+    kspace = read_any_kspace(Path(info.path))
     assert kspace.source is not None
-    meta = {name: value for name, value in kspace.meta.items() if name != "patient_id"}
     magnitude = kspace.data.abs()
-    sampled = 1.0 if kspace.mask is None else float(kspace.mask.float().mean())
     oriented = kspace.meta.get("orientation_known", kspace.source.format == "hdf5")
-    return replace(
+    info = replace(
         info,
         format=_KSPACE_FORMATS.get(kspace.source.format, "HDF5 of this suite"),
         shape=tuple(kspace.data.shape),
-        axes="slices, coils, y, x",
         orientation=axis_codes(kspace.affine) if oriented else None,
         spacing_mm=spacing_of(kspace.affine) if kspace.meta.get("spacing_known") else None,
         dtype="complex64",
         value_range=(float(magnitude.min()), float(magnitude.max())),
+    )
+    meta = {name: value for name, value in kspace.meta.items() if name != "patient_id"}
+    if not isinstance(kspace, KSpace):
+        return _describe_off_grid(info, kspace, meta)
+    sampled = 1.0 if kspace.mask is None else float(kspace.mask.float().mean())
+    return replace(
+        info,
+        axes="slices, coils, y, x",
         details={"sampled": round(sampled, 4), "image (y, x)": kspace.image_shape, **meta, **_notes(kspace)},
         would=_would_with_kspace(kspace.mask is None, kspace.reference is not None),
+    )
+
+
+def _describe_off_grid(info: FileInfo, kspace: NonCartesianKSpace, meta: dict[str, Any]) -> FileInfo:
+    planes, stack = "slices", {}
+    if kspace.measured is not None:
+        planes, stack = "partitions", {"partitions": f"{int(kspace.measured.sum())} of {len(kspace.measured)} measured"}
+    facts = {"image (y, x)": kspace.image_shape, **stack, **meta, **_notes(kspace)}
+    return replace(
+        info,
+        kind=f"k-space along a trajectory ({kspace.kind})",
+        axes=f"{planes}, coils, readouts, samples",
+        details=facts,
+        would=_would_with_kspace(False, kspace.reference is not None),
     )
 
 
@@ -341,7 +374,7 @@ def _describe_numpy(info: FileInfo) -> FileInfo:
     return replace(info, kind=kind, shape=shape, dtype=str(dtype), details=details, would=would)
 
 
-def _notes(found: KSpace) -> dict[str, Any]:
+def _notes(found: KSpace | NonCartesianKSpace) -> dict[str, Any]:
     return {"notices": list(found.notices)} if found.notices else {}
 
 

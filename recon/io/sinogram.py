@@ -244,7 +244,7 @@ def _grid(path: Path, attributes: Any, unit: str) -> tuple[tuple[int, int, int],
 
 def _lengths_in_millimetres(path: Path, attributes: Any) -> dict[str, Any]:
     """The attributes with the grid's lengths in mm, whatever unit the end of their keys states."""
-    from physics.ct.protocol import MILLIMETRES
+    from physics.ct.protocol_entries import MILLIMETRES
 
     found = dict(attributes)
     for name in ("spacing", "affine"):

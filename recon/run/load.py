@@ -14,6 +14,7 @@ from recon.io.detect import read_any
 from recon.io.intensity import Intensity, NaNs, check_hu
 from recon.io.sinogram import Sinogram
 from recon.scan.kspace import KSpace
+from recon.scan.non_cartesian_kspace import NonCartesianKSpace
 from recon.scan.volume import Modality, Volume
 
 _UNDERSHOOT = 0.1
@@ -29,7 +30,9 @@ def load(
     series: str | None = None,
     nan: NaNs = "refuse",
     resample: bool = False,
-) -> Volume | KSpace | Sinogram:
+    trajectory: Path | None = None,
+    matrix: tuple[int, int] | None = None,
+) -> Volume | KSpace | NonCartesianKSpace | Sinogram:
     """Read a file or folder, whatever its format.
 
     Args:
@@ -41,6 +44,8 @@ def load(
         series: end of the UID of the series to take from a DICOM folder that holds several.
         nan: what becomes of voxels that are NaN: ``refuse``; or ``air``, which takes them as air, in MR as 0.
         resample: whether a DICOM series of a tilted gantry, or of uneven distances, is resampled, and not refused.
+        trajectory: file of the coordinates of k-space that lies on no grid, where it is not in the k-space file.
+        matrix: (y, x) voxels of the image of such k-space, where neither the file nor its coordinates say it.
 
     Returns:
         A volume (CT in HU, its ``notices`` saying what is doubtful about it), k-space or a sinogram.
@@ -52,7 +57,9 @@ def load(
     _check_arguments(path, modality, intensity, nan)
     shipped: Literal["ct", "mr"] = "ct" if modality == "CT" else "mr"
     given = sample.path(shipped) if path is None else path
-    found = read_any(given, modality, axes=axes, series=series, nan=nan, resample=resample)
+    found = read_any(
+        *(given, modality), axes=axes, series=series, nan=nan, resample=resample, trajectory=trajectory, matrix=matrix
+    )
     if not isinstance(found, Volume):
         if intensity != "auto":
             raise InputError(f"`intensity` {intensity}: is for CT volumes; {path} holds none")

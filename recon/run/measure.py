@@ -20,6 +20,7 @@ from recon.io.sinogram import Sinogram
 from recon.run.memory import ct_bytes, memory_errors, mr_bytes
 from recon.scan.kspace import KSpace
 from recon.scan.measurement import Measurement, Progress, Scan, no_progress
+from recon.scan.non_cartesian_kspace import NonCartesianKSpace
 from recon.scan.volume import Modality, Volume
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _continuous(
 
 
 def measure_mr(
-    data: Volume | KSpace,
+    data: Volume | KSpace | NonCartesianKSpace,
     mask: str | Path | None = None,
     accel: float | None = None,
     calib: int | None = None,
@@ -203,7 +204,7 @@ def measure_mr(
     """An MR scan: simulated from a magnitude volume, or made of k-space, which is undersampled where that is asked for.
 
     Args:
-        data: MR magnitude volume, or k-space.
+        data: MR magnitude volume, or k-space on a grid or along a trajectory.
         mask: kind of mask, or path of a mask file; None: where ``accel`` or ``calib`` is given, and of a volume, a
             Poisson-disc mask; else k-space keeps all of its samples.
         accel: nominal acceleration; None takes 8 where there is a mask to draw.
@@ -234,6 +235,11 @@ def measure_mr(
         check_noise(noise_level or 0.0, "noise_level")
         with memory_errors(mr_bytes(data.data.numel())):
             return measured_mr(data, request, ScanRequest(noise or 0.0, noise_level, coils_compressed, seed), device)
+    if isinstance(data, NonCartesianKSpace):
+        _leave_out("measured already", simulate=simulate, coils=coils, trajectory=trajectory, spokes=spokes)
+        _leave_out("sampled along a trajectory", mask=mask, accel=accel, calib=calib, mask_seed=mask_seed)
+        check_noise(noise_level or 0.0, "noise_level")
+        return _measured_off_grid(data, ScanRequest(noise or 0.0, noise_level, coils_compressed, seed), device)
     _check_volume(data, "MR")
     _leave_out("simulated from a volume", noise_level=noise_level, coils_compressed=coils_compressed)
     if trajectory is not None:
@@ -244,6 +250,14 @@ def measure_mr(
     _leave_out("sampled on a grid", spokes=spokes)
     chosen = mr.choose_mask(request, (data.data.shape[1], data.data.shape[2]), mr.volume_name(data))
     return _simulated_mr(data, chosen, noise, seed, device, simulate or "continuous", coils or 1)
+
+
+def _measured_off_grid(data: NonCartesianKSpace, wanted: ScanRequest, device: Device) -> Scan:
+    from recon.acquisition.measured_off_grid import measured_off_grid
+
+    voxels = data.data.shape[0] * data.data.shape[1] * data.image_shape[0] * data.image_shape[1]
+    with memory_errors(mr_bytes(max(data.data.numel(), voxels))):
+        return measured_off_grid(data, wanted, device)
 
 
 def _along_trajectory(

@@ -16,6 +16,9 @@ from physics.operator import LinearOperator
 Callback = Callable[[int, Tensor], bool | None]
 """``callback(iteration, state)``; a true value stops the iteration."""
 
+SystemCallback = Callable[[int, Tensor, Tensor], bool | None]
+"""``callback(iteration, x, rhs − B x)`` of a system of equations; a true value stops the iteration."""
+
 _ROUNDING = 16
 """A gradient below this many machine epsilons of the first one is rounding, and no direction to go in."""
 
@@ -39,7 +42,7 @@ def cg(
     iterations: int,
     axes: int,
     tolerance: float = 0.0,
-    callback: Callback | None = None,
+    callback: SystemCallback | None = None,
 ) -> Tensor:
     """Conjugate gradients for B x = rhs with B Hermitian and positive (Hestenes & Stiefel 1952).
 
@@ -51,7 +54,7 @@ def cg(
         axes: number of trailing axes that make one problem; the others are a batch.
         tolerance: a problem is left alone once ‖rhs − B x‖ ≤ tolerance · ‖rhs‖, at the latest when that is rounding;
             when every one is, it stops.
-        callback: called after each iteration with the estimate.
+        callback: called after each iteration with the estimate and its residual.
     """
     x = start.clone()
     residual = rhs - apply(x)
@@ -73,7 +76,7 @@ def cg(
         new_power = inner(residual, residual, axes)
         direction = residual + safe_ratio(new_power, power) * direction
         power = new_power
-        if callback and callback(iteration, x):
+        if callback and callback(iteration, x, residual):
             break
     return x
 

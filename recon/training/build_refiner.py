@@ -51,7 +51,9 @@ def build_refiner(given: Ingredients) -> Workshop:
     """A U-Net from base image and sample to the ground truth, on samples of a trained head."""
     settings = parse_task(RefinerTask, given.recipe.task)
     head = _head(given)
-    net = _network(given, inputs_of(head.task))
+    if head.task.reference and not settings.sample:
+        raise InputError("`sample`: a refiner that also sees the image shown cannot do without the sample")
+    net = _network(given, inputs_of(head.task) if settings.sample else 1)
     if settings.rounds > 1 and given.warm_start is None:
         raise InputError("`warm_start`: later rounds start from what a trained network makes; name it")
     learner = ImageLearner(net, KIND, net.config.to_dict(), settings.loss)
@@ -59,8 +61,10 @@ def build_refiner(given: Ingredients) -> Workshop:
     start = Refiner(copy.deepcopy(net).eval().to(given.device), tensors_sha256(net.state_dict()))
     given.announce(f"simulating and sampling {settings.variants * len(given.train)} scans")
     pairs = samples.of(given.train, settings.excerpts, settings.variants, start, settings.rounds)
-    source = SliceSource(pairs, settings.crop, settings.augmentation.build())
     held_out = samples.of(given.val[: given.recipe.validation.cases], settings.held_out, 1, start, settings.rounds)
+    if not settings.sample:
+        pairs, held_out = [without_sample(pair) for pair in pairs], [without_sample(pair) for pair in held_out]
+    source = SliceSource(pairs, settings.crop, settings.augmentation.build())
     task = head.task.to_dict()
     return Workshop(
         learner,
@@ -192,6 +196,11 @@ def _head(given: Ingredients) -> Head:
         prior = prior_of(network, given.base)
         sha256 = read_card(given.head).sha256
         return Head(network.to(given.device), prior.to(given.device), given.task, sha256, given.head)
+
+
+def without_sample(pair: StoredPair) -> StoredPair:
+    """The base image and the ground truth alone, of the same scan."""
+    return replace(pair, images=np.stack([pair.images[0], pair.images[-1]]))
 
 
 def inputs_of(task: Task) -> int:

@@ -15,7 +15,10 @@ from recon.training.registry import TASKS, TrainingKind
 Decorator = Callable[[Any], Any]
 Range = tuple[float, float]
 
-SCANS = {"svct": ("geometry", "views", "photons"), "mri": ("masks", "accel", "noise", "phase", "coils")}
+SCANS = {
+    "svct": ("geometry", "views", "photons", "arc", "scanners"),
+    "mri": ("masks", "accel", "noise", "phase", "coils"),
+}
 """The options that describe a scan, by the task that they belong to."""
 
 
@@ -46,6 +49,8 @@ class Options:
     geometry: str = "paper40"
     views: Range | None = None
     photons: Range | None = None
+    arc: Range | None = None
+    scanners: bool = False
     masks: tuple[str, ...] = ()
     accel: Range = (8.0, 8.0)
     noise: float | None = None
@@ -279,6 +284,22 @@ def _svct() -> list[Decorator]:
             metavar="N-M",
             help="Range of the number of photons per detector cell and view; half of the CT scans stay noise-free.  "
             "[default: all scans are noise-free]",
+        ),
+        option(
+            "--scanners",
+            group="Task",
+            is_flag=True,
+            help="Draw the scanner of every CT scan around the geometry's: its magnification, pitch and offset, the "
+            "angle where it begins, and its arc, so that one network serves a range of scanners.",
+        ),
+        option(
+            "--arc",
+            group="Task",
+            type=RangeType(),
+            default=None,
+            metavar="N-M",
+            help="Range of arcs in degrees from which --scanners draws; half of the scans have the largest.  "
+            "[default: 90-360]",
         ),
     ]
 

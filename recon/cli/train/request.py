@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recon.cli.train.options import SCANS, Options, Range
-from recon.errors import input_errors
+from recon.errors import InputError, input_errors
 
 if TYPE_CHECKING:
+    from recon.acquisition.ct_acquisition import CTAcquisition
     from recon.learned.task import Task
     from recon.training.request import Request
 
@@ -106,7 +107,18 @@ def _svct(given: Options, shown: tuple[str, ...]) -> Task:
     with input_errors(f"`geometry` {given.geometry}"):
         scanner = load_protocol(given.geometry)
     scans = CTAcquisition(scanner, _whole(given.views), given.photons, simulation=given.simulate)
-    return Task(scans, shown or ("fbp",), given.references)
+    return Task(_with_scanners(scans, given), shown or ("fbp",), given.references)
+
+
+def _with_scanners(scans: CTAcquisition, given: Options) -> CTAcquisition:
+    from recon.acquisition.drawn_scanners import DrawnScanners
+
+    if not given.scanners:
+        if given.arc is not None:
+            raise InputError("`arc`: arcs are drawn with `scanners` only; the geometry says the arc otherwise")
+        return scans
+    with input_errors("`scanners`"):
+        return replace(scans, scanners=DrawnScanners() if given.arc is None else DrawnScanners(arc=given.arc))
 
 
 def _whole(numbers: Range | None) -> tuple[int, int] | None:

@@ -9,13 +9,43 @@ import numpy as np
 from recon.errors import InputError
 from recon.io.kspace.checks import RawKSpace
 from recon.io.kspace.complex_pairs import as_complex, complex_parts
+from recon.io.kspace.partitions import along_partitions, separation_of
 from recon.io.kspace.plausible import check_centred, check_slices
+from recon.io.kspace.support import CHANCE
+from recon.io.kspace.trajectory_file import z_last
 from recon.io.matlab_files import is_matlab, matlab_headers, read_matlab
 from recon.io.numpy_files import Header, array_headers, read_array
 
+TRAJECTORY, MATRIX = "trajectory", "matrix"
+"""Names of the arrays of coordinates, and of the (y, x) voxels of the image, beside samples along a trajectory."""
+
+_BESIDE = (TRAJECTORY, MATRIX)
 _AXES = "zcyx"
+_ALONG = "zcrs"
 _PARTITIONS = "p"
 _EXAMPLES = {2: "yx", 3: "cyx (coils first) or `axes` zyx (slices first)", 4: "zcyx"}
+
+
+def read_numpy_along(path: Path, axes: str | None, trajectory: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """(z, coils, readouts, samples) complex64 of an array of samples along a trajectory, and the trajectory, which may
+    lie in the file beside it; ``axes`` is a permutation of some of z, c, r (readouts) and s (samples).
+
+    Raises:
+        InputError: as :func:`read_numpy`, or no trajectory.
+    """
+    headers = stored_arrays(path)
+    name = _kspace_name(path, {key: each for key, each in headers.items() if key not in _BESIDE})
+    if trajectory is None:
+        trajectory = z_last(np.asarray(_read(path, TRAJECTORY), np.float64))
+    shape, paired = _complex_shape(path, headers[name], axes)
+    example = {2: "rs", 3: "crs"}.get(len(shape), "zcrs")
+    order = (axes or "").lower()
+    if not {"r", "s"} <= set(order) <= set(_ALONG) or len(set(order)) != len(order) or len(order) != len(shape):
+        raise InputError(
+            f"{path}: an array of shape {shape} along a trajectory needs its axis order: give `axes`, r for readouts "
+            f"and s for samples, such as `axes` {example}"
+        )
+    return _in_order(_complex(path, _read(path, name), paired), order, _ALONG), trajectory
 
 
 def read_numpy(path: Path, axes: str | None) -> RawKSpace:
@@ -39,12 +69,13 @@ def read_numpy(path: Path, axes: str | None) -> RawKSpace:
     if mask is not None and mask.ndim == 2 and order.index("x") < order.index("y"):
         mask = mask.T
     check_centred(path, data)
+    meta = {"spacing_known": False, "orientation_known": False}
+    notices: tuple[str, ...] = ("real and imaginary parts lie along the last axis of the array",) if paired else ()
     if _PARTITIONS in order:
-        data = along_partitions(data)
+        data, mask, further = volume_as_slices(path, data, mask)
+        notices += further
     else:
         check_slices(path, data, "name that axis p in `axes`, such as `axes` pcyx, to have it transformed")
-    meta = {"spacing_known": False, "orientation_known": False}
-    notices = ("real and imaginary parts lie along the last axis of the array",) if paired else ()
     return RawKSpace(path, "numpy", data, np.eye(4), mask, meta=meta, notices=notices)
 
 
@@ -62,10 +93,34 @@ def complex_arrays(headers: dict[str, Header]) -> dict[str, Header]:
     }
 
 
-def along_partitions(data: np.ndarray) -> np.ndarray:
-    """Centred orthonormal inverse FFT along the first axis: fully sampled partitions become slices."""
-    image = np.fft.ifft(np.fft.ifftshift(data, axes=0), axis=0, norm="ortho")
-    return np.fft.fftshift(image, axes=0).astype(np.complex64)
+def in_axes_order(path: Path, data: np.ndarray, axes: str) -> np.ndarray:
+    """An array with the axes ``axes`` as (z or partitions, coils, y, x); :class:`InputError` if they do not fit it."""
+    return _in_order(data, _checked_axes(path, data.shape, axes))
+
+
+def volume_as_slices(
+    path: Path, data: np.ndarray, mask: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """3D k-space (partitions, coils, y, x) as slices, their mask, and what was done in words.
+
+    A (y, x) mask that the file states is that of every partition. Without one, the samples that are not zero tell which
+    axis is sampled in full.
+    """
+    if mask is not None:
+        return along_partitions(data), mask, ()
+    sampled = (data != 0).any(1)
+    if _is_padded_stack(sampled.mean((1, 2))):
+        return along_partitions(data), None, ()
+    found = separation_of(path, sampled, readout=2)
+    return found.slices(data), None if found.axis == 0 else found.sampled, found.notices
+
+
+def _is_padded_stack(shares: np.ndarray) -> bool:
+    """Whether of the partitions, whose shares of samples that are not zero are given, some neighbouring ones are
+    complete, but for samples that are zero by chance, and all before and behind them are padding."""
+    complete, empty = shares > 1 - CHANCE, shares == 0
+    inside = np.flatnonzero(complete)
+    return bool((complete | empty).all() and inside.size and np.ptp(inside) + 1 == inside.size)
 
 
 def _read(path: Path, name: str) -> np.ndarray:
@@ -126,10 +181,10 @@ def _checked_axes(path: Path, shape: tuple[int, ...], axes: str | None) -> str:
     return order
 
 
-def _in_order(data: np.ndarray, order: str) -> np.ndarray:
-    """The array with axes ``order`` as (z or partitions, coils, y, x)."""
+def _in_order(data: np.ndarray, order: str, axes: str = _AXES) -> np.ndarray:
+    """The array with axes ``order`` as (z or partitions, coils, y, x), or in another order of four axes."""
     order = order.replace(_PARTITIONS, "z")
-    missing = tuple(axis for axis in _AXES if axis not in order)
+    missing = tuple(axis for axis in axes if axis not in order)
     full = data.reshape((1,) * len(missing) + data.shape)
     names = "".join(missing) + order
-    return np.ascontiguousarray(full.transpose([names.index(axis) for axis in _AXES]))
+    return np.ascontiguousarray(full.transpose([names.index(axis) for axis in axes]))

@@ -42,6 +42,54 @@ def read_bart(path: Path) -> RawKSpace:
     Raises:
         InputError: a missing or damaged file, or further dimensions, such as echoes or time frames.
     """
+    array, dimensions = _stored(path)
+    data = path.with_suffix(".cfl")
+    _check_dimensions(data, dimensions)
+    if dimensions[_PARTITION] > 1 and dimensions[_SLICE] > 1:
+        raise InputError(f"{data}: several slabs of two phase encodings; extract one with 'bart slice 13 0' first")
+    volume = array.reshape(*dimensions[:4], dimensions[_SLICE])
+    notices: tuple[str, ...] = ()
+    slices = volume[:, :, 0].transpose(3, 2, 0, 1)  # (z, coils, readout, phase)
+    if dimensions[_PARTITION] > 1:
+        slices, notices = slices_of_volume(volume[..., 0].transpose(3, 0, 1, 2))
+    slices = np.ascontiguousarray(slices, np.complex64)
+    check_centred(data, slices)
+    meta = {"spacing_known": False, "orientation_known": False}
+    return RawKSpace(data, "bart", slices, np.eye(4), meta=meta, notices=notices)
+
+
+def read_bart_readouts(path: Path) -> np.ndarray:
+    """(z, coils, readouts, samples) of samples along a trajectory: dimensions 1, samples, readouts, coils, …, slices.
+
+    Raises:
+        InputError: a missing or damaged file, or other dimensions.
+    """
+    array, dimensions = _stored(path)
+    _check_dimensions(path, dimensions)
+    if dimensions[_READ] != 1:
+        raise InputError(
+            f"{path}: its first dimension has {dimensions[_READ]} samples; of samples along a trajectory it has 1, and "
+            "the second and third have the samples and the readouts"
+        )
+    readouts = array.reshape(*dimensions[1:4], dimensions[_SLICE])
+    return np.ascontiguousarray(readouts.transpose(3, 2, 1, 0), np.complex64)
+
+
+def read_bart_trajectory(path: Path) -> np.ndarray:
+    """(readouts, samples, 3) float64 coordinates along y, x and z in cycles per field of view, of a trajectory of
+    dimensions 3, samples, readouts. Rows of the image are BART's first dimension.
+
+    Raises:
+        InputError: a missing or damaged file, or other dimensions.
+    """
+    array, dimensions = _stored(path)
+    if dimensions[0] != 3 or math.prod(dimensions[3:]) != 1:
+        raise InputError(f"{path}: no BART trajectory: dimensions {dimensions}; 3, samples, readouts are needed")
+    return np.ascontiguousarray(array.real.reshape(dimensions[:3]).T, np.float64)
+
+
+def _stored(path: Path) -> tuple[np.ndarray, tuple[int, ...]]:
+    """The array and all of its sixteen dimensions."""
     pair = bart_pair(path)
     if pair is None:
         raise InputError(f"{path}: no BART file; give its .cfl or .hdr file")
@@ -52,17 +100,7 @@ def read_bart(path: Path) -> RawKSpace:
     if data.stat().st_size != needed:
         raise InputError(f"{data}: {data.stat().st_size} bytes, but {header.name} states {needed}")
     check_fits(data, 4 * needed)
-    _check_dimensions(header, dimensions)
-    array = np.fromfile(data, "<c8").reshape(dimensions, order="F")
-    volume = array.reshape(*dimensions[:4], dimensions[_SLICE])
-    notices: tuple[str, ...] = ()
-    slices = volume[:, :, 0].transpose(3, 2, 0, 1)  # (z, coils, readout, phase)
-    if dimensions[_PARTITION] > 1:
-        slices, notices = slices_of_volume(volume[..., 0].transpose(3, 0, 1, 2))
-    slices = np.ascontiguousarray(slices, np.complex64)
-    check_centred(data, slices)
-    meta = {"spacing_known": False, "orientation_known": False}
-    return RawKSpace(data, "bart", slices, np.eye(4), meta=meta, notices=notices)
+    return np.fromfile(data, "<c8").reshape(dimensions, order="F"), dimensions
 
 
 def _dimensions(header: Path) -> tuple[int, ...]:
@@ -85,5 +123,3 @@ def _check_dimensions(header: Path, dimensions: tuple[int, ...]) -> None:
     if others:
         listed = ", ".join(f"dimension {axis} has {size}" for axis, size in others.items())
         raise InputError(f"{header}: {listed}; extract one image with 'bart slice' first (echoes, time frames, maps)")
-    if dimensions[_PARTITION] > 1 and dimensions[_SLICE] > 1:
-        raise InputError(f"{header}: several slabs of two phase encodings; extract one with 'bart slice 13 0' first")

@@ -92,7 +92,7 @@ def checked_kspace(raw: RawKSpace) -> KSpace:
         reference=_reference(raw, (y, x)),
         meta=meta,
         source=source,
-        notices=(*raw.notices, *_unknown_geometry(source), *support.notices),
+        notices=(*raw.notices, *unknown_geometry(source), *support.notices),
     )
 
 
@@ -102,7 +102,7 @@ def _tensor(array: np.ndarray | None) -> Tensor | None:
     return None if array is None else torch.from_numpy(np.ascontiguousarray(array))
 
 
-def _unknown_geometry(source: Any) -> tuple[str, ...]:
+def unknown_geometry(source: Any) -> tuple[str, ...]:
     """Notices on what the file leaves open; results leave it open too."""
     if not source.spacing_known:
         return ("the file states neither voxel size nor orientation: both are unknown, in the results too",)

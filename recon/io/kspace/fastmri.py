@@ -10,6 +10,7 @@ import numpy as np
 
 from recon.errors import InputError
 from recon.io.hdf5 import dataset_of, read_dataset, read_text
+from recon.io.kspace.arrays import in_axes_order, volume_as_slices
 from recon.io.kspace.checks import RawKSpace
 from recon.io.kspace.mr_header import Encoding, image_affine, parse_encoding
 from recon.io.kspace.plausible import check_centred, check_slices
@@ -23,22 +24,26 @@ _TRANSPOSED = "the array's image axes are those of its header in the other order
 _CONTRASTS = {"CORPD_FBK": "PD", "CORPDFS_FBK": "PDFS"}
 
 
-def read_fastmri(path: Path, file: h5py.File) -> RawKSpace:
+def read_fastmri(path: Path, file: h5py.File, axes: str | None = None) -> RawKSpace:
     """Single-coil ``kspace`` (z, y, x) or multi-coil (z, coils, y, x), its header, mask and reference.
 
     The distance of the slices is not in these files; the slice thickness of the header stands for it. An array whose
-    image axes are the header's in the other order is transposed.
+    image axes are the header's in the other order is transposed. Of 3D k-space, which this layout does not have by
+    itself, ``axes`` states the order, with p for the partitions, such as pcyx; an axis that is sampled in full is
+    transformed to slices.
 
     Raises:
         InputError: a damaged file, zero frequency at an edge, or 3D k-space.
     """
+    if axes is not None:
+        return _read_volume(path, file, axes)
     data = read_coils(path, file)
     encoding = _encoding(path, file)
     notices: tuple[str, ...] = ()
     if encoding is not None and _is_transposed(encoding, data.shape):
         data, notices = np.ascontiguousarray(data.swapaxes(-1, -2)), (_TRANSPOSED,)
     check_centred(path, data)
-    check_slices(path, data, "save it as .npy and name that axis p in `axes`, such as `axes` pcyx")
+    check_slices(path, data, "name that axis p in `axes`, such as `axes` pcyx, to have it transformed")
     reference = read_reference(path, file, data.shape[1])
     affine, image_shape = _geometry(encoding, data.shape)
     if reference is not None:
@@ -56,6 +61,18 @@ def read_fastmri(path: Path, file: h5py.File) -> RawKSpace:
         meta=meta,
         notices=notices,
     )
+
+
+def _read_volume(path: Path, file: h5py.File, axes: str) -> RawKSpace:
+    """3D k-space in the order that the user states; neither voxel size nor orientation are known of its slices."""
+    data = in_axes_order(path, read_dataset(path, file, "kspace", complex_values=True), axes)
+    check_centred(path, data)
+    meta = _attributes(file.attrs) | {"spacing_known": False, "orientation_known": False}
+    mask = read_mask(path, file)
+    notices: tuple[str, ...] = ()
+    if "p" in axes.lower():
+        data, mask, notices = volume_as_slices(path, data, mask)
+    return RawKSpace(path, "fastmri", data, np.eye(4), mask, meta=meta, notices=notices)
 
 
 def read_coils(path: Path, file: h5py.File) -> np.ndarray:

@@ -21,7 +21,11 @@ from recon.io.kspace.arrays import read_numpy
 from recon.io.kspace.bart import bart_pair, read_bart
 from recon.io.kspace.checks import RawKSpace, checked_kspace
 from recon.io.kspace.fastmri import read_coils, read_fastmri, read_mask, read_reference
-from recon.io.kspace.ismrmrd import find_group, read_ismrmrd
+from recon.io.kspace.ismrmrd import encoding_of, find_group, read_ismrmrd
+from recon.io.kspace.ismrmrd_trajectory import read_ismrmrd_along
+from recon.io.kspace.off_grid import RawOffGrid, checked_off_grid
+from recon.io.kspace.off_grid_files import holds_trajectory, read_off_grid
+from recon.io.kspace.request import KSpaceRequest
 from recon.io.kspace.twix import is_twix, read_twix
 from recon.io.matlab_files import is_matlab
 from recon.io.numpy_files import is_numpy
@@ -31,36 +35,75 @@ if TYPE_CHECKING:
     import h5py
 
     from recon.scan.kspace import KSpace
+    from recon.scan.non_cartesian_kspace import NonCartesianKSpace
 
 FORMAT, VERSION = "recon-kspace", 1
 
 
-def read_kspace(path: Path, axes: str | None = None) -> KSpace:
-    """The k-space in a fastMRI, ISMRMRD, BART or Siemens file, in one of our own, or in an .npy, .npz or MATLAB file.
+def read_any_kspace(path: Path, request: KSpaceRequest | None = None) -> KSpace | NonCartesianKSpace:
+    """The k-space in a fastMRI, ISMRMRD, BART or Siemens file, in one of our own, or in an .npy, .npz or MATLAB file:
+    on a grid, or along a trajectory, which lies beside it or in a file that the user names.
 
     Args:
         path: the file; its content, not its name, decides how it is read.
-        axes: axis order of an .npy, .npz or MATLAB array, such as ``"cyx"``; only for those.
+        request: what the user says of it; None for nothing.
 
     Raises:
         InputError: an unknown or damaged file, or data that are no usable k-space.
     """
+    request = request or KSpaceRequest()
     require_file(path)
-    if is_numpy(path) or is_matlab(path):
-        return checked_kspace(read_numpy(path, axes))
-    if not (bart_pair(path) or is_twix(path) or is_hdf5(path)):
+    is_array = is_numpy(path) or is_matlab(path)
+    if not (is_array or bart_pair(path) or is_twix(path) or is_hdf5(path)):
         raise InputError(
             f"{path}: no k-space file; it must be fastMRI or ISMRMRD HDF5, BART .cfl, Siemens .dat, .npy, .npz or .mat"
         )
-    if axes is not None:
-        raise InputError(f"`axes` {axes}: is for .npy, .npz and .mat files; {path} states its axes itself")
-    if bart_pair(path):
-        return checked_kspace(read_bart(path))
-    if is_twix(path):
-        return checked_kspace(read_twix(path))
-    with open_hdf5(path) as file:
-        raw = _read_hdf5(path, file)
+    if request.axes is not None and not (is_array or _is_plain_hdf5(path)):
+        raise InputError(f"`axes` {request.axes}: is for .npy, .npz and .mat files; {path} states its axes itself")
+    raw = _read(path, request, is_array)
+    if isinstance(raw, RawOffGrid):
+        return checked_off_grid(raw)
+    if request.matrix is not None:
+        raise InputError(f"`matrix`: is for samples along a trajectory; those of {path} lie on a grid; leave it out")
     return checked_kspace(raw)
+
+
+def read_kspace(path: Path, axes: str | None = None) -> KSpace:
+    """As :func:`read_any_kspace`, of samples on a grid; :class:`InputError` for others."""
+    from recon.scan.kspace import KSpace
+
+    found = read_any_kspace(path, KSpaceRequest(axes))
+    if not isinstance(found, KSpace):
+        raise InputError(f"{path}: samples along a trajectory; k-space on a grid is needed")
+    return found
+
+
+def _read(path: Path, request: KSpaceRequest, is_array: bool) -> RawKSpace | RawOffGrid:
+    if is_hdf5(path) and not is_array:
+        with open_hdf5(path) as file:
+            group = find_group(path, file) if hdf5_kind(path, file) == "ismrmrd" else None
+            if group is not None and (encoding := encoding_of(path, group)).trajectory != "cartesian":
+                return read_ismrmrd_along(path, group, encoding, request)
+    if is_twix(path) and request.trajectory is not None:
+        raise InputError(f"`trajectory` {request.trajectory}: Siemens raw data are read on their grid; leave it out")
+    if request.trajectory is not None or holds_trajectory(path):
+        return read_off_grid(path, request)
+    if is_array:
+        return read_numpy(path, request.axes)
+    if bart_pair(path):
+        return read_bart(path)
+    if is_twix(path):
+        return read_twix(path)
+    with open_hdf5(path) as file:
+        return _read_hdf5(path, file, request.axes)
+
+
+def _is_plain_hdf5(path: Path) -> bool:
+    """Whether an HDF5 file holds a ``kspace`` whose axes nothing in it states."""
+    if bart_pair(path) or is_twix(path):
+        return False
+    with open_hdf5(path) as file:
+        return hdf5_kind(path, file) == "fastmri"
 
 
 def write_kspace(path: Path, kspace: KSpace) -> None:
@@ -92,12 +135,12 @@ def hdf5_kind(path: Path, file: h5py.File) -> str | None:
     return "ismrmrd" if find_group(path, file) is not None else None
 
 
-def _read_hdf5(path: Path, file: h5py.File) -> RawKSpace:
+def _read_hdf5(path: Path, file: h5py.File, axes: str | None) -> RawKSpace:
     kind = hdf5_kind(path, file)
     if kind == "own":
         return _read_own(path, file)
     if kind == "fastmri":
-        return read_fastmri(path, file)
+        return read_fastmri(path, file, axes)
     group = find_group(path, file)
     if group is None:
         raise InputError(f"{path}: holds no k-space ('kspace' or an ISMRMRD table), but {held(file)}")

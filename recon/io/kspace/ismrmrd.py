@@ -6,7 +6,6 @@ the readout, columns the phase encoding, as in fastMRI.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,32 +14,20 @@ import numpy as np
 from recon.errors import InputError
 from recon.io.checks import check_fits
 from recon.io.hdf5 import dataset_of, member, read_text
-from recon.io.kspace.arrays import along_partitions
 from recon.io.kspace.checks import RawKSpace
 from recon.io.kspace.ismrmrd_geometry import Slices, affine_of, slices_of
+from recon.io.kspace.ismrmrd_table import Table, check_simple, noise_readouts, read_table, valid_samples
 from recon.io.kspace.mr_header import Encoding, parse_encoding
+from recon.io.kspace.partitions import Separation, central, separation_of
 from recon.io.kspace.support import is_rectangle
-from recon.io.printable import printable
 
 if TYPE_CHECKING:
     import h5py
 
-# Acquisition flags are numbered from 1 (ismrmrd.h, ISMRMRD_AcquisitionFlags).
-_NOISE = 19
-_CALIBRATION = 20
-_REVERSED = 22
-_NOT_IMAGING = (19, 23, 24, 26, 27, 28, 29, 30, 31)
-"""Noise, navigator, phase correction, feedback, dummy, surface coil correction, phase stabilization, its reference."""
-_COMPRESSED = (53, 54, 55, 56)
-_SINGLE = ("contrast", "phase", "repetition", "set")
 
-
-@dataclass(frozen=True)
-class _Table:
-    """Readouts of one kind: their headers and samples."""
-
-    heads: np.ndarray
-    lines: np.ndarray
+_COMPLETE = 0.9
+"""Share of calibration lines that are complete along an axis, from which on it can be transformed; samples may be 0 by
+chance."""
 
 
 def find_group(path: Path, file: h5py.File) -> h5py.Group | None:
@@ -53,124 +40,94 @@ def find_group(path: Path, file: h5py.File) -> h5py.Group | None:
     return found["dataset" if "dataset" in groups else groups[0]] if groups else None
 
 
+def encoding_of(path: Path, group: h5py.Group) -> Encoding:
+    """The first encoding of the header."""
+    return parse_encoding(path, read_text(path, group, "xml"))
+
+
 def read_ismrmrd(path: Path, group: h5py.Group) -> RawKSpace:
     """Cartesian multi-slice or 3D k-space: averages averaged, slices in order of their positions, separate calibration
     lines and noise readouts kept apart, other readouts (navigators, phase correction and stabilisation, dummies) left
-    out; of 3D data the partition axis is transformed to slices.
+    out; of 3D data an axis that is sampled in full, the partitions or the readout, is transformed to slices.
 
     Raises:
-        InputError: not Cartesian, echo-planar, several contrasts or repetitions, slices that are not evenly spaced or
-            sampled differently, 3D data that are undersampled along the partitions, or readouts that contradict the
-            header.
+        InputError: echo-planar, several contrasts or repetitions, slices that are not evenly spaced or sampled
+            differently, 3D data that are undersampled along all axes, or readouts that contradict the header.
     """
-    encoding = parse_encoding(path, read_text(path, group, "xml"))
-    if encoding.trajectory != "cartesian":
-        raise InputError(f"{path}: the trajectory is {printable(encoding.trajectory)}; only Cartesian data can be read")
-    imaging, calibration, noise, skipped = _tables(path, dataset_of(path, group, "data"))
-    _check_simple(path, imaging.heads)
+    encoding = encoding_of(path, group)
+    readouts = read_table(path, dataset_of(path, group, "data"))
+    imaging, calibration = readouts.imaging, readouts.calibration
+    check_simple(path, imaging.heads)
     slices = slices_of(path, imaging.heads)
     data, sampled = _sort(path, imaging, encoding, slices)
-    if (sampled != sampled[:1]).any():
-        raise InputError(
-            f"{path}: the slices or partitions are sampled at different places; one mask a volume is needed"
-        )
-    lines, unused = None, len(calibration.heads)
-    if encoding.matrix[2] > 1:
-        data = along_partitions(data)
-    else:
-        lines, unused = _calibration_lines(path, calibration, encoding, slices, data.shape)
+    lines, unused = _calibration_lines(path, calibration, encoding, slices, data.shape)
     image_shape = encoding.image_shape(*data.shape[-2:])
     affine, known = affine_of(imaging.heads, encoding, data.shape, image_shape, slices)
+    meta = {"spacing_known": True, "orientation_known": known, "readouts_left_out": readouts.others + unused}
+    noise = noise_readouts(path, readouts.noise, imaging)
+    if encoding.matrix[2] == 1:
+        mask = _one_mask(path, sampled)
+        return RawKSpace(
+            *(path, "ismrmrd", data, affine, mask, image_shape),
+            calibration=lines,
+            noise_readouts=noise,
+            meta=meta,
+            notices=slices.notices,
+        )
+    separation = separation_of(path, sampled)
+    data, lines = separation.slices(data), None if lines is None else _transformed(separation, lines)
+    if separation.axis == 1:  # rows are the partitions now, and slices lie along the readout, which is cropped here
+        data, lines = central(data, image_shape[0]), None if lines is None else central(lines, image_shape[0])
+        affine, image_shape = affine[:, [0, 2, 1, 3]], (data.shape[-2], image_shape[1])
+    elif separation.axis == 2:
+        data, lines = central(data, image_shape[1]), None if lines is None else central(lines, image_shape[1])
+        affine, image_shape = affine[:, [1, 2, 0, 3]], (data.shape[-2], image_shape[0])
     return RawKSpace(
-        path,
-        "ismrmrd",
-        data,
-        affine,
-        None if is_rectangle(sampled[0]) else sampled[0],
-        image_shape,
+        *(path, "ismrmrd", data, affine, _undersampled(separation.sampled), image_shape),
         calibration=lines,
-        noise_readouts=_noise_readouts(path, noise, imaging),
-        meta={"spacing_known": True, "orientation_known": known, "readouts_left_out": skipped + unused},
-        notices=slices.notices,
+        noise_readouts=noise,
+        meta=meta,
+        notices=slices.notices + separation.notices,
     )
 
 
-def _tables(path: Path, table: h5py.Dataset) -> tuple[_Table, _Table, _Table, int]:
-    """The readouts that make the image, those of separate calibration lines, those of noise alone, and how many others
-    there are."""
-    if table.dtype.names is None or not {"head", "data"} <= set(table.dtype.names):
-        raise InputError(f"{path}: the ISMRMRD table 'data' has no columns 'head' and 'data'")
-    check_fits(path, 4 * table.size * table.dtype.itemsize)
-    heads = table.fields("head")[()]
-    check_fits(path, 16 * int((heads["number_of_samples"].astype(int) * heads["active_channels"]).sum()))
-    if _flagged(heads, _COMPRESSED).any():
-        raise InputError(f"{path}: its readouts are compressed (flags 53 to 56); convert it to uncompressed ISMRMRD")
-    usable = ~_flagged(heads, _NOT_IMAGING) & (heads["number_of_samples"] > 0) & (heads["encoding_space_ref"] == 0)
-    apart = _flagged(heads, (_CALIBRATION,))
-    imaging = usable & ~apart
-    if not imaging.any():
-        raise InputError(f"{path}: none of the {len(heads)} readouts is imaging data")
-    lines = table.fields("data")[()]
-    noise = _flagged(heads, (_NOISE,)) & (heads["number_of_samples"] > 0)
-    kept = [_Table(heads[chosen], lines[chosen]) for chosen in (imaging, usable & apart, noise)]
-    return kept[0], kept[1], kept[2], int((~usable).sum())
+def _one_mask(path: Path, sampled: np.ndarray) -> np.ndarray | None:
+    """The mask that all slices have, None where they are sampled in full."""
+    if (sampled != sampled[:1]).any():
+        raise InputError(f"{path}: the slices are sampled at different places; one mask a volume is needed")
+    return _undersampled(sampled[0])
 
 
-def _noise_readouts(path: Path, noise: _Table, imaging: _Table) -> np.ndarray | None:
-    """(coils, samples) of all noise readouts with the image's coils, of the level of the image's samples.
-
-    Noise power goes as the bandwidth, the inverse of the time of a sample, and as the inverse number of averages.
-    """
-    coils = int(imaging.heads[0]["active_channels"])
-    found = []
-    for head, samples in zip(noise.heads, noise.lines, strict=True):
-        if int(head["active_channels"]) != coils:
-            continue
-        dwell = float(head["sample_time_us"]) / (float(imaging.heads[0]["sample_time_us"]) or 1.0)
-        line, _ = _line(path, head, samples, int(head["number_of_samples"]))
-        found.append(line * (dwell if np.isfinite(dwell) and dwell > 0 else 1.0) ** 0.5)
-    if not found:
-        return None
-    return np.concatenate(found, axis=1) / _averages(imaging.heads) ** 0.5
+def _undersampled(sampled: np.ndarray) -> np.ndarray | None:
+    return None if is_rectangle(sampled) else sampled
 
 
-def _averages(heads: np.ndarray) -> int:
-    """How often each line of the image was measured, as the counter of averages tells."""
-    return len(np.unique(heads["idx"]["average"]))
-
-
-def _flagged(heads: np.ndarray, flags: tuple[int, ...]) -> np.ndarray:
-    bits = np.bitwise_or.reduce([np.uint64(1) << np.uint64(flag - 1) for flag in flags])
-    return np.asarray((heads["flags"] & bits) != 0)
-
-
-def _check_simple(path: Path, heads: np.ndarray) -> None:
-    if _flagged(heads, (_REVERSED,)).any():
-        raise InputError(f"{path}: readouts in both directions (echo-planar): its ghost correction is not supported")
-    for counter in _SINGLE:
-        count = len(np.unique(heads["idx"][counter]))
-        if count > 1:
-            raise InputError(f"{path}: {count} different values of {counter}; extract one image series first")
-    if len(np.unique(heads["active_channels"])) > 1:
-        raise InputError(f"{path}: the number of coils changes between readouts")
+def _transformed(separation: Separation, lines: np.ndarray) -> np.ndarray | None:
+    """Calibration lines as the image's slices are; None where they do not reach along the transformed axis."""
+    there = (lines != 0).any(1)
+    inside = there.any(separation.axis)
+    whole = there.all(separation.axis)
+    return separation.slices(lines) if whole[inside].mean() > _COMPLETE else None
 
 
 def _calibration_lines(
-    path: Path, table: _Table, encoding: Encoding, slices: Slices, shape: tuple[int, ...]
+    path: Path, table: Table, encoding: Encoding, slices: Slices, shape: tuple[int, ...]
 ) -> tuple[np.ndarray | None, int]:
     """(z, coils, y, x) k-space of calibration lines that were measured apart, and how many of them do not fit the
     image's k-space and are left out."""
-    heads, (rows, columns, _) = table.heads, encoding.matrix
+    heads, (rows, columns, partitions) = table.heads, encoding.matrix
     steps = heads["idx"]["kspace_encode_step_1"].astype(int) + _shift(encoding.centre[0], columns)
     fits = np.isin(heads["idx"]["slice"], slices.counters) & (heads["active_channels"] == shape[1])
     fits &= (heads["number_of_samples"] <= rows) & (steps >= 0) & (steps < columns)
+    planes = heads["idx"]["kspace_encode_step_2"].astype(int) + _shift(encoding.centre[1], partitions)
+    fits &= (partitions == 1) | ((planes >= 0) & (planes < partitions))
     if not fits.any():
         return None, len(heads)
-    data, _ = _sort(path, _Table(heads[fits], table.lines[fits]), encoding, slices)
+    data, _ = _sort(path, Table(heads[fits], table.lines[fits]), encoding, slices)
     return data, int((~fits).sum())
 
 
-def _sort(path: Path, table: _Table, encoding: Encoding, slices: Slices) -> tuple[np.ndarray, np.ndarray]:
+def _sort(path: Path, table: Table, encoding: Encoding, slices: Slices) -> tuple[np.ndarray, np.ndarray]:
     """(z, coils, y, x) averaged k-space, and (z, y, x) bool where there are samples; z is slice or partition."""
     heads = table.heads
     rows, columns, partitions = encoding.matrix
@@ -197,8 +154,6 @@ def _planes(path: Path, heads: np.ndarray, partitions: int, centre: int | None, 
     planes = heads["idx"]["kspace_encode_step_2"].astype(int) + _shift(centre, partitions)
     if len(slices.counters) > 1 or planes.min() < 0 or planes.max() >= partitions:
         raise InputError(f"{path}: several slabs, or a partition outside the header's matrix of {partitions}")
-    if len(np.unique(planes)) < partitions:
-        raise InputError(f"{path}: 3D data with {len(np.unique(planes))} of {partitions} partitions; all are needed")
     return np.asarray(planes)
 
 
@@ -209,12 +164,8 @@ def _shift(centre: int | None, size: int) -> int:
 
 def _line(path: Path, head: np.ndarray, samples: np.ndarray, rows: int) -> tuple[np.ndarray, int]:
     """The valid samples (coils, n) of a readout, and the row of the first: echoes may be asymmetric."""
-    count, coils = int(head["number_of_samples"]), int(head["active_channels"])
-    if samples.size != 2 * count * coils:
-        raise InputError(f"{path}: a readout holds {samples.size // 2} samples, its header says {coils} x {count}")
+    count = int(head["number_of_samples"])
     first = 0 if count == rows else rows // 2 - int(head["center_sample"])  # whole lines may leave the centre at 0
     if first < 0 or first + count > rows:
         raise InputError(f"{path}: a readout of {count} samples does not fit the header's matrix of {rows}")
-    start, stop = int(head["discard_pre"]), count - int(head["discard_post"])
-    line = np.ascontiguousarray(samples, np.float32).view(np.complex64).reshape(coils, count)
-    return line[:, start:stop], first + start
+    return valid_samples(path, head, samples), first + int(head["discard_pre"])

@@ -6,7 +6,7 @@ entity is ever expanded and nothing outside the file is read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -32,6 +32,7 @@ class Encoding:
             oversampled.
         trajectory: ``"cartesian"``, ``"radial"``, …
         centre: (phase encoding, partition) step of zero frequency; None where not stated.
+        stated_image: voxels of the image to reconstruct; None where not stated.
     """
 
     matrix: tuple[int, int, int]
@@ -39,6 +40,23 @@ class Encoding:
     image_field_of_view: Triple
     trajectory: str
     centre: tuple[int | None, int | None]
+    stated_image: tuple[int, int, int] | None = None
+
+    @property
+    def image_matrix(self) -> tuple[int, int]:
+        """(y, x) voxels of the image to reconstruct, along the readout and the phase encoding."""
+        return self.image_shape(*self.matrix[:2]) if self.stated_image is None else self.stated_image[:2]
+
+    def voxels_of_the_image(self, voxels: tuple[int, int]) -> tuple[Encoding, tuple[float, float]]:
+        """The encoding with the image's field of view and (y, x) voxels, for its geometry; and the (y, x) encoded field
+        of view in such voxels, by which cycles per field of view are divided."""
+        y, x = (length / count for length, count in zip(self.image_field_of_view[:2], voxels, strict=True))
+        image = replace(
+            self,
+            matrix=(*voxels, self.matrix[2]),
+            field_of_view=(*self.image_field_of_view[:2], self.field_of_view[2]),
+        )
+        return image, (self.field_of_view[0] / y, self.field_of_view[1] / x)
 
     def pixel_size(self, rows: int, columns: int) -> tuple[float, float]:
         """(y, x) in mm of the image of k-space with ``rows`` readout samples and ``columns`` phase encodings."""
@@ -67,11 +85,12 @@ def parse_encoding(path: Path, xml: bytes | str) -> Encoding:
             image_field_of_view=_triple(_child(recon, "fieldOfView_mm")),
             trajectory=(_child(encoding, "trajectory").text or "").strip().lower(),
             centre=(_centre(encoding, "kspace_encoding_step_1"), _centre(encoding, "kspace_encoding_step_2")),
+            stated_image=None if recon.find("{*}matrixSize") is None else _integers(_child(recon, "matrixSize")),
         )
     except (ElementTree.ParseError, ValueError, UnicodeError, RecursionError, LookupError) as error:
         raise InputError(f"{path}: the ISMRMRD header is damaged ({error})") from error
     sizes = (*result.field_of_view, *result.image_field_of_view)
-    if min(result.matrix) < 1 or min(sizes) <= 0:
+    if min((*result.matrix, *(result.stated_image or ()))) < 1 or min(sizes) <= 0:
         raise InputError(f"{path}: the ISMRMRD header has a matrix or field of view that is not positive")
     if min(sizes) < _FIELD_OF_VIEW[0] or max(sizes) > _FIELD_OF_VIEW[1]:
         raise InputError(f"{path}: the ISMRMRD header has a field of view of {min(sizes):g} to {max(sizes):g} mm")

@@ -9,7 +9,7 @@ import numpy as np
 
 from recon.errors import InputError
 
-_CHANCE = 0.1
+CHANCE = 0.1
 """Share of places up to which samples are zero by chance: quantised noise far from the centre."""
 
 _CENTRED = 0.1
@@ -57,7 +57,7 @@ def support_of(path: Path, data: np.ndarray, mask: np.ndarray | None, columns: s
         inside = _edges(inside, mask, columns)
     rectangle = np.zeros(union.shape, bool)
     rectangle[inside] = True
-    if mask is None and (union | ~rectangle).mean() > 1 - _CHANCE:
+    if mask is None and (union | ~rectangle).mean() > 1 - CHANCE:
         taken = None  # a hole or two in a full rectangle are samples that happen to be 0
     else:
         taken = (union if mask is None else mask) & rectangle
@@ -95,7 +95,7 @@ def _check_alike(path: Path, sampled: np.ndarray, mask: np.ndarray | None) -> No
             continue
         union, everywhere = each.any(axis=0), each.all(axis=0)
         places = int(union.sum()) if mask is None else int(mask.sum())
-        if int(union.sum() - everywhere.sum()) > _CHANCE * places:
+        if int(union.sum() - everywhere.sum()) > CHANCE * places:
             raise InputError(
                 f"{path}: the {name} are sampled at different places ({int(union.sum())} of {union.size} together, "
                 f"{int(everywhere.sum())} in all of them); one mask for the whole volume is needed: "

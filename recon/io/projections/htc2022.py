@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from physics.ct.geometry import FanBeam
-from physics.ct.protocol import MILLIMETRES
+from physics.ct.protocol_entries import MILLIMETRES
 from recon.errors import InputError, input_errors
 from recon.io.projections.stored import Stored
 

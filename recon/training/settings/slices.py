@@ -33,6 +33,10 @@ class RefinerTask(SquareSamples, Scans):
         ge=1,
         le=4,
     )
+    sample: bool = setting(
+        True,
+        "whether the refiner sees the sample; without it, everything else alike, it tells what the prior is worth",
+    )
 
 
 class ADMTask(SquareSamples):

@@ -95,10 +95,10 @@ def test_yaml_and_back(geometry: Geometry) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (None, "needs 'type: fan' or 'type: parallel'"),
+        (None, "needs 'type: fan', 'type: parallel' or 'type: cone'"),
         ([1, 2], "needs 'type: fan'"),
         ({"pitch_mm": 1}, "needs 'type: fan'"),
-        (FAN | {"type": "cone"}, "needs 'type: fan'"),
+        (FAN | {"type": "cone"}, "a fan or parallel beam is needed"),
         (FAN | {"type": ["fan"]}, "needs 'type: fan'"),
         (FAN | {"pich_mm": 1}, "unknown entry 'pich_mm'; did you mean 'pitch_mm'"),
         (PARALLEL | {"source_isocentre_mm": 1}, "unknown entry 'source_isocentre_mm'"),

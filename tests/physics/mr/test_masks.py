@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import masks
 
-from physics.mr.masks import MASK_KINDS, calibration_width, make_mask, seed_of, stated_mask
+from physics.mr.masks import MASK_KINDS, caipi_lattice, calibration_width, make_mask, seed_of, stated_mask
 
 RECORDED: dict[str, dict[str, str]] = json.loads((Path(masks.__file__).parent / "recorded" / "masks.json").read_text())
 COUNTS = {"dds_masks": 8, "fastmri_masks": 36, "sigpy_poisson": 15}
@@ -184,3 +184,23 @@ def test_a_stated_mask(columns_only: bool) -> None:
 def test_bad_stated_masks(array: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         stated_mask(array, (6, 8))
+
+
+@pytest.mark.parametrize(
+    ("accel", "lattice"), [(2, (1, 2, 1)), (3, (1, 3, 1)), (4, (2, 2, 1)), (6, (2, 3, 1)), (8, (2, 4, 2))]
+)
+def test_caipi_is_a_shifted_lattice(accel: int, lattice: tuple[int, int, int]) -> None:
+    assert caipi_lattice(accel) == lattice
+    mask = make_mask("caipi", (48, 64), accel, 0, seed=1).array
+    assert mask.numel() / int(mask.sum()) == accel
+    assert torch.equal(
+        mask.roll((lattice[0], lattice[2]), (0, 1))[lattice[0] :, 8:], mask[lattice[0] :, 8:]
+    ) or torch.equal(mask.roll((lattice[0], -lattice[2]), (0, 1))[lattice[0] :, 8:-8], mask[lattice[0] :, 8:-8])
+    whole = make_mask("caipi", (48, 64), accel, 16, seed=1).array
+    assert calibration_width(whole) >= 16
+    assert bool((whole | ~mask).all())
+
+
+def test_caipi_of_a_broken_acceleration_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"must be whole, not 4\.5"):
+        make_mask("caipi", (48, 64), 4.5)

@@ -56,6 +56,8 @@ def test_every_option_of_a_network_has_a_sentence(command: click.Command) -> Non
         (["fbpconv", "--photons", "1e4", "--task", "mri"], "--photons: has no effect with --task mri"),
         (["fbpconv", "--accel", "4", "--task", "svct"], "--accel: has no effect with --task svct"),
         (["fbpconv", "--geometry", "limited90"], "--geometry: say --task svct with it"),
+        (["fbpconv", "--arc", "90-180", "--task", "svct"], "--arc: arcs are drawn with --scanners only"),
+        (["fbpconv", "--scanners", "--arc", "9-400", "--task", "svct"], "--scanners: arc 9 to 400: lower number first"),
         (["fbpconv", "--views", "20-x", "--task", "svct"], "must be a whole number or a range such as 20-80"),
         (["fbpconv", "--views", "20.5", "--task", "svct"], "must be a whole number or a range such as 20-80"),
         (["fbpconv", "--photons", "1e6-1e4", "--task", "svct"], "must be positive, the lower number first"),

@@ -49,6 +49,44 @@ def test_a_trajectory_file(head: Path, tmp_path: Path) -> None:
     assert run_recon(*given, "-o", tmp_path / "out").code == 0
 
 
+def test_a_simulated_scan_goes_through_a_file(head: Path, tmp_path: Path) -> None:
+    path = tmp_path / "radial.h5"
+    given = ("--trajectory", "radial", "--spokes", 20, "--coils", 3, "-o", path)
+    assert run_recon("simulate", "mri", "-i", head, *given).code == 0
+    facts = json.loads(run_recon("info", path, "--json").out)
+    assert facts["kind"] == "k-space along a trajectory (radial)"
+    assert facts["details"]["image (y, x)"] == [40, 36]
+    found = run_recon("mri", path, "--method", "gridding,cg-sense,tv,l1-wavelet", "-o", tmp_path / "out")
+    assert found.code == 0, found.err
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["simulation"] == "continuous"
+    psnr = {each["method"]: each["metrics"]["psnr"] for each in result["results"]}
+    assert set(psnr) == {"gridding", "cg-sense", "tv", "l1-wavelet"}
+    assert psnr["tv"] > psnr["gridding"]
+    for wrong, message in (
+        (("--accel", 4), "--accel: the data are sampled along a trajectory"),
+        (("--matrix", "a"), "--matrix a: must be two whole numbers"),
+        (("--matrix", "8,8"), "the reference image is (2, 40, 36), not (2, 8, 8)"),
+        (("--method", "pocs"), "--method pocs: takes samples on a Cartesian grid"),
+        (("--spokes", 9), "--spokes: the data are measured already"),
+    ):
+        refused = run_recon("mri", path, *wrong, "-o", tmp_path / "none")
+        assert refused.code == 2
+        assert message in refused.err
+
+
+def test_arrays_and_their_trajectory(head: Path, tmp_path: Path) -> None:
+    spokes = radial(24, 64)
+    data = np.random.default_rng(0).standard_normal((2, 24, 64)) + 0j
+    np.save(tmp_path / "k.npy", data * np.exp(-40 * (spokes.numpy() ** 2).sum(-1)))
+    np.save(tmp_path / "t.npy", 32 * spokes.numpy())
+    given = ("mri", tmp_path / "k.npy", "--axes", "crs", "--trajectory", tmp_path / "t.npy", "--method", "gridding")
+    found = run_recon(*given, "-o", tmp_path / "out")
+    assert found.code == 0, found.err
+    assert nib.load(tmp_path / "out" / "recon.nii.gz").shape == (32, 32, 1)
+    assert run_recon("mri", head, "--matrix", "8,8", "-o", tmp_path / "no").err.count("--matrix") == 1
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

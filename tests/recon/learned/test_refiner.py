@@ -164,6 +164,18 @@ def test_its_card_names_head_task_and_sampling(chain) -> None:
         assert {"psnr", "ssim"} <= set(next(csv.DictReader(file)))
 
 
+def test_a_refiner_that_the_sample_is_withheld_from_learns_and_refines_all_the_same(chain, tmp_path) -> None:
+    common = ["--dataset", DATA, "--recipe", "tiny", "--cache", chain / "cache", "-q", "--set", "task.sample=false"]
+    train("refiner", *common, *refiner_arguments(chain), "--set", "steps=2", "--out", tmp_path / "alone")
+    alone = tmp_path / "alone" / FILE_NAME
+    card, head = read_card(alone), chain / "head" / "head.safetensors"
+    assert card.config["in_channels"] == 1
+    refiner = load_refiner(str(alone), head, read_card(head).sha256)
+    assert refiner is not None
+    images = torch.rand(2, 3, 32, 32) - 0.5
+    assert torch.equal(refiner.refined(images), refiner.refined(torch.stack([images[0], -images[1]])))
+
+
 def test_reconstruction_goes_through_it_unless_told_otherwise(chain, tmp_path) -> None:
     case = write_ct(tmp_path / "case.nii.gz", affine=np.diag([10.0, 10.0, 8.0, 1.0]))
     weights = ["--weights", chain / "head" / "head.safetensors", "--prior", chain / "prior", "--set", "steps=2"]

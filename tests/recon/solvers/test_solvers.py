@@ -78,7 +78,7 @@ def test_cg_stops_when_told() -> None:
     matrix, rhs = positive_definite(7, torch.float64), vectors(2, 7)
     seen: list[int] = []
 
-    def stop_at_two(iteration: int, x: Tensor) -> bool:
+    def stop_at_two(iteration: int, x: Tensor, residual: Tensor) -> bool:
         seen.append(iteration)
         return iteration == 2
 
