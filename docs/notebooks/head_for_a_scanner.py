@@ -23,7 +23,7 @@ def run(command: str) -> str:
     """Run a command of the suite in this process (in a shell, call it as it stands), and return what it prints."""
     program, *words = shlex.split(command)
     done = CliRunner().invoke(PROGRAMS[program], words)
-    return done.stdout.strip() if done.exit_code == 0 else str(done.exception)
+    return (done.stdout if done.exit_code == 0 else done.stderr).strip()
 
 
 # %% [markdown]
@@ -46,7 +46,9 @@ pitch_mm: 4
 angles: {views: 24, arc_deg: 120}
 """
 Path("my_scanner.yaml").write_text(geometry)
-print(run(f"recon train controlnet {DATA} --out head --base prior --task svct --geometry my_scanner.yaml --set steps=10"))
+print(
+    run(f"recon train controlnet {DATA} --out head --base prior --task svct --geometry my_scanner.yaml --set steps=10")
+)
 
 # %% [markdown]
 # The losses are in a table beside the weights; the card inside the weights says what the head was trained for.

@@ -27,7 +27,9 @@ shift = 1.7  # mm: where the axis of rotation falls, from the middle of the dete
 discs = [(0, 0, 24, 0.02), (8, 6, 5, -0.02), (-9, 2, 3, -0.02), (2, -12, 2.5, 0.08)]
 beta = np.radians(np.arange(views) * 360 / views)
 position = (np.arange(cells) - (cells - 1) / 2) * pitch - shift
-source = source_isocentre * np.stack([np.sin(beta), -np.cos(beta)], -1)  # at the bottom at angle 0, then counter-clockwise
+source = source_isocentre * np.stack(
+    [np.sin(beta), -np.cos(beta)], -1
+)  # at the bottom at angle 0, then counter-clockwise
 axis = np.stack([np.cos(beta), np.sin(beta)], -1)
 middle = source * (1 - source_detector / source_isocentre)
 ray = middle[:, None] + position[None, :, None] * axis[:, None] - source[:, None]

@@ -65,5 +65,5 @@ outcomes["l1-wavelet"].plot(index=4)
 
 # %%
 for name, each in outcomes.items():
-    residual = torch.linalg.vector_norm((a(each.answer.mean.to(a.dtype)) - y)) / (y != 0).sum().sqrt()
+    residual = torch.linalg.vector_norm(a(each.answer.mean.to(a.dtype)) - y) / (y != 0).sum().sqrt()
     print(f"{name:12} residual over sigma {float(residual / scan.measurement.noise_level):.2f}")

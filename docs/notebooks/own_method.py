@@ -51,8 +51,8 @@ sys.path.insert(0, str(Path("plugins").absolute()))
 importlib.invalidate_caches()
 
 # %%
-from recon.methods import get_method, method_names  # noqa: E402
-from recon.methods.plugins import plugins  # noqa: E402
+from recon.methods import get_method, method_names
+from recon.methods.plugins import plugins
 
 plugins.cache_clear()  # a new process would find it by itself
 print("landweber" in method_names("CT"), "|", get_method("CT", "landweber").summary)
@@ -61,8 +61,8 @@ print("landweber" in method_names("CT"), "|", get_method("CT", "landweber").summ
 # ## One scan
 
 # %%
-import recon  # noqa: E402
-from datasets.sets.phantom import PhantomSet, voxels  # noqa: E402
+import recon
+from datasets.sets.phantom import PhantomSet, voxels
 
 phantom = PhantomSet(count=1, seed=4, size=(8, 32, 32), spacing=(5.0, 10.0, 10.0)).cases()[0]
 values, affine = voxels(phantom)
@@ -93,9 +93,9 @@ methods:
 Path("mine.yaml").write_text(table)
 
 # %%
-from click.testing import CliRunner  # noqa: E402
+from click.testing import CliRunner
 
-from benchmarks.cli import main as benchmarks  # noqa: E402
+from benchmarks.cli import main as benchmarks
 
 words = "run mine.yaml --dataset phantom:count=4,seed=4,size=8x32x32,spacing=5x10x10 --split train --cases 2 --jobs 1"
 done = CliRunner().invoke(benchmarks, words.split())
