@@ -67,3 +67,23 @@ def test_an_audit_without_a_network_says_so_and_fails_nothing(tmp_path: Path):
 def test_make_knows_the_target(target):
     assert re.search(rf"^{target}: .*## ", read("Makefile"), re.M)
     assert target in next(line for line in read("Makefile").splitlines() if line.startswith(".PHONY"))
+
+
+def test_the_version_stands_in_one_place_and_the_changes_tell_of_it():
+    version = re.search(r'^version = "(.+)"$', read("pyproject.toml"), re.M)[1]
+    assert f"## {version}" in read("CHANGELOG.md")
+    assert "## Unreleased" in read("CHANGELOG.md")
+    for path in (ROOT / "recon").rglob("*.py"):
+        assert f'"{version}"' not in path.read_text(encoding="utf-8"), path
+
+
+def test_the_script_of_the_wheel_is_one_that_a_shell_reads():
+    assert subprocess.run(["sh", "-n", str(ROOT / ".ci/wheel")], check=False).returncode == 0
+    assert "$wheel" in read(".ci/wheel")
+
+
+def test_the_examples_of_clusters_limit_memory_and_encrypt():
+    text = read("docs/cluster.md")
+    for word in ("#SBATCH --mem-per-cpu", "--memory-limit", "limits: {cpu", "tls://recon-scheduler"):
+        assert word in text
+    assert "tcp://recon" not in text

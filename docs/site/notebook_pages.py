@@ -77,8 +77,8 @@ def _run(cell: Cell, names: dict[str, Any], name: str) -> Output:
 
 
 def _as_html(value: Any) -> str:
-    if hasattr(value, "_repr_html_"):
-        return str(value._repr_html_())
+    if hasattr(value, "_repr_html_") and (found := value._repr_html_()):
+        return str(found)
     if hasattr(value, "savefig"):  # a figure of matplotlib
         stream = io.BytesIO()
         value.savefig(stream, format="png", dpi=100, bbox_inches="tight")

@@ -22,12 +22,20 @@ ERRORS = _ramp("#c8ecff", "#48a8f0", "#1656a8", "#000000", "#a83c08", "#f08c28",
 DEVIATIONS = _ramp("#000000", "#3b1770", "#a52c60", "#ed6925", "#fcffa4")
 
 
-def png(pixels: np.ndarray) -> str:
-    """Data URI of a (h, w) bool or uint8, or (h, w, 3) uint8 picture."""
+def png(pixels: np.ndarray, colours: np.ndarray | None = None) -> str:
+    """Data URI of a (h, w) bool or uint8, or (h, w, 3) uint8 picture.
+
+    Args:
+        pixels: the picture.
+        colours: (256, 3) uint8 colours that (h, w) uint8 pixels stand for; a third as large as the colours themselves.
+    """
     from PIL import Image
 
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    if colours is not None:
+        image.putpalette(colours.tobytes())  # the picture is of type P then
     stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, format="PNG", optimize=True)
+    image.save(stream, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from recon.pictures.glance import is_like_a_body
 
-TRUTH, STD = "truth", "std"
+TRUTH, STD, BASELINE = "truth", "std", "baseline"
 
 
 class ResidualSpread(Protocol):
@@ -110,6 +110,13 @@ class ReportData:
         if self.modality != "CT" or self.ct_unit != "HU":
             return False
         return is_like_a_body(self.images[self.grey_scale_key])
+
+    @property
+    def flip_key(self) -> str | None:
+        """Key of the image that one keystroke shows in place of the others: the ground truth, or the first image."""
+        if TRUTH in self.images:
+            return TRUTH
+        return self.reconstructions[0] if len(self.reconstructions) > 1 else None
 
     def label(self, key: str) -> str:
         """The caption of an image."""

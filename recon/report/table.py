@@ -46,6 +46,7 @@ def metrics_table(metrics: Metrics, drop_unknown: bool) -> Table:
         drop_unknown: leave out columns without any figure (those that need a ground truth, where there is none).
     """
     names = list(dict.fromkeys(name for row in metrics.values() for name in row))
+    names.sort(key=lambda name: not name.endswith("soft_tissue"))  # what a radiologist looks at, first
     columns = {name: [_known(row.get(name)) for row in metrics.values()] for name in names}
     if drop_unknown:
         columns = {name: values for name, values in columns.items() if any(v is not None for v in values)}

@@ -10,8 +10,8 @@
   const slider = byId("slice"), centre = byId("centre"), width = byId("width"), scale = byId("error-scale");
   const presets = [...document.querySelectorAll("button[data-centre]")];
 
-  // Undoes recon/report/packing.py: inflate, join the bytes, unfold the sign, add the neighbour.
-  async function unpack({ shape, data }) {
+  // Undoes recon/report/packing.py: inflate, join the bytes, unfold the sign, add the neighbour, look up the level.
+  async function unpack({ shape, data }, levels) {
     const text = atob(data), packed = new Uint8Array(text.length);
     for (let i = 0; i < text.length; i++) packed[i] = text.charCodeAt(i);
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
@@ -23,6 +23,7 @@
       const neighbour = column ? codes[i - 1] : first ? 0 : codes[i - columns];
       codes[i] = neighbour + ((folded >>> 1) ^ -(folded & 1));
     }
+    if (levels) for (let i = 0; i < size; i++) codes[i] = levels[codes[i]];
     return { count, rows, columns, codes };
   }
 
@@ -51,7 +52,7 @@
   const stacks = {};
   for (const [key, volume] of Object.entries(page.volumes)) {
     stacks[key] = {};
-    for (const [plane, packed] of Object.entries(volume.planes)) stacks[key][plane] = await unpack(packed);
+    for (const [plane, packed] of Object.entries(volume.planes)) stacks[key][plane] = await unpack(packed, volume.levels);
   }
 
   const panels = [...document.querySelectorAll("figure[data-plane]")].map((figure) => {
@@ -63,11 +64,14 @@
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", still.alt);
     still.replaceWith(canvas);
-    return { column, plane, stack, canvas, context: canvas.getContext("2d", { alpha: false }) };
+    return { figure, column, plane, stack, canvas, context: canvas.getContext("2d", { alpha: false }) };
   });
 
+  let flipped = false;
+  const flips = (panel) => flipped && panel.column.kind === "image" && panel.column.key !== page.flip;
+
   function draw(panel, table) {
-    const { rows, columns, codes, count } = panel.stack;
+    const { rows, columns, codes, count } = flips(panel) ? stacks[page.flip][panel.plane] : panel.stack;
     const offset = (count > 1 ? Number(slider.value) : 0) * rows * columns;
     const image = panel.context.createImageData(columns, rows);
     const pixels = new Uint32Array(image.data.buffer);
@@ -155,6 +159,26 @@
     for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { start = null; });
   }
   const rounded = (value) => Number(value.toPrecision(4));
+
+  // One key shows the same place of the ground truth in every picture, and back: the eye sees what jumps.
+  const flipCaption = page.flip && page.columns.find((column) => column.key === page.flip).caption;
+  function flip() {
+    flipped = !flipped;
+    for (const panel of panels) {
+      if (panel.column.kind !== "image" || panel.column.key === page.flip) continue;
+      panel.figure.classList.toggle("flipped", flipped);
+      panel.figure.querySelector("figcaption").textContent = flipped ? `${flipCaption} (F: back)` : panel.column.caption;
+    }
+    redraw(panels);
+  }
+  if (page.flip) {
+    document.addEventListener("keydown", (event) => {
+      if (event.key.toLowerCase() !== "f" || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+      if (event.target.matches("input[type=number], select")) return;
+      flip();
+    });
+    byId("flip").addEventListener("click", flip);
+  }
 
   slider.addEventListener("input", showSlice);
   for (const input of [centre, width]) input.addEventListener("input", showWindow);

@@ -12,9 +12,9 @@ from recon.pictures import figures
 from recon.pictures.planes import Plane, Selection, average
 from recon.report import packing
 from recon.report.data import STD, TRUTH, ReportData
-from recon.report.embedding import Embedding, Pictures, embed
+from recon.report.embedding import BODY_STEPS, Embedding, Pictures, embed
 
-STILL_SIDE = 384
+STILL_SIDE = 256
 """Pixels of a still picture's longer side."""
 
 Kind = Literal["image", "error", "std"]
@@ -120,7 +120,7 @@ def viewer(data: ReportData) -> Viewer:
         windows=windows,
         error_scales=_scales_around(limits.error_scale) if TRUTH in data.images else [],
         limits=limits,
-        notes=_notes(data, embedding.stack),
+        notes=_notes(data, embedding.stack, embedding.is_exact),
         payload=_payload(data, embedding, limits),
     )
 
@@ -133,6 +133,7 @@ def _payload(data: ReportData, embedding: Embedding, limits: Limits) -> dict[str
         "slices": embedding.stack.indices,
         "depth": data.shape[embedding.stack.plane.axis],
         "stack": embedding.stack.plane.name,
+        "flip": data.flip_key,
         "volumes": embedding.packed,
         "colours": {"error": _packed_colours(figures.ERRORS), "std": _packed_colours(figures.DEVIATIONS)},
         "deviationTop": limits.deviation_top,
@@ -205,9 +206,9 @@ def _still(column: Column, pictures: Pictures, limits: Limits) -> str:
     picture = pictures[column.key] - pictures[TRUTH] if column.kind == "error" else pictures[column.key]
     picture = average(picture, -(-max(picture.shape) // STILL_SIDE))
     if column.kind == "error":
-        return figures.png(figures.ERRORS[figures.to_bytes(picture, -limits.error_scale, limits.error_scale)])
+        return figures.png(figures.to_bytes(picture, -limits.error_scale, limits.error_scale), figures.ERRORS)
     if column.kind == "std":
-        return figures.png(figures.DEVIATIONS[figures.to_bytes(picture, 0, limits.deviation_top)])
+        return figures.png(figures.to_bytes(picture, 0, limits.deviation_top), figures.DEVIATIONS)
     return figures.png(figures.to_bytes(picture, limits.window.low, limits.window.high))
 
 
@@ -229,7 +230,7 @@ def _packed_colours(colours: np.ndarray) -> list[int]:
     return [int(r) | int(g) << 8 | int(b) << 16 for r, g, b in colours]
 
 
-def _notes(data: ReportData, stack: Selection) -> list[str]:
+def _notes(data: ReportData, stack: Selection, is_exact: bool) -> list[str]:
     """What the pictures leave out."""
     notes = []
     depth = data.shape[stack.plane.axis]
@@ -238,9 +239,19 @@ def _notes(data: ReportData, stack: Selection) -> list[str]:
     if stack.factor > 1:
         notes.append(f"In them, {stack.factor} × {stack.factor} pixels are averaged into one.")
     if data.shows_body:
-        notes.append(f"Grey values are stored in steps of {packing.HOUNSFIELD.step:.0f} HU.")
+        notes.append(_stored_steps(is_exact))
     for key, image in data.images.items():
         lost = image.size - int(np.count_nonzero(np.isfinite(image)))
         if lost:
             notes.append(f"{data.label(key)}: {lost:,} voxels are not finite numbers and are drawn black.")
     return notes
+
+
+def _stored_steps(is_exact: bool) -> str:
+    if is_exact:
+        return f"Grey values are stored in steps of {packing.HOUNSFIELD.step:.0f} HU."
+    low, high = packing.SOFT_TISSUE
+    return (
+        f"Grey values are stored in steps of {BODY_STEPS[0]:.0f} HU from {low:.0f} to {high:.0f} HU and of "
+        f"{BODY_STEPS[1]:.0f} HU elsewhere; those of the direct method more coarsely."
+    )

@@ -23,7 +23,7 @@ from recon.pictures.planes import PLANES, average, select
 from recon.report import ReportData, render
 from recon.report.curve import convergence
 from recon.report.embedding import embed
-from recon.report.packing import HOUNSFIELD, LEVELS, pack, scale_between
+from recon.report.packing import HOUNSFIELD, LEVELS, body_levels, even_levels, nearest, pack, scale_between
 from recon.report.table import heading, metrics_table
 
 SHAPE = (6, 8, 10)
@@ -314,9 +314,50 @@ def test_noise_that_does_not_pack_is_thinned_further(monkeypatch: pytest.MonkeyP
     data = report(images={"truth": noise, "result": noise[::-1].copy()})
     whole = embed(data)
     assert len(whole.stack.indices) == 20
-    monkeypatch.setattr("recon.report.embedding.PACKED_LIMIT", whole.size // 2)
-    assert 8 <= len(embed(data).stack.indices) <= 10
-    assert embed(data).size <= 1.1 * whole.size / 2
+    assert whole.is_exact
+    monkeypatch.setattr("recon.report.embedding.PACKED_LIMIT", whole.size - 1)
+    coarser = embed(data)
+    assert len(coarser.stack.indices) == 20
+    assert not coarser.is_exact
+    monkeypatch.setattr("recon.report.embedding.PACKED_LIMIT", whole.size // 3)
+    assert len(embed(data).stack.indices) < 20
+    assert embed(data).size <= 1.1 * whole.size / 3
+
+
+def test_fewer_grey_levels_are_within_half_a_step_and_finest_in_soft_tissue() -> None:
+    values = np.arange(-1024, 3000, 1.0)
+    levels = body_levels(8, 24)
+    kept = HOUNSFIELD.low + HOUNSFIELD.step * levels[nearest(HOUNSFIELD.codes(values), levels)]
+    soft = (values >= -200) & (values < 300)
+    assert np.abs(kept - values)[soft].max() <= 5
+    assert np.abs(kept - values).max() <= 13
+    assert set(np.diff(even_levels(4))) <= {3, 4}
+
+
+def test_a_coarse_page_says_in_which_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "in steps of 2 HU" in render(report())
+    monkeypatch.setattr("recon.report.embedding.PACKED_LIMIT", 100)
+    page = Page(render(report()))
+    assert "in steps of 8 HU from -200 to 300 HU and of 24 HU elsewhere" in page.text
+    volume = page.payload["volumes"]["truth"]
+    axial = volume["low"] + volume["step"] * np.array(volume["levels"])[unpack(volume["planes"]["axial"])]
+    assert axial.min() >= -1024 - 24
+
+
+def test_the_page_says_what_it_is_not_for_and_has_soft_tissue_first() -> None:
+    figures = {"psnr": 30.0, "ssim": 0.9, "psnr_soft_tissue": 25.0}
+    page = Page(render(report(metrics={"FBP": figures, "TV": figures})))
+    assert "Research only, not for diagnosis." in page.text
+    assert page.text.index("PSNR soft tissue") < page.text.index("SSIM")
+
+
+def test_one_key_flips_to_the_ground_truth_or_the_first_of_several() -> None:
+    assert Page(render(report())).payload["flip"] == "truth"
+    images = {key: image for key, image in report().images.items() if key != "truth"}
+    assert Page(render(report(images=images))).payload["flip"] == "baseline"
+    alone = render(report(images={"result": images["result"]}, metrics={}))
+    assert Page(alone).payload["flip"] is None
+    assert 'id="flip"' not in alone
 
 
 @settings(deadline=None, max_examples=60)

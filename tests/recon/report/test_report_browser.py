@@ -25,7 +25,7 @@ CHROMEDRIVER = shutil.which("chromedriver") or ""
 pytestmark = pytest.mark.skipif(not (CHROMIUM and CHROMEDRIVER), reason="needs chromium and chromedriver")
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the protocol's key of an element reference
-KEYS = {"ArrowLeft": "\ue012", "ArrowRight": "\ue014", "PageUp": "\ue00e", "Home": "\ue011", "End": "\ue010"}
+KEYS = {"ArrowLeft": "\ue012", "ArrowRight": "\ue014", "PageUp": "\ue00e", "Home": "\ue011", "End": "\ue010", "f": "f"}
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1400,1000")
 
 
@@ -251,6 +251,39 @@ def test_window_presets_and_numbers(browser: Browser, page: Path, volumes: dict[
     browser.script("const c = document.getElementById('centre'); c.value = 100; c.dispatchEvent(new Event('input'))")
     np.testing.assert_allclose(browser.canvas("axial", 2)[..., 0], grey(middle, 100, 2000), atol=1)
     assert pressed() == []
+
+
+def test_one_key_shows_the_truth_in_place_of_the_methods_and_back(browser: Browser, page: Path) -> None:
+    browser.open(page, "light")
+    truth, method, error = (browser.canvas("axial", column) for column in (0, 2, 4))
+    caption = "return document.querySelector('figure[data-plane=axial][data-column=\"2\"] figcaption').textContent"
+    assert (truth != method).any()
+    browser.press("f")
+    assert (browser.canvas("axial", 2) == truth).all()
+    assert (browser.canvas("axial", 4) == error).all()
+    assert browser.script(caption) == "Truth (F: back)"
+    browser.press("Home")
+    browser.click("#flip")
+    assert browser.script(caption) == "TV"
+    browser.press("f")
+    browser.press("f")
+    assert (browser.canvas("axial", 2) == method).all()
+
+
+def test_a_page_with_fewer_grey_levels_draws_them(
+    browser: Browser, volumes: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recon.report.embedding.PACKED_LIMIT", 6000)
+    known = {"title": "", "case": {}, "protocol": [], "notices": [], "modality": "CT", "metrics": {}, "trace": []}
+    data = ReportData(
+        **known, images=volumes, labels={}, spacing=(3.0, 1.0, 1.0), data_picture=None, mask=None, provenance={}
+    )
+    (tmp_path / "coarse.html").write_text(render(data), encoding="utf-8")
+    browser.open(tmp_path / "coarse.html", "light")
+    expected = grey(volumes["result"][:, Y // 2][::-1, ::-1], 40, 400)
+    drawn = browser.canvas("coronal", 2)[..., 0]
+    np.testing.assert_allclose(drawn, expected, atol=0.5 + 255 / 400 * 13)
+    assert (drawn != np.rint(expected)).any()
 
 
 def test_pictures_keep_the_aspect_ratio_in_mm(browser: Browser, page: Path) -> None:

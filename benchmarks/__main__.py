@@ -1,0 +1,5 @@
+"""``python -m benchmarks`` is the command ``benchmarks``."""
+
+from benchmarks.cli import main
+
+main()
