@@ -133,6 +133,16 @@ def find_entries(name: str) -> list[Entry]:
     return found
 
 
+def is_name(name: str) -> bool:
+    """Whether a prior may have such a name."""
+    return _NAME.fullmatch(name) is not None
+
+
+def relative_files(folder: Path) -> tuple[str, ...]:
+    """The weights files of a prior's folder as paths in it, such as ``heads/svct.safetensors``."""
+    return tuple(path.relative_to(folder).as_posix() for path in _files_of(folder))
+
+
 def facts(path: Path) -> Facts:
     """What a weights file is; its tensors are not read.
 
