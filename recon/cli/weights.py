@@ -79,7 +79,7 @@ def import_(file: Path, prior: str | None, overwrite: bool, settings: tuple[str,
 @_JSON
 def list_(as_json: bool) -> None:
     """List the installed weights."""
-    from priors.weights.store import entries, user_folder
+    from priors.weights.store import entries, how_to_get_shipped, user_folder
 
     rows = [_row(entry) for entry in entries()]
     if as_json:
@@ -90,7 +90,7 @@ def list_(as_json: bool) -> None:
     if not rows:
         say(
             f"no weights yet in {click.format_filename(user_folder())}: 'recon weights fetch official-8x' or 'recon "
-            "weights import FILE' adds some"
+            f"weights import FILE' adds some{how_to_get_shipped()}"
         )
 
 
