@@ -23,7 +23,7 @@ class Ramp:
 
     Attributes:
         up, flat, down: duration of the ramps and of the flat top.
-        delay: from the start of the gradient to the start of sampling.
+        delay: time between the start of the gradient and that of sampling.
         dwell: duration of a sample.
         samples: number of samples.
     """
