@@ -61,10 +61,9 @@ def run(repeats: int = 3) -> list[Row]:
 
 def along_spokes(grid: Measurement) -> Measurement:
     """The phantom of a measurement on a grid, along spokes, with the same maps and noise."""
-    image, maps = grid.operator.adjoint(grid.y), getattr(grid.operator, "coil_maps")  # noqa: B009 - of CartesianMR
-    trajectory = radial(SPOKES, 2 * max(mri.SHAPE))
-    operator = NonCartesian(trajectory, mri.SHAPE, maps)
-    clean = operator(image)
+    maps = torch.from_numpy(mri.coil_maps())[None]
+    operator = NonCartesian(radial(SPOKES, 2 * max(mri.SHAPE)), mri.SHAPE, maps)
+    clean = operator(grid.operator.adjoint(grid.y))
     noise = torch.randn(clean.shape, dtype=clean.dtype, generator=torch.Generator().manual_seed(1))
     return Measurement(clean + mri.NOISE * noise, operator, mri.NOISE)
 

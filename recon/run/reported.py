@@ -104,8 +104,9 @@ def _intervals(outcome: Outcome) -> dict[str, str]:
 
 
 def _mask(outcome: Outcome) -> np.ndarray | None:
+    """What of k-space, or of the detector, was measured; None of all, and of what no picture shows."""
     mask = outcome.measurement.operator.mask
-    return None if mask is None else mask.cpu().numpy()
+    return None if mask is None or mask.ndim > 3 else mask.cpu().numpy()
 
 
 def _data_picture(outcome: Outcome) -> np.ndarray:

@@ -173,7 +173,7 @@ def with_calibration_phase(measurement: Measurement, magnitude: Tensor) -> Tenso
     """
     operator = measurement.operator
     direct, mask = operator.adjoint(measurement.y), operator.mask
-    if mask is None:
+    if mask is None or mask.ndim != 2:
         return magnitude.float() * smoothed_phase(direct)
     rows, columns = mask.shape
     half = max(2, calibration_width(mask) // 2)

@@ -77,7 +77,12 @@ def read_ismrmrd(path: Path, group: h5py.Group, request: KSpaceRequest) -> RawKS
     if encoding.matrix[2] == 1:
         mask = _one_mask(path, sampled)
         return RawKSpace(
-            *(path, "ismrmrd", data, affine, mask, image_shape),
+            path,
+            "ismrmrd",
+            data,
+            affine,
+            mask,
+            image_shape,
             calibration=lines,
             noise_readouts=noise,
             meta=meta,
@@ -92,7 +97,12 @@ def read_ismrmrd(path: Path, group: h5py.Group, request: KSpaceRequest) -> RawKS
         data, lines = central(data, image_shape[1]), None if lines is None else central(lines, image_shape[1])
         affine, image_shape = affine[:, [1, 2, 0, 3]], (data.shape[-2], image_shape[0])
     return RawKSpace(
-        *(path, "ismrmrd", data, affine, _undersampled(separation.sampled), image_shape),
+        path,
+        "ismrmrd",
+        data,
+        affine,
+        _undersampled(separation.sampled),
+        image_shape,
         calibration=lines,
         noise_readouts=noise,
         meta=meta,

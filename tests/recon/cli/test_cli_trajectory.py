@@ -8,9 +8,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from cli_helpers import run_recon
 
+from physics.mr.birdcage import birdcage_maps
+from physics.mr.stack_of_stars import StackOfStars
 from physics.mr.trajectories import radial
+from recon.io.kspace.off_grid_files import write_off_grid
+from recon.scan.non_cartesian_kspace import NonCartesianKSpace
 
 
 @pytest.fixture
@@ -73,6 +78,24 @@ def test_a_simulated_scan_goes_through_a_file(head: Path, tmp_path: Path) -> Non
         refused = run_recon("mri", path, *wrong, "-o", tmp_path / "none")
         assert refused.code == 2
         assert message in refused.err
+
+
+def test_a_stack_of_stars_with_missing_partitions(tmp_path: Path) -> None:
+    y = torch.linspace(-1, 1, 24)
+    body = torch.sigmoid(15 * (0.8 - torch.hypot(y[:, None], y))).expand(6, -1, -1).to(torch.complex64)
+    measured = torch.tensor([False, True, True, True, True, False])
+    spokes = radial(16, 48)
+    maps = birdcage_maps(3, (24, 24)).expand(6, -1, -1, -1).contiguous()
+    data = StackOfStars(spokes, (24, 24), measured, maps)(body)
+    meta = {"spacing_known": True, "orientation_known": True}
+    kspace = NonCartesianKSpace(data, spokes, (24, 24), np.eye(4), "radial", measured, reference=body.abs(), meta=meta)
+    write_off_grid(tmp_path / "stack.h5", kspace)
+    given = ("mri", tmp_path / "stack.h5", "--method", "gridding,cg-sense,tv,l1-wavelet", "--set", "tv.iterations=40")
+    found = run_recon(*given, "-o", tmp_path / "out")
+    assert found.code == 0, found.err
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert all(each["metrics"]["psnr"] > 15 for each in result["results"])
+    assert "partition, 4 of 6 of which were measured" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_arrays_and_their_trajectory(head: Path, tmp_path: Path) -> None:

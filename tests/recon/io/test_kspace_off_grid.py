@@ -231,9 +231,8 @@ def test_barts_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("heights", [[-2, -1, 0, 1], [-2, 0, 1]], ids=["whole", "partial"])
 def test_a_stack_in_barts_files(tmp_path: Path, heights: list[int]) -> None:
     data = fft1c(samples(4, 3), 0)[[height + 2 for height in heights]]
-    kspace = read(
-        *(lambda path, trajectory: (path,))(*bart_files(tmp_path, data, heights)), trajectory=tmp_path / "t.cfl"
-    )
+    path, trajectory = bart_files(tmp_path, data, heights)
+    kspace = read(path, trajectory=trajectory)
     assert kspace.data.shape == (4, 3, SPOKES, 2 * SIZE)
     assert_image(kspace, 4, 0.1 if len(heights) == 4 else 0.3)
 
