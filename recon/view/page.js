@@ -18,6 +18,8 @@
     isRadiologicalConvention: true,
     isNearestInterpolation: true,
     show3Dcrosshair: true,
+    crosshairWidth: 0.15, // of a voxel: coarse voxels have no thick lines
+    crosshairColor: [1, 0.82, 0.4, 0.8],
     loadingText: "",
     onLocationChange: ({ string }) => { byId("place").textContent = string; },
     onIntensityChange: () => showWindow(),
@@ -43,6 +45,7 @@
         opacity: place ? Number(opacity.value) : 1, ...known };
     }));
     showWindow();
+    if (byId("place").textContent.startsWith("Loading")) byId("place").textContent = "Click or drag in a plane to move the crosshair.";
     document.documentElement.dataset.shown = chosen.join();
     busy = false;
     if (again) { again = false; await load(); }
