@@ -17,11 +17,10 @@ range are the same slices, and ``A.slices(part)`` is the operator of some of the
 geometry is not separable: ``slices`` raises ``ValueError``, and solvers take the volume as one problem.
 
 **What an operator may know.** Where it knows better than the base class, it overrides: ``mask``, which data were
-measured; ``completed``, the same with what was not measured filled in; ``keeping``, a part of its data; ``views``, the
-operator of some views;
-``_norm_bound``; ``equivalent_problem``, a cheaper form to iterate on; ``solve_normal``, the regularised inverse in
-closed form; ``direct``, a first image; ``filtered_adjoint``, a direct reconstruction; ``slab_elements``, how much it
-likes at once.
+measured; ``completed``, the same with what was not measured filled in; ``keeping``, a part of its data; ``unmasked``,
+all data; ``views``, the operator of some views; ``_norm_bound``; ``equivalent_problem``, a cheaper form to iterate on;
+``solve_normal``, the regularised inverse in closed form; ``direct``, a first image; ``filtered_adjoint``, a direct
+reconstruction; ``slab_elements``, how much it likes at once.
 Nothing outside of this package asks which class an operator is of.
 """
 
@@ -51,6 +50,7 @@ class LinearOperator(ABC):
         separable: whether A is a stack of independent slices, axis 0 of domain and range alike.
         mask: True where data were measured, broadcastable to ``range``, where A is zero elsewhere; None: everywhere.
         slab_elements: most elements of the slices of a slab that an iterative solver shall take at once.
+        fast_gram: whether ``gram`` is much faster than A and then Aᴴ.
     """
 
     domain: Shape
@@ -60,6 +60,7 @@ class LinearOperator(ABC):
     separable: bool = False
     mask: Tensor | None = None
     slab_elements: int = 2**23
+    fast_gram: bool = False
     _norm: float | None = None
 
     @abstractmethod
@@ -121,6 +122,16 @@ class LinearOperator(ABC):
             kept: bool, True where data are kept, of the shape of the trailing axes of one slice's data.
         """
         return _Kept(kept if self.mask is None else kept & self.mask, self.range, self.dtype) @ self
+
+    def unmasked(self) -> LinearOperator:
+        """The operator of all data, those outside of its mask too; A itself where nothing is left out.
+
+        Raises:
+            ValueError: the operator does not know the data that it leaves out.
+        """
+        if self.mask is None:
+            return self
+        raise ValueError(f"{type(self).__name__} does not know the data outside of its mask")
 
     def views(self, part: slice) -> LinearOperator:
         """The operator of some views alone, data (..., views, cells) of which only those of ``part`` are left.
@@ -318,6 +329,9 @@ class _Composition(LinearOperator):
 
     def views(self, part: slice) -> LinearOperator:
         return self.outer.views(part) @ self.inner
+
+    def unmasked(self) -> LinearOperator:
+        return self.inner.unmasked() if isinstance(self.outer, _Kept) else super().unmasked()
 
     def _norm_bound(self) -> float:
         return self.outer.norm_bound * self.inner.norm_bound

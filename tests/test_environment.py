@@ -16,6 +16,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from priors.weights.store import DATA_PACKAGE, DISTRIBUTION
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("recon", "physics", "priors", "datasets", "benchmarks")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -178,8 +180,20 @@ def test_nothing_else_installed_provides_our_packages() -> None:
         assert others <= {PROJECT["project"]["name"]}, f"{package} is provided by {others}"
 
 
+WEIGHTS = ROOT / "packages/meddiffusion-recon-weights"
+"""The distribution of the weights, whose package is a link to ``priors/pretrained``."""
+
+
+def data_patterns() -> dict[str, list[str]]:
+    """Globs of the data files of both distributions, by the package that they belong to."""
+    patterns: dict[str, list[str]] = dict(PROJECT["tool"]["setuptools"]["package-data"])
+    weights = tomllib.loads((WEIGHTS / "pyproject.toml").read_text(encoding="utf-8"))
+    (globs,) = weights["tool"]["setuptools"]["package-data"].values()
+    return patterns | {"priors.pretrained": globs}
+
+
 def test_every_data_file_is_shipped() -> None:
-    patterns: dict[str, list[str]] = PROJECT["tool"]["setuptools"]["package-data"]
+    patterns = data_patterns()
     shipped = {
         file
         for name, globs in patterns.items()
@@ -194,6 +208,17 @@ def test_every_data_file_is_shipped() -> None:
         if file.is_file() and file.suffix != ".py" and file.parent.name != "__pycache__" and file.name[0] != "."
     }
     assert present == shipped
+
+
+def test_the_weights_are_a_distribution_of_their_own_with_the_same_version() -> None:
+    """So that the wheel of the suite itself is small."""
+    project = tomllib.loads((WEIGHTS / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == PROJECT["project"]["version"]
+    assert (project["name"], (WEIGHTS / DATA_PACKAGE).resolve()) == (DISTRIBUTION, ROOT / "priors/pretrained")
+    for link, file in (("LICENSE", "LICENSE"), ("NOTICE", "NOTICE")):
+        assert (WEIGHTS / link).resolve() == ROOT / file
+    globs = [glob for each in PROJECT["tool"]["setuptools"]["package-data"].values() for glob in each]
+    assert not [glob for glob in globs if "safetensors" in glob or "pretrained" in glob]
 
 
 def test_every_folder_of_modules_is_a_package() -> None:

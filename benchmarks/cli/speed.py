@@ -13,7 +13,11 @@ Row = dict[str, str | float]
 
 
 @click.command(cls=FlaggedCommand)
-@click.argument("what", nargs=-1, type=click.Choice(["projector", "fbp", "slice", "mri", "memory"]))
+@click.argument(
+    "what",
+    nargs=-1,
+    type=click.Choice(["projector", "fbp", "slice", "mri", "bart", "memory", "cone", "cone-memory"]),
+)
 @click.option(
     "--repeats",
     type=click.IntRange(1),
@@ -30,10 +34,14 @@ def speed(what: tuple[str, ...], repeats: int, as_json: bool) -> None:
     fbp        fan-beam FBP of the same data, beside skimage's iradon
     slice      FBP and SART of one slice, beside ASTRA's backprojection and SART
     mri        cg-sense, l1-wavelet and coil maps beside sigpy's apps on the same problem, and how well they agree
+    bart       transform, coil maps, cg-sense and l1-wavelet beside BART and sigpy, along spokes too; needs bart
     memory     peak memory of recon svct on 512 x 512 x 300, sirt and tv
+    cone       cone beam, forward and adjoint of 256³, 90 views, beside RTK's Joseph projector (RTK_PYTHON names the
+               interpreter that has itk-rtk)
+    cone-memory  time and peak memory of FDK and an iteration of SIRT, 512³ voxels, 360 views
     """
     rows: list[Row] = []
-    for name in what or ("projector", "fbp", "slice", "mri", "memory"):
+    for name in what or tuple(_parts()):
         new = _parts()[name](repeats)
         rows += new
         if not as_json:
@@ -114,14 +122,17 @@ def speed_prior(
 
 
 def _parts() -> dict[str, Callable[[int], list[Row]]]:
-    from benchmarks.speed import ct, mri
+    from benchmarks.speed import bart, cone, ct, mri
 
     return {
         "projector": ct.projector,
         "fbp": ct.filtered_backprojection,
         "slice": ct.single_slice,
         "mri": mri.run,
+        "bart": bart.run,
         "memory": lambda _: ct.memory("sirt") + ct.memory("tv"),
+        "cone": cone.run,
+        "cone-memory": lambda _: cone.memory(),
     }
 
 

@@ -45,7 +45,7 @@ def run(repeats: int = 3) -> list[dict[str, str | float]]:
     measurement = problem()
     weight = WAVELET_WEIGHT * float(zero_filled(measurement).abs().amax())
     contests = [
-        _Contest("cg-sense", _our_cg, _sigpy_cg, _tikhonov_objective),
+        _Contest("cg-sense", _our_cg, _sigpy_cg, tikhonov_objective),
         _Contest("l1-wavelet", _our_wavelet, lambda m: _sigpy_wavelet(m, weight), _wavelet_objective(weight)),
     ]
     return [*(_row(contest, measurement, repeats) for contest in contests), _maps_row(measurement, repeats)]
@@ -88,12 +88,12 @@ def problem() -> Measurement:
         image += value * ((((y - cy) / ry) ** 2)[:, None] + ((x - cx) / rx) ** 2 < 1)
     volume = torch.stack([image, image.flip(0)]) * torch.exp(1j * (x + 0.5 * y[:, None]))
     mask = make_mask("poisson", SHAPE, ACCEL).array
-    maps = torch.from_numpy(_coil_maps()).expand(SLICES, COILS, *SHAPE).contiguous()
+    maps = torch.from_numpy(coil_maps()).expand(SLICES, COILS, *SHAPE).contiguous()
     data = simulate_kspace(volume, mask, maps, ComplexGaussianNoise(NOISE), torch.Generator().manual_seed(0))
     return Measurement(data, CartesianMR(mask, maps), NOISE)
 
 
-def _coil_maps() -> np.ndarray:
+def coil_maps() -> np.ndarray:
     """(coils, y, x) sensitivities of every slice."""
     from sigpy.mri import birdcage_maps
 
@@ -123,18 +123,19 @@ def _row(contest: _Contest, measurement: Measurement, repeats: int) -> dict[str,
     }
 
 
-def _solve(measurement: Measurement, name: str, **options: float) -> Tensor:
+def solve(measurement: Measurement, name: str, **options: float) -> Tensor:
+    """The image of one of our methods."""
     method = get_method("MR", name)
     return method.run(measurement, method.options(**options), RunContext()).mean
 
 
 def _our_cg(measurement: Measurement) -> Tensor:
-    return _solve(measurement, "cg-sense", weight=CG_WEIGHT, iterations=CG_ITERATIONS, tolerance=0.0)
+    return solve(measurement, "cg-sense", weight=CG_WEIGHT, iterations=CG_ITERATIONS, tolerance=0.0)
 
 
 def _our_wavelet(measurement: Measurement) -> Tensor:
     settings = {"weight": WAVELET_WEIGHT, "iterations": WAVELET_ITERATIONS, "tolerance": 1e-4}
-    return _solve(measurement, "l1-wavelet", **settings, shifts=False)  # sigpy's objective has none
+    return solve(measurement, "l1-wavelet", **settings, shifts=False)  # sigpy's objective has none
 
 
 def _sigpy_cg(measurement: Measurement) -> Tensor:
@@ -158,7 +159,7 @@ def _sigpy_wavelet(measurement: Measurement, weight: float) -> Tensor:
 
 
 def _slices(measurement: Measurement) -> list[tuple[np.ndarray, np.ndarray]]:
-    maps = _coil_maps()
+    maps = coil_maps()
     return [(data, maps) for data in measurement.y.numpy()]
 
 
@@ -166,7 +167,8 @@ def _misfit(measurement: Measurement, image: Tensor) -> float:
     return 0.5 * float((measurement.operator(image) - measurement.y).abs().square().sum())
 
 
-def _tikhonov_objective(measurement: Measurement, image: Tensor) -> float:
+def tikhonov_objective(measurement: Measurement, image: Tensor) -> float:
+    """½‖Ax − y‖² + ½λ‖x‖² with the weight of the contest."""
     return _misfit(measurement, image) + 0.5 * CG_WEIGHT * float(image.abs().square().sum())
 
 

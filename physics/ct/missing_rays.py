@@ -14,6 +14,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from physics.ct.cone.projector import ConeProjector
 from physics.ct.fbp import Window, fbp
 from physics.ct.projector import Projector
 from physics.operator import LinearOperator, apply_adjoint, apply_to
@@ -37,7 +38,7 @@ class MissingRays(LinearOperator):
 
     mask: Tensor
 
-    def __init__(self, projector: Projector, measured: Tensor) -> None:
+    def __init__(self, projector: Projector | ConeProjector, measured: Tensor) -> None:
         mask = measured[None] if measured.ndim == 2 else measured
         shapes = {tuple(projector.range), (1, *projector.range[1:])}
         if measured.dtype != torch.bool or tuple(mask.shape) not in shapes:
@@ -58,7 +59,7 @@ class MissingRays(LinearOperator):
         return apply_adjoint(self.projector, y * self.mask)
 
     def _slices(self, part: slice) -> LinearOperator:
-        some = self.projector.stack(len(range(*part.indices(self.domain[0]))))
+        some = cast(Projector, self.projector).stack(len(range(*part.indices(self.domain[0]))))
         return MissingRays(some, self.mask if len(self.mask) == 1 else self.mask[part])
 
     def views(self, part: slice) -> LinearOperator:
@@ -68,22 +69,35 @@ class MissingRays(LinearOperator):
     def _norm_bound(self) -> float:
         return self.projector.norm_bound
 
+    def unmasked(self) -> LinearOperator:
+        """The projector of all rays."""
+        return self.projector
+
     def completed(self, y: Tensor) -> tuple[LinearOperator, Tensor]:
         """The projector of all rays, and data (z, views, cells) with the missing ones interpolated."""
-        return self.projector, bridged(y, self.mask)
+        return self.projector, self._filled(y)
+
+    def _filled(self, y: Tensor) -> Tensor:
+        """Data with the missing rays interpolated; of a cone beam, dead rows from the rows beside them."""
+        filled, dead = bridged(y, self.mask), ~self.mask.expand(y.shape).any(-1).any(-1)
+        if self.separable or not bool(dead.any()):
+            return filled
+        known = ~dead[:, None, None].expand(y.shape)
+        return _interpolated(filled.transpose(0, 2), known.transpose(0, 2)).transpose(0, 2).contiguous()
 
     def filtered_adjoint(self, y: Tensor, window: str) -> Tensor:
         """Filtered backprojection of interpolated data; views of which nothing was measured have no part in it."""
-        filled = bridged(y, self.mask)
+        filled = self._filled(y)
         seen = self.mask.any(-1).expand(y.shape[:2])  # (z, views)
-        if bool(seen.all()):
+        if bool(seen.all()) or isinstance(self.projector, ConeProjector):
             return self.projector.filtered_adjoint(filled, window)
+        flat = self.projector.geometry
         image = y.new_zeros(self.domain)
         kinds, kind = torch.unique(seen, dim=0, return_inverse=True)
         for number, views in enumerate(kinds):
             if bool(views.any()):
-                angles = torch.tensor(self.geometry.angles, dtype=torch.float64)[views.cpu()]
-                geometry = replace(self.geometry, angles=tuple(angles.tolist()))
+                angles = torch.tensor(flat.angles, dtype=torch.float64)[views.cpu()]
+                geometry = replace(flat, angles=tuple(angles.tolist()))
                 some = kind == number
                 image[some] = fbp(filled[some][:, views], geometry, self.projector.grid, cast(Window, window))
         return image

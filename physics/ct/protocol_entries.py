@@ -91,6 +91,8 @@ def check_keys(values: dict[str, Any], known: set[str]) -> None:
 def number(values: dict[str, Any], key: str, default: float | None = None) -> float:
     """The number of an entry; ``ValueError`` where it is missing and has no default, or is no number."""
     value = values.get(key, default)
+    if value is None and key not in values:
+        raise ValueError(f"the entry '{key}' is missing")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"the entry '{key}' must be a number, not {value!r}")
     return float(value)

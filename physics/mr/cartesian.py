@@ -78,6 +78,10 @@ class CartesianMR(LinearOperator):
         """The encoding with a smaller mask."""
         return CartesianMR(self.mask & kept, self.coil_maps, self.domain[0])
 
+    def unmasked(self) -> CartesianMR:
+        """The encoding of the whole k-space."""
+        return CartesianMR(torch.ones_like(self.mask), self.coil_maps, self.domain[0])
+
     def equivalent_problem(self, y: Tensor) -> tuple[LinearOperator, Tensor]:
         """The encoding without the shifts of its Fourier transforms, and its data."""
         equivalent = ShiftFreeMR(self)

@@ -59,6 +59,10 @@ class Cartesian3D(EncodingWithGram):
         """The encoding with a smaller mask."""
         return Cartesian3D((self.mask & kept)[:, 0], self.coil_maps)
 
+    def unmasked(self) -> Cartesian3D:
+        """The encoding of the whole k-space."""
+        return Cartesian3D(torch.ones_like(self.mask[:, 0]), self.coil_maps)
+
     def _norm_bound(self) -> float:
         return largest_sensitivity(self.coil_maps)
 

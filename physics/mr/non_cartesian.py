@@ -30,6 +30,7 @@ class NonCartesian(EncodingWithGram):
     """
 
     separable = True
+    fast_gram = True
     slab_elements = 2**19
 
     def __init__(

@@ -16,6 +16,9 @@ from torch import Tensor
 ACCURACY = {torch.complex64: 3e-6, torch.complex128: 1e-9}
 """Relative error that FINUFFT is asked for; sigpy's is 6e-6 with the width and oversampling below."""
 
+COARSE = 1e-4
+"""Relative error that is enough for weights, such as those of density compensation."""
+
 _SIGPY = {"width": 6, "oversamp": 2.0}
 
 
@@ -61,9 +64,11 @@ class Nufft:
         real = values.real.dtype
         y, x = (np.ascontiguousarray(2 * np.pi * axis, dtype=real) for axis in self._points.T)
         accuracy = self._accuracy or ACCURACY[torch.complex64 if real == np.float32 else torch.complex128]
+        # A grid only a quarter finer is four times faster, and as exact as that where little is asked for.
+        options = {"eps": accuracy, "upsampfac": 1.25 if accuracy >= COARSE else 2.0}
         if kind == 2:
-            return np.asarray(finufft.nufft2d2(y, x, values, eps=accuracy, isign=-1)).reshape(len(values), -1)
-        found = finufft.nufft2d1(y, x, values, self.shape, eps=accuracy, isign=1)
+            return np.asarray(finufft.nufft2d2(y, x, values, isign=-1, **options)).reshape(len(values), -1)
+        found = finufft.nufft2d1(y, x, values, self.shape, isign=1, **options)
         return np.asarray(found).reshape(len(values), *self.shape)
 
     def _sigpy(self, values: np.ndarray) -> np.ndarray:

@@ -11,13 +11,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from physics.mr.nufft import Nufft
+from physics.mr.nufft import COARSE, Nufft
 from physics.mr.trajectories import check_trajectory
 
 _DENSITY_ITERATIONS = 20
 
-_DENSITY_TYPE, _DENSITY_ACCURACY = torch.complex64, 1e-4
-"""Precision and accuracy of the transforms for the density, which is right to about a hundredth."""
+_DENSITY_TYPE = torch.complex64
+"""Precision of the density, which is right to about a hundredth."""
 
 
 class SampledPlane:
@@ -68,7 +68,7 @@ class SampledPlane:
         positive, whose transform is a triangle over twice the field of view, all distances of two voxels.
         """
         y, x = (1 - (torch.arange(2 * n) - n).abs() / n for n in self.shape)
-        triangle, twice = 4 * (y[:, None] * x).to(_DENSITY_TYPE), self._twice(_DENSITY_ACCURACY)
+        triangle, twice = 4 * (y[:, None] * x).to(_DENSITY_TYPE), self._twice(COARSE)
         weights = self._ones(_DENSITY_TYPE)
         for _ in range(_DENSITY_ITERATIONS):
             spread = twice.forward(triangle * twice.adjoint(weights))

@@ -41,6 +41,7 @@ class StackOfStars(EncodingWithGram):
         ValueError: coordinates that are no trajectory, no measured plane, or maps of another shape.
     """
 
+    fast_gram = True
     mask: Tensor
 
     def __init__(

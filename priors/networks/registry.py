@@ -125,6 +125,12 @@ KINDS: dict[str, Kind] = {
         "reconstructs axial slices from a measurement, for the task below (modl)",
         on_slices=True,
     ),
+    "varnet": Kind(
+        "priors.networks.varnet:VarNet",
+        "priors.networks.varnet:VarNetConfig",
+        "reconstructs axial slices from k-space of one or several coils, for the task below (varnet)",
+        on_slices=True,
+    ),
     "lpips": Kind(
         "priors.networks.perceptual:LPIPS", "", "compares images by features of a trained network, in a training's loss"
     ),

@@ -1,7 +1,8 @@
 """Where priors lie: a folder for each, ``NAME/`` with ``autoencoder.safetensors``, ``biflownet.safetensors``, perhaps
 ``lpips.safetensors``, and ControlNet heads as ``heads/*.safetensors``.
 
-Some come with the package; the user's own are in ``$RECON_WEIGHTS``, or in the platform's folder for data.
+Some come with the suite, in a distribution of their own; the user's own are in ``$RECON_WEIGHTS``, or in the platform's
+folder for data.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from priors.weights.card import Card, count_numbers, read_card
@@ -21,6 +23,10 @@ BIFLOWNET = "biflownet.safetensors"
 
 SUFFIX = ".safetensors"
 HEADS = "heads"
+
+DISTRIBUTION = "meddiffusion-recon-weights"
+DATA_PACKAGE = "meddiffusion_recon_weights"
+"""The distribution with the suite's own weights, and its folder among the installed packages."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -67,8 +73,23 @@ def user_folder() -> Path:
 
 
 def shipped_folder() -> Path:
-    """Where the package's own priors lie; there may be none."""
-    return Path(__file__).parents[1] / "pretrained"
+    """Where the suite's own priors lie: in a checkout beside this package, else in the distribution that holds them.
+
+    Its folder need not exist, and no code of it is run.
+    """
+    beside = Path(__file__).parents[1] / "pretrained"
+    if beside.is_dir():
+        return beside
+    found = find_spec(DATA_PACKAGE)
+    places = list(found.submodule_search_locations or ()) if found else []
+    return Path(places[0]) if places else beside
+
+
+def how_to_get_shipped() -> str:
+    """The end of a message about missing weights: the command that installs the suite's own; "" where they are."""
+    if shipped_folder().is_dir():
+        return ""
+    return f"; the weights that belong to the suite are not installed: 'pip install {DISTRIBUTION}' adds them"
 
 
 def prior_folder(name: str) -> Path:
@@ -107,7 +128,7 @@ def find_prior(name_or_folder: str | Path) -> Path:
     known = ", ".join(prior_names()) or "none yet"
     raise ValueError(
         f"no prior and no folder of the name {name!r}; there are: {known}. 'recon weights import FILE' adds the "
-        "official ones, and `prior` takes a folder too"
+        f"official ones, and `prior` takes a folder too{how_to_get_shipped()}"
     )
 
 
@@ -129,8 +150,18 @@ def find_entries(name: str) -> list[Entry]:
     found = [entry for entry in entries() if entry.name == name or entry.name.startswith(f"{name}/")]
     if not found:
         known = ", ".join(prior_names()) or "none yet"
-        raise ValueError(f"no weights file and no prior of the name {name!r}; there are: {known}")
+        raise ValueError(f"no weights file and no prior of the name {name!r}; there are: {known}{how_to_get_shipped()}")
     return found
+
+
+def is_name(name: str) -> bool:
+    """Whether a prior may have such a name."""
+    return _NAME.fullmatch(name) is not None
+
+
+def relative_files(folder: Path) -> tuple[str, ...]:
+    """The weights files of a prior's folder as paths in it, such as ``heads/svct.safetensors``."""
+    return tuple(path.relative_to(folder).as_posix() for path in _files_of(folder))
 
 
 def facts(path: Path) -> Facts:

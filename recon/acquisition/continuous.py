@@ -65,12 +65,15 @@ class Scanner:
     def describe(self) -> str:
         """The scanner in words."""
         spot = f", a focal spot of {self.aperture.focal_spot:g} mm" if self.aperture.focal_spot else ""
-        parts = [f"{self.aperture.rays} rays a detector cell{spot}"]
-        parts += [self.spectrum.description] if self.spectrum else []
+        return ", ".join([f"{self.aperture.rays} rays a detector cell{spot}", *self.faults()])
+
+    def faults(self) -> list[str]:
+        """All but the cells and the focal spot, in words."""
+        parts = [self.spectrum.description] if self.spectrum else []
         parts += [f"scatter of {self.scatter:g} of the primary intensity"] if self.scatter else []
         parts += [f"gain errors of {self.gain_error:g}"] if self.gain_error else []
         parts += [f"{self.dead_cells:.3g} of the cells dead"] if self.dead_cells else []
-        return ", ".join(parts)
+        return parts
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def scan_continuous(
         truths.append(attenuation_to_hu(AreaAverage(fine, projector.grid.shape, len(body))(body)))
         with input_errors("`scanner`"):
             data.append(_read(body, projector.geometry, grid, scanner))
-    y, sigma, missing = _detected(torch.cat(data), scanner, noise, seed)
+    y, sigma, missing = detected(torch.cat(data), scanner, noise, seed)
     protocol = _protocol(projector.geometry, scanner, noise, grid)
     moved = sigma.to(projector.device) if isinstance(sigma, Tensor) else sigma
     operator = projector if not missing.any() else MissingRays(projector, ~missing[:, None].expand(y.shape))
@@ -175,7 +178,7 @@ def _read(body: Tensor, geometry: Geometry, grid: ImageGrid, scanner: Scanner) -
     return readings(beam.materials(body), geometry, grid, scanner.aperture, beam.transmission)
 
 
-def _detected(ideal: Tensor, scanner: Scanner, noise: NoiseModel | None, seed: int) -> tuple[Tensor, Sigma, Tensor]:
+def detected(ideal: Tensor, scanner: Scanner, noise: NoiseModel | None, seed: int) -> tuple[Tensor, Sigma, Tensor]:
     """Data with scatter, noise and the faults of cells; their noise's standard deviation; (z, cells) which are dead."""
     drawn, gained, died = (
         torch.Generator().manual_seed(int(part)) for part in np.random.SeedSequence(seed).generate_state(3)

@@ -13,10 +13,14 @@ import torch
 from torch import Tensor
 
 from physics.ct import make_projector
-from physics.ct.geometry import Geometry, ImageGrid, circular_angles, geometry_from_dict, golden_angles
+from physics.ct.cone import ConeProjector, VolumeGrid, make_cone_projector
+from physics.ct.cone.geometry import ConeBeam
+from physics.ct.cone.views import ConeViews
+from physics.ct.geometry import Geometry, ImageGrid, circular_angles, golden_angles
 from physics.ct.missing_rays import MissingRays
 from physics.ct.projector import Projector
-from physics.ct.protocol import load_protocol
+from physics.ct.protocol import load_scan_protocol
+from physics.ct.scan_geometry import ScanGeometry, scan_geometry_from_dict, slice_geometry
 from physics.noise import NoiseModel, Sigma, noise_from_dict
 from recon.acquisition.noise_ct import estimate_noise
 from recon.errors import InputError, input_errors
@@ -42,6 +46,19 @@ def choose_geometry(
     start: float = 0.0,
     order: str = "uniform",
 ) -> Geometry:
+    """A geometry of single slices, as :func:`choose_scan_geometry`; :class:`InputError` also for a cone beam."""
+    found = choose_scan_geometry(geometry, views, arc, start, order)
+    with input_errors(f"`geometry` {geometry}"):
+        return slice_geometry(found)
+
+
+def choose_scan_geometry(
+    geometry: str = DEFAULT_GEOMETRY,
+    views: int | None = None,
+    arc: float | None = None,
+    start: float = 0.0,
+    order: str = "uniform",
+) -> ScanGeometry:
     """A preset or a geometry file, with its angles replaced where something is said of them.
 
     Args:
@@ -55,9 +72,13 @@ def choose_geometry(
         InputError: no such geometry, or impossible angles.
     """
     with input_errors(f"`geometry` {geometry}"):
-        base = load_protocol(geometry)
+        base = load_scan_protocol(geometry)
     if views is None and arc is None and not start and order == "uniform":
         return base
+    if isinstance(base, ConeViews):
+        raise InputError(
+            f"`views`, `arc`, `start`, `order`: the views of {geometry} are given as vectors; leave them out"
+        )
     if not math.isfinite(start):
         raise InputError(f"`start` {start}: must be an angle in degrees")
     count = base.views if views is None else views
@@ -75,7 +96,7 @@ def choose_geometry(
 
 def simulate_ct(
     volume: Volume,
-    geometry: Geometry | str = DEFAULT_GEOMETRY,
+    geometry: ScanGeometry | str = DEFAULT_GEOMETRY,
     views: int | None = None,
     noise: NoiseModel | None = None,
     seed: int = 0,
@@ -97,12 +118,19 @@ def simulate_ct(
         InputError: a geometry that does not fit the volume.
     """
     if isinstance(geometry, str):
-        geometry = choose_geometry(geometry, views)
+        geometry = choose_scan_geometry(geometry, views)
     elif views is not None:
+        if isinstance(geometry, ConeViews):
+            raise InputError("`views`: the views are given as vectors; leave it out")
         with input_errors("views"):
             geometry = geometry.with_views(views)
-    projector = (projectors or projector_for)(volume, geometry, device)
-    y = torch.cat([_projections(projector, slab) for slab in volume.data.split(_SLAB_SLICES)])
+    projector: Projector | ConeProjector
+    if isinstance(geometry, ConeBeam | ConeViews):
+        projector = cone_projector_for(volume, geometry, device)
+        y = projector(hu_to_attenuation(volume.data.clone()).to(projector.device))
+    else:
+        projector = (projectors or projector_for)(volume, geometry, device)
+        y = torch.cat([_projections(projector, slab) for slab in volume.data.split(_SLAB_SLICES)])
     sigma: Sigma = None
     if noise is not None:
         y, sigma = noise.apply(y, torch.Generator().manual_seed(seed))
@@ -124,9 +152,9 @@ def measured_ct(
         InputError: the geometry cannot see the grid.
     """
     with input_errors("`sinogram`"):
-        geometry = geometry_from_dict(sinogram.geometry)
+        geometry = scan_geometry_from_dict(sinogram.geometry)
     grid = Volume(torch.zeros(sinogram.shape), sinogram.affine, "CT", sinogram_source(sinogram), sinogram.notices)
-    whole = projector_for(grid, geometry, device)
+    whole = any_projector_for(grid, geometry, device)
     projector = whole if sinogram.valid is None else MissingRays(whole, sinogram.valid)
     if noise is None:
         with input_errors("`sinogram`"):
@@ -152,7 +180,7 @@ def with_geometry(sinogram: Sinogram, geometry: str) -> Sinogram:
     """
     views, cells = (int(n) for n in sinogram.data.shape[1:])
     with input_errors(f"`geometry` {geometry}"):
-        other = load_protocol(geometry, geometry_from_dict(sinogram.geometry).angles)
+        other = load_scan_protocol(geometry, scan_geometry_from_dict(sinogram.geometry).angles)
     if other.views != views or other.cells not in (None, cells):
         stated = "" if other.cells is None else f" of {other.cells} cells"
         raise InputError(
@@ -160,6 +188,11 @@ def with_geometry(sinogram: Sinogram, geometry: str) -> Sinogram:
         )
     notice = f"the geometry is that of {geometry}, in place of the file's own"
     changed = replace(other, cells=cells).to_dict()
+    if isinstance(other, ConeBeam | ConeViews):
+        rows = int(sinogram.data.shape[0])
+        if other.rows not in (None, rows):
+            raise InputError(f"`geometry` {geometry}: {other.rows} detector rows, but the data have {rows}")
+        changed |= {"rows": rows}
     return replace(sinogram, geometry=changed, notices=(*sinogram.notices, notice))
 
 
@@ -204,6 +237,20 @@ def projector_for(volume: Volume, geometry: Geometry, device: torch.device | str
         return make_projector(geometry, grid, device, volume.data.shape[0])
 
 
+def cone_projector_for(volume: Volume, geometry: ConeBeam | ConeViews, device: torch.device | str) -> ConeProjector:
+    """The operator of a cone beam on a volume; :class:`InputError` if the geometry does not fit it."""
+    z, y, x = volume.data.shape
+    with input_errors("the geometry does not fit the volume"):
+        return make_cone_projector(geometry, VolumeGrid((z, y, x), volume.spacing), device)
+
+
+def any_projector_for(volume: Volume, geometry: ScanGeometry, device: torch.device | str) -> Projector | ConeProjector:
+    """The operator of any geometry on a volume; :class:`InputError` if the geometry does not fit it."""
+    if isinstance(geometry, ConeBeam | ConeViews):
+        return cone_projector_for(volume, geometry, device)
+    return projector_for(volume, geometry, device)
+
+
 def sinogram_source(sinogram: Sinogram) -> Source:
     """The source of a reconstruction from a sinogram: its own grid, as NIfTI.
 
@@ -221,7 +268,7 @@ def sinogram_source(sinogram: Sinogram) -> Source:
 
 
 def ct_protocol(
-    geometry: Geometry, noise: NoiseModel | None, simulated: bool, continuous: bool = False, estimated: bool = False
+    geometry: ScanGeometry, noise: NoiseModel | None, simulated: bool, continuous: bool = False, estimated: bool = False
 ) -> Protocol:
     """How CT data come to be, or will: what is known of a scan before it is measured, too.
 

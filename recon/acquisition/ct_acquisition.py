@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 
 from physics.ct.geometry import FanBeam, Geometry, geometry_from_dict
+from physics.ct.scan_geometry import scan_geometry_from_dict
 from physics.noise import TransmissionNoise
 from recon.acquisition.continuous import scan_continuous
 from recon.acquisition.ct import MakeProjector, simulate_ct
@@ -155,7 +156,7 @@ class CTAcquisition:
             return "it was trained for CT of a known geometry, the scan does not state its own"
         values = {key: value for key, value in protocol.geometry.items() if key != "description"}
         return (
-            why_other_geometry(self.geometry, self.views, geometry_from_dict(values), self.scanners)
+            why_other_geometry(self.geometry, self.views, scan_geometry_from_dict(values), self.scanners)
             or why_missing_rays(_missing_share(scan))
             or why_other_noise(self.photons, _noise_of(scan, protocol))
             or why_other_model_error(self.model_error, protocol.model_error)

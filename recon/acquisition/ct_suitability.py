@@ -12,7 +12,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from physics.ct.cone.geometry import ConeBeam
+from physics.ct.cone.views import ConeViews
 from physics.ct.geometry import FanBeam, Geometry
+from physics.ct.scan_geometry import ScanGeometry
 from recon.acquisition.drawn_scanners import DrawnScanners
 
 _SAME_ANGLE = 1e-6
@@ -42,7 +45,7 @@ _TYPICAL_ATTENUATION = 4.0
 
 
 def why_other_geometry(
-    trained: Geometry, views: tuple[int, int] | None, scan: Geometry, scanners: DrawnScanners | None = None
+    trained: Geometry, views: tuple[int, int] | None, scan: ScanGeometry, scanners: DrawnScanners | None = None
 ) -> str | None:
     """Why a geometry is not one of those that were learned; None if it is.
 
@@ -52,6 +55,8 @@ def why_other_geometry(
         scan: geometry of the scan, its number of cells decided or not.
         scanners: the ranges from which scanners and arcs were drawn; None where the geometry was kept.
     """
+    if isinstance(scan, ConeBeam | ConeViews):
+        return f"it was trained for {trained.kind} beams, the scan has a cone beam"
     if scan.kind != trained.kind:
         return f"it was trained for {trained.kind} beams, the scan has a {scan.kind} beam"
     low, high = views or (trained.views, trained.views)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from physics.ct.cone.views import ConeViews
 from physics.ct.geometry import Geometry
-from physics.ct.protocol import load_protocol
+from physics.ct.protocol import load_scan_protocol
+from physics.ct.scan_geometry import ScanGeometry
 from recon.acquisition.import_request import ImportRequest
 from recon.acquisition.import_values import without_gaps
 from recon.acquisition.rotation_centre import centred, check_centre
@@ -20,17 +22,25 @@ from recon.io.projections.stored import Stored
 from recon.scan.measurement import Progress
 
 
-def stated_geometry(request: ImportRequest, stored: Stored, arrays: Arrays | None) -> tuple[Geometry, tuple[str, ...]]:
+def stated_geometry(
+    request: ImportRequest, stored: Stored, arrays: Arrays | None
+) -> tuple[ScanGeometry, tuple[str, ...]]:
     """The geometry, its angles replaced by those that the user gives, and what was assumed."""
     own = _own_angles(request, stored)
     given = None if request.angles is None else _given_angles(request, arrays)
     if request.geometry is not None:
         with input_errors(f"`geometry` {request.geometry}"):
-            geometry = load_protocol(request.geometry, given or own)
+            geometry: ScanGeometry = load_scan_protocol(request.geometry, given or own)
     elif stored.geometry is not None:
         geometry = stored.geometry
     else:
         raise InputError(f"`geometry`: {stored.name} does not state the scanner's; give a YAML file that does")
+    if isinstance(geometry, ConeViews):
+        if given is not None:
+            raise InputError(
+                f"`angles` {request.angles}: the views are given as vectors, which state them; leave it out"
+            )
+        return geometry, ()
     if given is not None:
         with input_errors(f"`angles` {request.angles}"):
             geometry = replace(geometry, angles=given)

@@ -11,7 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from physics.ct.cone.geometry import ConeBeam
+from physics.ct.cone.views import ConeViews
 from physics.ct.geometry import FanBeam, Geometry, ImageGrid
+from physics.ct.scan_geometry import ScanGeometry
+from recon.acquisition.import_cone import check_cone_request, cone_grid, placed_cone, rows_binned
 from recon.acquisition.import_geometry import placed_geometry, stated_geometry
 from recon.acquisition.import_grid import check_sees, image_grid, seen_beyond
 from recon.acquisition.import_request import ImportRequest
@@ -45,6 +49,10 @@ def import_projections(request: ImportRequest, progress: Progress = no_progress)
     data, said = ordered(stored.data, request.axes or stored.axes, geometry.views, geometry.cells, stored.name)
     if data.dtype.kind not in "biuf":
         raise InputError(f"{stored.name}: holds {data.dtype}; real numbers are needed")
+    if isinstance(geometry, ConeBeam | ConeViews):
+        check_cone_request(request)
+    elif request.slices is not None:
+        raise InputError("`slices`: is for cone beams; of other scans each detector row is a slice")
     if request.rows:
         data = chosen_rows(data, request.rows, stored.rows_cut, stored.name)
     if data.shape[-1] < request.bin:
@@ -53,7 +61,15 @@ def import_projections(request: ImportRequest, progress: Progress = no_progress)
     explicit = request.minus_log is not None or stored.intensities is not None
     doubts = check_line_integrals(found.data, found.measured, explicit, stored.name)
     found = ring_free(found) if request.rings else found
-    geometry, placed = placed_geometry(request, replace(geometry, cells=data.shape[-1]), found, progress)
+    placed: tuple[str, ...]
+    if isinstance(geometry, ConeBeam | ConeViews):
+        if geometry.rows not in (None, len(data)):
+            raise InputError(f"{stored.name}: {len(data)} detector rows, but the geometry has {geometry.rows}")
+        found = rows_binned(found, request.bin)
+        whole = replace(geometry, cells=data.shape[-1], rows=len(data))
+        geometry, placed = placed_cone(request, whole, found, progress)
+    else:
+        geometry, placed = placed_geometry(request, replace(geometry, cells=data.shape[-1]), found, progress)
     doubts = (*doubts, *doubt_of_unit(found.data, found.measured, geometry))
     notices = (*stored.notices, *notices, *said, *found.notices, *doubts, *placed)
     return _sinogram(request, stored, found, geometry, notices)
@@ -66,21 +82,14 @@ def _named_arrays(request: ImportRequest) -> Arrays | None:
 
 
 def _sinogram(
-    request: ImportRequest, stored: Stored, found: LineIntegrals, geometry: Geometry, notices: tuple[str, ...]
+    request: ImportRequest, stored: Stored, found: LineIntegrals, geometry: ScanGeometry, notices: tuple[str, ...]
 ) -> Sinogram:
     import torch
 
-    shape, spacing, assumed = image_grid(
-        geometry, len(found.data), request.grid, request.pixel, request.slice_spacing, request.bin
-    )
-    slice_grid = ImageGrid(shape[1:], spacing[1:])
-    check_sees(geometry, slice_grid)
-    beyond = seen_beyond(geometry, slice_grid, found.data, found.measured)
-    several = (
-        ("each detector row is taken for a fan beam of its own, which rows far from the middle of a cone beam are not",)
-        if isinstance(geometry, FanBeam) and shape[0] > 1
-        else ()
-    )
+    if isinstance(geometry, ConeBeam | ConeViews):
+        shape, spacing, said = cone_grid(geometry, request)
+    else:
+        shape, spacing, said = _slice_grid(request, found, geometry)
     valid = None
     if not found.measured.all():
         alike = bool((found.measured == found.measured[:1]).all())
@@ -92,9 +101,30 @@ def _sinogram(
         shape,
         centred_affine(shape, spacing),
         _meta(request, stored, found),
-        (*notices, *assumed, *several, *beyond),
+        (*notices, *said),
         valid,
     )
+
+
+def _slice_grid(
+    request: ImportRequest, found: LineIntegrals, geometry: Geometry
+) -> tuple[tuple[int, int, int], tuple[float, float, float], tuple[str, ...]]:
+    """Shape and spacing of the image of a scan of single slices, what of them was assumed, and doubts."""
+    shape, spacing, assumed = image_grid(
+        geometry, len(found.data), request.grid, request.pixel, request.slice_spacing, request.bin
+    )
+    slice_grid = ImageGrid(shape[1:], spacing[1:])
+    check_sees(geometry, slice_grid)
+    beyond = seen_beyond(geometry, slice_grid, found.data, found.measured)
+    several = (
+        (
+            "each detector row is taken for a fan beam of its own, which rows far from the middle of a cone beam are "
+            "not; a geometry of the type cone reconstructs it as one",
+        )
+        if isinstance(geometry, FanBeam) and shape[0] > 1
+        else ()
+    )
+    return shape, spacing, (*assumed, *several, *beyond)
 
 
 def _meta(request: ImportRequest, stored: Stored, found: LineIntegrals) -> dict[str, Any]:

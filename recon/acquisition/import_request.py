@@ -28,7 +28,8 @@ class ImportRequest:
         rows: first detector row and the one after the last.
         grid: (y, x) pixels of the image.
         pixel: their size, mm.
-        slice_spacing: distance between detector rows at the isocentre, mm.
+        slice_spacing: distance between detector rows at the isocentre, mm; of a cone beam, between slices.
+        slices: number of slices of a cone beam's volume; scans of single slices have one for each detector row.
         rings: whether what single cells add to every view is taken off.
         centre: place of the axis of rotation on the detector, mm from its middle towards the last cell; ``auto`` finds
             it from the data; None believes the geometry's offset.
@@ -48,6 +49,7 @@ class ImportRequest:
     grid: tuple[int, int] | None = None
     pixel: float | None = None
     slice_spacing: float | None = None
+    slices: int | None = None
     rings: bool = False
     centre: float | Literal["auto"] | None = None
 
@@ -62,5 +64,7 @@ class ImportRequest:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"`{name}` {value:g}: must be above 0 mm")
+        if self.slices is not None and self.slices < 1:
+            raise InputError(f"`slices` {self.slices}: must be 1 or more")
         if self.grid is not None and min(self.grid) < 1:
             raise InputError(f"`grid` {self.grid[0]},{self.grid[1]}: must be 1 pixel or more along each axis")

@@ -86,6 +86,8 @@ def volume_name_of(kspace: NonCartesianKSpace) -> str:
 def _with_coils(kspace: NonCartesianKSpace, wanted: ScanRequest) -> tuple[NonCartesianKSpace, tuple[str, ...]]:
     """k-space with white noise and as many virtual coils as are wanted, and what was done in words."""
     coils, words = kspace.data.shape[1], []
+    if wanted.compression != "svd":
+        raise InputError(f"`compression` {wanted.compression}: needs a readout on a grid; leave it out")
     if wanted.coils is not None and not 1 <= wanted.coils <= coils:
         raise InputError(f"`coils_compressed` {wanted.coils}: must be 1 to {coils}, the number of coils of the file")
     found = prewhitening(kspace.noise_readouts)

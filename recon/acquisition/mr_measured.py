@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from physics.mr.cartesian import CartesianMR, ifft2c
+from physics.mr.coil_compression import geometric
 from physics.mr.coils import LEAST_CALIBRATION, compressed, estimate_maps, rss
 from physics.mr.masks import Mask, calibration_width
 from physics.noise import ComplexGaussianNoise
@@ -24,6 +26,9 @@ MANY_COILS, COMPRESSED_COILS = 16, 12
 
 _MAP_CALIBRATION = 24
 
+Compression = Literal["svd", "geometric"]
+"""How coils are compressed to virtual ones."""
+
 
 @dataclass(frozen=True)
 class ScanRequest:
@@ -34,6 +39,8 @@ class ScanRequest:
         level: standard deviation per complex sample of the noise that the data have, over the image's maximum; None:
             from the file, or estimated.
         coils: number of virtual coils to compress to; None: all of them, or fewer of very many.
+        compression: how coils are compressed: ``svd``, one combination for the whole scan; or ``geometric``, one for
+            each place along the readout.
         seed: seed of the noise that is added.
     """
 
@@ -41,6 +48,7 @@ class ScanRequest:
     level: float | None = None
     coils: int | None = None
     seed: int = 0
+    compression: Compression = "svd"
 
 
 def measured_mr(
@@ -74,7 +82,7 @@ def measured_mr(
         added = ComplexGaussianNoise.of_maximum(wanted.added, float(_combined(kspace.data).max()))
         noisy = added.apply(kspace.data, torch.Generator().manual_seed(wanted.seed))[0]
         kspace = replace(kspace, data=noisy)
-    kspace, words = _fewer_coils(kspace, mask, wanted.coils)
+    kspace, words = _fewer_coils(kspace, mask, wanted)
     data = kspace.data * mask.array
     noise = noise_of_scan(kspace, data, mask.array, wanted.level, added)
     width, lines = _calibration(kspace, data, mask)
@@ -99,6 +107,8 @@ def reference_image(kspace: KSpace) -> Tensor | None:
 
 
 def _check(kspace: KSpace, wanted: ScanRequest) -> None:
+    if wanted.compression not in get_args(Compression):
+        raise InputError(f"`compression` {wanted.compression}: must be one of {', '.join(get_args(Compression))}")
     if kspace.mask is not None and wanted.added:
         raise InputError("`noise`: the file is undersampled already; noise is added to fully sampled data only")
     coils = kspace.data.shape[1]
@@ -164,16 +174,23 @@ def _within(mask: Mask, acquired: Tensor, name: str) -> Mask:
     return replace(mask, array=array)
 
 
-def _fewer_coils(kspace: KSpace, mask: Mask, wanted: int | None) -> tuple[KSpace, tuple[str, ...]]:
+def _fewer_coils(kspace: KSpace, mask: Mask, wanted: ScanRequest) -> tuple[KSpace, tuple[str, ...]]:
     """k-space in as many virtual coils as are wanted, and what was done in words."""
     coils = kspace.data.shape[1]
-    count = wanted or (COMPRESSED_COILS if coils > MANY_COILS else coils)
+    count = wanted.coils or (COMPRESSED_COILS if coils > MANY_COILS else coils)
     if count == coils:
         return kspace, ()
-    data, calibration = compressed(kspace.data * mask.array, count, kspace.calibration)
+    data = kspace.data * mask.array
+    if wanted.compression == "svd":
+        data, calibration = compressed(data, count, kspace.calibration)
+        words = "by a singular value decomposition"
+    else:
+        whole_columns = bool((mask.array == mask.array[:1]).all())
+        data, calibration = geometric(data, count, not whole_columns, kspace.calibration)
+        words = f"geometrically, along the {'rows' if whole_columns else 'slices'}"
     return (
         replace(kspace, data=data, calibration=calibration),
-        (f"The {coils} coils were compressed to {count} virtual ones by a singular value decomposition.",),
+        (f"The {coils} coils were compressed to {count} virtual ones {words}.",),
     )
 
 

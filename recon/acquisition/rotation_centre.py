@@ -20,10 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from physics.ct.cone.geometry import ConeBeam
+from physics.ct.cone.views import ConeViews
 from physics.ct.field_of_view import magnification
-from physics.ct.geometry import Geometry, ImageGrid, geometry_from_dict
+from physics.ct.geometry import Geometry, ImageGrid
 from physics.ct.missing_rays import bridged
 from physics.ct.projector import CTProjector
+from physics.ct.scan_geometry import scan_geometry_from_dict
 from recon.errors import InputError
 from recon.io.sinogram import Sinogram
 from recon.scan.measurement import Progress, RunContext, no_progress
@@ -137,14 +140,18 @@ def with_centre(sinogram: Sinogram, centre: float | Literal["auto"], progress: P
     Raises:
         InputError: the data do not tell it, or a place that is not on the detector.
     """
-    geometry = geometry_from_dict(sinogram.geometry)
+    geometry = scan_geometry_from_dict(sinogram.geometry)
+    if isinstance(geometry, ConeViews):
+        raise InputError("`centre`: the views are given as vectors, which state it; leave it out")
+    flat = geometry.middle() if isinstance(geometry, ConeBeam) else geometry
     if centre == "auto":
         data = sinogram.data if sinogram.valid is None else bridged(sinogram.data, sinogram.valid)
-        geometry, said = centred(data[len(data) // 2].numpy(), geometry, progress)
+        flat, said = centred(data[len(data) // 2].numpy(), flat, progress)
     else:
-        check_centre(centre, geometry)
-        geometry = replace(geometry, offset=-centre)
-        said = (_said(-centre, geometry, "as stated"),)
+        check_centre(centre, flat)
+        flat = replace(flat, offset=-centre)
+        said = (_said(-centre, flat, "as stated"),)
+    geometry = replace(geometry, offset=flat.offset)
     return replace(sinogram, geometry=geometry.to_dict(), notices=(*sinogram.notices, *said))
 
 

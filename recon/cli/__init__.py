@@ -14,6 +14,7 @@ from recon.cli.inspect import info, methods
 from recon.cli.mri import mri
 from recon.cli.options import SETTINGS, help_alone
 from recon.cli.program import Program
+from recon.cli.serve import serve
 from recon.cli.simulate import simulate
 from recon.cli.streams import open_streams
 from recon.cli.svct import svct
@@ -37,6 +38,7 @@ def cli(ctx: click.Context) -> None:
     recon methods                                 list the reconstruction methods
     recon generate --class CTChestAbdomen         generate a new volume with a diffusion prior
     recon train controlnet --task svct ...        train a network, such as a head for your scanner
+    recon serve                                   reconstruct what scanners and programs send
     recon weights list                            list the trained networks that are installed
 
     Each reconstruction writes a folder with the volume (recon.nii.gz), its figures (result.json) and a report for the
@@ -47,7 +49,8 @@ def cli(ctx: click.Context) -> None:
     help_alone(ctx)
 
 
-for command in (svct, mri, simulate, import_command, generate, train, weights, methods, info, view):
+_COMMANDS = (svct, mri, simulate, import_command, generate, train, weights, methods, info, view, serve)
+for command in _COMMANDS:
     cli.add_command(command)
 
 

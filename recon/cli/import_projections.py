@@ -72,7 +72,8 @@ _scanner_options = all_of(
         group="Scanner",
         default=None,
         metavar="FILE",
-        help="YAML file with the scanner's geometry (docs/sinograms.md). It may leave out the angles where the data or "
+        help="YAML file with the scanner's geometry (docs/sinograms.md; of cone beams docs/cone-beam.md). It may leave "
+        "out the angles where the data or "
         "--angles have them. Not needed where the data state their geometry.",
     ),
     option(
@@ -116,7 +117,16 @@ _grid_options = all_of(
         type=float,
         default=None,
         metavar="MM",
-        help="Distance between detector rows at the isocentre.  [default: that of cells]",
+        help="Distance between detector rows at the isocentre; of a cone beam, between slices.  [default: that of "
+        "cells]",
+    ),
+    option(
+        "--slices",
+        group="Image",
+        type=int,
+        default=None,
+        metavar="NUMBER",
+        help="Number of slices of a cone beam's volume.  [default: as many as the detector sees]",
     ),
 )
 
@@ -155,6 +165,7 @@ def import_command(
     grid: str | None,
     pixel: float | None,
     slice_spacing: float | None,
+    slices: int | None,
     output: Path | None,
     overwrite: bool,
     as_json: bool,
@@ -169,6 +180,7 @@ def import_command(
     recon import projections.npy --geometry scanner.yaml -o scan.h5
     recon import tooth.h5 --geometry parallel.yaml --rows 0:1 --centre auto -o tooth-scan.h5
     recon import views/ --flat flats.tif --dark darks.tif --geometry scanner.yaml --angles angles.csv
+    recon import views/ --flat flats.tif --geometry cone.yaml --bin 2 -o scan.h5
     """
     from recon.io.atomic import check_output, output_file
 
@@ -194,6 +206,7 @@ def import_command(
         grid=parse_pair("grid", grid, ","),
         pixel=pixel,
         slice_spacing=slice_spacing,
+        slices=slices,
         rings=rings,
         centre=None if centre is None else parse_centre(centre),
     )
@@ -212,9 +225,9 @@ def _rows(text: str | None) -> tuple[int, int] | None:
 
 
 def _done(path: Path, sinogram: Any, as_json: bool, quiet: bool) -> None:
-    from physics.ct.geometry import geometry_from_dict
+    from physics.ct.scan_geometry import scan_geometry_from_dict
 
-    words = geometry_from_dict(sinogram.geometry).describe()
+    words = scan_geometry_from_dict(sinogram.geometry).describe()
     if as_json:
         facts = {"output": str(path), "geometry": sinogram.geometry | {"description": words}}
         facts |= {"shape": sinogram.shape, "notices": sinogram.notices, "meta": sinogram.meta}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -30,6 +30,7 @@ from recon.cli.settings import parse_methods
 from recon.errors import InputError
 
 if TYPE_CHECKING:
+    from recon.acquisition.mr_measured import Compression
     from recon.io.intensity import NaNs
     from recon.run.measure import Simulation
     from recon.scan.kspace import KSpace
@@ -127,6 +128,22 @@ measured_options = all_of(
         "coordinates in cycles per field of view reach]",
     ),
     option(
+        "--contrast",
+        group="Input",
+        type=click.IntRange(0),
+        default=None,
+        metavar="N",
+        help="Number of the contrast (echo) to take from raw data that hold several, from 0.",
+    ),
+    option(
+        "--repetition",
+        group="Input",
+        default=None,
+        metavar="N|average",
+        help="Number of the repetition to take from raw data that hold several, from 0; or average, which takes the "
+        "average of all and suits still objects.",
+    ),
+    option(
         "--noise-level",
         group="Input",
         type=float,
@@ -143,6 +160,14 @@ measured_options = all_of(
         metavar="N",
         help="Number of virtual coils that those of measured k-space are compressed to.  [default: 12 of more than "
         "16, else all]",
+    ),
+    option(
+        "--compression",
+        group="Input",
+        type=click.Choice(["svd", "geometric"]),
+        default=None,
+        help="How coils are compressed: with one combination for the whole scan (svd), or with one for each place "
+        "along the readout (geometric), which keeps more of 3D scans in fewer coils.  [default: svd]",
     ),
 )
 
@@ -205,8 +230,11 @@ def mri(
     trajectory: str | None,
     spokes: int | None,
     matrix: str | None,
+    contrast: int | None,
+    repetition: str | None,
     noise_level: float | None,
     coils_compressed: int | None,
+    compression: Compression | None,
     method: str,
     settings: tuple[str, ...],
     weights: Path | None,
@@ -260,14 +288,25 @@ def mri(
     wanted.check()
     check_noise(noise or 0.0)
     place = select_device(device)
-    data = read_mr(source, axes, series, nan, resample, trajectory, matrix)
+    data = read_mr(source, axes, series, nan, resample, trajectory, matrix, contrast, repetition)
     along, trajectory = trajectory, trajectory if isinstance(data, Volume) else None
     wanted = replace(wanted, scan=_scan_name(mask, accel, calib, along, drawn=isinstance(data, Volume)))
     if dicom:
         _check_dicom(data)
     sampling = (mask, accel, calib, mask_seed)
     scan = measure_mr(
-        data, *sampling, noise, seed, place, simulate, coils, noise_level, coils_compressed, trajectory, spokes
+        data,
+        *sampling,
+        noise,
+        seed,
+        place,
+        simulate,
+        coils,
+        noise_level,
+        coils_compressed,
+        trajectory,
+        spokes,
+        compression,
     )
     say_notices(data, quiet)
     wanted.fulfil(scan)
@@ -300,6 +339,8 @@ def read_mr(
     resample: bool,
     trajectory: str | None = None,
     matrix: str | None = None,
+    contrast: int | None = None,
+    repetition: str | None = None,
 ) -> Volume | KSpace | NonCartesianKSpace:
     """The input, or the sample; a trajectory belongs to the input where that is k-space."""
     from recon.io.detect import detect
@@ -316,9 +357,19 @@ def read_mr(
         resample=resample,
         trajectory=Path(trajectory) if measured and trajectory is not None else None,
         matrix=parse_pair("matrix", matrix, ","),
+        contrast=contrast,
+        repetition=_parse_repetition(repetition),
     )
     assert not isinstance(data, Sinogram)  # load refuses one for MR
     return data
+
+
+def _parse_repetition(text: str | None) -> int | Literal["average"] | None:
+    if text is None or text == "average":
+        return "average" if text else None
+    if not text.isdecimal():
+        raise InputError(f"--repetition {text}: must be a whole number from 0, or average")
+    return int(text)
 
 
 def say_notices(data: Volume | KSpace | NonCartesianKSpace, quiet: bool) -> None:

@@ -70,11 +70,11 @@ def simulate_sinogram(
     source, target = one_input(path, source), output or Path("sinogram.h5")
     check_output(target, overwrite, folder=False, inputs=[source] if source else [])
     noise = parse_noise(photons, electronic_noise)
-    from recon.acquisition.ct import choose_geometry, sinogram_of
+    from recon.acquisition.ct import choose_scan_geometry, sinogram_of
     from recon.io.sinogram import write_sinogram
     from recon.run.measure import measure_ct
 
-    chosen = choose_geometry(geometry, views, arc, start, order)
+    chosen = choose_scan_geometry(geometry, views, arc, start, order)
     volume = read_ct(source, series, intensity, nan, quiet, resample)
     scanner, pixels = (
         parse_scanner(focal_spot, scatter, gain_error, dead_cells, spectrum),

@@ -143,9 +143,9 @@ def svct(
     place = select_device(device)
     chosen = None
     if not sinogram:
-        from recon.acquisition.ct import choose_geometry
+        from recon.acquisition.ct import choose_scan_geometry
 
-        chosen = choose_geometry(geometry, views, arc, start, order)
+        chosen = choose_scan_geometry(geometry, views, arc, start, order)
     wanted = Order(
         modality="CT",
         source=sinogram or source or sample.path("ct"),

@@ -12,8 +12,9 @@ geometry_options = all_of(
         group="Geometry",
         default="paper40",
         metavar="NAME|FILE",
-        help="Geometry of the scan: a preset (limited90, paper40, sparse20) or a YAML file, with distances in mm and "
-        "angles in degrees. With --sinogram it replaces the file's own, whose angles stay where the YAML has none.",
+        help="Geometry of the scan: a preset (cone180, limited90, paper40, sparse20) or a YAML file, with distances in "
+        "mm and angles in degrees. With --sinogram it replaces the file's own, whose angles stay where the YAML has "
+        "none.",
     ),
     option(
         "--views",

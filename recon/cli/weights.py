@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result a
 @click.group(cls=FlaggedGroup, context_settings=SETTINGS, invoke_without_command=True)
 @click.pass_context
 def weights(ctx: click.Context) -> None:
-    """Import, list, verify and fetch the weights of networks.
+    """Import, list, verify, fetch and pass on the weights of networks.
 
     A prior is a folder with an autoencoder and a noise estimator. Your own weights are kept in $RECON_WEIGHTS, or in
     the system's folder for data. No code in a file is ever run.
@@ -44,6 +45,8 @@ def weights(ctx: click.Context) -> None:
     recon weights fetch official-8x                   from Hugging Face
     recon weights import BiFlowNet_0453500.pt         an official file, downloaded by hand
     recon weights list
+    recon weights push mine /data/mine                a folder in Hugging Face's layout, to pass on
+    recon weights pull hf://OWNER/NAME                such a folder, from anywhere
     """
     help_alone(ctx)
 
@@ -76,7 +79,7 @@ def import_(file: Path, prior: str | None, overwrite: bool, settings: tuple[str,
 @_JSON
 def list_(as_json: bool) -> None:
     """List the installed weights."""
-    from priors.weights.store import entries, user_folder
+    from priors.weights.store import entries, how_to_get_shipped, user_folder
 
     rows = [_row(entry) for entry in entries()]
     if as_json:
@@ -87,7 +90,7 @@ def list_(as_json: bool) -> None:
     if not rows:
         say(
             f"no weights yet in {click.format_filename(user_folder())}: 'recon weights fetch official-8x' or 'recon "
-            "weights import FILE' adds some"
+            f"weights import FILE' adds some{how_to_get_shipped()}"
         )
 
 
@@ -169,6 +172,61 @@ def fetch(name: str, overwrite: bool, settings: tuple[str, ...], as_json: bool) 
         )
     if not written:
         say(f"{name}: there already; --overwrite fetches it anew")
+    _show(written, as_json)
+
+
+@weights.command()
+@click.argument("name", metavar="FOLDER|NAME")
+@click.argument("destination")
+@click.option("--prior", metavar="NAME", default=None, help="Name of the prior for others.  [default: the folder's]")
+@click.option("--note", default="", metavar="TEXT", help="Note for the model cards.")
+@click.option("--licence", default="", metavar="TEXT", help="Licence under which the weights may be used.")
+@click.option("--overwrite", is_flag=True, help="Replace a folder that was written by this command before.")
+def push(name: str, destination: str, prior: str | None, note: str, licence: str, overwrite: bool) -> None:
+    """Write the weights of the prior NAME, or those in FOLDER, in the layout of a Hugging Face repository.
+
+    DESTINATION is a folder, or hf://OWNER/NAME, a private repository on Hugging Face, for which 'hf auth login' stores
+    your token. Names of people in the weights' cards become salted hashes. The hash that is printed is the one
+    that 'recon weights pull --sha256' compares with.
+    """
+    from priors.weights.push import push as push_weights
+
+    with _explained():
+        source, sha256 = push_weights(name, destination, prior or "", licence=licence, note=note, overwrite=overwrite)
+    click.echo(f"recon weights pull {shlex.quote(source)} --sha256 {sha256}")
+
+
+@weights.command()
+@click.argument("source")
+@click.option("--prior", metavar="NAME", default="", help="Name of the prior here.  [default: the repository's own]")
+@click.option(
+    "--sha256",
+    metavar="HASH",
+    default="",
+    help="SHA-256 of the repository's list of files, as 'recon weights push' printed it.  [default: that of the first "
+    "pull from there]",
+)
+@_OVERWRITE
+@_JSON
+def pull(source: str, prior: str, sha256: str, overwrite: bool, as_json: bool) -> None:
+    """Install the weights of SOURCE: a folder that 'recon weights push' wrote, or the address of one.
+
+    Addresses are hf://OWNER/NAME (or hf://OWNER/NAME@REVISION), https://... and file:///... . Each file is compared
+    with its hash before it is installed, and no code in it is ever run.
+    """
+    from priors.weights.pull import pull as pull_weights
+    from recon.scan.measurement import ProgressEvent
+
+    with _explained(), progress_bar(quiet=False) as progress:
+        written = pull_weights(
+            source,
+            prior=prior,
+            sha256=sha256,
+            overwrite=overwrite,
+            on_bytes=lambda file, done, size: progress(ProgressEvent(file, done, size)),
+        )
+    if not written:
+        say(f"{source}: there already; --overwrite installs it anew")
     _show(written, as_json)
 
 

@@ -12,7 +12,7 @@ from priors.diffusion.prior import LatentPrior
 from priors.networks.controlnet import ControlNet
 from priors.weights.card import read_card
 from priors.weights.networks import load_controlnet
-from priors.weights.store import HEADS, Entry, entries, find_prior
+from priors.weights.store import HEADS, Entry, entries, find_prior, how_to_get_shipped
 from recon.diffusion.calibration import Calibrations
 from recon.errors import InputError, input_errors
 from recon.learned.provenance import pinned_weights, told_of_other_weights
@@ -130,7 +130,7 @@ def find_head(scan: Measurement | Protocol, modality: Modality, proven: bool = F
         if not reason:
             return entry.path, ""
         reasons.append(f"{entry.name}: {reason}")
-    return None, "; ".join(reasons) or f"no ControlNet head for {modality} is installed"
+    return None, "; ".join(reasons) or f"no ControlNet head for {modality} is installed{how_to_get_shipped()}"
 
 
 def _installed(modality: Modality) -> Iterator[tuple[Entry, Task]]:

@@ -96,6 +96,10 @@ def proximal_step(normal: Map, adjoint_data: Tensor, gamma: float, iterations: i
 class ZTotalVariation:
     """The data-consistency step of DDS in 3D: one step of ADMM for ½‖Ax − y‖² + lam ‖D_z x‖₁, its state carried along.
 
+    The released step fits the data as well as its few iterations can, from the estimate on. Of noisy data that fits the
+    noise, so that the distance to the estimate x0 may count too, ½ weight ‖x − x0‖², as in the step for slices
+    (equation 12).
+
     Attributes:
         normal: A*A on (Z, C, H, W), scaled to norm 1, as rho and lam are relative to it.
         adjoint_data: A*y.
@@ -103,6 +107,7 @@ class ZTotalVariation:
         lam: weight of the differences along z.
         iterations: the conjugate gradient iterations, jointly over the volume.
         circular: the last slice is the first one's neighbour, as in the released code.
+        weight: weight of the distance to the estimate; 0 for data without noise.
     """
 
     normal: Map
@@ -111,6 +116,7 @@ class ZTotalVariation:
     lam: float
     iterations: int = 5
     circular: bool = False
+    weight: float = 0.0
     _split: Tensor | None = field(default=None, repr=False)
     _dual: Tensor | None = field(default=None, repr=False)
 
@@ -118,7 +124,7 @@ class ZTotalVariation:
         """One step from an estimate (Z, C, H, W)."""
         split = torch.zeros_like(x0) if self._split is None else self._split
         dual = torch.zeros_like(x0) if self._dual is None else self._dual
-        rhs = self.adjoint_data + self.rho * self.adjoint_difference(split - dual)
+        rhs = self.adjoint_data + self.weight * x0 + self.rho * self.adjoint_difference(split - dual)
         x = cg(self._system, rhs, x0, self.iterations, axes=4)
         difference = self.difference(x)
         self._split = soft_threshold(difference + dual, self.lam / self.rho)
@@ -126,7 +132,7 @@ class ZTotalVariation:
         return x
 
     def _system(self, x: Tensor) -> Tensor:
-        return self.normal(x) + self.rho * self.adjoint_difference(self.difference(x))
+        return self.normal(x) + self.weight * x + self.rho * self.adjoint_difference(self.difference(x))
 
     def difference(self, x: Tensor) -> Tensor:
         """To the next slice; of the last one 0, or to the first."""

@@ -30,9 +30,13 @@ from recon.scan.units import ATTENUATION_UNIT
 from recon.scan.volume import Modality
 from recon.solvers.data_consistency import with_calibration_phase
 from recon.solvers.krylov import problem_axes
+from recon.solvers.seen import seen_by
 from recon.solvers.slabs import zero_filled
 
 Map = Callable[[Tensor], Tensor]
+
+PRIOR_VARIANCE = 1e-3
+"""Of what a denoised image still differs by from the ground truth, in u²: about 60 HU."""
 
 STEPS = "number of evaluations of the network"
 ETA = "share of the noise that is drawn anew at each step"
@@ -132,6 +136,8 @@ class ImageProblem:
         sigma: standard deviation of the data's noise in the same scale; 0 without noise.
         finish: the map from u to the image in the operator's unit, (z, y, x).
         adjoint_noise: A*n of standard normal noise n that the given function draws for data.
+        seen: (z, 1, y, x), 1 where any datum depends on the image and 0 elsewhere: where no coil is sensitive or no ray
+            passes, nothing would take back what the prior makes up.
     """
 
     normal: Map
@@ -140,6 +146,17 @@ class ImageProblem:
     sigma: float
     finish: Map
     adjoint_noise: Callable[[Map], Tensor]
+    seen: Tensor
+
+    @property
+    def estimate_weight(self) -> float:
+        """Weight of a denoised estimate against the data, in units where ‖A*A‖ = 1: the data's variance over that of
+        the estimate; 0 without noise."""
+        return self.sigma**2 / PRIOR_VARIANCE
+
+    def within(self, step: Map) -> Map:
+        """A data-consistency step on u that leaves nothing where no datum depends on the image."""
+        return lambda u: step(u) * self.seen
 
 
 def image_problem(measurement: Measurement, modality: Modality, channels: int) -> ImageProblem:
@@ -162,6 +179,7 @@ def _ct_problem(measurement: Measurement) -> ImageProblem:
         measurement.noise_level / (ATTENUATION_UNIT * math.sqrt(square)),
         lambda u: (u[:, 0] * ATTENUATION_UNIT).clamp_min(0),
         lambda noise: operator.adjoint(noise(measurement.y))[:, None] / math.sqrt(square),
+        seen_by(measurement)[:, None],
     )
 
 
@@ -170,6 +188,7 @@ def _mr_problem(measurement: Measurement, channels: int) -> ImageProblem:
     direct, axes = zero_filled(measurement), problem_axes(operator) + 1
     scale = mr_scale(measurement).magnitude
     sigma = measurement.noise_level / (scale * math.sqrt(square))
+    seen = seen_by(measurement)[:, None]
     if channels == 2:
         return ImageProblem(
             lambda u: as_channels(operator.gram(as_complex(u))) / square,
@@ -178,6 +197,7 @@ def _mr_problem(measurement: Measurement, channels: int) -> ImageProblem:
             sigma,
             lambda u: as_complex(u) * scale,
             lambda noise: as_channels(operator.adjoint(noise(measurement.y))) / math.sqrt(square),
+            seen,
         )
     phase = with_calibration_phase(measurement, torch.ones_like(direct.real))
     return ImageProblem(
@@ -187,6 +207,7 @@ def _mr_problem(measurement: Measurement, channels: int) -> ImageProblem:
         sigma,
         lambda u: u[:, 0] * phase * scale,
         lambda noise: (operator.adjoint(noise(measurement.y)) * phase.conj()).real[:, None] / math.sqrt(square),
+        seen,
     )
 
 
@@ -227,7 +248,7 @@ def decomposed(
         noise(problem.adjoint_data),
         diffusion.alpha_bar,
         times,
-        prior.in_range(step),
+        prior.in_range(problem.within(step)),
         eta,
         noise,
         told_progress(context),
@@ -237,4 +258,4 @@ def decomposed(
 
 def answer(prior: SlicePrior, problem: ImageProblem, x: Tensor) -> Reconstruction:
     """The reconstruction of images x that the loops end with."""
-    return Reconstruction(problem.finish(prior.to_unit(x)), weights={"network": prior.trained.sha256})
+    return Reconstruction(problem.finish(prior.to_unit(x) * problem.seen), weights={"network": prior.trained.sha256})

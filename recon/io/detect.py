@@ -11,6 +11,7 @@ from recon.errors import InputError
 from recon.io.checks import require_file
 from recon.io.hdf5 import held, is_hdf5, open_hdf5
 from recon.io.intensity import NaNs
+from recon.io.kspace.request import KSpaceRequest
 from recon.io.orientation import axis_codes, spacing_of
 
 if TYPE_CHECKING:
@@ -107,8 +108,7 @@ def read_any(
     series: str | None = None,
     nan: NaNs = "refuse",
     resample: bool = False,
-    trajectory: Path | None = None,
-    matrix: tuple[int, int] | None = None,
+    kspace: KSpaceRequest | None = None,
 ) -> Volume | KSpace | NonCartesianKSpace | Sinogram:
     """Whatever ``path`` holds, read by the reader for it.
 
@@ -119,8 +119,7 @@ def read_any(
         series: the end of the UID of the DICOM series to take, as for :func:`recon.io.dicom.series.read_series`.
         nan: what becomes of the NaN of a NIfTI volume, as :func:`recon.io.nifti.volume.read_volume`.
         resample: whether a DICOM series of uneven or shifted slices is resampled, as :func:`read_series`.
-        trajectory: file of the coordinates of k-space that lies on no grid.
-        matrix: (y, x) voxels of the image of such k-space, where its file does not say it.
+        kspace: what the user says of k-space besides its axis order; None for nothing.
 
     Raises:
         InputError: an unusable file, a kind that does not go with ``modality``, or an option that does not go
@@ -129,7 +128,8 @@ def read_any(
     path = Path(path)
     kind = detect(path)
     _check_options(path, kind, modality, axes, series)
-    _check_off_grid(path, kind, trajectory, matrix)
+    request = replace(kspace or KSpaceRequest(), axes=axes)
+    _check_kspace_request(path, kind, request)
     if kind == "nifti":
         from recon.io.nifti.volume import read_volume
 
@@ -143,9 +143,8 @@ def read_any(
 
         return read_sinogram(path)
     from recon.io.kspace.file import read_any_kspace
-    from recon.io.kspace.request import KSpaceRequest
 
-    return read_any_kspace(path, KSpaceRequest(axes, trajectory, matrix))
+    return read_any_kspace(path, request)
 
 
 def detect(path: Path) -> Kind:
@@ -219,10 +218,10 @@ def _check_options(path: Path, kind: Kind, modality: Modality, axes: str | None,
         raise InputError(f"`series` {series}: is for DICOM folders; {path} is a file")
 
 
-def _check_off_grid(path: Path, kind: Kind, trajectory: Path | None, matrix: tuple[int, int] | None) -> None:
-    for name, value in (("trajectory", trajectory), ("matrix", matrix)):
-        if value is not None and kind not in ("kspace", "numpy"):
-            raise InputError(f"`{name}`: is for k-space along a trajectory; {path} is none; leave it out")
+def _check_kspace_request(path: Path, kind: Kind, request: KSpaceRequest) -> None:
+    for name in ("trajectory", "matrix", "contrast", "repetition"):
+        if getattr(request, name) is not None and kind not in ("kspace", "numpy"):
+            raise InputError(f"`{name}`: is for k-space; {path} is none; leave it out")
 
 
 def _describe_nifti(info: FileInfo) -> FileInfo:
@@ -294,18 +293,18 @@ def _describe_weights(info: FileInfo) -> FileInfo:
 
 
 def _describe_sinogram(info: FileInfo) -> FileInfo:
-    from physics.ct.geometry import geometry_from_dict
+    from physics.ct.scan_geometry import scan_geometry_from_dict
     from recon.io.sinogram import read_sinogram
 
     sinogram = read_sinogram(Path(info.path))
     return replace(
         info,
         shape=tuple(sinogram.data.shape),
-        axes="slices, views, cells",
+        axes="rows, views, cells" if sinogram.is_cone else "slices, views, cells",
         orientation=axis_codes(sinogram.affine),
         spacing_mm=spacing_of(sinogram.affine),
         value_range=(float(sinogram.data.min()), float(sinogram.data.max())),
-        details={"geometry": geometry_from_dict(sinogram.geometry).describe(), "volume (z, y, x)": sinogram.shape}
+        details={"geometry": scan_geometry_from_dict(sinogram.geometry).describe(), "volume (z, y, x)": sinogram.shape}
         | ({"notices": list(sinogram.notices)} if sinogram.notices else {}),
         would="recon svct would reconstruct it as `sinogram`; without a ground truth, it reports the data residual.",
     )

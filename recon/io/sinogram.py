@@ -10,6 +10,7 @@ Layout, version 2. The end of a key is its unit; a length may also end in ``_um`
 * attributes ``shape`` and ``spacing_mm``: (z, y, x) voxels of the volume to reconstruct, and their size.
 * attribute ``affine_mm``, if the volume has a place in the room: (4, 4), voxel (x, y, z) to RAS+. Without it, the
   volume lies around the isocentre.
+* of a cone beam (:mod:`physics.ct.cone.protocol`), z are the detector's rows, of which there may be any number.
 * attribute ``meta``, if anything else is known: JSON, with ``noise`` such as ``{"photons": 1e5, "electronic": 0}``.
 
 Version 1 had the geometry as ``Geometry.to_dict`` writes it, in mm and radians, and ``spacing`` and ``affine`` in mm.
@@ -49,8 +50,9 @@ class Sinogram:
     """Measured or simulated projections and the grid to reconstruct them on.
 
     Attributes:
-        data: (z, views, cells) float32 line integrals of attenuation, 0 where nothing was measured.
-        geometry: plain values from which ``physics.ct.geometry.geometry_from_dict`` makes the geometry.
+        data: (z, views, cells) float32 line integrals of attenuation, 0 where nothing was measured; of a cone beam,
+            (rows, views, cells).
+        geometry: plain values from which ``physics.ct.scan_geometry.scan_geometry_from_dict`` makes the geometry.
         shape: (z, y, x) of the volume.
         affine: (4, 4) affine of the volume, voxel (x, y, z) to RAS+ mm.
         meta: plain facts: noise, seed, what it was simulated from.
@@ -71,7 +73,8 @@ class Sinogram:
     def __repr__(self) -> str:
         """Shapes and origin in one line, without the data."""
         what = "simulated sinogram" if self.is_simulated else "sinogram"
-        shapes = f"{shape_text(self.data.shape)} (z, views, cells), of {shape_text(self.shape)} voxels"
+        axes = "(rows, views, cells)" if self.is_cone else "(z, views, cells)"
+        shapes = f"{shape_text(self.data.shape)} {axes}, of {shape_text(self.shape)} voxels"
         return f"<{what}, {shapes}{f', {self.path.name}' if self.path else ''}>"
 
     def _repr_html_(self) -> str:
@@ -86,6 +89,11 @@ class Sinogram:
         return f'<img src="{picture}" alt="the sinogram" style="width:420px;height:200px">{lines}'
 
     @property
+    def is_cone(self) -> bool:
+        """Whether the data are of a cone beam, whose rays cross the slices."""
+        return str(self.geometry.get("type")).startswith("cone")
+
+    @property
     def is_simulated(self) -> bool:
         """Whether the file says that its data were simulated."""
         return bool(self.meta.get("simulated", False))
@@ -98,8 +106,8 @@ class Sinogram:
 
 def write_sinogram(path: Path, sinogram: Sinogram) -> None:
     """Write a sinogram; the file need not exist yet (see :mod:`recon.io.atomic` for the way to a final name)."""
-    from physics.ct.geometry import geometry_from_dict
     from physics.ct.protocol import protocol_values
+    from physics.ct.scan_geometry import scan_geometry_from_dict
 
     x, y, z = spacing_of(sinogram.affine)
     with create_hdf5(path) as file:
@@ -107,7 +115,7 @@ def write_sinogram(path: Path, sinogram: Sinogram) -> None:
         if sinogram.valid is not None:
             file.create_dataset("valid", data=sinogram.valid.numpy().astype(np.uint8), compression="gzip")
         file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
-        file.attrs["geometry"] = json.dumps(protocol_values(geometry_from_dict(sinogram.geometry)))
+        file.attrs["geometry"] = json.dumps(protocol_values(scan_geometry_from_dict(sinogram.geometry)))
         file.attrs["shape"] = np.asarray(sinogram.shape, np.int64)
         file.attrs["spacing_mm"] = np.asarray([z, y, x])
         file.attrs["affine_mm"] = np.asarray(sinogram.affine, float)
@@ -124,7 +132,7 @@ def read_sinogram(path: Path) -> Sinogram:
     """
     import torch
 
-    from physics.ct.geometry import geometry_from_dict
+    from physics.ct.scan_geometry import scan_geometry_from_dict
     from recon.io.projections.unit_doubt import doubt_of_unit
 
     with open_hdf5(path) as file:
@@ -139,27 +147,27 @@ def read_sinogram(path: Path) -> Sinogram:
     if data.ndim == 2:
         data = data[None]
     geometry = _geometry(path, stated, version)
-    geometry["cells"] = _check_shapes(path, data.shape, geometry, shape)
+    geometry |= _check_shapes(path, data.shape, geometry, shape)
     data, measured = _measured(path, data, valid)
     notices = () if measured is None else (_missing(data.shape, measured),)
     seen = np.broadcast_to(True if measured is None else measured, data.shape)
     notices = (*notices, *check_line_integrals(data, seen, True, str(path)))
     if not (isinstance(meta, dict) and meta.get("simulated")):
-        notices = (*notices, *doubt_of_unit(data, seen, geometry_from_dict(geometry)))
+        notices = (*notices, *doubt_of_unit(data, seen, scan_geometry_from_dict(geometry)))
     mask = None if measured is None else torch.from_numpy(measured)
     return Sinogram(torch.from_numpy(data), geometry, shape, affine, meta, notices, mask, path)
 
 
 def _geometry(path: Path, stated: dict[str, Any], version: int) -> dict[str, Any]:
     """The geometry as plain values in mm and radians, of lengths and angles that scanners have."""
-    from physics.ct.protocol import parse_protocol
+    from physics.ct.protocol import parse_scan_protocol
 
     if version == 1:
         _check_types(path, stated)
         geometry = stated
     else:
         with input_errors(f"{path}: geometry"):
-            geometry = parse_protocol(stated).to_dict()
+            geometry = parse_scan_protocol(stated).to_dict()
     _check_range(path, geometry)
     return geometry
 
@@ -206,7 +214,7 @@ def _check_range(path: Path, geometry: dict[str, Any]) -> None:
         raise InputError(f"{path}: geometry: a pitch of {pitch:g} mm; it must be {_PITCH[0]:g} to {_PITCH[1]:g} mm")
     numbers = [value for value in angles if isinstance(value, int | float)] if isinstance(angles, list) else []
     span = max(numbers, default=0) - min(numbers, default=0)
-    if math.isfinite(span) and span > _MOST_TURNS * math.tau:
+    if geometry["type"] != "cone" and math.isfinite(span) and span > _MOST_TURNS * math.tau:
         raise InputError(
             f"{path}: geometry: the angles span {math.degrees(span):.0f} degrees; they must be radians, not degrees"
         )
@@ -277,16 +285,28 @@ def centred_affine(shape: tuple[int, int, int], spacing: tuple[float, float, flo
     return affine
 
 
-def _check_shapes(path: Path, data: tuple[int, ...], geometry: dict[str, Any], shape: tuple[int, int, int]) -> int:
-    """The number of cells: the geometry's, or where it leaves that open the data's."""
-    from physics.ct.geometry import geometry_from_dict
+def _check_shapes(
+    path: Path, data: tuple[int, ...], geometry: dict[str, Any], shape: tuple[int, int, int]
+) -> dict[str, int]:
+    """The numbers of cells and of a cone beam's rows: the geometry's, or where it leaves them open the data's."""
+    from physics.ct.cone.geometry import ConeBeam
+    from physics.ct.cone.views import ConeViews
+    from physics.ct.scan_geometry import scan_geometry_from_dict
 
     with input_errors(f"{path}: geometry"):
-        expected = geometry_from_dict(geometry)
+        expected = scan_geometry_from_dict(geometry)
     cells = expected.cells if expected.cells is not None else data[-1] if data else 0
+    if isinstance(expected, ConeBeam | ConeViews):
+        rows = expected.rows if expected.rows is not None else data[0] if data else 0
+        if data != (rows, expected.views, cells):
+            raise InputError(
+                f"{path}: the data are {data}, but the geometry has {rows} rows, {expected.views} views and {cells} "
+                "cells"
+            )
+        return {"rows": rows, "cells": cells}
     if data != (shape[0], expected.views, cells):
         raise InputError(
             f"{path}: the sinogram is {data}, but the volume has {shape[0]} slices and the geometry "
             f"{expected.views} views of {cells} cells"
         )
-    return cells
+    return {"cells": cells}

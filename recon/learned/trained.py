@@ -13,7 +13,7 @@ from torch import nn
 
 from priors.weights.card import read_card
 from priors.weights.networks import load_network
-from priors.weights.store import find_entries
+from priors.weights.store import find_entries, how_to_get_shipped
 from recon.acquisition.network_scale import network_scale
 from recon.errors import InputError, input_errors
 from recon.learned.provenance import CONDITION, weights_shown
@@ -100,7 +100,7 @@ def weights_path(kind: str, given: str, modality: Modality) -> Path:
     except ValueError:
         raise InputError(
             f"`weights`: no weights of kind {kind} for {modality} are installed; train some with "
-            f"'recon train {kind}', or take `method` tv"
+            f"'recon train {kind}', or take `method` tv{how_to_get_shipped()}"
         ) from None
 
 

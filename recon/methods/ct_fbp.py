@@ -24,4 +24,5 @@ METHOD = Method(
     citation="Kak & Slaney 1988, Principles of Computerized Tomographic Imaging, section 3.4.2",
     options=FBPOptions,
     run=run,
+    slices=True,
 )

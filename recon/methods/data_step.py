@@ -32,14 +32,8 @@ def with_data_step(method: Method) -> Method:
         context.report("data consistency", 1, 1)
         return replace(before, mean=image)
 
-    return Method(
-        f"{method.summary}; then a data-consistency step",
-        method.citation,
-        _with_step(method.options),
-        run,
-        method.weights,
-        method.moved,
-    )
+    summary, options = f"{method.summary}; then a data-consistency step", _with_step(method.options)
+    return replace(method, summary=summary, options=options, run=run)
 
 
 def _with_step(options: type[Options]) -> type[Options]:

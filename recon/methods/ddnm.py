@@ -8,9 +8,6 @@ from recon.options import setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.scan.volume import Modality
 
-_PRIOR_VARIANCE = 1e-3
-"""Of what a denoised image still differs by from the ground truth, in u²: about 60 HU."""
-
 
 class DDNMOptions(PriorOptions):
     """Options of ``ddnm``."""
@@ -29,7 +26,7 @@ def run(measurement: Measurement, options: DDNMOptions, context: RunContext, mod
     problem = image_problem(measurement, modality, prior.channels)
     normal, data = problem.normal, problem.adjoint_data
     if problem.sigma > 0:
-        step = dds.proximal_step(normal, data, 1 / problem.sigma**2 * _PRIOR_VARIANCE, options.iterations, problem.axes)
+        step = dds.proximal_step(normal, data, 1 / problem.estimate_weight, options.iterations, problem.axes)
     else:
         step = dds.least_squares_step(normal, data, options.iterations, problem.axes)
     return decomposed(prior, problem, step, options.steps, options.eta, context)

@@ -35,7 +35,9 @@ class DDSOptions(PriorOptions):
     eta: float = setting(0.85, ETA, ge=0, le=1)
     iterations: int = setting(5, "conjugate gradient iterations at each step", ge=1)
     mode: Literal["3d", "2d"] = setting(
-        "3d", "kind of the reconstruction; 3d: with total variation along z; 2d: each slice by itself"
+        "3d",
+        "kind of the reconstruction; 3d: with total variation along z, noisy data weighted by their noise; 2d: each "
+        "slice by itself",
     )
     rho: float = setting(0.0257, "weight of the splitting, relative to ‖A*A‖", gt=0, needs=("mode", "3d"))
     lam: float = setting(1.0e-4, "weight of the total variation along z, relative to ‖A*A‖", gt=0, needs=("mode", "3d"))
@@ -67,7 +69,8 @@ def run(measurement: Measurement, options: DDSOptions, context: RunContext, moda
 def _data_step(prior: SlicePrior, problem: ImageProblem, options: DDSOptions, gamma: float) -> dds.Map:
     normal, data, iterations = problem.normal, problem.adjoint_data, options.iterations
     if options.mode == "3d":
-        return dds.ZTotalVariation(normal, data, options.rho, options.lam, iterations, options.circular)
+        weight = problem.estimate_weight
+        return dds.ZTotalVariation(normal, data, options.rho, options.lam, iterations, options.circular, weight)
     if options.legacy:
         if prior.channels != 2:
             raise InputError("`legacy`: the released step is for MR with a prior of complex images")

@@ -45,7 +45,7 @@ def run(measurement: Measurement, options: DiffPIROptions, context: RunContext, 
             rhs = problem.adjoint_data + rho * u
             return cg(lambda v: problem.normal(v) + rho * v, rhs, u, options.iterations, problem.axes)
 
-        return prior.in_range(solve)(x0)
+        return prior.in_range(problem.within(solve))(x0)
 
     with input_errors("`steps`"):
         times = dds.descending_times(diffusion.timesteps, options.steps)

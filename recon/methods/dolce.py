@@ -56,7 +56,7 @@ def run(measurement: Measurement, options: DOLCEOptions, context: RunContext, mo
     results = []
     for number in range(options.samples):
         part = of_sample(context, number, options.samples)
-        results.append(problem.finish(prior.to_unit(_sample(prior, problem, condition, options, part))))
+        results.append(problem.finish(prior.to_unit(_sample(prior, problem, condition, options, part)) * problem.seen))
     stack = torch.stack(results)
     std = stack.abs().std(0) if options.samples > 1 else None
     return Reconstruction(
@@ -88,7 +88,7 @@ def _sample(
         noise(problem.adjoint_data),
         diffusion.alpha_bar,
         times,
-        lambda x, index: prior.from_unit(step(prior.to_unit(x), index)),
+        lambda x, index: prior.from_unit(step(prior.to_unit(x), index) * problem.seen),
         noise,
         limits=prior.limits,
         on_step=told_progress(context),

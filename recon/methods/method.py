@@ -24,6 +24,8 @@ class Method:
         options: model of its options, see :mod:`recon.options`.
         run: ``run(measurement, options, context) -> Reconstruction``.
         weights: kind of the trained network that the method needs, such as ``fbpconv``; None for methods without one.
+        slices: whether the method works slice by slice alone, so that it cannot take a cone beam.
+        crossing: whether the method is for rays that cross the slices alone, as those of a cone beam.
         moved: what to say of options that the method had and has no more, by key.
     """
 
@@ -32,6 +34,8 @@ class Method:
     options: type[Options]
     run: Callable[[Measurement, Any, RunContext], Reconstruction]
     weights: str | None = None
+    slices: bool = False
+    crossing: bool = False
     moved: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -20,7 +20,8 @@ from recon.options import Options, setting
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.solvers.held_out import held_out_over_peak
 from recon.solvers.krylov import problem_axes
-from recon.solvers.slabs import Monitor, norm, solve_in_slabs
+from recon.solvers.least_squares import LeastSquares
+from recon.solvers.slabs import Monitor, solve_in_slabs
 from recon.solvers.wavelets import WaveletTransform, orthogonal_wavelets
 from recon.solvers.weights import relative_to_peak
 
@@ -134,21 +135,21 @@ def fista(
     step, axes = 1 / operator.norm_bound**2, problem_axes(operator)
     limit = tolerance * min(step, 1.0)  # of an ill-conditioned problem steps are small long before its end
     image = point = operator.direct(data)
-    gradient = point_gradient = operator.adjoint(operator(image).sub_(data))
+    term = LeastSquares(operator, data)
+    gradient = point_gradient = term.gradient(image)[0]
     momentum: Tensor | float = 1.0
     shifts = _drawn_shifts(shifts_seed, iterations)
     for iteration in range(1, iterations + 1):
         descended = torch.sub(point, point_gradient, alpha=step)
         new = shrink_shifted(descended, transform, step * weight, shifts[iteration - 1])
-        residual = operator(new).sub_(data)
-        monitor(iteration, norm(residual))
+        new_gradient, residual = term.gradient(new)
+        monitor(iteration, residual)
         change = new - image
         if bool((_dots(change, change, axes) <= limit**2 * _dots(new, new, axes)).all()):
             return new
         previous = torch.where(_dots(point - new, change, axes) > 0, 1.0, momentum)  # restart where it points uphill
         momentum = (1 + (1 + 4 * previous**2).sqrt()) / 2
         beta = (previous - 1) / momentum
-        new_gradient = operator.adjoint(residual)
         point = new + beta * change
         point_gradient = new_gradient + beta * (new_gradient - gradient)
         image, gradient = new, new_gradient

@@ -43,6 +43,7 @@ class ReportData:
         spacing: voxel size (z, y, x) in mm.
         metrics: row label to metric name to value, the baseline's row first; None where not known.
         data_picture: sinogram (views, cells), or log magnitude of k-space (y, x), or None.
+        projection: one view (rows, cells) of a cone beam, the first row at the bottom; None of other scans.
         mask: (y, x) bool, sampled positions in k-space, or None.
         trace: (iteration, relative data residual) pairs; empty for direct methods.
         provenance: label to text: version, command, seed, time, …
@@ -72,6 +73,7 @@ class ReportData:
     ct_unit: str = "HU"
     sides_known: bool = True
     sizes_known: bool = True
+    projection: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not self.reconstructions:

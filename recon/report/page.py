@@ -62,13 +62,22 @@ def render(data: ReportData) -> str:
 
 
 def _measured(data: ReportData) -> list[Picture]:
-    """The pictures of the data: sinogram, or k-space and its mask."""
+    """The pictures of the data: a view of a cone beam and a sinogram, or k-space and its mask."""
     pictures = []
+    if data.projection is not None:
+        pictures.append(_projection(data.projection))
     if data.data_picture is not None:
         pictures.append(_sinogram(data.data_picture) if data.modality == "CT" else _kspace(data.data_picture))
     if data.mask is not None:
         pictures.append(_mask(data.mask))
     return pictures
+
+
+def _projection(projection: np.ndarray) -> Picture:
+    rows, cells = projection.shape
+    source, scale = _grey(projection[::-1])
+    caption = f"First view: {rows:,} detector rows of {cells:,} cells, line integrals of attenuation."
+    return Picture(source, caption, "sinogram", scale)
 
 
 def _sinogram(sinogram: np.ndarray) -> Picture:

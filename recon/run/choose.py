@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,21 @@ FLAGSHIP = "meddiffusion"
 FALLBACK = "tv"
 """The method that ``auto`` takes elsewhere."""
 
+DIRECT = "fdk"
+"""The method that ``auto`` takes of cone beams that are too large to iterate on."""
+
+_MOST_WORK = 3e9
+"""Voxels times views of a cone beam above which it is too large: an iteration on two cores takes about 10 s."""
+
 _SETTINGS_OF_A_HEAD = ("weights", "prior")
+
+
+def _cone_work(scan: Measurement | Protocol) -> float:
+    """Voxels times views of a cone-beam measurement; 0 of other scans, and where there are no data yet."""
+    operator = getattr(scan, "operator", None)
+    if operator is None or operator.separable or operator.dtype.is_complex:
+        return 0.0
+    return float(math.prod(operator.domain) * operator.range[1])
 
 
 def choose_method(
@@ -40,4 +55,8 @@ def choose_method(
     from recon.diffusion.controlnet_head import find_head
 
     path, reason = find_head(scan, modality, proven=True)
+    work = _cone_work(scan)
+    if path is None and work > _MOST_WORK:
+        many = f"{work:.2g} voxels x views are many to iterate on"
+        return DIRECT, (f"`method` {DIRECT} was taken, not {FALLBACK}: {many}; `method` {FALLBACK} takes hours",)
     return (FLAGSHIP, ()) if path else (FALLBACK, (f"`method` {FALLBACK} was taken, not {FLAGSHIP}: {reason}",))

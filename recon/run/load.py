@@ -12,6 +12,7 @@ from recon.errors import InputError
 from recon.io.cases import read_case
 from recon.io.detect import read_any
 from recon.io.intensity import Intensity, NaNs, check_hu
+from recon.io.kspace.request import KSpaceRequest
 from recon.io.sinogram import Sinogram
 from recon.scan.kspace import KSpace
 from recon.scan.non_cartesian_kspace import NonCartesianKSpace
@@ -32,6 +33,8 @@ def load(
     resample: bool = False,
     trajectory: Path | None = None,
     matrix: tuple[int, int] | None = None,
+    contrast: int | None = None,
+    repetition: int | Literal["average"] | None = None,
 ) -> Volume | KSpace | NonCartesianKSpace | Sinogram:
     """Read a file or folder, whatever its format.
 
@@ -46,6 +49,9 @@ def load(
         resample: whether a DICOM series of a tilted gantry, or of uneven distances, is resampled, and not refused.
         trajectory: file of the coordinates of k-space that lies on no grid, where it is not in the k-space file.
         matrix: (y, x) voxels of the image of such k-space, where neither the file nor its coordinates say it.
+        contrast: number of the contrast (echo) of raw data that hold several, from 0.
+        repetition: number of the repetition of raw data that hold several, from 0; or ``"average"`` for the average of
+            all.
 
     Returns:
         A volume (CT in HU, its ``notices`` saying what is doubtful about it), k-space or a sinogram.
@@ -57,9 +63,8 @@ def load(
     _check_arguments(path, modality, intensity, nan)
     shipped: Literal["ct", "mr"] = "ct" if modality == "CT" else "mr"
     given = sample.path(shipped) if path is None else path
-    found = read_any(
-        *(given, modality), axes=axes, series=series, nan=nan, resample=resample, trajectory=trajectory, matrix=matrix
-    )
+    request = KSpaceRequest(None, trajectory, matrix, contrast, repetition)
+    found = read_any(given, modality, axes=axes, series=series, nan=nan, resample=resample, kspace=request)
     if not isinstance(found, Volume):
         if intensity != "auto":
             raise InputError(f"`intensity` {intensity}: is for CT volumes; {path} holds none")

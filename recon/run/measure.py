@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
-from physics.ct.geometry import Geometry, ImageGrid, geometry_from_dict
+from physics.ct.cone import VolumeGrid
+from physics.ct.cone.geometry import ConeBeam
+from physics.ct.cone.views import ConeViews
+from physics.ct.geometry import ImageGrid
+from physics.ct.scan_geometry import ScanGeometry, scan_geometry_from_dict
 from physics.mr.masks import MASK_KINDS, Mask
 from physics.noise import NoiseModel
 from recon.acquisition import ct, mr
 from recon.acquisition.continuous_mr import DEFAULT_NOISE, Receiver, scan_continuous_mr
 from recon.acquisition.model_error import ModelError, without_model_error
-from recon.acquisition.mr_measured import ScanRequest, measured_mr
+from recon.acquisition.mr_measured import Compression, ScanRequest, measured_mr
 from recon.errors import InputError, input_errors
 from recon.io.orientation import spacing_of
 from recon.io.sinogram import Sinogram
-from recon.run.memory import ct_bytes, memory_errors, mr_bytes
+from recon.run.memory import cone_bytes, ct_bytes, memory_errors, mr_bytes
 from recon.scan.kspace import KSpace
 from recon.scan.measurement import Measurement, Progress, Scan, no_progress
 from recon.scan.non_cartesian_kspace import NonCartesianKSpace
@@ -34,7 +39,7 @@ Simulation = Literal["ideal", "continuous"]
 
 def simulate_ct(
     volume: Volume,
-    geometry: Geometry | str = ct.DEFAULT_GEOMETRY,
+    geometry: ScanGeometry | str = ct.DEFAULT_GEOMETRY,
     views: int | None = None,
     noise: NoiseModel | None = None,
     seed: int = 0,
@@ -54,7 +59,7 @@ def simulate_ct(
         InputError: no CT volume, a geometry that does not fit it, or one that needs more memory than is free.
     """
     _check_volume(volume, "CT")
-    chosen = ct.choose_geometry(geometry, views) if isinstance(geometry, str) else geometry
+    chosen = ct.choose_scan_geometry(geometry, views) if isinstance(geometry, str) else geometry
     with memory_errors(_ct_bytes(volume.data.shape, volume.spacing, chosen)):
         return ct.simulate_ct(volume, chosen, None if isinstance(geometry, str) else views, noise, seed, device)
 
@@ -96,7 +101,7 @@ def simulate_mr(
 
 def measure_ct(
     data: Volume | Sinogram,
-    geometry: Geometry | str | None = None,
+    geometry: ScanGeometry | str | None = None,
     noise: NoiseModel | None = None,
     seed: int = 0,
     device: Device = "cpu",
@@ -137,13 +142,25 @@ def measure_ct(
     else:
         scan, ideal = _continuous(data, geometry or ct.DEFAULT_GEOMETRY, noise, seed, device, scanner, grid), False
     if model_error == "correct" or (model_error == "auto" and not ideal):
-        return without_model_error(scan, progress)
+        return without_model_error(scan, progress) if scan.measurement.operator.separable else _left(scan, model_error)
     return scan
+
+
+def _left(scan: Scan, model_error: ModelError) -> Scan:
+    """A cone-beam scan with a notice that the model error of its voxels is left in the data."""
+    if model_error == "correct":
+        raise InputError("`model_error` correct: is for scans of single slices, not for a cone beam; use auto or leave")
+    protocol = scan.measurement.protocol
+    notice = "the model error of the voxels was left in the data: its estimate is for scans of single slices"
+    return replace(
+        scan,
+        measurement=replace(scan.measurement, protocol=replace(protocol, notices=(*protocol.notices, notice))),
+    )
 
 
 def _scan_of(
     data: Volume | Sinogram,
-    geometry: Geometry | str | None,
+    geometry: ScanGeometry | str | None,
     noise: NoiseModel | None,
     seed: int,
     device: Device,
@@ -158,7 +175,7 @@ def _scan_of(
         raise InputError("`simulate`: a sinogram is measured already; leave it out")
     x, y, z = spacing_of(data.affine)
     with input_errors("`sinogram`"):
-        needed = _ct_bytes(data.shape, (z, y, x), geometry_from_dict(data.geometry))
+        needed = _ct_bytes(data.shape, (z, y, x), scan_geometry_from_dict(data.geometry))
     with memory_errors(needed):
         measurement, grid = ct.measured_ct(data, noise, device)
     return Scan(measurement, grid, None), data.is_ideal
@@ -166,7 +183,7 @@ def _scan_of(
 
 def _continuous(
     volume: Volume,
-    geometry: Geometry | str,
+    geometry: ScanGeometry | str,
     noise: NoiseModel | None,
     seed: int,
     device: Device,
@@ -176,10 +193,15 @@ def _continuous(
     from recon.acquisition.continuous import fine_shape, scan_continuous
 
     _check_volume(volume, "CT")
-    chosen = ct.choose_geometry(geometry) if isinstance(geometry, str) else geometry
+    chosen = ct.choose_scan_geometry(geometry) if isinstance(geometry, str) else geometry
     z, y, x = volume.data.shape
     fine = fine_shape(volume, grid or (y, x))
     spacing = (volume.spacing[0], volume.spacing[1] * y / fine[0], volume.spacing[2] * x / fine[1])
+    if isinstance(chosen, ConeBeam | ConeViews):
+        from recon.acquisition.cone import scan_cone
+
+        with memory_errors(_ct_bytes((2 * z, *fine), (spacing[0] / 2, *spacing[1:]), chosen)):
+            return scan_cone(volume, chosen, grid, scanner, noise, seed, device)
     with memory_errors(_ct_bytes((z, *fine), spacing, chosen)):
         scan = scan_continuous(volume, chosen, grid, scanner, noise, seed, device)
     return Scan(scan.measurement, scan.truth, scan.truth)
@@ -200,6 +222,7 @@ def measure_mr(
     coils_compressed: int | None = None,
     trajectory: str | Path | None = None,
     spokes: int | None = None,
+    compression: Compression | None = None,
 ) -> Scan:
     """An MR scan: simulated from a magnitude volume, or made of k-space, which is undersampled where that is asked for.
 
@@ -223,25 +246,29 @@ def measure_mr(
         trajectory: trajectory of a simulated scan in place of a mask: ``radial`` or ``spiral``, or path of a file with
             its coordinates; None: samples on the grid that a mask chooses.
         spokes: number of spokes, or of spiral arms, of a trajectory by name; None: 64, or 16.
+        compression: measured data: how coils are compressed, see :class:`recon.acquisition.mr_measured.ScanRequest`;
+            None: by a singular value decomposition.
 
     Raises:
         InputError: as :func:`simulate_mr`; undersampled k-space that was to be sampled again; an option of simulated
             scans given for measured ones, or the reverse.
     """
     request = mr.MaskRequest(None if mask is None else str(mask), accel, calib, mask_seed)
+    wanted = ScanRequest(noise or 0.0, noise_level, coils_compressed, seed, compression or "svd")
     if isinstance(data, KSpace):
         _leave_out("measured already", simulate=simulate, coils=coils, trajectory=trajectory, spokes=spokes)
         check_noise(noise or 0.0)
         check_noise(noise_level or 0.0, "noise_level")
         with memory_errors(mr_bytes(data.data.numel())):
-            return measured_mr(data, request, ScanRequest(noise or 0.0, noise_level, coils_compressed, seed), device)
+            return measured_mr(data, request, wanted, device)
     if isinstance(data, NonCartesianKSpace):
         _leave_out("measured already", simulate=simulate, coils=coils, trajectory=trajectory, spokes=spokes)
         _leave_out("sampled along a trajectory", mask=mask, accel=accel, calib=calib, mask_seed=mask_seed)
         check_noise(noise_level or 0.0, "noise_level")
-        return _measured_off_grid(data, ScanRequest(noise or 0.0, noise_level, coils_compressed, seed), device)
+        return _measured_off_grid(data, wanted, device)
     _check_volume(data, "MR")
     _leave_out("simulated from a volume", noise_level=noise_level, coils_compressed=coils_compressed)
+    _leave_out("simulated from a volume", compression=compression)
     if trajectory is not None:
         _leave_out("sampled along a trajectory", mask=mask, accel=accel, calib=calib, mask_seed=mask_seed)
         if simulate == "ideal":
@@ -318,8 +345,10 @@ def _check_volume(volume: object, modality: Modality) -> None:
         )
 
 
-def _ct_bytes(shape: tuple[int, ...], spacing: tuple[float, float, float], geometry: Geometry) -> int:
+def _ct_bytes(shape: tuple[int, ...], spacing: tuple[float, float, float], geometry: ScanGeometry) -> int:
     z, y, x = shape
     with input_errors("the geometry does not fit the volume"):
+        if isinstance(geometry, ConeBeam | ConeViews):
+            return cone_bytes((z, y, x), geometry.covering(VolumeGrid((z, y, x), spacing)).scan_shape)
         grid = ImageGrid((y, x), spacing[1:])
         return ct_bytes((z, y, x), geometry.covering(grid), grid)

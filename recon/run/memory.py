@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 _FLOAT = 4
 _OVERHEAD = 500 * 10**6
-_CT_VOLUMES = {"tv": 8, "fbp": 5}
+_CT_VOLUMES = {"tv": 8, "fbp": 5, "fdk": 5}
 _CT_VOLUMES_OTHER = 6
 _FINER_VOLUMES = {"tv": 6, "meddiffusion": 6}
 """Volumes on the finer grid that methods take which work there."""
@@ -45,6 +46,16 @@ def ct_bytes(shape: tuple[int, int, int], geometry: Geometry, grid: ImageGrid) -
     rays = shape[0] * geometry.data_shape[0] * geometry.data_shape[1]
     matrix = min(matrix_bytes(geometry, grid), DEFAULT_MATRIX_BYTES)
     return _ct_arrays(voxels, rays, "fbp") + matrix + _OVERHEAD
+
+
+def cone_bytes(shape: tuple[int, int, int], data: tuple[int, int, int]) -> int:
+    """Peak memory of a cone-beam simulation and the direct method: volumes and projections.
+
+    Args:
+        shape: (z, y, x) of the volume.
+        data: (rows, views, cells) of the data.
+    """
+    return _ct_arrays(math.prod(shape), math.prod(data), "fdk") + _OVERHEAD
 
 
 def mr_bytes(samples: int) -> int:

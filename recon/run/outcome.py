@@ -25,6 +25,7 @@ from recon.run.residual import Residual, notice_of, residual_of
 from recon.scan.measurement import Measurement, Progress, Reconstruction, RunContext, no_progress
 from recon.scan.units import CTUnit, attenuation_in
 from recon.scan.volume import Modality, Volume
+from recon.solvers.seen import only_seen
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 BASELINES: dict[Modality, str] = {"CT": "fbp", "MR": "zero-filled"}
 """The direct method that every result of a modality stands beside."""
+
+CONE_BASELINE = "fdk"
+"""The direct method of CT whose rays cross the slices."""
 
 TASKS: dict[Modality, str] = {"CT": "svct", "MR": "mri"}
 CONVENTION = "primary"
@@ -137,7 +141,7 @@ class Outcome:
     @property
     def baseline_method(self) -> str:
         """Name of the direct method."""
-        return BASELINES[self.modality]
+        return baseline_of(self.measurement)
 
     @property
     def all_notices(self) -> tuple[str, ...]:
@@ -150,6 +154,13 @@ def _figures_line(method: str, metrics: dict[str, float | None]) -> str:
     chosen = ("psnr_soft_tissue", "psnr", "ssim", "residual")
     known = [(METRICS[key], value) for key in chosen if (value := metrics.get(key)) is not None]
     return f"{method_label(method)}: " + ", ".join(f"{metric.heading} {metric.text(value)}" for metric, value in known)
+
+
+def baseline_of(measurement: Measurement) -> str:
+    """Name of the direct method that results of a measurement stand beside."""
+    if measurement.y.is_complex():
+        return BASELINES["MR"]
+    return BASELINES["CT"] if measurement.operator.separable else CONE_BASELINE
 
 
 def reconstruct(
@@ -191,14 +202,16 @@ def reconstruct(
     method, why = choose_method(method, measurement, grid.modality, settings)
     chosen = get_method(grid.modality, method)
     options = parse_options(chosen, settings)
+    _check_coupling(chosen, method, measurement)
     device = measurement.y.device
     context = RunContext(torch.Generator().manual_seed(seed), progress, device, before).under(method_label(method))
     with memory_errors(run_bytes(measurement, grid, method)):
         answer, seconds = _run(chosen, method, measurement, options, context)
         result, metrics, residual = _assess(measurement, answer, grid, truth, unit)
         baseline, baseline_metrics = result, metrics
-        if method != BASELINES[grid.modality]:
-            direct = _direct(measurement, grid.modality, seed)
+        direct_method = baseline_of(measurement)
+        if method != direct_method:
+            direct = _direct(measurement, grid.modality, direct_method, seed)
             baseline, baseline_metrics, _ = _assess(measurement, direct, grid, truth, unit)
         std = None if answer.std is None else grid.like(_std_in_units(answer.std, grid, unit).cpu())
         held = _held(truth, result, std)
@@ -222,7 +235,7 @@ def reconstruct(
             dict.fromkeys(
                 (
                     *(*grid.notices, *(truth.notices if truth else ()), *notices, *why, *answer.notices),
-                    *(() if method == BASELINES[grid.modality] else notice_of(residual, measurement.noisy)),
+                    *(() if method == direct_method else notice_of(residual, measurement.noisy)),
                 )
             )
         ),
@@ -248,21 +261,36 @@ def _check_volumes(measurement: Measurement, grid: Volume, truth: Volume | None)
         raise InputError(f"`truth`: {shapes[0]} voxels (z, y, x), but the grid of the result has {shapes[1]}")
 
 
+def _check_coupling(chosen: Method, name: str, measurement: Measurement) -> None:
+    """:class:`InputError` if the method works slice by slice, or on crossing rays alone, and the scan does not."""
+    if measurement.y.is_complex():
+        return
+    if not measurement.operator.separable and (chosen.slices or chosen.weights is not None):
+        raise InputError(
+            f"`method` {name}: works slice by slice, and the rays of a cone beam cross the slices; use fdk, tv, cgls, "
+            "sirt, os-sirt or sart"
+        )
+    if measurement.operator.separable and chosen.crossing:
+        raise InputError(f"`method` {name}: is for cone beams; for parallel and fan beams use fbp")
+
+
 def _run(
     chosen: Method, name: str, measurement: Measurement, options: Options, context: RunContext
 ) -> tuple[Reconstruction, float]:
     """The method's answer and how many seconds it took."""
     started = time.perf_counter()
     answer = chosen.run(measurement, options, context)
+    if answer.weights is not None:
+        answer = only_seen(measurement, answer)
     seconds = time.perf_counter() - started
     if not torch.isfinite(torch.view_as_real(answer.mean) if answer.mean.is_complex() else answer.mean).all():
         raise RunError(f"`method` {name}: ended in NaN or infinity; milder settings (`settings`) may help")
     return answer, seconds
 
 
-def _direct(measurement: Measurement, modality: Modality, seed: int) -> Reconstruction:
-    """The answer of the modality's direct method."""
-    direct = get_method(modality, BASELINES[modality])
+def _direct(measurement: Measurement, modality: Modality, name: str, seed: int) -> Reconstruction:
+    """The answer of the direct method."""
+    direct = get_method(modality, name)
     return direct.run(
         measurement, direct.options(), RunContext(torch.Generator().manual_seed(seed), device=measurement.y.device)
     )

@@ -26,7 +26,9 @@ def report_data(outcomes: Sequence[Outcome], result: dict[str, Any]) -> ReportDa
     outcome = outcomes[-1]
     source = outcome.result.source
     images, labels, metrics = _compared(outcomes)
-    what, mask = ("Sparse-view CT", None) if outcome.modality == "CT" else ("Accelerated MR", _mask(outcome))
+    cone = outcome.modality == "CT" and not outcome.measurement.operator.separable
+    of_ct = "Cone-beam CT" if cone else "Sparse-view CT"
+    what, mask = (of_ct, None) if outcome.modality == "CT" else ("Accelerated MR", _mask(outcome))
     return ReportData(
         title=f"{what}: {', '.join(method_label(each.method) for each in outcomes)}",
         case=_case(outcome.result, outcome.truth) | _intervals(outcome),
@@ -45,6 +47,7 @@ def report_data(outcomes: Sequence[Outcome], result: dict[str, Any]) -> ReportDa
         ct_unit="" if outcome.unit == "none" else outcome.unit or "HU",
         sides_known=source is None or source.orientation_known,
         sizes_known=source is None or source.spacing_known,
+        projection=outcome.measurement.y[:, 0].cpu().numpy() if cone else None,
     )
 
 
@@ -106,7 +109,7 @@ def _mask(outcome: Outcome) -> np.ndarray | None:
 
 
 def _data_picture(outcome: Outcome) -> np.ndarray:
-    """The middle slice's sinogram, or log magnitude of its first coil's k-space."""
+    """The middle slice's (of a cone beam, the middle row's) sinogram, or log magnitude of its first coil's k-space."""
     middle = outcome.measurement.y[outcome.measurement.y.shape[0] // 2].cpu()
     if outcome.modality == "CT":
         return middle.numpy()

@@ -102,6 +102,7 @@ class Measurement:
     def __repr__(self) -> str:
         """Kind, shapes and deviation in one line, without the data."""
         kind, axes = ("MR", "(z, coils, y, x)") if self.y.is_complex() else ("CT", "(z, views, cells)")
+        axes = axes if self.operator.separable or kind == "MR" else "(rows, views, cells)"
         sigma = "unknown" if self.sigma is None else f"{self.noise_level:.3g}"
         image = shape_text(self.operator.domain)
         return f"<{kind} measurement, {shape_text(self.y.shape)} {axes}, of {image} voxels, sigma {sigma}>"

@@ -1,4 +1,4 @@
-"""The training of unrolled networks: learned primal-dual for CT, MoDL for MR."""
+"""The training of unrolled networks: learned primal-dual for CT, MoDL and the variational network for MR."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from priors.networks.unrolled import LearnedPrimalDual, MoDL, MoDLConfig, PrimalDualConfig
+from priors.networks.varnet import VarNet, VarNetConfig
 from priors.weights.networks import load_network
 from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.acquisition.mr_acquisition import MRAcquisition
@@ -17,7 +18,13 @@ from recon.training.pairs import with_model_error
 from recon.training.settings.parse import merged, parse_task, tell_overruled
 from recon.training.settings.slices import UnrolledTask
 from recon.training.stacks import StackSource
-from recon.training.unrolled_learner import MoDLLearner, PrimalDualLearner, UnrolledLearner, unrolled_validation
+from recon.training.unrolled_learner import (
+    MoDLLearner,
+    PrimalDualLearner,
+    UnrolledLearner,
+    VarNetLearner,
+    unrolled_validation,
+)
 from recon.training.workshop import Ingredients, Workshop
 
 _LOOKED_AT = 8
@@ -60,7 +67,24 @@ def build_modl(given: Ingredients) -> Workshop:
     return _workshop(given, settings, learner, task)
 
 
-def _settings(given: Ingredients, defaults: PrimalDualConfig | MoDLConfig) -> dict[str, Any]:
+def build_varnet(given: Ingredients) -> Workshop:
+    """The variational network, from k-space."""
+    task = needed_task(given)
+    if not isinstance(task.acquisition, MRAcquisition):
+        raise InputError("`task` svct: varnet is for MR; take primal-dual")
+    settings = parse_task(UnrolledTask, given.recipe.task)
+    if given.warm_start:
+        with input_errors("`warm_start`"):
+            net: VarNet = load_network(given.warm_start, "varnet")
+        tell_overruled(net.config.to_dict(), given.recipe.network, given.announce)
+    else:
+        with input_errors("recipe: network"):
+            net = VarNet(VarNetConfig.from_dict(_settings(given, VarNetConfig())))
+    learner = VarNetLearner(net, net.config.to_dict(), settings.loss, task.acquisition)
+    return _workshop(given, settings, learner, task)
+
+
+def _settings(given: Ingredients, defaults: PrimalDualConfig | MoDLConfig | VarNetConfig) -> dict[str, Any]:
     return merged(defaults.to_dict(), given.recipe.network)
 
 

@@ -144,6 +144,14 @@ TRAININGS: dict[str, TrainingKind] = {
         frozenset({"condition"}),
         scans_each_step=True,
     ),
+    "varnet": TrainingKind(
+        "The end-to-end variational network, cascades in k-space with learned coil sensitivities, for MR.",
+        "`task` mri `mask` poisson `accel` 8 `coils` 1-8",
+        "recon.training.build_unrolled:build_varnet",
+        f"{_SLICES}:UnrolledTask",
+        ("mri",),
+        scans_each_step=True,
+    ),
 }
 """By the kind of network, in the order in which they are listed."""
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from priors.networks.unrolled import LearnedPrimalDual, MoDL
+from priors.networks.varnet import VarNet
 from priors.training.batches import Sample, derived_seed
 from priors.training.learner import Learner, Losses
 from priors.training.loop import Validated
@@ -19,11 +20,12 @@ from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.acquisition.mr_acquisition import MRAcquisition
 from recon.acquisition.network_scale import MRScale, mr_scale, network_scale, patient_axes
 from recon.learned.unrolled_image import full_precision, modl_image, primal_dual_image
+from recon.learned.varnet_image import varnet_image
 from recon.methods.conditions import condition
 from recon.scan.measurement import Measurement
 from recon.scan.units import ATTENUATION_UNIT, hu_to_attenuation
 from recon.scan.volume import Modality, Volume
-from recon.solvers.slabs import in_slabs
+from recon.solvers.slabs import in_slabs, zero_filled
 from recon.training.prepared import Prepared
 from recon.training.stacks import ProjectorCache
 from recon.training.validation import Validation, evaluate_network, mean_figures, side_by_side
@@ -153,6 +155,40 @@ class MoDLLearner(UnrolledLearner):
         measurement, start, scale, _ = self._measure(volume, seed, next(net.parameters()).device)
         parts = [modl_image(net, part, start[z], scale.magnitude) for z, part in in_slabs(measurement, slices)]
         before, after = (scale.to_network(image).cpu() for image in (start, torch.cat(parts)))
+        return before, after, scale.truth(volume)
+
+
+class VarNetLearner(UnrolledLearner):
+    """The variational network on simulated k-space; what it starts from is the k-space itself.
+
+    Args:
+        net, config, loss: the arguments of :class:`UnrolledLearner`.
+        acquisition: the scans that are simulated.
+    """
+
+    kind = "varnet"
+    modality = "MR"
+
+    def __init__(self, net: VarNet, config: dict[str, Any], loss: Loss, acquisition: MRAcquisition):
+        super().__init__(net, config, loss)
+        self._acquisition = acquisition
+
+    def _pair(self, volume: Volume, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        assert isinstance(self.net, VarNet)
+        with torch.no_grad(), full_precision(device):
+            measurement, image = self._acquisition.simulate_with_image(volume, seed, device)
+            scale = mr_scale(measurement).magnitude
+        with full_precision(device):  # Fourier transforms of most devices know no half precision
+            output = varnet_image(self.net, measurement, scale) / scale
+        return torch.view_as_real(output), torch.view_as_real(image / scale)
+
+    @torch.no_grad()
+    def reconstruct(self, net: nn.Module, volume: Volume, seed: int, slices: int) -> tuple[Tensor, Tensor, Tensor]:
+        assert isinstance(net, VarNet)
+        measurement = self._acquisition.simulate(volume, seed, next(net.parameters()).device)
+        scale = mr_scale(measurement)
+        parts = [varnet_image(net, part, scale.magnitude) for _, part in in_slabs(measurement, slices)]
+        before, after = (scale.to_network(image).cpu() for image in (zero_filled(measurement), torch.cat(parts)))
         return before, after, scale.truth(volume)
 
 

@@ -23,7 +23,31 @@ def _rows_seen(start, step, rows, size, extended):  # type: ignore[no-untyped-de
 
 
 @compiled
-def _spread_view(seen, cell, weight, start, step, extended, window, line, column):  # type: ignore[no-untyped-def]
+def _join_cells(one, other, lower, upper, first, last, line):  # type: ignore[no-untyped-def]
+    """Two neighbouring cells from the row ``first`` to ``last`` as the one that lies between them."""
+    begin = np.uint64(first)
+    for k in range(last + 1 - first):
+        row = begin + np.uint64(k)
+        line[row] = lower * one[row] + upper * other[row]
+
+
+@compiled
+def _find_rows(start, step, top, first, last, below, upper_share):  # type: ignore[no-untyped-def]
+    """Where the voxels ``first`` to ``last`` of a column read the rows: the lower row and the upper one's share."""
+    kind, begin = upper_share.dtype.type, np.uint64(first)
+    zero = kind(0.0)
+    for k in range(last - first):
+        z = begin + np.uint64(k)
+        place = start + kind(np.int32(z)) * step
+        place = place if place > zero else zero
+        place = place if place < top else top
+        low = np.int32(place)
+        below[z] = low
+        upper_share[z] = place - kind(low)
+
+
+@compiled
+def _spread_view(seen, cell, weight, start, step, extended, window, line, below, upper_share, column):  # type: ignore[no-untyped-def]
     """Add what one view gives to one column of voxels (z,)."""
     cells, rows = seen.shape
     kind = column.dtype.type
@@ -37,17 +61,15 @@ def _spread_view(seen, cell, weight, start, step, extended, window, line, column
     a, b = start + first * step, start + (last - 1) * step
     r0 = max(0, min(rows - 1, math.floor(min(a, b))))
     r1 = max(0, min(rows - 1, math.floor(max(a, b)) + 1))
-    for row in range(r0, r1 + 1):
-        line[row] = lower * one[row] + upper * other[row]
+    _join_cells(one, other, lower, upper, r0, r1, line)
     line[r1 + 1] = line[r1]
-    top, zero, begin, advance = kind(rows - 1), kind(0.0), kind(start), kind(step)
-    for z in range(first, last):
-        place = begin + kind(np.int32(z)) * advance
-        place = place if place > zero else zero
-        place = place if place < top else top
-        below = np.int32(place)
-        value = line[below]
-        column[z] += window[z] * (value + (place - kind(below)) * (line[below + 1] - value))
+    _find_rows(kind(start), kind(step), kind(rows - 1), first, last, below, upper_share)
+    begin = np.uint64(first)
+    for k in range(last - first):
+        z = begin + np.uint64(k)
+        row = np.uint64(np.uint32(below[z]))
+        value = line[row]
+        column[z] += window[z] * (value + upper_share[z] * (line[row + np.uint64(1)] - value))
 
 
 @compiled
@@ -69,6 +91,7 @@ def backproject(data, cos, sin, radius, height, facts, y, x, z, extended, window
     views, cells, rows = data.shape
     distance, cell0, cell_width, row0, row_height = facts[0], facts[1], facts[2], facts[3], facts[4]
     line = np.zeros(rows + 1, data.dtype)
+    below, upper_share = np.zeros(len(volume[0, 0]), np.int32), np.zeros(len(volume[0, 0]), data.dtype)
     for tile in range(first, last, _TILE):
         for view in range(views):
             for j in range(tile, min(tile + _TILE, last)):
@@ -82,4 +105,16 @@ def backproject(data, cos, sin, radius, height, facts, y, x, z, extended, window
                     start = ((z[0] - height[view]) * scale - row0) / row_height
                     step = z[1] * scale / row_height
                     weight = (radius[view] / far) ** 2
-                    _spread_view(data[view], cell, weight, start, step, extended, window[view], line, volume[j, i])
+                    _spread_view(
+                        data[view],
+                        cell,
+                        weight,
+                        start,
+                        step,
+                        extended,
+                        window[view],
+                        line,
+                        below,
+                        upper_share,
+                        volume[j, i],
+                    )

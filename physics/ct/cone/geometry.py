@@ -112,6 +112,18 @@ class ConeBeam(Detector):
             raise ValueError("the number of detector rows is undecided: call covering(grid) first")
         return self.rows, views, cells
 
+    def with_views(self, views: int, start: float | None = None) -> Self:
+        """As :meth:`Detector.with_views`; a helix keeps its turns."""
+        if not self.helical:
+            return super().with_views(views, start)
+        if views < 1:
+            raise ValueError(f"views must be at least 1, not {views}")
+        if start not in (None, 0.0):
+            raise ValueError("the angle of a helix's first view is stated by its geometry")
+        ends = min(self.angles), max(self.angles)
+        span = (ends[1] - ends[0]) * self.views / max(self.views - 1, 1)
+        return replace(self, angles=tuple(ends[0] + span * k / views for k in range(views)))
+
     def middle(self) -> FanBeam:
         """The fan beam in the plane of the source's circle, as if the detector were flat and upright."""
         return FanBeam(self.angles, self.pitch, self.cells, self.offset, self.source_isocentre, self.source_detector)

@@ -26,14 +26,15 @@ _CHAINS = 4
 @compiled
 def _places(q, dz, top, first, last, low, share):  # type: ignore[no-untyped-def]
     """Where the rows ``first`` to ``last`` read a column: the lower voxel and the upper one's share."""
-    zero = share.dtype.type(0)
-    for k in range(first, last):
-        place = q + share.dtype.type(np.int32(k)) * dz
+    zero, begin = share.dtype.type(0), np.uint64(first)
+    for k in range(last - first):
+        row = begin + np.uint64(k)
+        place = q + share.dtype.type(np.int32(row)) * dz
         place = place if place > zero else zero
         place = place if place < top else top
         below = np.int32(place)
-        low[k] = below
-        share[k] = place - share.dtype.type(below)
+        low[row] = below
+        share[row] = place - share.dtype.type(below)
 
 
 @compiled
@@ -68,6 +69,26 @@ def _crossing(step, along_y, source, target, step_z, width, top, rows):  # type:
 
 
 @compiled
+def _join(one, other, left_share, right_share, z0, z1, line):  # type: ignore[no-untyped-def]
+    """Two neighbouring columns from ``z0`` to ``z1`` as the one that lies between them."""
+    begin = np.uint64(z0)
+    for k in range(z1 + 1 - z0):
+        z = begin + np.uint64(k)
+        line[z] = left_share * one[z] + right_share * other[z]
+
+
+@compiled
+def _read(line, first, last, low, share, sums):  # type: ignore[no-untyped-def]
+    """Add to ``sums`` what the rows read of a joined column."""
+    begin = np.uint64(first)
+    for k in range(last - first):
+        row = begin + np.uint64(k)
+        below = np.uint64(np.uint32(low[row]))
+        value = line[below]
+        sums[row] += value + share[row] * (line[below + np.uint64(1)] - value)
+
+
+@compiled
 def _project_rays(volume, along_y, start, end, source, target, step_z, sums, line, low, share):  # type: ignore[no-untyped-def]
     """Add what the rays of one cell read in the steps ``start`` to ``end`` to ``sums`` (rows,)."""
     ny, nx, nz = volume.shape
@@ -82,13 +103,9 @@ def _project_rays(volume, along_y, start, end, source, target, step_z, sums, lin
         left_share = kind(1.0) - right_share
         one = volume[step, left] if along_y else volume[left, step]
         other = volume[step, left + 1] if along_y else volume[left + 1, step]
-        for z in range(z0, z1 + 1):
-            line[z] = left_share * one[z] + right_share * other[z]
+        _join(one, other, left_share, right_share, z0, z1, line)
         _places(kind(q), kind(dz), kind(top), first, last, low, share)
-        for k in range(first, last):
-            below = np.uint64(np.uint32(low[k]))
-            value = line[below]
-            sums[k] += value + share[k] * (line[below + np.uint64(1)] - value)
+        _read(line, first, last, low, share, sums)
 
 
 @compiled
@@ -103,18 +120,23 @@ def _spread(line, low, share, value):  # type: ignore[no-untyped-def]
 def _spread_rows(sums, first, last, low, share, lines, z0, z1):  # type: ignore[no-untyped-def]
     """The adjoint of reading a joined column, as four parts of it."""
     line0, line1, line2, line3 = lines[0], lines[1], lines[2], lines[3]
-    for z in range(z0, z1 + 1):
+    begin = np.uint64(z0)
+    for k in range(z1 + 1 - z0):
+        z = begin + np.uint64(k)
         line0[z] = line1[z] = line2[z] = line3[z] = 0
-    k = first
-    while k + 3 < last:
-        _spread(line0, low[k], share[k], sums[k])
-        _spread(line1, low[k + 1], share[k + 1], sums[k + 1])
-        _spread(line2, low[k + 2], share[k + 2], sums[k + 2])
-        _spread(line3, low[k + 3], share[k + 3], sums[k + 3])
-        k += 4
-    while k < last:
-        _spread(line0, low[k], share[k], sums[k])
-        k += 1
+    one, begin, whole = np.uint64(1), np.uint64(first), (last - first) // 4
+    for k in range(whole):
+        row = begin + np.uint64(4 * k)
+        _spread(line0, low[row], share[row], sums[row])
+        row += one
+        _spread(line1, low[row], share[row], sums[row])
+        row += one
+        _spread(line2, low[row], share[row], sums[row])
+        row += one
+        _spread(line3, low[row], share[row], sums[row])
+    for k in range(first + 4 * whole, last):
+        row = np.uint64(k)
+        _spread(line0, low[row], share[row], sums[row])
 
 
 @compiled
@@ -135,12 +157,16 @@ def _backproject_rays(volume, along_y, start, end, source, target, step_z, sums,
         line0, line1, line2, line3 = lines[0], lines[1], lines[2], lines[3]
         one = volume[step, left] if along_y else volume[left, step]
         other = volume[step, left + 1] if along_y else volume[left + 1, step]
-        for z in range(z0, z1 + 1):
-            value = (line0[z] + line1[z]) + (line2[z] + line3[z])
-            line0[z] = right_share * value
-            one[z] += left_share * value
-        for z in range(z0, z1 + 1):
-            other[z] += line0[z]
+        begin = np.uint64(z0)
+        for k in range(z1 + 1 - z0):
+            z = begin + np.uint64(k)
+            line0[z] = (line0[z] + line1[z]) + (line2[z] + line3[z])
+        for k in range(z1 + 1 - z0):
+            z = begin + np.uint64(k)
+            one[z] += left_share * line0[z]
+        for k in range(z1 + 1 - z0):
+            z = begin + np.uint64(k)
+            other[z] += right_share * line0[z]
 
 
 @compiled
@@ -206,7 +232,7 @@ def backproject(volume, along_y, sources, columns, steps, slab, data, first, las
     Args:
         volume: (y, x, z) with its border, added to, at those steps alone.
         along_y: the major axis of the rays that are taken.
-        sources, columns, steps, slab: as for :func:`project`.
+        sources, columns, steps, slab: the same rays and number of steps that :func:`project` takes.
         data: (views, cells, rows), scaled by :func:`scale_views`.
         first, last: the steps, from 0.
     """

@@ -16,8 +16,11 @@ from recon.io.checks import check_fits, require_file
 from recon.io.kspace.checks import RawKSpace
 from recon.io.kspace.partitions import slices_of_volume
 from recon.io.kspace.plausible import check_centred
+from recon.io.kspace.request import KSpaceRequest
 
 _READ, _PHASE, _PARTITION, _COIL, _SLICE = 0, 1, 2, 3, 13
+_SERIES = {"contrast": 5, "repetition": 10}
+"""Dimensions of echoes and of time frames."""
 _BYTES = 8
 _LONGEST_HEADER = 1 << 16
 
@@ -30,7 +33,7 @@ def bart_pair(path: Path) -> tuple[Path, Path] | None:
     return (header, data) if path.suffix.lower() == ".cfl" or data.exists() else None
 
 
-def read_bart(path: Path) -> RawKSpace:
+def read_bart(path: Path, request: KSpaceRequest | None = None) -> RawKSpace:
     """k-space of slices, or of a volume with two phase encodings, whose readout is transformed to slices.
 
     Rows of the result are the readout and columns the phase encoding; of a volume, rows are the first and columns the
@@ -38,11 +41,12 @@ def read_bart(path: Path) -> RawKSpace:
 
     Args:
         path: the ``.cfl`` or the ``.hdr`` file; the other one lies beside it.
+        request: what the user says of it: which contrast (echo) and repetition (time frame) to read.
 
     Raises:
         InputError: a missing or damaged file, or further dimensions, such as echoes or time frames.
     """
-    array, dimensions = _stored(path)
+    array, dimensions = _one_series(path, request or KSpaceRequest())
     data = path.with_suffix(".cfl")
     _check_dimensions(data, dimensions)
     if dimensions[_PARTITION] > 1 and dimensions[_SLICE] > 1:
@@ -58,13 +62,13 @@ def read_bart(path: Path) -> RawKSpace:
     return RawKSpace(data, "bart", slices, np.eye(4), meta=meta, notices=notices)
 
 
-def read_bart_readouts(path: Path) -> np.ndarray:
+def read_bart_readouts(path: Path, request: KSpaceRequest) -> np.ndarray:
     """(z, coils, readouts, samples) of samples along a trajectory: dimensions 1, samples, readouts, coils, …, slices.
 
     Raises:
         InputError: a missing or damaged file, or other dimensions.
     """
-    array, dimensions = _stored(path)
+    array, dimensions = _one_series(path, request)
     _check_dimensions(path, dimensions)
     if dimensions[_READ] != 1:
         raise InputError(
@@ -86,6 +90,16 @@ def read_bart_trajectory(path: Path) -> np.ndarray:
     if dimensions[0] != 3 or math.prod(dimensions[3:]) != 1:
         raise InputError(f"{path}: no BART trajectory: dimensions {dimensions}; 3, samples, readouts are needed")
     return np.ascontiguousarray(array.real.reshape(dimensions[:3]).T, np.float64)
+
+
+def _one_series(path: Path, request: KSpaceRequest) -> tuple[np.ndarray, tuple[int, ...]]:
+    """The array of the contrast and the repetition that the user wants, or of the average of all repetitions."""
+    array, dimensions = _stored(path)
+    wanted = request.wanted_of(path, {name: range(dimensions[axis]) for name, axis in _SERIES.items()})
+    for name, axis in _SERIES.items():
+        one = array.take([wanted[name]], axis) if name in wanted else array.mean(axis, keepdims=True)
+        array, dimensions = one, (*dimensions[:axis], 1, *dimensions[axis + 1 :])
+    return array, dimensions
 
 
 def _stored(path: Path) -> tuple[np.ndarray, tuple[int, ...]]:

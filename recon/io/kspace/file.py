@@ -21,7 +21,7 @@ from recon.io.kspace.arrays import read_numpy
 from recon.io.kspace.bart import bart_pair, read_bart
 from recon.io.kspace.checks import RawKSpace, checked_kspace
 from recon.io.kspace.fastmri import read_coils, read_fastmri, read_mask, read_reference
-from recon.io.kspace.ismrmrd import encoding_of, find_group, read_ismrmrd
+from recon.io.kspace.ismrmrd import ON_GRID, encoding_of, find_group, read_ismrmrd
 from recon.io.kspace.ismrmrd_trajectory import read_ismrmrd_along
 from recon.io.kspace.off_grid import RawOffGrid, checked_off_grid
 from recon.io.kspace.off_grid_files import holds_trajectory, read_off_grid
@@ -82,20 +82,22 @@ def _read(path: Path, request: KSpaceRequest, is_array: bool) -> RawKSpace | Raw
     if is_hdf5(path) and not is_array:
         with open_hdf5(path) as file:
             group = find_group(path, file) if hdf5_kind(path, file) == "ismrmrd" else None
-            if group is not None and (encoding := encoding_of(path, group)).trajectory != "cartesian":
+            if group is not None and (encoding := encoding_of(path, group)).trajectory not in ON_GRID:
                 return read_ismrmrd_along(path, group, encoding, request)
     if is_twix(path) and request.trajectory is not None:
         raise InputError(f"`trajectory` {request.trajectory}: Siemens raw data are read on their grid; leave it out")
+    if is_array:
+        request.refuse_series(path)
     if request.trajectory is not None or holds_trajectory(path):
         return read_off_grid(path, request)
     if is_array:
         return read_numpy(path, request.axes)
     if bart_pair(path):
-        return read_bart(path)
+        return read_bart(path, request)
     if is_twix(path):
-        return read_twix(path)
+        return read_twix(path, request)
     with open_hdf5(path) as file:
-        return _read_hdf5(path, file, request.axes)
+        return _read_hdf5(path, file, request)
 
 
 def _is_plain_hdf5(path: Path) -> bool:
@@ -135,16 +137,18 @@ def hdf5_kind(path: Path, file: h5py.File) -> str | None:
     return "ismrmrd" if find_group(path, file) is not None else None
 
 
-def _read_hdf5(path: Path, file: h5py.File, axes: str | None) -> RawKSpace:
+def _read_hdf5(path: Path, file: h5py.File, request: KSpaceRequest) -> RawKSpace:
     kind = hdf5_kind(path, file)
+    if kind != "ismrmrd":
+        request.refuse_series(path)
     if kind == "own":
         return _read_own(path, file)
     if kind == "fastmri":
-        return read_fastmri(path, file, axes)
+        return read_fastmri(path, file, request.axes)
     group = find_group(path, file)
     if group is None:
         raise InputError(f"{path}: holds no k-space ('kspace' or an ISMRMRD table), but {held(file)}")
-    return read_ismrmrd(path, group)
+    return read_ismrmrd(path, group, request)
 
 
 def _read_own(path: Path, file: h5py.File) -> RawKSpace:

@@ -15,15 +15,20 @@ from recon.errors import InputError
 from recon.io.checks import check_fits
 from recon.io.hdf5 import dataset_of, member, read_text
 from recon.io.kspace.checks import RawKSpace
+from recon.io.kspace.ismrmrd_epi import is_echo_planar, without_ghost
 from recon.io.kspace.ismrmrd_geometry import Slices, affine_of, slices_of
-from recon.io.kspace.ismrmrd_table import Table, check_simple, noise_readouts, read_table, valid_samples
+from recon.io.kspace.ismrmrd_table import Table, noise_readouts, one_series, read_table, valid_samples
 from recon.io.kspace.mr_header import Encoding, parse_encoding
 from recon.io.kspace.partitions import Separation, central, separation_of
+from recon.io.kspace.request import KSpaceRequest
 from recon.io.kspace.support import is_rectangle
 
 if TYPE_CHECKING:
     import h5py
 
+
+ON_GRID = ("cartesian", "epi")
+"""Trajectories of the header whose samples are brought to a grid."""
 
 _COMPLETE = 0.9
 """Share of calibration lines that are complete along an axis, from which on it can be transformed; samples may be 0 by
@@ -45,19 +50,23 @@ def encoding_of(path: Path, group: h5py.Group) -> Encoding:
     return parse_encoding(path, read_text(path, group, "xml"))
 
 
-def read_ismrmrd(path: Path, group: h5py.Group) -> RawKSpace:
+def read_ismrmrd(path: Path, group: h5py.Group, request: KSpaceRequest) -> RawKSpace:
     """Cartesian multi-slice or 3D k-space: averages averaged, slices in order of their positions, separate calibration
-    lines and noise readouts kept apart, other readouts (navigators, phase correction and stabilisation, dummies) left
-    out; of 3D data an axis that is sampled in full, the partitions or the readout, is transformed to slices.
+    lines and noise readouts kept apart, other readouts (navigators, phase stabilisation, dummies) left out; backward
+    readouts of echo-planar data turned, and their phase corrected; of 3D data an axis that is sampled in full, the
+    partitions or the readout, is transformed to slices.
 
     Raises:
-        InputError: echo-planar, several contrasts or repetitions, slices that are not evenly spaced or sampled
-            differently, 3D data that are undersampled along all axes, or readouts that contradict the header.
+        InputError: echo-planar data without reference lines, several contrasts or repetitions of which none is chosen,
+            slices that are not evenly spaced or sampled differently, 3D data that are undersampled along all axes, or
+            readouts that contradict the header.
     """
     encoding = encoding_of(path, group)
-    readouts = read_table(path, dataset_of(path, group, "data"))
+    readouts = one_series(path, read_table(path, dataset_of(path, group, "data")), request)
+    corrections: tuple[str, ...] = ()
+    if is_echo_planar(readouts):
+        readouts, corrections = without_ghost(path, readouts, encoding)
     imaging, calibration = readouts.imaging, readouts.calibration
-    check_simple(path, imaging.heads)
     slices = slices_of(path, imaging.heads)
     data, sampled = _sort(path, imaging, encoding, slices)
     lines, unused = _calibration_lines(path, calibration, encoding, slices, data.shape)
@@ -72,7 +81,7 @@ def read_ismrmrd(path: Path, group: h5py.Group) -> RawKSpace:
             calibration=lines,
             noise_readouts=noise,
             meta=meta,
-            notices=slices.notices,
+            notices=slices.notices + corrections,
         )
     separation = separation_of(path, sampled)
     data, lines = separation.slices(data), None if lines is None else _transformed(separation, lines)
@@ -87,7 +96,7 @@ def read_ismrmrd(path: Path, group: h5py.Group) -> RawKSpace:
         calibration=lines,
         noise_readouts=noise,
         meta=meta,
-        notices=slices.notices + separation.notices,
+        notices=slices.notices + corrections + separation.notices,
     )
 
 

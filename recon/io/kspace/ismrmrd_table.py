@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from recon.errors import InputError
 from recon.io.checks import check_fits
+from recon.io.kspace.request import KSpaceRequest
 
 if TYPE_CHECKING:
     import h5py
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 # Acquisition flags are numbered from 1 (ismrmrd.h, ISMRMRD_AcquisitionFlags).
 _NOISE = 19
 _CALIBRATION = 20
-_REVERSED = 22
+REVERSED = 22
+"""The flag of a readout that goes backwards."""
+_REFERENCE = 24
 _NOT_IMAGING = (19, 23, 24, 26, 27, 28, 29, 30, 31)
 """Noise, navigator, phase correction, feedback, dummy, surface coil correction, phase stabilization, its reference."""
 _COMPRESSED = (53, 54, 55, 56)
@@ -51,12 +54,14 @@ class Readouts:
         imaging: those that make the image.
         calibration: those of separate calibration lines.
         noise: those of noise alone.
-        others: how many there are besides these.
+        reference: those without phase encoding that tell the phase of backward readouts.
+        others: how many there are besides image, calibration and noise.
     """
 
     imaging: Table
     calibration: Table
     noise: Table
+    reference: Table
     others: int
 
 
@@ -82,7 +87,14 @@ def read_table(path: Path, table: h5py.Dataset, trajectories: bool = False) -> R
     noise = flagged(heads, (_NOISE,)) & (heads["number_of_samples"] > 0)
     points = table.fields("traj")[()] if trajectories and "traj" in table.dtype.names else None
     whole = Table(heads, lines, points)
-    return Readouts(whole.chosen(imaging), whole.chosen(usable & apart), whole.chosen(noise), int((~usable).sum()))
+    reference = flagged(heads, (_REFERENCE,)) & (heads["number_of_samples"] > 0)
+    return Readouts(
+        imaging=whole.chosen(imaging),
+        calibration=whole.chosen(usable & apart),
+        noise=whole.chosen(noise),
+        reference=whole.chosen(reference),
+        others=int((~usable).sum()),
+    )
 
 
 def noise_readouts(path: Path, noise: Table, imaging: Table) -> np.ndarray | None:
@@ -104,8 +116,8 @@ def noise_readouts(path: Path, noise: Table, imaging: Table) -> np.ndarray | Non
 
 
 def _averages(heads: np.ndarray) -> int:
-    """How often each line of the image was measured, as the counter of averages tells."""
-    return len(np.unique(heads["idx"]["average"]))
+    """How often each line of the image was measured, as the counters of averages and repetitions tell."""
+    return len(np.unique(heads["idx"]["average"])) * len(np.unique(heads["idx"]["repetition"]))
 
 
 def flagged(heads: np.ndarray, flags: tuple[int, ...]) -> np.ndarray:
@@ -114,16 +126,40 @@ def flagged(heads: np.ndarray, flags: tuple[int, ...]) -> np.ndarray:
     return np.asarray((heads["flags"] & bits) != 0)
 
 
-def check_simple(path: Path, heads: np.ndarray) -> None:
-    """Refuse echo-planar data, several image series, and a number of coils that changes."""
-    if flagged(heads, (_REVERSED,)).any():
-        raise InputError(f"{path}: readouts in both directions (echo-planar): its ghost correction is not supported")
-    for counter in _SINGLE:
-        count = len(np.unique(heads["idx"][counter]))
-        if count > 1:
-            raise InputError(f"{path}: {count} different values of {counter}; extract one image series first")
-    if len(np.unique(heads["active_channels"])) > 1:
+def one_series(path: Path, readouts: Readouts, request: KSpaceRequest) -> Readouts:
+    """The readouts of the one image series that the user wants, or of the only one.
+
+    Separate calibration lines and reference lines are those of the series where it has some, and else all.
+
+    Raises:
+        InputError: several series, one that is not there, or a number of coils that changes.
+    """
+    heads = readouts.imaging.heads
+    wanted = request.wanted_of(path, {counter: heads["idx"][counter].tolist() for counter in _SINGLE})
+    imaging = readouts.imaging.chosen(_matching(heads, wanted))
+    if len(np.unique(imaging.heads["active_channels"])) > 1:
         raise InputError(f"{path}: the number of coils changes between readouts")
+    left = len(heads) - len(imaging.heads)
+    return replace(
+        readouts,
+        imaging=imaging,
+        calibration=_of_series(readouts.calibration, wanted),
+        reference=_of_series(readouts.reference, wanted),
+        others=readouts.others + left,
+    )
+
+
+def _of_series(table: Table, wanted: dict[str, int]) -> Table:
+    own = _matching(table.heads, wanted)
+    return table.chosen(own) if own.any() else table
+
+
+def _matching(heads: np.ndarray, wanted: dict[str, int]) -> np.ndarray:
+    """Which readouts have the wanted numbers."""
+    matching = np.ones(len(heads), bool)
+    for counter, number in wanted.items():
+        matching &= heads["idx"][counter] == number
+    return matching
 
 
 def valid_samples(path: Path, head: np.ndarray, samples: np.ndarray) -> np.ndarray:

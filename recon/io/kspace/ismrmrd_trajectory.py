@@ -16,7 +16,7 @@ from recon.errors import InputError
 from recon.io.checks import check_fits
 from recon.io.hdf5 import dataset_of
 from recon.io.kspace.ismrmrd_geometry import affine_of, slices_of
-from recon.io.kspace.ismrmrd_table import Readouts, Table, check_simple, noise_readouts, read_table, valid_samples
+from recon.io.kspace.ismrmrd_table import Readouts, Table, noise_readouts, one_series, read_table, valid_samples
 from recon.io.kspace.mr_header import Encoding
 from recon.io.kspace.off_grid import RawOffGrid
 from recon.io.kspace.request import KSpaceRequest
@@ -35,9 +35,9 @@ def read_ismrmrd_along(path: Path, group: h5py.Group, encoding: Encoding, reques
             several contrasts or repetitions.
     """
     given = None if request.trajectory is None else read_trajectory_file(request.trajectory)
-    readouts = read_table(path, dataset_of(path, group, "data"), trajectories=given is None)
+    table = read_table(path, dataset_of(path, group, "data"), trajectories=given is None)
+    readouts = one_series(path, table, request)
     imaging = readouts.imaging
-    check_simple(path, imaging.heads)
     slices = slices_of(path, imaging.heads)
     depth = encoding.matrix[2]
     planes = slices.index(imaging.heads["idx"]["slice"]) if depth == 1 else _partitions(path, imaging, encoding)

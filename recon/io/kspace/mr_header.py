@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from recon.errors import InputError
+from recon.io.kspace.epi import Ramp
 
 Triple = tuple[float, float, float]
 
@@ -33,6 +34,7 @@ class Encoding:
         trajectory: ``"cartesian"``, ``"radial"``, …
         centre: (phase encoding, partition) step of zero frequency; None where not stated.
         stated_image: voxels of the image to reconstruct; None where not stated.
+        ramp: the readout gradient, where samples were taken on its ramps and the header describes it.
     """
 
     matrix: tuple[int, int, int]
@@ -41,6 +43,7 @@ class Encoding:
     trajectory: str
     centre: tuple[int | None, int | None]
     stated_image: tuple[int, int, int] | None = None
+    ramp: Ramp | None = None
 
     @property
     def image_matrix(self) -> tuple[int, int]:
@@ -85,6 +88,7 @@ def parse_encoding(path: Path, xml: bytes | str) -> Encoding:
             image_field_of_view=_triple(_child(recon, "fieldOfView_mm")),
             trajectory=(_child(encoding, "trajectory").text or "").strip().lower(),
             centre=(_centre(encoding, "kspace_encoding_step_1"), _centre(encoding, "kspace_encoding_step_2")),
+            ramp=_ramp(encoding),
             stated_image=None if recon.find("{*}matrixSize") is None else _integers(_child(recon, "matrixSize")),
         )
     except (ElementTree.ParseError, ValueError, UnicodeError, RecursionError, LookupError) as error:
@@ -114,6 +118,23 @@ def _triple(element: ElementTree.Element) -> Triple:
     if not np.isfinite((x, y, z)).all():
         raise ValueError(f"a size of {x} x {y} x {z}")
     return x, y, z
+
+
+def _ramp(encoding: ElementTree.Element) -> Ramp | None:
+    """The gradient that a trajectory description tells, as converters of echo-planar data write it; None without one,
+    or with samples on its flat top alone."""
+    parameters = {
+        (entry.findtext("{*}name") or "").strip(): float(entry.findtext("{*}value") or "")
+        for kind in ("userParameterLong", "userParameterDouble")
+        for entry in encoding.iterfind(f"{{*}}trajectoryDescription/{{*}}{kind}")
+    }
+    if not {"rampUpTime", "flatTopTime", "rampDownTime", "dwellTime", "numSamples"} <= set(parameters):
+        return None
+    up, flat, down, dwell = (parameters[name] for name in ("rampUpTime", "flatTopTime", "rampDownTime", "dwellTime"))
+    delay, samples = parameters.get("acqDelayTime", 0.0), _whole(parameters["numSamples"])
+    if up <= delay and delay + samples * dwell <= up + flat:
+        return None
+    return Ramp(up, flat, down, delay, dwell, samples)
 
 
 def _integers(element: ElementTree.Element) -> tuple[int, int, int]:

@@ -46,11 +46,12 @@ def read_off_grid(path: Path, request: KSpaceRequest) -> RawOffGrid:
     """
     given = None if request.trajectory is None else read_trajectory_file(request.trajectory)
     if is_hdf5(path) and not is_matlab(path):
+        request.refuse_series(path)
         return _from_hdf5(path, given, request.matrix)
     if bart_pair(path) is not None:
         if given is None:
             raise InputError(f"{path}: samples along a trajectory need `trajectory`, the file of its coordinates")
-        return RawOffGrid(path, "bart", read_bart_readouts(path), given, request.matrix)
+        return RawOffGrid(path, "bart", read_bart_readouts(path, request), given, request.matrix)
     data, trajectory = read_numpy_along(path, request.axes, given)
     matrix = request.matrix
     if matrix is None and not is_matlab(path) and MATRIX in stored_arrays(path):

@@ -111,14 +111,14 @@ def _is_sinogram(path: Path) -> bool:
 
 def _own(path: Path) -> Stored:
     """A sinogram of this suite, whose missing rays are NaN again."""
-    from physics.ct.geometry import geometry_from_dict
+    from physics.ct.scan_geometry import scan_geometry_from_dict
     from recon.io.sinogram import read_sinogram
 
     found = read_sinogram(path)
     data = found.data.numpy()
     if found.valid is not None:
         data = np.where(np.broadcast_to(found.valid.numpy(), data.shape), data, np.nan)
-    geometry = geometry_from_dict(found.geometry)
+    geometry = scan_geometry_from_dict(found.geometry)
     return Stored(
         str(path),
         data,

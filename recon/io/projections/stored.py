@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from physics.ct.geometry import Geometry
+from physics.ct.scan_geometry import ScanGeometry
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Stored:
     flat: np.ndarray | None = None
     dark: np.ndarray | None = None
     angles: np.ndarray | None = None
-    geometry: Geometry | None = None
+    geometry: ScanGeometry | None = None
     intensities: bool | None = None
     ceiling: float | None = None
     notices: tuple[str, ...] = ()

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from physics.ct.cone.geometry import ConeBeam
+from physics.ct.cone.views import ConeViews
 from physics.ct.field_of_view import ray_distances
 from physics.ct.geometry import Geometry
+from physics.ct.scan_geometry import ScanGeometry
 from recon.scan.units import MU_WATER
 
 _NEAR_TEN = (6.0, 15.0)
@@ -20,15 +23,18 @@ _AIR = 0.05
 """Share of a view's largest line integral below which a ray is taken for one through air."""
 
 
-def doubt_of_unit(data: np.ndarray, measured: np.ndarray, geometry: Geometry) -> tuple[str, ...]:
+def doubt_of_unit(data: np.ndarray, measured: np.ndarray, geometry: ScanGeometry) -> tuple[str, ...]:
     """A line where the body is about ten times as dense as water, or a tenth; nothing elsewhere.
 
     Args:
         data: (z, views, cells) line integrals.
         measured: bool, which of them were measured.
-        geometry: the geometry of the scan, its number of cells decided.
+        geometry: the geometry of the scan, its number of cells decided; of a cone beam, its midplane is looked at.
     """
-    density = mean_attenuation(np.where(measured, data, 0), geometry)
+    if isinstance(geometry, ConeViews):
+        return ()
+    flat = geometry.middle() if isinstance(geometry, ConeBeam) else geometry
+    density = mean_attenuation(np.where(measured, data, 0), flat)
     (low, high), ratio = _NEAR_TEN, density / MU_WATER
     if low <= ratio <= high:
         words = "ten times as much as water; if it is tissue, lengths in cm were taken for mm, or values are per cm"

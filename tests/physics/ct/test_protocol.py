@@ -11,7 +11,14 @@ from geometries import geometries
 from hypothesis import given, settings
 
 from physics.ct.geometry import FanBeam, Geometry, ParallelBeam, circular_angles, golden_angles
-from physics.ct.protocol import dump_protocol, load_protocol, parse_protocol, preset_names, protocol_values
+from physics.ct.protocol import (
+    dump_protocol,
+    load_protocol,
+    load_scan_protocol,
+    parse_protocol,
+    preset_names,
+    protocol_values,
+)
 
 FAN = {
     "type": "fan",
@@ -31,9 +38,9 @@ def test_presets(name: str, views: int, arc: float) -> None:
 
 
 def test_every_preset_is_listed_and_loads() -> None:
-    assert preset_names() == ["limited90", "paper40", "sparse20"]
+    assert preset_names() == ["cone180", "limited90", "paper40", "sparse20"]
     for name in preset_names():
-        assert load_protocol(name).cells is None
+        assert load_scan_protocol(name).cells is None
 
 
 def test_a_file(tmp_path: Path) -> None:
@@ -107,7 +114,7 @@ def test_yaml_and_back(geometry: Geometry) -> None:
         ({"type": "parallel", "pitch_mm": 1}, "'angles' is missing"),
         (
             {k: v for k, v in FAN.items() if k != "source_detector_mm"},
-            "'source_detector_mm' must be a number, not None",
+            "'source_detector_mm' is missing",
         ),
         (FAN | {"pitch_mm": "wide"}, "'pitch_mm' must be a number, not 'wide'"),
         (FAN | {"pitch_mm": True}, "'pitch_mm' must be a number, not True"),
@@ -138,7 +145,7 @@ def test_what_is_wrong_is_named(values: object, message: str) -> None:
 
 
 def test_neither_preset_nor_file(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"neither a preset \(limited90, paper40, sparse20\) nor a file"):
+    with pytest.raises(ValueError, match=r"neither a preset \(cone180, limited90, paper40, sparse20\) nor a file"):
         load_protocol(str(tmp_path / "none.yaml"))
 
 

@@ -281,3 +281,19 @@ def test_a_failed_import_leaves_nothing(
     with pytest.raises(ValueError, match="no checkpoint"):
         import_file(tmp_path / "BiFlowNet_4x.pt")
     assert names(user) == set()
+
+
+def test_our_own_weights_are_found_in_their_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the suite is installed from its wheel, no folder ``pretrained`` lies beside the code."""
+    monkeypatch.undo()
+    monkeypatch.setattr(store, "__file__", str(tmp_path / "site/priors/weights/store.py"))
+    assert not store.shipped_folder().exists()
+    assert store.how_to_get_shipped().endswith("'pip install meddiffusion-recon-weights' adds them")
+    with pytest.raises(ValueError, match="pip install meddiffusion-recon-weights") as caught:
+        store.find_prior("starter")
+    assert "\n" not in str(caught.value)
+    (tmp_path / "site/meddiffusion_recon_weights/starter").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert store.shipped_folder() == tmp_path / "site/meddiffusion_recon_weights"
+    assert store.how_to_get_shipped() == ""
+    assert store.find_prior("starter") == tmp_path / "site/meddiffusion_recon_weights/starter"

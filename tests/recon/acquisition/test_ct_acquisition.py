@@ -205,6 +205,6 @@ def test_a_files_impossible_noise_is_one_line(scan: Sinogram, noise: object, mes
 
 def test_a_files_impossible_geometry_is_one_line(scan: Sinogram) -> None:
     with pytest.raises(InputError, match="`sinogram`: geometry type must be parallel or fan"):
-        measured_ct(replace(scan, geometry=scan.geometry | {"type": "cone"}))
+        measured_ct(replace(scan, geometry=scan.geometry | {"type": "star"}))
     with pytest.raises(InputError, match="reach the source"):
         measured_ct(replace(scan, geometry=scan.geometry | {"source_isocentre": 10.0}))

@@ -128,3 +128,14 @@ def test_a_small_calibration_region_gives_the_whole_body_and_a_notice(width: int
     told = [notice for notice in found.protocol.notices if "fully sampled centre of only" in notice]
     assert bool(told) == noticed
     assert all(f"only {width} samples" in notice for notice in told)
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"), [(GAUSS, "along the rows"), (MaskRequest("poisson", 3.0, 16), "along the slices")]
+)
+def test_coils_are_compressed_geometrically(mask: MaskRequest, words: str) -> None:
+    found = measured_mr(scan(coils=8), mask, ScanRequest(coils=4, compression="geometric")).measurement
+    assert found.operator.range[1] == 4
+    assert f"compressed to 4 virtual ones geometrically, {words}" in " ".join(found.protocol.sentences)
+    with pytest.raises(InputError, match="`compression` other: must be one of svd, geometric"):
+        measured_mr(scan(), OPEN, ScanRequest(compression="other"))  # type: ignore[arg-type]

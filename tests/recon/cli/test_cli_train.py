@@ -25,7 +25,14 @@ def test_networks_have_the_options_that_they_have_a_use_for() -> None:
     assert {name for name in TRAININGS if "--head" in flags(name)} == {"refiner"}
     assert {name for name in TRAININGS if "--base" in flags(name)} == {"biflownet", "controlnet", "refiner"}
     assert {name for name in TRAININGS if "--reference" in flags(name)} == {"controlnet"}
-    assert {name for name in TRAININGS if "--mask" in flags(name)} == {"controlnet", "fbpconv", "unet", "dolce", "modl"}
+    assert {name for name in TRAININGS if "--mask" in flags(name)} == {
+        "controlnet",
+        "fbpconv",
+        "unet",
+        "dolce",
+        "modl",
+        "varnet",
+    }
     assert "--mask" not in flags("primal-dual")
     assert "--geometry" not in flags("modl")
     assert not {"--task", "--geometry", "--mask"} & flags("adm")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import socket
 from pathlib import Path
@@ -282,3 +283,22 @@ def test_a_card_and_a_file_to_hand_on(filled: Path) -> None:
 
 def test_an_export_wants_a_file_of_that_kind(filled: Path) -> None:
     assert "must end in .safetensors" in refused("export", "official-8x/biflownet", "-o", "mine.pt")
+
+
+def test_weights_pushed_to_a_folder_are_pulled_with_the_command_that_push_prints(filled: Path) -> None:
+    done = run_recon("weights", "push", "official-8x", "passed on", "--licence", "CC0-1.0")
+    assert done.code == 0, done.err
+    assert done.out.startswith("recon weights pull 'passed on' --sha256 ")
+    command = shlex.split(done.out)[1:]
+    assert "another name" in refused(*command[1:]), "a copy of what is installed has another hash, and the same place"
+    done = run_recon(*command, "--prior", "copy")
+    assert done.code == 0, done.err
+    assert verify("store/copy/biflownet.safetensors").licence == "CC0-1.0"
+    assert len(done.out.splitlines()) == 2
+    done = run_recon(*command, "--prior", "copy")
+    assert (done.code, done.out) == (0, "")
+    assert "there already" in done.err
+    assert "no prior and no folder" in refused("push", "nothing", "out")
+    assert "not https" in refused("pull", "http://example.org/weights")
+    assert "--sha256 says 00" in refused("pull", "passed on", "--sha256", "00")
+    assert "no repository of weights" in refused("pull", "store")

@@ -11,7 +11,8 @@ import torch
 from physics.mr.cartesian import fft2c, ifft2c
 from recon.errors import InputError
 from recon.io.detect import describe
-from recon.io.kspace.file import read_kspace
+from recon.io.kspace.file import read_any_kspace, read_kspace
+from recon.io.kspace.request import KSpaceRequest
 
 
 def write(path: Path, array: np.ndarray, dimensions: tuple[int, ...] | None = None) -> Path:
@@ -53,11 +54,23 @@ def test_two_phase_encodings_become_slices_along_the_readout(tmp_path: Path) -> 
     assert any("slices are perpendicular to it" in notice for notice in whole.notices)
 
 
+def test_one_echo_and_the_average_of_time_frames(tmp_path: Path) -> None:
+    data = fft2c(image(1, 2, 12, 10))
+    stored = data.permute(2, 3, 1, 0).numpy().reshape(12, 10, 1, 2, 1, 1, *([1] * 4), 1)
+    several = np.concatenate([stored, 2 * stored], axis=5)
+    several = np.concatenate([several, 3 * several], axis=10)
+    path = write(tmp_path / "scan.cfl", several)
+    found = read_any_kspace(path, KSpaceRequest(contrast=1, repetition="average"))
+    torch.testing.assert_close(found.data, 4 * data)
+    with pytest.raises(InputError, match="2 different values of contrast; choose one with `contrast`"):
+        read_kspace(path)
+
+
 @pytest.mark.parametrize(
     ("dimensions", "message"),
     [
         ((12, 10, 1, 4), "bytes, but scan.hdr states"),
-        ((12, 10, 1, 1, 1, 2), "dimension 5 has 2"),
+        ((12, 10, 1, 1, 1, 2), "2 different values of contrast"),
         ((12, 0), "numbers above 0"),
         ((1 << 30, 1 << 30), "bytes, but scan.hdr states"),
     ],

@@ -17,7 +17,8 @@ from physics.mr.coils import estimate_maps
 from recon.acquisition.mr import MaskRequest
 from recon.acquisition.mr_measured import ScanRequest, measured_mr
 from recon.errors import InputError
-from recon.io.kspace.file import read_kspace
+from recon.io.kspace.file import read_any_kspace, read_kspace
+from recon.io.kspace.request import KSpaceRequest
 
 ROWS, COLUMNS = 24, 16
 READ, PHASE, SLICE = (0.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, -1.0)
@@ -277,7 +278,7 @@ def long_line(path: Path) -> File:
 BAD = {
     "repetitions": (changed(repetition=1), "2 different values of repetition"),
     "contrasts": (changed(contrast=1), "2 different values of contrast"),
-    "echo_planar": (changed(flag=ismrmrd.ACQ_IS_REVERSE), "echo-planar"),
+    "echo_planar": (changed(flag=ismrmrd.ACQ_IS_REVERSE), "without reference lines"),
     "uneven": (uneven, "sampled at different places"),
     "only_noise": (only_noise, "none of the 1 readouts"),
     "more_coils": (more_coils, "number of coils"),
@@ -398,6 +399,44 @@ def test_separate_calibration_lines_give_the_coil_maps(tmp_path: Path) -> None:
     without = replace(kspace, calibration=None)
     with pytest.raises(InputError, match="without calibration lines"):
         measured_mr(without, MaskRequest())
+
+
+def series(path: Path) -> tuple[File, torch.Tensor]:
+    """Two contrasts in three repetitions, with noise readouts."""
+    data, file = kspace_of(1, 2), File(path)
+    for contrast in range(2):
+        for repetition in range(3):
+            for step in range(COLUMNS):
+                line = (1 + contrast) * (1 + repetition) * data[0, :, :, step]
+                file.add(line, kspace_encode_step_1=step, contrast=contrast, repetition=repetition)
+    file.add(torch.ones(2, 40) + 0j, flag=ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+    return file, data
+
+
+@pytest.mark.parametrize(
+    ("request_", "factor"), [((1, 2), 6.0), ((0, "average"), 2.0), ((1, "average"), 4.0)], ids=["6", "2", "4"]
+)
+def test_a_contrast_and_a_repetition_are_chosen(tmp_path: Path, request_: Any, factor: float) -> None:
+    file, data = series(tmp_path / "r.h5")
+    contrast, repetition = request_
+    found = read_any_kspace(file.save(), KSpaceRequest(contrast=contrast, repetition=repetition))
+    torch.testing.assert_close(found.data, factor * data)
+    assert found.noise_readouts is not None
+    expected = 3**-0.5 if repetition == "average" else 1.0
+    torch.testing.assert_close(found.noise_readouts.abs(), torch.full((2, 40), expected))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"contrast": 0}, "3 different values of repetition; choose one with `repetition`: 0, 1, 2, or average"),
+        ({"repetition": 0}, "2 different values of contrast; choose one with `contrast`: 0, 1$"),
+        ({"contrast": 4, "repetition": 0}, "`contrast` 4: .* has 0, 1"),
+    ],
+)
+def test_series_that_are_not_chosen_are_refused(tmp_path: Path, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_any_kspace(series(tmp_path / "r.h5")[0].save(), KSpaceRequest(**given))
 
 
 def test_a_matrix_that_was_computed_is_rounded(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import torch
 from physics.mr.cartesian import fft2c, ifft2c
 from recon.errors import InputError
 from recon.io.detect import describe
-from recon.io.kspace.file import read_kspace
+from recon.io.kspace.file import read_any_kspace, read_kspace
+from recon.io.kspace.request import KSpaceRequest
 
 ROWS, COLUMNS = 16, 12
 MEASURED = Path(__file__).resolve().parents[4] / "shared/data/measured/mr/gre.dat"
@@ -42,9 +43,9 @@ def scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     path = tmp_path / "scan.dat"
     path.write_bytes(b"raw")
 
-    def write(readouts: list[Any], slices: int = 1) -> Path:
+    def write(readouts: list[Any], slices: int = 1, **meas: Any) -> Path:
         package: Any = ModuleType("twixtools")
-        package.read_twix = lambda name: [{}, {"mdb": readouts, "hdr": header(slices)}]
+        package.read_twix = lambda name: [{}, {"mdb": readouts, "hdr": header(slices) | {"Meas": meas}}]
         monkeypatch.setitem(sys.modules, "twixtools", package)
         return path
 
@@ -93,11 +94,57 @@ def test_an_asymmetric_echo_goes_to_its_place(scan: Any) -> None:
     assert kspace.partial_fourier
 
 
+def shifted(line: np.ndarray, offset: float, slope: float) -> np.ndarray:
+    """A line (coils, ROWS) with a linear phase of its profile."""
+    profile = np.fft.fftshift(np.fft.ifft(np.fft.ifftshift(line, axes=-1), norm="ortho"), axes=-1)
+    profile = profile * np.exp(1j * (offset + slope * (np.arange(ROWS) - ROWS // 2)))
+    return np.fft.fftshift(np.fft.fft(np.fft.ifftshift(profile, axes=-1), norm="ortho"), axes=-1)
+
+
+@pytest.mark.parametrize("regridded", [False, True])
+def test_echo_planar_lines_are_turned_and_their_phase_corrected(scan: Any, regridded: bool) -> None:
+    data = kspace_of(2, 3)
+    readouts = []
+    for z, plane in enumerate(data.numpy()):
+        plan = [(COLUMNS // 2, k % 2, "PHASCOR") for k in range(3)] + [(k, k % 2, "ONLINE") for k in range(COLUMNS)]
+        for step, backwards, flag in plan:
+            line = shifted(plane[:, :, step], 0.5, 0.2 + 0.1 * z)[:, ::-1] if backwards else plane[:, :, step]
+            readouts.append(readout(line, step, 0, z, flag, *(["REFLECT"] if backwards else [])))
+    # A gradient that is flat while samples are taken changes nothing.
+    times = {"alRegridRampupTime": 10, "alRegridFlattopTime": 160, "alRegridRampdownTime": 10}
+    sampling = {"alRegridMode": [2], "alRegridDelaySamplesTime": [10], "aflRegridADCDuration": [160.0]}
+    path = scan(readouts, slices=2, **(times | sampling if regridded else {}))
+    kspace = read_kspace(path)
+    torch.testing.assert_close(kspace.data, data, rtol=1e-3, atol=1e-3)
+    assert "phase corrected by 6 reference lines" in kspace.notices[0]
+    assert ("ramps" in kspace.notices[0]) == regridded
+    assert kspace.meta["readouts_left_out"] == 0
+
+
+def test_one_contrast_and_the_average_of_repetitions(scan: Any) -> None:
+    data = kspace_of(1, 2)
+    readouts = [
+        each
+        for contrast in range(2)
+        for repetition in range(3)
+        for each in lines((1 + contrast) * (1 + repetition) * data, cEco=contrast, cRep=repetition)
+    ]
+    found = read_any_kspace(scan(readouts), KSpaceRequest(contrast=1, repetition="average"))
+    torch.testing.assert_close(found.data, 4 * data)
+    assert found.meta["readouts_left_out"] == 3 * COLUMNS
+    torch.testing.assert_close(read_any_kspace(scan(readouts), KSpaceRequest(contrast=0, repetition=2)).data, 3 * data)
+    with pytest.raises(InputError, match=r"`contrast` 2: .* has 0, 1"):
+        read_any_kspace(scan(readouts), KSpaceRequest(contrast=2, repetition=0))
+
+
 @pytest.mark.parametrize(
     ("readouts", "message"),
     [
-        (lines(kspace_of(1, 1), "REFLECT"), "echo-planar"),
-        ([*lines(kspace_of(1, 1)), readout(np.ones((1, ROWS), complex), 0, cRep=1)], "2 repetitions"),
+        (lines(kspace_of(1, 1), "REFLECT"), "echo-planar readouts without reference lines"),
+        (
+            [*lines(kspace_of(1, 1)), readout(np.ones((1, ROWS), complex), 0, cRep=1)],
+            "2 different values of repetition; choose one with `repetition`: 0, 1, or average",
+        ),
         ([readout(np.ones((1, ROWS), complex), 0, 0, 0, "NOISEADJSCAN")], "none of the 1 readouts"),
         ([*lines(kspace_of(1, 1)), readout(np.ones((1, ROWS), complex), 40)], "does not fit the header's matrix"),
     ],

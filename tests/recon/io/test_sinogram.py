@@ -154,7 +154,7 @@ BAD: dict[str, tuple[Callable[[h5py.File], None], str]] = {
         "'affine_mm'",
     ),
     "broken_json": (attribute("geometry", "{"), "no valid JSON"),
-    "unknown_geometry": (attribute("geometry", '{"type": "cone"}'), "type: parallel"),
+    "unknown_geometry": (attribute("geometry", '{"type": "star"}'), "type: parallel"),
     "incomplete_geometry": (attribute("geometry", '{"type": "fan"}'), "'pitch_mm' is missing"),
     "infinite_angle": (
         attribute("geometry", '{"type": "parallel", "angles": [Infinity], "pitch_mm": 1}'),

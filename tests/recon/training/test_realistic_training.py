@@ -37,7 +37,7 @@ def test_ct_networks_learn_from_scans_with_model_error(tmp_path: Path, network: 
     assert 1e-4 < low <= high < 0.1
 
 
-@pytest.mark.parametrize("network", ["unet", "modl"])
+@pytest.mark.parametrize("network", ["unet", "modl", "varnet"])
 def test_mr_networks_learn_from_noisy_scans_of_several_coils(tmp_path: Path, network: str) -> None:
     for split in ("train", "val"):
         (tmp_path / "mr" / split).mkdir(parents=True)

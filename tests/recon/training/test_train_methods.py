@@ -46,14 +46,16 @@ TASKS = {
     "adm": None,
     "primal-dual": Task(CTAcquisition(GEOMETRY), ("fbp",)),
     "modl": Task(MRAcquisition(("equispaced",), (4.0, 4.0), phase=1.0), ("zero-filled",)),
+    "varnet": Task(MRAcquisition(("equispaced",), (4.0, 4.0), phase=1.0), ("zero-filled",)),
 }
+OF_MR = ("modl", "varnet")
 
 
 def ingredients(folder: Path, network: str, settings: tuple[str, ...] = ()) -> Ingredients:
     from datasets.cache import Cache
 
     cache = Cache(folder / "cache")
-    parts = mr_parts(folder) if network == "modl" else parse_data("", DATA, None, None)
+    parts = mr_parts(folder) if network in OF_MR else parse_data("", DATA, None, None)
     recipe = load_recipe(network, "tiny", settings)
     train, val = (load_split(parts, split, cache, lambda line: None) for split in ("train", "val"))
     return Ingredients(recipe, train, val, cache, lambda line: None, task=TASKS[network])
@@ -100,7 +102,15 @@ def fit_one_batch(workshop: Workshop, recipe, steps: int) -> tuple[float, float]
 
 @pytest.mark.parametrize(
     ("network", "share"),
-    [("fbpconv", 0.3), ("unet", 0.4), ("adm", 0.5), ("dolce", 0.5), ("primal-dual", 0.5), ("modl", 0.7)],
+    [
+        ("fbpconv", 0.3),
+        ("unet", 0.4),
+        ("adm", 0.5),
+        ("dolce", 0.5),
+        ("primal-dual", 0.5),
+        ("modl", 0.7),
+        ("varnet", 0.6),
+    ],
 )
 def test_the_loss_falls_on_a_batch_that_can_be_learned_by_heart(tmp_path, network, share):
     given = ingredients(tmp_path, network)
@@ -109,7 +119,7 @@ def test_the_loss_falls_on_a_batch_that_can_be_learned_by_heart(tmp_path, networ
     assert last < share * first
 
 
-@pytest.mark.parametrize("network", ["fbpconv", "primal-dual", "modl", "dolce"])
+@pytest.mark.parametrize("network", ["fbpconv", "primal-dual", "modl", "dolce", "varnet"])
 def test_validation_has_the_metrics_of_the_benchmarks_and_a_picture(tmp_path, network):
     workshop = TRAININGS[network].build(ingredients(tmp_path, network))
     assert workshop.validate is not None
@@ -136,10 +146,10 @@ def trained(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("methods")
     mr_parts(folder)
     paths = {}
-    for network in ("fbpconv", "unet", "primal-dual", "modl"):
+    for network in ("fbpconv", "unet", "primal-dual", *OF_MR):
         out = folder / network
-        data = ["--dataset", DATA] if network != "modl" else ["--data", str(folder / "mr"), "--modality", "MR"]
-        task = [*IDEAL] if network != "modl" else ["--task", "mri", "--mask", "equispaced", "--accel", "4"]
+        data = ["--dataset", DATA] if network not in OF_MR else ["--data", str(folder / "mr"), "--modality", "MR"]
+        task = [*IDEAL] if network not in OF_MR else ["--task", "mri", "--mask", "equispaced", "--accel", "4"]
         places = ["--out", out, "--cache", folder / "cache"]
         run = run_recon("train", network, *data, *task, "--recipe", "tiny", "--set", "steps=60", *places, "-q")
         assert run.code == 0, run.err
@@ -168,6 +178,7 @@ def measured(modality: str, volume: Volume):
         ("CT", "unet", "unet", "fbp"),
         ("CT", "primal-dual", "primal-dual", "fbp"),
         ("MR", "modl", "modl", "zero-filled"),
+        ("MR", "varnet", "varnet", "zero-filled"),
     ],
 )
 def test_trained_methods_beat_the_direct_one_and_a_data_step_brings_them_closer_to_the_data(

@@ -139,6 +139,10 @@ def test_covering_reaches_every_corner_of_the_volume() -> None:
         (lambda: parse_scan_protocol(YAML | {"angles": {"views": 4, "turns": 0}}), "'turns' must be above 0"),
         (lambda: parse_scan_protocol({"type": "cone-vectors", "cells": 1, "rows": 1}), "'vectors_mm' must list"),
         (lambda: parse_scan_protocol({"type": "cone-vectors", "cells": 1, "rows": 1, "vectors_mm": [3]}), "twelve"),
+        (
+            lambda: parse_scan_protocol({"type": "cone", "pitch_mm": 1, "angles": [0]}),
+            "'source_isocentre_mm' is missing",
+        ),
         (lambda: parse_protocol(YAML), "a fan or parallel beam is needed here"),
     ],
 )
