@@ -24,7 +24,7 @@ ROOMS = {
     "priors": ("networks", "weights", "diffusion", "training"),
     "recon": (
         *("errors", "options", "pictures", "scan", "metrics", "io", "interop", "solvers", "acquisition", "learned"),
-        *("diffusion", "methods", "report", "run", "generation", "training", "serve", "cli"),
+        *("diffusion", "methods", "report", "view", "run", "generation", "training", "serve", "cli"),
     ),
 }
 """Rooms from the bottom up, as CONTRIBUTING lists them: each imports only those before it."""

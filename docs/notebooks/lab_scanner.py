@@ -59,7 +59,7 @@ source_isocentre_mm: 200
 source_detector_mm: 300
 pitch_mm: 1.25
 """
-Path("scanner.yaml").write_text(geometry)
+_ = Path("scanner.yaml").write_text(geometry)
 
 # %% [markdown]
 # ## Import

@@ -90,7 +90,7 @@ methods:
   - {method: sirt, label: SIRT, settings: {iterations: '100'}}
   - {method: landweber, label: Landweber}
 """
-Path("mine.yaml").write_text(table)
+_ = Path("mine.yaml").write_text(table)
 
 # %%
 from click.testing import CliRunner

@@ -19,6 +19,7 @@ from recon.cli.simulate import simulate
 from recon.cli.streams import open_streams
 from recon.cli.svct import svct
 from recon.cli.train import train
+from recon.cli.view import view
 from recon.cli.weights import weights
 
 
@@ -33,6 +34,7 @@ def cli(ctx: click.Context) -> None:
     recon mri --mask poisson --accel 8            reconstruct MR from one eighth of k-space (sample data)
     recon import scan.mat --geometry my.yaml      make a sinogram of measured CT projections
     recon info case.nii.gz                        tell what a file holds
+    recon view FOLDER                             look at the volumes of a run: planes, 3D, overlays
     recon methods                                 list the reconstruction methods
     recon generate --class CTChestAbdomen         generate a new volume with a diffusion prior
     recon train controlnet --task svct ...        train a network, such as a head for your scanner
@@ -47,7 +49,8 @@ def cli(ctx: click.Context) -> None:
     help_alone(ctx)
 
 
-for command in (svct, mri, simulate, import_command, generate, train, weights, methods, info, serve):
+_COMMANDS = (svct, mri, simulate, import_command, generate, train, weights, methods, info, view, serve)
+for command in _COMMANDS:
     cli.add_command(command)
 
 

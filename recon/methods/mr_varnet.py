@@ -30,7 +30,7 @@ def run(measurement: Measurement, options: NetworkOptions, context: RunContext) 
 
 
 METHOD = Method(
-    summary="end-to-end variational network: learned cascades in k-space and learned coil sensitivities",
+    summary="end-to-end VarNet: learned cascades in k-space, learned coil sensitivities",
     citation="Sriram et al. 2020, MICCAI, doi 10.1007/978-3-030-59713-9_7",
     options=NetworkOptions,
     run=run,
