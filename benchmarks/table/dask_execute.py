@@ -43,7 +43,8 @@ def dask_executor(address: str, run: Callable[[Job], str] = run_job) -> Callable
         try:
             futures = {client.submit(run, job, retries=RETRIES, pure=False): job for job in jobs}
             for future in as_completed(list(futures)):
-                on_done(futures[future], future.result())
+                on_done(futures.pop(future), future.result())
+                future.release()  # or the cell would be computed anew where the worker that did it is killed later
         except (OSError, TimeoutError, CancelledError, KilledWorker) as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise RunError(

@@ -31,6 +31,9 @@ WAIT = "seconds"
 """The setting of a sleeping cell."""
 
 _FILE = Path(__file__)
+_RUNS = "runs.txt"
+_START_SECONDS = 300
+"""How long a nanny waits for its worker to start, before it gives up; on a busy machine Dask's 15 s do not suffice."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class Timing:
         workers: the number of workers.
         cells: the number of cells.
         kept: the number of results that are there in the end.
-        reported: how often a cell was reported as finished.
+        reported: the number of cells that were reported as finished.
+        computed: how often a cell was computed to its end: more often than there are cells where work was lost.
         killed: the number of workers that were killed.
         seconds: the duration of the run.
     """
@@ -50,6 +54,7 @@ class Timing:
     cells: int
     kept: int
     reported: int
+    computed: int
     killed: int
     seconds: float
 
@@ -61,6 +66,8 @@ def sleep_cell(job: Job) -> str:
     temporary = path.with_suffix(f".{os.getpid()}.partial")
     temporary.write_text(json.dumps({"key": job.key}), encoding="utf-8")
     temporary.replace(path)
+    with (job.store / _RUNS).open("a", encoding="ascii") as runs:
+        runs.write(f"{job.key}\n")
     return ""
 
 
@@ -90,7 +97,8 @@ def timed(workers: int, cells: int, seconds: float, kills: int, store: Path) -> 
         execute(_jobs(cells, seconds, store, "cell"), on_done)
         took = time.perf_counter() - started
     kept = len(list(store.glob("cell-*.json")))
-    return Timing(workers, cells, kept, len(set(reported)), len(killed), took)
+    computed = sum(line.startswith("cell") for line in (store / _RUNS).read_text(encoding="ascii").splitlines())
+    return Timing(workers, cells, kept, len(set(reported)), computed, len(killed), took)
 
 
 def _jobs(count: int, seconds: float, store: Path, name: str) -> list[Job]:
@@ -107,16 +115,30 @@ def _cluster(workers: int) -> Iterator[Any]:
     except ImportError:
         raise InputError("Dask is not installed; pip install 'meddiffusion-recon[dask]'") from None
     with LocalCluster(
-        n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
+        n_workers=workers,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        silence_logs=50,
+        death_timeout=_START_SECONDS,
     ) as cluster:
         yield cluster
 
 
 def _kill_one(cluster: Any) -> int:
-    """Kill a worker's process, as a machine that is switched off; its nanny starts another."""
-    pid = next(nanny.pid for nanny in cluster.workers.values() if nanny.pid)
-    os.kill(pid, signal.SIGKILL)
-    return int(pid)
+    """Kill the process of a worker that has joined, as a machine that is switched off; its nanny starts another.
+
+    One that is only starting is left alone: its nanny would give up.
+    """
+    while True:
+        joined = set(cluster.scheduler.workers)
+        pid = next(
+            (nanny.pid for nanny in cluster.workers.values() if nanny.pid and nanny.worker_address in joined), None
+        )
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+            return int(pid)
+        time.sleep(0.1)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -133,7 +155,8 @@ def main(arguments: list[str] | None = None) -> None:
             timings.append(timed(workers, wanted.cells, wanted.seconds, kills, Path(folder)))
         each = timings[-1]
         print(
-            f"{each.workers} workers, {each.killed} killed: {each.kept} of {each.cells} results, {each.seconds:.1f} s",
+            f"{each.workers} workers, {each.killed} killed: {each.kept} of {each.cells} results, "
+            f"{each.computed} computed, {each.seconds:.1f} s",
             flush=True,
         )
     print(f"efficiency {timings[0].seconds / (wanted.workers * timings[1].seconds):.2f} of linear")
