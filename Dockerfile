@@ -17,9 +17,11 @@ COPY priors ./priors
 COPY recon ./recon
 COPY benchmarks ./benchmarks
 COPY packages ./packages
+# fastmri without its dependencies, which ask for torchvision; astra-toolbox and its CUDA libraries are of use with a GPU.
 RUN pip install --constraint constraints.txt '.[serve]' ./packages/meddiffusion-recon-weights \
-    && if [ "$WITH_ASTRA" != yes ]; then pip uninstall --yes astra-toolbox; fi \
-    && pip list --format=freeze | sed -n 's/^\(nvidia[^=]*\|triton\)==.*/\1/p' | xargs --no-run-if-empty pip uninstall --yes \
+    && pip install --constraint constraints.txt --no-deps fastmri \
+    && if [ "$WITH_ASTRA" != yes ]; then \
+        pip list --format=freeze | sed -n 's/^\(nvidia[^=]*\|astra-toolbox\)==.*/\1/p' | xargs pip uninstall --yes; fi \
     && find /opt/recon -name __pycache__ -type d -prune -exec rm -rf {} +
 
 FROM python:3.12-slim

@@ -19,8 +19,12 @@ RETRIES = 3
 """A job whose worker is killed is given to another so many times."""
 
 
-def dask_executor(address: str) -> Callable[[Sequence[Job], OnDone], None]:
+def dask_executor(address: str, run: Callable[[Job], str] = run_job) -> Callable[[Sequence[Job], OnDone], None]:
     """An executor for :func:`benchmarks.table.runner.run_table`, which raises ``RunError`` where the cluster ends.
+
+    Args:
+        address: the address of the scheduler.
+        run: the function that computes a job on a worker, and returns why there is no result, or "".
 
     Raises:
         InputError: Dask is not installed, or no scheduler answers there.
@@ -37,9 +41,10 @@ def dask_executor(address: str) -> Callable[[Sequence[Job], OnDone], None]:
 
     def execute(jobs: Sequence[Job], on_done: OnDone) -> None:
         try:
-            futures = {client.submit(run_job, job, retries=RETRIES, pure=False): job for job in jobs}
+            futures = {client.submit(run, job, retries=RETRIES, pure=False): job for job in jobs}
             for future in as_completed(list(futures)):
-                on_done(futures[future], future.result())
+                on_done(futures.pop(future), future.result())
+                future.release()  # or the cell would be computed anew where the worker that did it is killed later
         except (OSError, TimeoutError, CancelledError, KilledWorker) as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise RunError(

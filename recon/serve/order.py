@@ -12,7 +12,7 @@ from recon.errors import InputError
 from recon.run.choose import AUTO
 from recon.scan.volume import Modality
 
-SUFFIXES = (".nii.gz", ".nii", ".h5", ".hdf5", ".mrd", ".npy", ".npz", ".mat", ".dat", ".cfl")
+SUFFIXES = (".nii.gz", ".nii", ".h5", ".hdf5", ".mrd", ".npy", ".npz", ".mat", ".dat")
 """Ends of names of uploads; the readers look at the content."""
 
 PATHS = ("weights", "prior")
@@ -53,6 +53,7 @@ class Order:
 
     def check(self) -> None:
         """:class:`InputError` for a method, an option or a scan that cannot be, or that would name a file."""
+        from physics.ct.protocol import preset_names
         from physics.mr.masks import MASK_KINDS
         from recon.methods import get_method, parse_options
 
@@ -65,8 +66,8 @@ class Order:
             raise InputError(f"`seed` {self.seed}: must be from 0 to {2**32 - 1}")
         if self.mask and self.mask not in MASK_KINDS:
             raise InputError(f"`mask` {self.mask}: must be one of {', '.join(MASK_KINDS)}")
-        if self.geometry and not self.geometry.replace("-", "").replace("_", "").isalnum():
-            raise InputError(f"`geometry` {self.geometry}: must be the name of a geometry of the suite, not a file")
+        if self.geometry and self.geometry not in preset_names():
+            raise InputError(f"`geometry` {self.geometry}: must be one of {', '.join(preset_names())}")
         if self.method != AUTO:
             parse_options(get_method(self.modality, self.method), self.settings)
 
