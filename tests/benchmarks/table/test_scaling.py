@@ -1,4 +1,4 @@
-"""Many small cells on a local cluster whose workers are killed: none is lost, and each is reported once."""
+"""Many small cells on a local cluster of which a worker is killed: none is lost, and each is reported once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ pytest.importorskip("distributed")
 from benchmarks.table.scaling import timed
 
 
-def test_no_cell_is_lost_where_workers_are_killed(tmp_path: Path) -> None:
-    found = timed(workers=2, cells=40, seconds=0.05, kills=2, store=tmp_path)
-    assert (found.kept, found.reported, found.killed) == (40, 40, 2)
-    assert found.computed <= 40 + 2 * 5, "what is finished is not computed again"
+def test_no_cell_is_lost_where_a_worker_is_killed(tmp_path: Path) -> None:
+    found = timed(workers=2, cells=40, seconds=0.05, kills=1, store=tmp_path)
+    assert (found.kept, found.reported, found.killed) == (40, 40, 1)
+    assert found.computed <= 40 + 5, "what is finished is not computed again"
     assert not list(tmp_path.glob("*.partial"))
