@@ -33,7 +33,7 @@ WAIT = "seconds"
 _FILE = Path(__file__)
 _RUNS = "runs.txt"
 _START_SECONDS = 300
-"""How long a worker may take to start before it is given up; on a busy machine the 15 s of a local cluster do not do."""
+"""How long a worker may take to start before it is given up; on a busy machine a local cluster's 15 s do not do."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _jobs(count: int, seconds: float, store: Path, name: str) -> list[Job]:
 def _cluster(workers: int) -> Iterator[Any]:
     os.environ.setdefault("DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT", f"{_START_SECONDS}s")  # read at the import
     try:
-        from distributed import LocalCluster
+        from distributed import LocalCluster, default_client
     except ImportError:
         raise InputError("Dask is not installed; pip install 'meddiffusion-recon[dask]'") from None
     with LocalCluster(
@@ -123,6 +123,7 @@ def _cluster(workers: int) -> Iterator[Any]:
         silence_logs=50,
     ) as cluster:
         yield cluster
+        default_client().close()  # the executor's, which would look for the cluster afterwards
 
 
 def _kill_one(cluster: Any) -> int:
