@@ -64,10 +64,14 @@ class Order:
 
     def check(self) -> None:
         """Refuse, before anything takes long, what cannot be: methods, options and folder, as far as they are known."""
-        from recon.run.choose import AUTO
+        from recon.cli.settings import settings_of
+        from recon.run.choose import AUTO, check_weights
 
         if AUTO not in self.methods:
             self.folder(self.methods)
+        for method in self.methods:
+            if method != AUTO:
+                check_weights(method, self.modality, settings_of(method, self.methods, self.settings, self.modality))
 
     def folder(self, methods: Sequence[str]) -> Path:
         """The folder for these methods, which must take the options; refused if it must not be written."""

@@ -21,6 +21,8 @@ from recon.learned.trained import check_task
 from recon.scan.measurement import Measurement, Protocol
 from recon.scan.volume import Modality
 
+_WAY_OUT = "take `method` tv, or train a head with 'recon train controlnet' and give it as `weights`"
+
 
 @dataclass(frozen=True)
 class Head:
@@ -108,11 +110,20 @@ def installed_head(scan: Measurement | Protocol, modality: Modality, allow_other
     if path is None and allow_other:
         path = next((each.path for each, _ in _installed(modality) if not _damage(each.path)), None)
     if path is None:
-        raise InputError(
-            f"`method` meddiffusion: {reason}; take `method` tv, or train a head with 'recon train controlnet' and "
-            "give it as `weights`"
-        )
+        raise InputError(f"`method` meddiffusion: {reason}; {_WAY_OUT}")
     return path
+
+
+def check_installed(modality: Modality) -> None:
+    """Refuse, before a scan takes long, what needs a head where none is installed.
+
+    Raises:
+        InputError: no installed head is of the modality.
+    """
+    if next(_installed(modality), None) is None:
+        raise InputError(
+            f"`method` meddiffusion: no ControlNet head for {modality} is installed{how_to_get_shipped()}; {_WAY_OUT}"
+        )
 
 
 def find_head(scan: Measurement | Protocol, modality: Modality, proven: bool = False) -> tuple[Path | None, str]:

@@ -60,3 +60,27 @@ def choose_method(
         many = f"{work:.2g} voxels x views are many to iterate on"
         return DIRECT, (f"`method` {DIRECT} was taken, not {FALLBACK}: {many}; `method` {FALLBACK} takes hours",)
     return (FLAGSHIP, ()) if path else (FALLBACK, (f"`method` {FALLBACK} was taken, not {FLAGSHIP}: {reason}",))
+
+
+def check_weights(method: str, modality: Modality, settings: Mapping[str, Any]) -> None:
+    """Refuse, before a scan takes long, a method whose network is not installed.
+
+    Args:
+        method: name of a method, not ``auto``.
+        modality: CT or MR.
+        settings: options that the user sets.
+
+    Raises:
+        InputError: no weights are named, and none of the method's kind are installed.
+    """
+    from recon.diffusion.controlnet_head import check_installed
+    from recon.learned.trained import weights_path
+    from recon.methods import get_method
+
+    kind = get_method(modality, method).weights
+    if kind is None or settings.get("weights"):
+        return
+    if kind == "controlnet":
+        check_installed(modality)
+    else:
+        weights_path(kind, "", modality)

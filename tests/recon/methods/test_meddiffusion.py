@@ -238,3 +238,19 @@ def test_a_network_that_is_used_all_the_same_says_so_beside_the_result(prior, tm
         "weights head.safetensors are not made for this scan: it was trained for 24 views, the scan has 30"
     )
     assert reconstruct(scan, body(), "fbp").all_notices == outcome.all_notices[:-1]
+
+
+def test_missing_weights_are_told_before_the_scan_is_simulated(tmp_path, monkeypatch):
+    monkeypatch.setattr("priors.weights.store.shipped_folder", lambda: tmp_path / "nothing")
+    monkeypatch.setenv("RECON_WEIGHTS", str(tmp_path / "none"))
+    monkeypatch.setattr("recon.run.measure.measure_ct", lambda *_, **__: pytest.fail("it was simulated"))
+    case = tmp_path / "case.nii.gz"
+    write_volume(case, body())
+    for method, line in (("meddiffusion", "no ControlNet head for CT"), ("fbpconv+dc", "no weights of kind fbpconv")):
+        with pytest.raises(InputError, match=line):
+            CliRunner().invoke(
+                cli,
+                ["svct", "--input", str(case), "--method", f"fbp,{method}", "-o", str(tmp_path / "out"), "-q"],
+                catch_exceptions=False,
+                standalone_mode=False,
+            )
