@@ -20,7 +20,7 @@ def run(measurement: Measurement, options: FDKOptions, context: RunContext) -> R
 
 
 METHOD = Method(
-    summary="FDK: filtered backprojection of cone beams, circular and (approximately) helical",
+    summary="FDK: filtered backprojection of cone beams; of helices approximate",
     citation="Feldkamp, Davis & Kress 1984, J Opt Soc Am A 1:612; helix: Wang et al. 1993, IEEE Trans Med Imaging "
     "12:486",
     options=FDKOptions,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -142,20 +141,19 @@ def measure_ct(
     else:
         scan, ideal = _continuous(data, geometry or ct.DEFAULT_GEOMETRY, noise, seed, device, scanner, grid), False
     if model_error == "correct" or (model_error == "auto" and not ideal):
-        return without_model_error(scan, progress) if scan.measurement.operator.separable else _left(scan, model_error)
+        return _counted(scan, model_error, progress)
     return scan
 
 
-def _left(scan: Scan, model_error: ModelError) -> Scan:
-    """A cone-beam scan with a notice that the model error of its voxels is left in the data."""
+def _counted(scan: Scan, model_error: ModelError, progress: Progress) -> Scan:
+    """A scan whose model error was taken off, or of a cone beam counted in its deviation."""
+    if scan.measurement.operator.separable:
+        return without_model_error(scan, progress)
     if model_error == "correct":
         raise InputError("`model_error` correct: is for scans of single slices, not for a cone beam; use auto or leave")
-    protocol = scan.measurement.protocol
-    notice = "the model error of the voxels was left in the data: its estimate is for scans of single slices"
-    return replace(
-        scan,
-        measurement=replace(scan.measurement, protocol=replace(protocol, notices=(*protocol.notices, notice))),
-    )
+    from recon.acquisition.cone_model_error import with_cone_model_error
+
+    return with_cone_model_error(scan, progress)
 
 
 def _scan_of(
