@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from priors.weights.store import DATA_PACKAGE, DISTRIBUTION
 
@@ -305,3 +306,19 @@ def test_a_failed_installation_does_not_count(checkout: Path) -> None:
     assert "constraints.txt" in result.stderr
     assert (checkout / ".venv/bin/python").exists(), "it got as far as installing"
     assert not (checkout / ".venv/.installed").exists()
+
+
+def test_the_pins_are_for_the_oldest_python_that_is_promised() -> None:
+    """pip of an older patch release refuses all pins where one of them is not for it."""
+    oldest = PROJECT["project"]["requires-python"].removeprefix(">=") + ".0"
+    pinned = requirements(
+        line.split("#")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
+    )
+    unfit = [
+        f"{found.metadata['Name']} {found.version}: {needed}"
+        for found in metadata.distributions()
+        if canonical(found.metadata["Name"]) in pinned
+        and (needed := found.metadata.get("Requires-Python"))
+        and not SpecifierSet(needed).contains(oldest)
+    ]
+    assert unfit == []
