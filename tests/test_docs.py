@@ -30,6 +30,8 @@ from documents import (
     run_words,
 )
 
+from recon.methods import method_names
+
 FAQ = DOCS / "faq.md"
 
 
@@ -151,3 +153,9 @@ def test_no_page_asks_anything_of_the_network() -> None:
 def test_every_page_and_the_reader_of_the_first_page_know_what_it_is_not_for() -> None:
     for page in (DOCS / "index.md", DOCS / "explain" / "limits.md", ROOT / "README.md"):
         assert "not for diagnosis" in read(page)
+
+
+def test_every_method_has_its_equation() -> None:
+    text = (ROOT / "docs/explain/methods.md").read_text(encoding="utf-8")
+    own = {name for modality in ("CT", "MR") for name in method_names(modality)}
+    assert {name for name in own if f"`{name}`" not in text} == set()
