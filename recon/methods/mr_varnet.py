@@ -26,7 +26,7 @@ def run(measurement: Measurement, options: NetworkOptions, context: RunContext) 
     for part, slab in in_slabs(measurement, _SLICES):
         parts.append(varnet_image(trained.network, slab, scale))
         context.report("slices", part.stop, total)
-    return Reconstruction(torch.cat(parts), weights=trained.weights_with(()), notices=trained.notices)
+    return Reconstruction(torch.cat(parts), weights={"network": trained.sha256}, notices=trained.notices)
 
 
 METHOD = Method(

@@ -21,6 +21,7 @@ from priors.networks.fingerprint import tensors_sha256
 from priors.networks.registry import KINDS
 from priors.networks.unet2d import UNet2D, UNetConfig
 from priors.networks.unrolled import LearnedPrimalDual, MoDL, MoDLConfig, PrimalDualConfig
+from priors.networks.varnet import VarNet, VarNetConfig
 from priors.weights import official_baselines, store
 from priors.weights.card import Card, save_weights
 from priors.weights.importing import BASELINES, file_sha256, import_file, originals
@@ -312,6 +313,7 @@ def test_every_kind_comes_back_from_a_weights_file(user: Path, tmp_path: Path, k
         "dolce": lambda: ADMUNet(ADMConfig(in_channels=3, **SMALL)),
         "primal-dual": lambda: LearnedPrimalDual(PrimalDualConfig(iterations=2, width=4)),
         "modl": lambda: MoDL(MoDLConfig(iterations=2, width=4, depth=2)),
+        "varnet": lambda: VarNet(VarNetConfig(2, 4, 2, 2, 2)),
     }
     network = networks[kind]()
     save_weights(tmp_path / "net.safetensors", network.state_dict(), Card(kind, network.config.to_dict()))
