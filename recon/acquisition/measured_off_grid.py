@@ -15,7 +15,7 @@ from physics.mr.stack_of_stars import StackOfStars
 from physics.noise import ComplexGaussianNoise, UnknownNoise, noise_from_dict
 from recon.acquisition.mr_measured import COMPRESSED_COILS, MANY_COILS, ScanRequest
 from recon.acquisition.mr_protocol import simulation_notice
-from recon.acquisition.noise_mr import TakenNoise, noise_of_samples, prewhitening
+from recon.acquisition.noise_mr import TakenNoise, is_noise, noise_of_samples, prewhitening
 from recon.acquisition.non_cartesian_mr import gridded_maps
 from recon.errors import InputError, input_errors
 from recon.scan.measurement import Measurement, Protocol, Scan
@@ -90,6 +90,8 @@ def _with_coils(kspace: NonCartesianKSpace, wanted: ScanRequest) -> tuple[NonCar
         raise InputError(f"`compression` {wanted.compression}: needs a readout on a grid; leave it out")
     if wanted.coils is not None and not 1 <= wanted.coils <= coils:
         raise InputError(f"`coils_compressed` {wanted.coils}: must be 1 to {coils}, the number of coils of the file")
+    if kspace.noise_readouts is not None and not is_noise(kspace.noise_readouts):
+        kspace = replace(kspace, noise_readouts=None)
     found = prewhitening(kspace.noise_readouts)
     if found is not None:
         readouts = found.apply(kspace.noise_readouts[None, :, None])[0, :, 0]  # type: ignore[index]

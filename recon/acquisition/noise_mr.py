@@ -29,6 +29,9 @@ _SHARES = (0.0, 0.12, 0.24)
 _WHITE = 1.25
 """Power of the nearer samples over that of the farthest, above which both are signal that falls off."""
 
+_LEAST_SPREAD = 1e-10
+"""Smallest over largest eigenvalue of the covariance of readouts that are noise of all coils."""
+
 
 @dataclass(frozen=True)
 class TakenNoise:
@@ -112,11 +115,20 @@ class Prewhitening:
 
 
 def prewhitening(readouts: Tensor | None) -> Prewhitening | None:
-    """The prewhitening that noise readouts (coils, samples) tell; None without them, with one coil, or with too few."""
-    if readouts is None or len(readouts) == 1 or readouts.shape[1] <= len(readouts):
+    """The prewhitening that noise readouts (coils, samples) tell; None without them, with one coil, with too few, or
+    where they are no noise of all coils."""
+    if readouts is None or len(readouts) == 1 or readouts.shape[1] <= len(readouts) or not is_noise(readouts):
         return None
     words = f"The {len(readouts)} coils were prewhitened with the covariance of noise-only readouts."
     return Prewhitening(noise_covariance(readouts), words)
+
+
+def is_noise(readouts: Tensor) -> bool:
+    """Whether readouts (coils, samples) can be noise: no coil is silent, and none repeats what others have."""
+    if not bool(torch.isfinite(torch.view_as_real(readouts)).all()):
+        return False
+    spread = torch.linalg.eigvalsh(readouts.to(torch.complex128) @ readouts.to(torch.complex128).conj().T)
+    return float(spread[0]) > _LEAST_SPREAD * float(spread[-1])
 
 
 def with_white_noise(kspace: KSpace) -> tuple[KSpace, tuple[str, ...]]:
@@ -127,6 +139,9 @@ def with_white_noise(kspace: KSpace) -> tuple[KSpace, tuple[str, ...]]:
         readouts.
     """
     found, readouts = prewhitening(kspace.noise_readouts), kspace.noise_readouts
+    if readouts is not None and not is_noise(readouts):
+        words = "The file's noise-only readouts repeat one another or are empty: they were not taken for noise."
+        return replace(kspace, noise_readouts=None), (words,)
     if found is None or readouts is None:
         return kspace, ()
     calibration = None if kspace.calibration is None else found.apply(kspace.calibration)

@@ -9,7 +9,7 @@ from physics.mr.cartesian import simulate_kspace
 from physics.mr.masks import make_mask
 from physics.mr.phase import smooth_phase
 from physics.noise import ComplexGaussianNoise
-from recon.acquisition.noise_mr import kspace_noise, noise_covariance, prewhitened
+from recon.acquisition.noise_mr import is_noise, kspace_noise, noise_covariance, prewhitened, prewhitening
 
 _SHAPE = (160, 144)
 
@@ -83,3 +83,15 @@ def test_prewhitened_noise_is_white():
     assert torch.allclose(noise_covariance(white), torch.eye(4, dtype=torch.complex128), atol=1e-3)
     with pytest.raises(ValueError, match="more than 4 samples"):
         noise_covariance(readouts[:, :4])
+
+
+def test_readouts_that_repeat_one_another_are_no_noise() -> None:
+    random = torch.Generator().manual_seed(0)
+    noise = torch.complex(*torch.randn(2, 4, 200, generator=random))
+    assert is_noise(noise)
+    for bad in (torch.full_like(noise, 9.0), noise[:1].expand(4, -1), torch.zeros_like(noise), noise * torch.nan):
+        assert not is_noise(bad)
+        assert prewhitening(bad) is None
+    silent = noise.clone()
+    silent[2] = 0
+    assert prewhitening(silent) is None
