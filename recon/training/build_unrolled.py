@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from priors.networks.unrolled import LearnedPrimalDual, MoDL, MoDLConfig, PrimalDualConfig
-from priors.networks.varnet import VarNet, VarNetConfig
+from priors.networks.registry import KINDS
+from priors.networks.unrolled import LearnedPrimalDual, MoDL
+from priors.networks.varnet import VarNet
 from priors.weights.networks import load_network
 from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.acquisition.mr_acquisition import MRAcquisition
@@ -37,13 +38,7 @@ def build_primal_dual(given: Ingredients) -> Workshop:
     if not isinstance(task.acquisition, CTAcquisition):
         raise InputError("`task` mri: primal-dual is for CT; take modl")
     settings = parse_task(UnrolledTask, given.recipe.task)
-    if given.warm_start:
-        with input_errors("`warm_start`"):
-            net: LearnedPrimalDual = load_network(given.warm_start, "primal-dual")
-        tell_overruled(net.config.to_dict(), given.recipe.network, given.announce)
-    else:
-        with input_errors("recipe: network"):
-            net = LearnedPrimalDual(PrimalDualConfig.from_dict(_settings(given, PrimalDualConfig())))
+    net: LearnedPrimalDual = _network(given, "primal-dual")
     config = net.config.to_dict()
     learner = PrimalDualLearner(net, config, settings.loss, task.acquisition, task.conditions[0])
     return _workshop(given, settings, learner, task)
@@ -55,13 +50,7 @@ def build_modl(given: Ingredients) -> Workshop:
     if not isinstance(task.acquisition, MRAcquisition):
         raise InputError("`task` svct: modl is for MR; take primal-dual")
     settings = parse_task(UnrolledTask, given.recipe.task)
-    if given.warm_start:
-        with input_errors("`warm_start`"):
-            net: MoDL = load_network(given.warm_start, "modl")
-        tell_overruled(net.config.to_dict(), given.recipe.network, given.announce)
-    else:
-        with input_errors("recipe: network"):
-            net = MoDL(MoDLConfig.from_dict(_settings(given, MoDLConfig())))
+    net: MoDL = _network(given, "modl")
     config = net.config.to_dict()
     learner = MoDLLearner(net, config, settings.loss, task.acquisition, task.conditions[0])
     return _workshop(given, settings, learner, task)
@@ -73,19 +62,21 @@ def build_varnet(given: Ingredients) -> Workshop:
     if not isinstance(task.acquisition, MRAcquisition):
         raise InputError("`task` svct: varnet is for MR; take primal-dual")
     settings = parse_task(UnrolledTask, given.recipe.task)
-    if given.warm_start:
-        with input_errors("`warm_start`"):
-            net: VarNet = load_network(given.warm_start, "varnet")
-        tell_overruled(net.config.to_dict(), given.recipe.network, given.announce)
-    else:
-        with input_errors("recipe: network"):
-            net = VarNet(VarNetConfig.from_dict(_settings(given, VarNetConfig())))
+    net: VarNet = _network(given, "varnet")
     learner = VarNetLearner(net, net.config.to_dict(), settings.loss, task.acquisition)
     return _workshop(given, settings, learner, task)
 
 
-def _settings(given: Ingredients, defaults: PrimalDualConfig | MoDLConfig | VarNetConfig) -> dict[str, Any]:
-    return merged(defaults.to_dict(), given.recipe.network)
+def _network(given: Ingredients, kind: str) -> Any:
+    """The network of a kind: that of the initial weights, or a new one of the recipe's sizes."""
+    if given.warm_start:
+        with input_errors("`warm_start`"):
+            net = load_network(given.warm_start, kind)
+        tell_overruled(net.config.to_dict(), given.recipe.network, given.announce)
+        return net
+    with input_errors("recipe: network"):
+        defaults = KINDS[kind].config_class()().to_dict()
+        return KINDS[kind].build(merged(defaults, given.recipe.network), {})
 
 
 def _workshop(given: Ingredients, settings: UnrolledTask, learner: UnrolledLearner, task: Task) -> Workshop:

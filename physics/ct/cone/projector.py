@@ -1,6 +1,6 @@
 """The cone-beam projector and its exact adjoint.
 
-**Which model.** Joseph's: of the models that were measured (docs/cone-beam.md has the figures) it is the most accurate
+**Which model.** Joseph's: of the models that were measured (docs/cone-beam.md compares them) it is the most accurate
 on smooth bodies for its time. No matrix is held: of a cone beam it would be larger than all data. Views whose rows are
 parallel to the axis of rotation, as nearly all scanners have them, share most of the work between rows; others take
 every ray for itself.
