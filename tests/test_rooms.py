@@ -21,7 +21,7 @@ PACKAGES = {
 
 ROOMS = {
     "physics": ("compiled", "norm", "operator", "noise", "averaging", "ct", "mr"),
-    "priors": ("networks", "weights", "diffusion", "training"),
+    "priors": ("networks", "weights", "diffusion", "generators", "training"),
     "recon": (
         *("errors", "options", "pictures", "scan", "metrics", "io", "interop", "solvers", "acquisition", "learned"),
         *("diffusion", "methods", "report", "view", "run", "generation", "training", "serve", "cli"),

@@ -18,6 +18,8 @@ from datasets.cache import Cache
 from datasets.whole_file import whole_file
 from priors.diffusion.anatomy import find_class
 from priors.diffusion.prior import LatentPrior
+from priors.generators.generator import Sampling
+from priors.generators.latent import LatentGenerator
 from priors.networks.inference import Acceleration
 from recon.generation.preview import preview
 from recon.generation.request import Request
@@ -95,11 +97,10 @@ def _samples(prior: LatentPrior, wanted: Wanted, announce: Announce) -> list[tup
     acceleration = Acceleration(torch.bfloat16 if wanted.bfloat16 else torch.float32)
     for name, spacing in prior.classes.items():
         anatomy = find_class(name, prior.anatomies)
-        request = Request(
-            anatomy, prior.usual_sizes(anatomy)[0], spacing, steps=wanted.steps, seeds=tuple(range(wanted.samples))
-        )
+        seeds = tuple(range(wanted.samples))
+        request = Request(anatomy, prior.usual_sizes(anatomy)[0], spacing, Sampling(steps=wanted.steps), seeds)
         made = []
-        for volume in generate_volumes(prior, request, acceleration):
+        for volume in generate_volumes(LatentGenerator(prior), request, acceleration):
             made.append(preview(volume))
             announce(f"{name}: {len(made)} of {wanted.samples} made")
         rows.append((f"{name}, seeds 0 to {wanted.samples - 1}", np.concatenate(made, axis=1)))

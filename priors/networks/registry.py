@@ -30,6 +30,8 @@ class Kind:
         told: values of a weights file's card, beside the configuration, that the class is made with.
         prior: the module and function that load the latent prior in the folder of a noise estimator of latents, as
             ``module:function``; "" for every other kind.
+        generator: the module and function that load the generator of volumes in the folder of such a file, as
+            ``module:function``; "" for a kind that makes no volumes, and for latent priors, which all generate alike.
     """
 
     network: str
@@ -39,6 +41,7 @@ class Kind:
     place: Place = "prior"
     told: tuple[str, ...] = ()
     prior: str = ""
+    generator: str = ""
 
     def network_class(self) -> type[nn.Module]:
         """The network's class."""
@@ -52,6 +55,10 @@ class Kind:
     def prior_loader(self) -> Any:
         """The function from a folder to the latent prior in it; None where a kind estimates no noise of latents."""
         return _named(self.prior) if self.prior else None
+
+    def generator_loader(self) -> Any:
+        """The function from a folder to the generator in it; None where a kind has none of its own."""
+        return _named(self.generator) if self.generator else None
 
     def build(self, config: Mapping[str, Any], extra: Mapping[str, Any]) -> nn.Module:
         """A network without its weights.

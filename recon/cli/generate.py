@@ -14,7 +14,7 @@ from recon.errors import input_errors
 
 if TYPE_CHECKING:
     from priors.diffusion.anatomy import Anatomy, Size
-    from priors.diffusion.prior import LatentPrior
+    from priors.generators.generator import Generator
 
 
 def _class_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -53,17 +53,23 @@ def _class_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     group="Prior",
     default="starter",
     metavar="NAME|FOLDER",
-    help="Prior to sample from: a name that 'recon weights list' shows, or a folder. 'recon weights import' adds the "
-    "official priors.",
+    help="Prior to sample from: a name that 'recon weights list' shows, or a folder, such as that of a competitor that "
+    "'recon train' has trained. 'recon weights import' adds official weights.",
 )
 @option(
     "--sampler",
     group="Sampling",
-    type=click.Choice(["ddim", "ddpm", "dpm++"]),
-    default="ddim",
-    help="Sampler of the reverse diffusion.",
+    type=click.Choice(["ddim", "ddpm", "dpm++", "rflow"]),
+    default=None,
+    help="Sampler of the reverse diffusion.  [default: the method's own; ddim for 3D MedDiffusion]",
 )
-@option("--steps", group="Sampling", type=click.IntRange(1), default=50, help="Number of steps of the sampler.")
+@option(
+    "--steps",
+    group="Sampling",
+    type=click.IntRange(1),
+    default=None,
+    help="Number of steps of the sampler.  [default: the method's own; 50 for 3D MedDiffusion]",
+)
 @option(
     "--timesteps",
     group="Sampling",
@@ -123,8 +129,8 @@ def generate(
     size: str | None,
     spacing: str | None,
     prior_name: str,
-    sampler: str,
-    steps: int,
+    sampler: str | None,
+    steps: int | None,
     timesteps: Any,
     start: Any,
     seed: int,
@@ -149,11 +155,11 @@ def generate(
     """
     from priors.diffusion.anatomy import find_class
 
-    prior = _load(prior_name)
+    generator = _load(prior_name)
     with input_errors("--class"):
-        anatomy = find_class(class_name, prior.anatomies)
-    voxels = _voxels(size, anatomy, prior)
-    spaced = _millimetres(spacing, anatomy, prior, voxels)
+        anatomy = find_class(class_name, generator.anatomies)
+    voxels = _voxels(size, anatomy, generator)
+    spaced = _millimetres(spacing, anatomy, generator, voxels)
     seeds = tuple(range(seed, seed + count))
     from recon.generation.files import output_files, save_volumes
     from recon.generation.request import Request, check_request
@@ -162,18 +168,19 @@ def generate(
     files = output_files(output or Path(f"{anatomy.name}.nii.gz"), seeds, preview)
     for path in (path for each in files for path in each.all()):
         check_output(path, overwrite, folder=False)
+    from priors.generators.generator import Sampling
     from priors.networks.inference import Acceleration
     from recon.run.devices import select_device
     from recon.run.memory import memory_errors
 
     place = select_device(device)
-    request = Request(anatomy, voxels, spaced, sampler, steps, timesteps, seeds, batch, start)
-    check_request(prior, request)
-    _note_size(anatomy, prior, voxels, quiet)
+    request = Request(anatomy, voxels, spaced, Sampling(sampler, steps, timesteps, start), seeds, batch)
+    check_request(generator, request)
+    _note_size(anatomy, generator, voxels, quiet)
     acceleration = Acceleration.from_name(dtype, place, compile=compiled)
     with memory_errors(), progress_bar(quiet) as progress:
-        prior = prior.to(place, acceleration.dtype)
-        results = save_volumes(prior, request, files, acceleration, overwrite=overwrite, on_progress=progress)
+        generator = generator.to(place, acceleration.dtype)
+        results = save_volumes(generator, request, files, acceleration, overwrite=overwrite, on_progress=progress)
     if as_json:
         click.echo(json.dumps(results[0] if count == 1 else results, indent=2))
         return
@@ -181,18 +188,18 @@ def generate(
         click.echo(click.format_filename(each.volume))
 
 
-def _load(name: str) -> LatentPrior:
-    from priors.diffusion.load import load_prior
+def _load(name: str) -> Generator:
+    from priors.generators.load import load_generator
     from priors.weights.store import find_prior
 
     with input_errors(f"--prior {name}"):
-        return load_prior(find_prior(name))
+        return load_generator(find_prior(name))
 
 
-def _voxels(text: str | None, anatomy: Anatomy, prior: LatentPrior) -> Size:
+def _voxels(text: str | None, anatomy: Anatomy, generator: Generator) -> Size:
     """``--size`` (X,Y,Z) in the order (z, x, y)."""
     if text is None:
-        return prior.usual_sizes(anatomy)[0]
+        return generator.usual_sizes(anatomy)[0]
     try:
         x, y, z = (int(part) for part in text.split(","))
     except ValueError:
@@ -200,10 +207,10 @@ def _voxels(text: str | None, anatomy: Anatomy, prior: LatentPrior) -> Size:
     return z, x, y
 
 
-def _millimetres(text: str | None, anatomy: Anatomy, prior: LatentPrior, size: Size) -> tuple[float, float, float]:
+def _millimetres(text: str | None, anatomy: Anatomy, generator: Generator, size: Size) -> tuple[float, float, float]:
     """``--spacing`` (X,Y,Z) in the order (z, x, y)."""
     if text is None:
-        return prior.usual_spacing(anatomy, size)
+        return generator.usual_spacing(anatomy, size)
     try:
         x, y, z = (float(part) for part in text.split(","))
     except ValueError:
@@ -213,9 +220,9 @@ def _millimetres(text: str | None, anatomy: Anatomy, prior: LatentPrior, size: S
     return z, x, y
 
 
-def _note_size(anatomy: Anatomy, prior: LatentPrior, size: Size, quiet: bool) -> None:
+def _note_size(anatomy: Anatomy, generator: Generator, size: Size, quiet: bool) -> None:
     """Say so where a size is none that the networks learned from."""
-    known = prior.usual_sizes(anatomy)
+    known = generator.usual_sizes(anatomy)
     if size not in known:
         shown = " and ".join(f"{x},{y},{z}" for z, x, y in known)
         say(

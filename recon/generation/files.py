@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from priors.diffusion.prior import LatentPrior
+from priors.generators.generator import Generator
 from priors.networks.inference import Acceleration
 from recon.errors import InputError
 from recon.generation.preview import preview
@@ -58,7 +58,7 @@ def output_files(path: Path, seeds: tuple[int, ...], preview: bool) -> list[File
 
 
 def save_volumes(
-    prior: LatentPrior,
+    generator: Generator,
     request: Request,
     files: list[Files],
     acceleration: Acceleration,
@@ -82,9 +82,9 @@ def save_volumes(
     with ExitStack() as stack:
         temporary = {path: stack.enter_context(output_file(path, overwrite)) for each in files for path in each.all()}
         started = time.perf_counter()
-        volumes = generate_volumes(prior, request, acceleration, on_progress)
+        volumes = generate_volumes(generator, request, acceleration, on_progress)
         for each, seed, volume in zip(files, request.seeds, volumes, strict=True):
-            result = result_json(prior, request, acceleration, seed, each, time.perf_counter() - started)
+            result = result_json(generator, request, acceleration, seed, each, time.perf_counter() - started)
             write_volume(temporary[each.volume], volume)
             temporary[each.result].write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
             if each.preview:
@@ -103,10 +103,11 @@ def _write_png(path: Path, pixels: np.ndarray) -> None:
 
 
 def result_json(
-    prior: LatentPrior, request: Request, acceleration: Acceleration, seed: int, files: Files, seconds: float
+    generator: Generator, request: Request, acceleration: Acceleration, seed: int, files: Files, seconds: float
 ) -> dict[str, Any]:
     """What a volume's JSON file says: how it was made, such that it can be made again. Sizes are (z, y, x)."""
     (z, x, y), (dz, dx, dy) = request.size, request.spacing
+    plan = generator.plan(request.anatomy, request.size, request.sampling)
     return {
         "task": "generate",
         "class": request.anatomy.name,
@@ -116,18 +117,19 @@ def result_json(
         "preview": str(files.preview) if files.preview else None,
         "shape": [z, y, x],
         "spacing_mm": [dz, dy, dx],
-        "sampler": request.sampler,
-        "steps": request.steps,
-        "timesteps": request.times(prior),
-        "start": "average" if request.begins(prior) else "noise",
+        "method": generator.method,
+        "sampler": plan.sampler,
+        "steps": plan.steps,
+        "timesteps": list(plan.times),
+        "start": plan.start,
         "seed": seed,
         "batch": request.batch,
-        "prior": prior.name or None,
-        "weights_sha256": dict(prior.sha256),
+        "prior": generator.name or None,
+        "weights_sha256": dict(generator.sha256),
         "dtype": str(acceleration.dtype).removeprefix("torch."),
         "seconds": round(seconds, 3),
         "peak_rss_mb": round(provenance.peak_rss_mb(), 1),
-        "device": describe_device(prior.device),
+        "device": describe_device(generator.device),
         "versions": provenance.versions(),
         "commit": provenance.commit(),
     }

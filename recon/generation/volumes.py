@@ -1,15 +1,14 @@
-"""From a prior to volumes in patient space."""
+"""From a generator to volumes in patient space."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from priors.diffusion.latent_sampling import sample_latents
-from priors.diffusion.prior import LatentPrior
+from priors.generators.generator import Generator
 from priors.networks.inference import Acceleration
 from recon.acquisition.network_scale import patient_axes
 from recon.errors import RunError
@@ -20,32 +19,20 @@ from recon.scan.volume import Volume
 
 
 def generate_volumes(
-    prior: LatentPrior, request: Request, acceleration: Acceleration, on_progress: Progress = no_progress
+    generator: Generator, request: Request, acceleration: Acceleration, on_progress: Progress = no_progress
 ) -> Iterator[Volume]:
     """The volumes of a request in the order of its seeds, each made when it is asked for."""
     for first in range(0, len(request.seeds), request.batch):
-        seeds = request.seeds[first : first + request.batch]
-        title = f"seed {', '.join(map(str, seeds))}: steps"
-        latents = sample_latents(
-            prior,
-            request.anatomy.index,
+        images = generator.generate(
+            request.anatomy,
             request.size,
-            steps=request.steps,
-            sampler=request.sampler,
-            seeds=seeds,
-            spacing=request.timesteps,
+            request.seeds[first : first + request.batch],
+            request.sampling,
             voxel_size=request.spacing,
-            start=request.begins(prior),
             acceleration=acceleration,
-            on_step=lambda done, total, z, x0, title=title: on_progress(ProgressEvent(title, done, total)),  # type: ignore[misc]
+            on_progress=lambda stage, done, total: on_progress(ProgressEvent(stage, done, total)),
         )
-        for seed, z in zip(seeds, latents, strict=True):
-            image = prior.decode(z[None], _percent(f"seed {seed}: decoding, %", on_progress))
-            yield to_volume(image[0, 0].cpu(), request)
-
-
-def _percent(title: str, on_progress: Progress) -> Callable[[float], None]:
-    return lambda share: on_progress(ProgressEvent(title, round(100 * share), 100))
+        yield from (to_volume(image, request) for image in images)
 
 
 def to_volume(image: Tensor, request: Request) -> Volume:

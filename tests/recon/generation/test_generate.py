@@ -26,6 +26,8 @@ from priors.diffusion.load import load_prior
 from priors.diffusion.patch_volume import PatchVolumePrior
 from priors.diffusion.samplers import SAMPLERS, SPACINGS
 from priors.diffusion.schedule import GaussianDiffusion
+from priors.generators.generator import Sampling
+from priors.generators.latent import LatentGenerator
 from priors.networks.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
 from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
 from priors.networks.inference import Acceleration
@@ -262,7 +264,9 @@ def test_a_class_that_the_prior_does_not_have(prior_folder: Path) -> None:
     prior = load_prior(prior_folder)
     few = BiFlowNet(BiFlowNetConfig(**{**vars(prior.biflownet.config), "classes": 2}))
     with pytest.raises(InputError, match=r"`class` MRKnee: .* first 2 "):
-        check_request(PatchVolumePrior(prior.autoencoder, few, GaussianDiffusion()), request(KNEE, (32, 32, 32)))
+        check_request(
+            LatentGenerator(PatchVolumePrior(prior.autoencoder, few, GaussianDiffusion())), request(KNEE, (32, 32, 32))
+        )
 
 
 def request(anatomy: Any, size: tuple[int, int, int], **options: Any) -> Request:
@@ -330,8 +334,10 @@ def test_network_images_become_hu_or_magnitude() -> None:
 
 def test_a_batch_is_made_as_it_is_asked_for(prior_folder: Path) -> None:
     told: list[str] = []
-    wanted = request(CHEST, (32, 32, 32), steps=1, seeds=(1, 2, 3), batch=2)
-    volumes = generate_volumes(load_prior(prior_folder), wanted, Acceleration(), lambda event: told.append(event.stage))
+    wanted = request(CHEST, (32, 32, 32), sampling=Sampling(steps=1), seeds=(1, 2, 3), batch=2)
+    volumes = generate_volumes(
+        LatentGenerator(load_prior(prior_folder)), wanted, Acceleration(), lambda event: told.append(event.stage)
+    )
     next(volumes)
     assert set(told) == {"seed 1, 2: steps", "seed 1: decoding, %"}
     assert len(list(volumes)) == 2
@@ -367,5 +373,5 @@ def test_names_of_outputs() -> None:
 def test_the_command_offers_what_there_is() -> None:
     assert {p.name: p.default for p in generate.params}["prior_name"] == "starter"
     choices = {p.name: getattr(p.type, "choices", None) for p in generate.params}
-    assert set(choices["sampler"] or ()) == set(SAMPLERS)
+    assert set(choices["sampler"] or ()) == {*SAMPLERS, "rflow"}
     assert set(choices["timesteps"] or ()) == set(SPACINGS)

@@ -1,0 +1,120 @@
+"""Every latent diffusion prior (:class:`priors.diffusion.prior.LatentPrior`) as a generator: latents are drawn, decoded.
+
+3D MedDiffusion, section III-B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from priors.diffusion.anatomy import Anatomy, Size
+from priors.diffusion.latent_sampling import sample_latents, sampling_steps
+from priors.diffusion.prior import LatentPrior, NoisedStart, VoxelSize
+from priors.diffusion.samplers import SAMPLERS
+from priors.generators.generator import OnProgress, Plan, Sampling, chosen_sampler, no_progress
+from priors.networks.inference import Acceleration
+
+USUAL_STEPS = 50
+"""Steps of a sampler where nothing is said."""
+
+
+@dataclass(frozen=True)
+class LatentGenerator:
+    """A latent diffusion prior that makes volumes.
+
+    Implements :class:`priors.generators.generator.Generator`, where the members without a text of their own are
+    described.
+
+    Attributes:
+        prior: the latent diffusion prior.
+        method: the name of the method.
+    """
+
+    prior: LatentPrior
+    method: str = "3D MedDiffusion"
+
+    @property
+    def name(self) -> str:
+        return self.prior.name
+
+    @property
+    def sha256(self) -> Mapping[str, str]:
+        return self.prior.sha256
+
+    @property
+    def anatomies(self) -> Sequence[Anatomy]:
+        return self.prior.anatomies
+
+    @property
+    def classes(self) -> Mapping[str, VoxelSize]:
+        return self.prior.classes
+
+    @property
+    def samplers(self) -> Sequence[str]:
+        return tuple(SAMPLERS)
+
+    @property
+    def device(self) -> torch.device:
+        return self.prior.device
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> LatentGenerator:
+        self.prior.to(device, dtype)
+        return self
+
+    def check_class(self, anatomy: Anatomy) -> None:
+        self.prior.check_class(anatomy)
+
+    def check_size(self, size: Size) -> None:
+        self.prior.latent_size(size)
+
+    def usual_sizes(self, anatomy: Anatomy) -> Sequence[Size]:
+        return self.prior.usual_sizes(anatomy)
+
+    def usual_spacing(self, anatomy: Anatomy, size: Size) -> VoxelSize:
+        return self.prior.usual_spacing(anatomy, size)
+
+    def plan(self, anatomy: Anatomy, size: Size, sampling: Sampling) -> Plan:
+        sampler, first = chosen_sampler(sampling, self.samplers), self._start(anatomy, size, sampling)
+        steps = sampling.steps or USUAL_STEPS
+        times = sampling_steps(self.prior, sampler, steps, sampling.timesteps, first.step if first else None)
+        return Plan(sampler, steps, tuple(times.tolist()), "average" if first else "noise")
+
+    def _start(self, anatomy: Anatomy, size: Size, sampling: Sampling) -> NoisedStart | None:
+        """The latent that the sampler begins from; None is noise alone."""
+        return self.prior.average_start(anatomy, size) if sampling.start == "average" else None
+
+    def generate(
+        self,
+        anatomy: Anatomy,
+        size: Size,
+        seeds: Sequence[int],
+        sampling: Sampling,
+        *,
+        voxel_size: VoxelSize | None = None,
+        acceleration: Acceleration | None = None,
+        on_progress: OnProgress = no_progress,
+    ) -> Iterator[Tensor]:
+        together = f"seed {', '.join(map(str, seeds))}: steps"
+        latents = sample_latents(
+            self.prior,
+            anatomy.index,
+            size,
+            steps=sampling.steps or USUAL_STEPS,
+            sampler=chosen_sampler(sampling, self.samplers),
+            seeds=seeds,
+            spacing=sampling.timesteps,
+            voxel_size=voxel_size,
+            start=self._start(anatomy, size, sampling),
+            acceleration=acceleration,
+            on_step=lambda done, total, z, x0: on_progress(together, done, total),
+        )
+        for seed, z in zip(seeds, latents, strict=True):
+            yield self.prior.decode(z[None], _percent(f"seed {seed}: decoding, %", on_progress))[0, 0].float().cpu()
+
+
+def _percent(stage: str, on_progress: OnProgress) -> Callable[[float], None]:
+    return lambda share: on_progress(stage, round(100 * share), 100)
