@@ -1,6 +1,6 @@
-"""Every latent diffusion prior (:class:`priors.diffusion.prior.LatentPrior`) as a generator: latents are drawn, decoded.
+"""Every latent diffusion prior (:class:`priors.diffusion.prior.LatentPrior`) as a generator of volumes.
 
-3D MedDiffusion, section III-B.
+Latents are drawn, then decoded (3D MedDiffusion, section III-B).
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""From data sets to learners of generators: the competitors learn from cubes of whole volumes."""

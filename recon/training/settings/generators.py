@@ -1,0 +1,19 @@
+"""Settings of the generators that learn from cubes of volumes."""
+
+from __future__ import annotations
+
+from priors.training.section import Section, setting
+
+
+class GeneratorTask(Section):
+    """The cubes that generators learn from, the same for every method; see :mod:`recon.training.cubes`."""
+
+    size: tuple[int, int, int] = setting((64, 64, 64), "(z, x, y) size of a volume", "voxels")
+    spacing: float | None = setting(
+        None, "edge of a voxel; null makes the cubes as wide as the training's volumes, in the median", "mm", gt=0
+    )
+    least_height: float = setting(
+        0.75, "share of a cube's height that a volume must have, to be learned from", gt=0, le=1
+    )
+    per_volume: int = setting(8, "cubes of one volume in an epoch", ge=1)
+    mirror: bool = setting(True, "whether mirror images of the volumes are learned from too")
