@@ -14,6 +14,7 @@ from priors.weights.card import read_card
 from priors.weights.networks import load_autoencoder
 from priors.weights.perceptual_files import load_perceptual
 from recon.errors import InputError, input_errors
+from recon.training.generators.cube_workshop import with_cubes
 from recon.training.latents import CodeSource, Encoding
 from recon.training.patches import PatchSource
 from recon.training.settings.parse import merged, parse_task, tell_overruled
@@ -25,6 +26,7 @@ from recon.training.workshop import Ingredients, Workshop
 def build_autoencoder(given: Ingredients) -> Workshop:
     """Stage 1 from scratch or from initial weights, stage 2 from a stage-1 file."""
     settings = parse_task(AutoencoderTask, given.recipe.task)
+    given = with_cubes(given, settings.cubes)
     if given.stage == 2 and given.warm_start is None:
         raise InputError("`stage` 2 continues stage 1: give its weights as `warm_start`")
     net = _autoencoder(given, settings.adversarial)

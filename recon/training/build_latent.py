@@ -26,6 +26,7 @@ from recon.errors import InputError, input_errors
 from recon.learned.task import Task
 from recon.methods.conditions import weights_of_task
 from recon.training.excerpts import Excerpts
+from recon.training.generators.cube_workshop import with_cubes
 from recon.training.latents import Encoding, LatentSource, Size, StoredLatent
 from recon.training.pairs import StoredPair, simulate_pairs, with_model_error
 from recon.training.settings.parse import merged, parse_task, tell_overruled
@@ -44,6 +45,7 @@ from recon.training.workshop import Ingredients, Workshop
 def build_biflownet(given: Ingredients) -> Workshop:
     """On the latents of a trained autoencoder."""
     settings = parse_task(BiFlowNetTask, given.recipe.task)
+    given = with_cubes(given, settings.cubes)
     encoding = _encoding(given, settings)
     flips = (False, True) if settings.mirror else (False,)
 

@@ -6,8 +6,9 @@ the patient, cut at a random height, each voxel the mean over its place in the v
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,10 +16,12 @@ from torch import Tensor
 
 from datasets.cache import Cache
 from priors.diffusion.anatomy import Size
-from priors.training.batches import Sample
+from priors.training.batches import Sample, derived_seed
 from recon.errors import InputError
-from recon.training.prepared import Prepared
-from recon.training.settings.generators import GeneratorTask
+from recon.pictures.lettering import UNKNOWN
+from recon.scan.units import network_to_hu, network_to_magnitude
+from recon.training.prepared import MR_UNIT, Prepared
+from recon.training.settings.generators import CubeTask
 from recon.training.sources import TrainingVolume
 
 _AIR = -1.0
@@ -47,7 +50,7 @@ class CubeGrid:
         return z * self.spacing, x * self.spacing, y * self.spacing
 
 
-def cube_grid(volumes: Sequence[TrainingVolume], settings: GeneratorTask) -> CubeGrid:
+def cube_grid(volumes: Sequence[TrainingVolume], settings: CubeTask) -> CubeGrid:
     """The grid of a training: as its settings say, or as wide as the median of its volumes is."""
     if settings.spacing is not None:
         return CubeGrid(settings.size, settings.spacing)
@@ -82,21 +85,28 @@ class CubeSource:
         grid: the grid of the cubes.
         settings: the settings of the cubes.
         cache: keeps the volumes' slices on the grid.
+        mirror: also mirror images, left and right.
 
     Raises:
         InputError: no volume is high enough.
     """
 
     def __init__(
-        self, volumes: Sequence[TrainingVolume], grid: CubeGrid, settings: GeneratorTask, cache: Cache
+        self,
+        volumes: Sequence[TrainingVolume],
+        grid: CubeGrid,
+        settings: CubeTask,
+        cache: Cache,
+        *,
+        mirror: bool = False,
     ) -> None:
-        high = [each for each in volumes if _height(each.volume) >= settings.least_height * grid.extent[0]]
+        high = high_enough(volumes, grid, settings)
         if not high:
             raise InputError(
                 f"`data`: no volume is as high as task.least_height {settings.least_height:g} of a cube of "
                 f"{grid.extent[0]:.0f} mm; lower task.spacing or task.size"
             )
-        self._grid, self._per_volume, self._mirror = grid, settings.per_volume, settings.mirror
+        self._grid, self._per_volume, self._mirror = grid, settings.per_volume, mirror
         self._items = [(each, in_plane(each.volume, grid, cache)) for each in high]
 
     def __len__(self) -> int:
@@ -148,6 +158,42 @@ def in_plane(volume: Prepared, grid: CubeGrid, cache: Cache) -> np.ndarray:
         return made, {}
 
     return cache.entry(volume.case, "in-plane-1", {"size": [x, y], "spacing": grid.spacing}, make).array
+
+
+def high_enough(volumes: Sequence[TrainingVolume], grid: CubeGrid, settings: CubeTask) -> list[TrainingVolume]:
+    """Those that have the share of a cube's height which the settings ask for."""
+    return [each for each in volumes if _height(each.volume) >= settings.least_height * grid.extent[0]]
+
+
+def cube_volumes(
+    volumes: Sequence[TrainingVolume], grid: CubeGrid, settings: CubeTask, cache: Cache
+) -> list[TrainingVolume]:
+    """``per_volume`` cubes of each volume as volumes, for trainings that encode what they learn from once.
+
+    Raises:
+        InputError: no volume is high enough.
+    """
+    source = CubeSource(list({each.volume.case.id: each for each in volumes}.values()), grid, settings, cache)
+    repeats = {each.volume.case.id: 0 for each in volumes}
+    for each in volumes:
+        repeats[each.volume.case.id] += 1
+    made = []
+    for item, each in enumerate(source.volumes):
+        for number in range(settings.per_volume):
+            image = source.sample(item, derived_seed("cube", item, number))["image"][0]
+            cube = _as_prepared(image, each.volume, grid, number)
+            made += [replace(each, volume=cube)] * repeats[each.volume.case.id]
+    return made
+
+
+def _as_prepared(image: Tensor, volume: Prepared, grid: CubeGrid, number: int) -> Prepared:
+    ct = volume.modality == "CT"
+    stored = network_to_hu(image) if ct else network_to_magnitude(image) * MR_UNIT
+    values = stored.round().to(torch.int16).numpy()
+    digest = hashlib.sha256(values.tobytes()).hexdigest()
+    case = replace(volume.case, id=f"{volume.case.id}-cube{number}-{digest[:12]}")
+    spacing = (grid.spacing,) * 3
+    return replace(volume, case=case, data=values, spacing=spacing, sha256=digest, frame=UNKNOWN)
 
 
 def _height(volume: Prepared) -> float:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from priors.diffusion.anatomy import CLASSES
 from priors.training.batches import SampleSource
 from priors.training.learner import Learner
-from recon.training.cubes import CubeGrid, CubeSource, cube_grid
-from recon.training.settings.generators import GeneratorTask
+from recon.training.cubes import CubeGrid, CubeSource, cube_grid, cube_volumes, high_enough
+from recon.training.settings.generators import CubeTask, GeneratorTask
 from recon.training.validation import Validation, noise_validation
 from recon.training.workshop import Ingredients, Workshop
 
@@ -43,15 +43,11 @@ def cubes(given: Ingredients, settings: GeneratorTask) -> Cubes:
     """
     grid = cube_grid(given.train, settings)
     given.announce(f"cubes of {' x '.join(map(str, grid.size))} voxels (z, x, y) of {grid.spacing:g} mm")
-    train = CubeSource(given.train, grid, settings, given.cache)
+    train = CubeSource(given.train, grid, settings, given.cache, mirror=settings.mirror)
     left = {each.volume.case.id for each in given.train} - {each.volume.case.id for each in train.volumes}
     if left:
         given.announce(f"{len(left)} volumes are too low for a cube and left out")
-    held_out = [
-        each
-        for each in given.val
-        if each.volume.data.shape[0] * each.volume.spacing[0] >= settings.least_height * grid.extent[0]
-    ][: given.recipe.validation.cases]
+    held_out = high_enough(given.val, grid, settings)[: given.recipe.validation.cases]
     return Cubes(grid, train, CubeSource(held_out, grid, settings, given.cache) if held_out else None)
 
 
@@ -80,3 +76,20 @@ def diffusion_workshop(
         {"grid": grid} | (identity or {}),
         found.facts | (identity or {}),
     )
+
+
+def with_cubes(given: Ingredients, settings: CubeTask | None) -> Ingredients:
+    """The ingredients with coarse cubes in the place of their volumes, where that is wanted.
+
+    Raises:
+        InputError: no volume is high enough.
+    """
+    if settings is None:
+        return given
+    grid = cube_grid(given.train, settings)
+    train = cube_volumes(given.train, grid, settings, given.cache)
+    high = high_enough(given.val, grid, settings)
+    val = cube_volumes(high, grid, settings, given.cache) if high else []
+    size = " x ".join(map(str, grid.size))
+    given.announce(f"{len(train)} cubes of {size} voxels (z, x, y) of {grid.spacing:g} mm for training")
+    return replace(given, train=train, val=val)

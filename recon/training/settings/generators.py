@@ -1,12 +1,12 @@
-"""Settings of the generators that learn from cubes of volumes."""
+"""Settings of the cubes that generators learn from."""
 
 from __future__ import annotations
 
 from priors.training.section import Section, setting
 
 
-class GeneratorTask(Section):
-    """The cubes that generators learn from, the same for every method; see :mod:`recon.training.cubes`."""
+class CubeTask(Section):
+    """Cubes of volumes, the same for every method; see :mod:`recon.training.cubes`."""
 
     size: tuple[int, int, int] = setting((64, 64, 64), "(z, x, y) size of a volume", "voxels")
     spacing: float | None = setting(
@@ -16,4 +16,9 @@ class GeneratorTask(Section):
         0.75, "share of a cube's height that a volume must have, to be learned from", gt=0, le=1
     )
     per_volume: int = setting(8, "cubes of one volume in an epoch", ge=1)
+
+
+class GeneratorTask(CubeTask):
+    """Generators that learn from cubes as such."""
+
     mirror: bool = setting(True, "whether mirror images of the volumes are learned from too")

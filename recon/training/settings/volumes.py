@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from priors.training.section import Section, setting
+from recon.training.settings.generators import CubeTask
 from recon.training.settings.samples import CubeAugmentation, Scans, Shown
 
 
@@ -35,6 +36,9 @@ class AutoencoderTask(Section):
         1.0, "mean number of a batch's vectors that choose a code, below which the code starts anew", ge=0
     )
     quantise_after: int = setting(0, "length of the training without the codebook, at its beginning", "steps", ge=0)
+    cubes: CubeTask | None = setting(
+        None, "coarse cubes of the volumes, to learn from in their place; null learns from the volumes as they are"
+    )
     start: Literal["random", "averages"] = setting(
         "random", "initial weights of a new network: random, or such that latents are block averages"
     )
@@ -60,6 +64,9 @@ class BiFlowNetTask(LatentTask):
 
     timesteps: int = setting(1000, "timesteps of the diffusion", ge=1)
     mirror: bool = setting(True, "whether mirror images of the volumes are learned from too")
+    cubes: CubeTask | None = setting(
+        None, "coarse cubes of the volumes, to learn from in their place; null learns from the volumes as they are"
+    )
 
 
 class ControlNetTask(LatentTask, Scans, Shown):

@@ -11,9 +11,9 @@ import torch
 from datasets.cache import Cache
 from datasets.case import Case
 from recon.errors import InputError
-from recon.training.cubes import CubeGrid, CubeSource, cube_grid, sampled_means
+from recon.training.cubes import CubeGrid, CubeSource, cube_grid, cube_volumes, sampled_means
 from recon.training.prepared import Prepared
-from recon.training.settings.generators import GeneratorTask
+from recon.training.settings.generators import CubeTask
 from recon.training.sources import TrainingVolume
 
 
@@ -37,7 +37,7 @@ def test_a_cube_holds_the_means_of_the_volume_and_air_beside_it(tmp_path: Path) 
     source = CubeSource(
         [volume(tmp_path, data, (1.0, 2.0, 2.0))],
         CubeGrid((2, 4, 4), 4.0),
-        GeneratorTask(size=(2, 4, 4), mirror=False),
+        CubeTask(size=(2, 4, 4)),
         Cache(tmp_path / "cache"),
     )
     image = source.sample(0, 3)["image"]
@@ -52,7 +52,9 @@ def test_heights_and_sides_are_drawn_by_the_seed(tmp_path: Path) -> None:
     data = np.broadcast_to(10 * np.arange(40)[:, None, None], (40, 8, 8)).copy()
     data[:, :4] += 500
     wide = [volume(tmp_path, data, (1.0, 1.0, 1.0))]
-    source = CubeSource(wide, CubeGrid((8, 8, 8), 1.0), GeneratorTask(size=(8, 8, 8)), Cache(tmp_path / "cache"))
+    source = CubeSource(
+        wide, CubeGrid((8, 8, 8), 1.0), CubeTask(size=(8, 8, 8)), Cache(tmp_path / "cache"), mirror=True
+    )
     drawn = [source.sample(0, seed)["image"][0] for seed in range(40)]
     firsts = torch.stack([image.min() for image in drawn]) * 100
     assert firsts.min() < 6
@@ -65,16 +67,31 @@ def test_heights_and_sides_are_drawn_by_the_seed(tmp_path: Path) -> None:
 
 def test_the_grid_is_as_wide_as_the_volumes_are_in_the_median(tmp_path: Path) -> None:
     volumes = [volume(tmp_path, np.zeros((4, 10, 8)), (1.0, float(mm), float(mm)), str(mm)) for mm in (10, 20, 70)]
-    assert cube_grid(volumes, GeneratorTask(size=(8, 8, 8))) == CubeGrid((8, 8, 8), 25.0)
-    assert cube_grid(volumes, GeneratorTask(size=(8, 8, 8), spacing=3.0)).spacing == 3
+    assert cube_grid(volumes, CubeTask(size=(8, 8, 8))) == CubeGrid((8, 8, 8), 25.0)
+    assert cube_grid(volumes, CubeTask(size=(8, 8, 8), spacing=3.0)).spacing == 3
 
 
 def test_volumes_that_are_too_low_are_left_out(tmp_path: Path) -> None:
     low = volume(tmp_path, np.zeros((3, 4, 4)), (1.0, 2.0, 2.0), "low")
     high = volume(tmp_path, np.zeros((7, 4, 4)), (1.0, 2.0, 2.0), "high")
-    settings, cache = GeneratorTask(size=(4, 4, 4)), Cache(tmp_path / "cache")
+    settings, cache = CubeTask(size=(4, 4, 4)), Cache(tmp_path / "cache")
     source = CubeSource([low, high], CubeGrid((4, 4, 4), 2.0), settings, cache)
     assert [each.volume.case.id for each in source.volumes] == ["high"]
     assert float(source.sample(0, 0)["image"][0, 0, 0, 0]) == pytest.approx(-0.25, abs=1e-3)
     with pytest.raises(InputError, match=r"no volume is as high as task.least_height 0.75 of a cube of 8 mm"):
         CubeSource([low], CubeGrid((4, 4, 4), 2.0), settings, cache)
+
+
+def test_cubes_as_volumes_of_the_same_subject(tmp_path: Path) -> None:
+    whole = volume(tmp_path, np.broadcast_to(np.arange(40)[:, None, None], (40, 4, 4)).copy(), (1.0, 2.0, 2.0))
+    settings, cache = CubeTask(size=(4, 4, 4), per_volume=3), Cache(tmp_path / "cache")
+    made = cube_volumes([whole, whole], CubeGrid((4, 4, 4), 2.0), settings, cache)
+    assert len(made) == 6, "three cubes, each as often as the volume counts"
+    assert {each.volume.case.subject for each in made} == {"a"}
+    assert len({each.volume.case.id for each in made}) == 3
+    assert made[0].volume.spacing == (2.0, 2.0, 2.0)
+    assert made[0].volume.data.shape == (4, 4, 4)
+    assert np.ptp(made[0].volume.data, axis=(1, 2)).max() == 0
+    assert [each.volume.sha256 for each in cube_volumes([whole], CubeGrid((4, 4, 4), 2.0), settings, cache)] == [
+        each.volume.sha256 for each in made[::2]
+    ]
