@@ -94,11 +94,12 @@ def floor(real: np.ndarray, generated: np.ndarray, k: int, draws: int, random: n
         ValueError: too few volumes.
     """
     size = min(len(real) // 2, len(generated))
+    of_real, of_generated = random.spawn(2)  # the halves are the same ones for every method of a table
     found: dict[str, list[dict[str, float]]] = {"real": [], "generated": []}
     for _ in range(draws):
-        shuffled = random.permutation(len(real))
+        shuffled = of_real.permutation(len(real))
         half, rest = real[shuffled[:size]], real[shuffled[size : 2 * size]]
-        some = generated[random.permutation(len(generated))[:size]]
+        some = generated[of_generated.permutation(len(generated))[:size]]
         found["real"].append(compare(half, rest, k))
         found["generated"].append(compare(half, some, k))
     return Floor(size, draws, _spreads(found["real"]), _spreads(found["generated"]))
