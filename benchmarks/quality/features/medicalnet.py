@@ -18,11 +18,9 @@ class MedicalNetFeatures:
         device: the device that computes; 256 x 256 x 256 voxels take 3.3 TFLOP.
     """
 
-    dims = 2048
-
     def __init__(self, weights: MedicalNet, device: torch.device | str = "cpu") -> None:
         self._network, self._device = weights.network.to(device), torch.device(device)
-        self.sha256 = weights.sha256
+        self.sha256, self.dims = weights.sha256, weights.network.config.features
         self.name = f"MedicalNet ResNet-50, {weights.title}"
 
     @torch.inference_mode()

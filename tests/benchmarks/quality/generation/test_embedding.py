@@ -12,7 +12,11 @@ from benchmarks.quality.generation.embedding import tsne
 
 def groups() -> dict[str, np.ndarray]:
     random = np.random.default_rng(0)
-    return {"real": random.normal(size=(12, 60)), "near": random.normal(size=(9, 60)), "far": random.normal(9, 1, (7, 60))}
+    return {
+        "real": random.normal(size=(12, 60)),
+        "near": random.normal(size=(9, 60)),
+        "far": random.normal(9, 1, (7, 60)),
+    }
 
 
 def test_groups_that_lie_apart_are_shown_apart() -> None:
