@@ -16,6 +16,9 @@ _EDGE = 224
 _SLICES = 32
 """Slices of each direction, evenly spaced."""
 
+_BATCH = 16
+"""Pictures that the network takes at once."""
+
 
 class SliceFeatures:
     """Mean features of axial, sagittal and coronal slices, one direction after another.
@@ -30,7 +33,8 @@ class SliceFeatures:
     dims = 3 * FEATURES
 
     def __init__(self, network: EfficientNetLite0, sha256: str, device: torch.device | str = "cpu") -> None:
-        self._network, self._device = network.eval().to(device), torch.device(device)
+        self._network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._device = torch.device(device)
         self.sha256 = sha256
 
     @torch.inference_mode()
@@ -40,8 +44,11 @@ class SliceFeatures:
         return torch.stack(rows).double().cpu().numpy()
 
     def _of_volume(self, volume: Tensor, spacing: VoxelSize) -> Tensor:
-        means = [self._network(prepared(pictures(volume, axis, spacing))).mean(0) for axis in range(3)]
-        return torch.cat(means)
+        return torch.cat([self._of_direction(pictures(volume, axis, spacing)) for axis in range(3)])
+
+    def _of_direction(self, slices: Tensor) -> Tensor:
+        ordered = (part.contiguous(memory_format=torch.channels_last) for part in prepared(slices).split(_BATCH))
+        return torch.cat([self._network(part) for part in ordered]).mean(0)
 
 
 def pictures(volume: Tensor, axis: int, spacing: VoxelSize) -> Tensor:
