@@ -13,7 +13,8 @@ from benchmarks.quality.generation.neighbours import distances, neighbour_accura
 MEASURES = ("frechet", "mmd", "precision", "recall", "neighbour_accuracy")
 """Names of the distances."""
 
-_SHARES = ("precision", "recall", "neighbour_accuracy")
+_RANGES = {"mmd": (-np.inf, np.inf), "frechet": (0.0, np.inf)}
+"""Values that a distance can have; those of all others are from 0 to 1."""
 
 _TWO_SIDED = 1.96
 """Standard errors on each side of an interval of 95 %."""
@@ -80,7 +81,7 @@ def estimates(
     for one, other in _resamples(len(real), len(generated), k, resamples, random):
         for name, value in pooled.measures(one, other, k).items():
             found[name].append(value)
-    return {name: _interval(value, found[name], name in _SHARES) for name, value in values.items()}
+    return {name: _interval(value, found[name], *_RANGES.get(name, (0.0, 1.0))) for name, value in values.items()}
 
 
 def floor(real: np.ndarray, generated: np.ndarray, k: int, draws: int, random: np.random.Generator) -> Floor:
@@ -140,10 +141,9 @@ def _resamples(
             yield one, other
 
 
-def _interval(value: float, resampled: list[float], is_share: bool) -> Estimate:
+def _interval(value: float, resampled: list[float], least: float, most: float) -> Estimate:
     reach = _TWO_SIDED * float(np.std(resampled, ddof=1)) if len(resampled) > 1 else 0.0
-    low, high = value - reach, value + reach
-    return Estimate(value, max(low, 0.0), min(high, 1.0)) if is_share else Estimate(value, low, high)
+    return Estimate(value, max(value - reach, least), min(value + reach, most))
 
 
 def _spreads(rows: list[dict[str, float]]) -> dict[str, Spread]:

@@ -129,6 +129,7 @@ def test_shares_stay_shares() -> None:
     found = estimates(random.normal(size=(10, 2)), random.normal(0.5, 1, (10, 2)), 3, 50, random)
     for name in ("precision", "recall", "neighbour_accuracy"):
         assert 0 <= found[name].low <= found[name].high <= 1
+    assert 0 <= found["frechet"].low <= found["frechet"].value
 
 
 def refused(real: int = 8, generated: int = 8, settings: MeasureSettings = QUICK, **given: Any) -> str:
