@@ -30,6 +30,7 @@ MODULE_OF = {
     "pywavelets": "pywt",
     "pyyaml": "yaml",
     "scikit-image": "skimage",
+    "scikit-learn": "sklearn",
     "simpleitk": "SimpleITK",
     "tensorboardx": "tensorboardX",
 }

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.quality.generation_metrics import frechet_distance, maximum_mean_discrepancy, pooled_features
+from benchmarks.quality.features.pooled import pooled_features
+from benchmarks.quality.generation.distances import frechet_distance, maximum_mean_discrepancy
 from priors.diffusion.latent_sampling import generate
 from priors.diffusion.load import load_prior
 from priors.networks.autoencoder import PatchVolumeAutoencoder

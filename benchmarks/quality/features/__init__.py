@@ -1,0 +1,1 @@
+"""Networks whose features stand for a volume where generated and real volumes are compared."""

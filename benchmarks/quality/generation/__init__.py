@@ -1,0 +1,1 @@
+"""Measures of generated volumes beside real ones: distances of their features, diversity, and memorisation."""
