@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 import torch
-from cli_helpers import body, kspace, run_recon, write_ct, write_mr
+from cli_helpers import body, kspace, run_recon, write_ct, write_dicom, write_mr
+from pydicom.uid import ParametricMapStorage
 
 import recon
 from recon.errors import InputError, RunError
@@ -220,6 +222,18 @@ def test_dicom_is_refused_before_anything_is_written() -> None:
     with pytest.raises(InputError, match="`dicom`"):
         recon.save("out", outcome, dicom=True)
     assert not Path("out").exists()
+
+
+def test_the_deviation_of_a_dicom_result_is_a_parametric_map() -> None:
+    write_dicom(Path("series"))
+    case = volume(Path("series"))
+    outcome = recon.reconstruct(recon.simulate_ct(case, GEOMETRY), case, "fbp")
+    spread = case.like(torch.rand(case.data.shape, generator=torch.Generator().manual_seed(0)))
+    recon.save("out", replace(outcome, std=spread), dicom=True)
+    (written,) = Path("out/dicom-std").iterdir()
+    assert pydicom.dcmread(written, stop_before_pixels=True).SOPClassUID == ParametricMapStorage
+    torch.testing.assert_close(volume(Path("out/dicom-std")).data, spread.data)
+    assert volume(Path("out/dicom")).data.shape == case.data.shape
 
 
 def test_notices_are_told_once() -> None:
