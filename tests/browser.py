@@ -113,7 +113,7 @@ class Browser:
         return list(self.command("POST", "/se/log", {"type": kind}))
 
     def requests(self) -> list[str]:
-        """The addresses that pages asked for since the last call, but for the browser's own and those that hold data."""
+        """The addresses that pages asked for since the last call, but for the browser's own and data."""
         events = [json.loads(entry["message"])["message"] for entry in self.log("performance")]
         asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
         return [address for address in asked if not address.startswith(("data:", "blob:", "chrome:"))]
