@@ -101,7 +101,7 @@ def _written(cell: Cell, output: Output) -> Iterator[str]:
         return
     yield f"```python\n{cell.source}\n```"
     if output.printed:
-        yield f"```text\n{output.printed.rstrip()}\n```"
+        yield f"``` {{.text .printed}}\n{output.printed.rstrip()}\n```"  # tables, whose lines are not to be broken
     if output.shown:
         yield f'<div class="shown">{_on_one_line(output.shown)}</div>'
 
