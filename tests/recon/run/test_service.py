@@ -21,6 +21,7 @@ from recon.errors import InputError, RunError
 from recon.methods import get_method
 from recon.run import memory
 from recon.run.choose import choose_method
+from recon.run.reported import settings_text
 from recon.scan.measurement import ProgressEvent, Protocol, Reconstruction
 from recon.scan.volume import Volume
 
@@ -214,6 +215,11 @@ def test_wrong_settings_name_the_parameter() -> None:
     assert "did you mean iterations?" in str(raised.value)
     with pytest.raises(InputError, match="`iterations`=0: must be an integer of 1 or more"):
         recon.reconstruct(scan, case, "tv", settings={"iterations": 0})
+
+
+def test_a_report_lists_no_setting_without_a_value() -> None:
+    of_method = {"settings": {"steps": 2}, "settings_resolved": {"steps": 2, "weights": "", "gain": None, "detail": 0}}
+    assert settings_text(of_method) == "steps=2; defaults gain=auto, detail=0"
 
 
 def test_dicom_is_refused_before_anything_is_written() -> None:
