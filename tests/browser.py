@@ -40,6 +40,7 @@ class Browser:
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": logs}
         self.address = f"http://127.0.0.1:{port}/session"
         self.address += "/" + self.command("POST", "", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
+        self.command("POST", "/timeouts", {"script": 110_000, "pageLoad": 110_000})  # of a busy machine
 
     def command(self, verb: str, path: str, body: dict[str, Any] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()

@@ -18,7 +18,8 @@
     isRadiologicalConvention: true,
     isNearestInterpolation: true,
     show3Dcrosshair: true,
-    crosshairWidth: 0.15, // of a voxel: coarse voxels have no thick lines
+    crosshairWidthUnit: "percent", // of the volume's extent: seen on fine voxels, and no thick lines on coarse ones
+    crosshairWidth: 0.35,
     crosshairColor: [1, 0.82, 0.4, 0.8],
     loadingText: "",
     onLocationChange: ({ mm, values }) => { byId("place").textContent = described(mm, values); },

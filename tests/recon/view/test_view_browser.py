@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from browser import RIGHT, WITH_BROWSER, Browser, browsing
-from cli_helpers import body, write_ct
+from cli_helpers import LPS, body, write_ct
 
 from recon.view.server import ViewServer
 from recon.view.volumes import find_volumes
@@ -28,10 +28,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The page of a folder that a run left."""
     folder = tmp_path_factory.mktemp("view") / "run"
     folder.mkdir()
-    values = body((64, 56, 24))
-    write_ct(folder / "case.nii.gz", values)
-    write_ct(folder / "recon.nii.gz", values // 2)
-    write_ct(folder / "std.nii.gz", np.abs(values) // 10)
+    values, affine = body((256, 224, 24)), LPS @ np.diag([0.25, 0.25, 1, 1])  # fine voxels, which thin lines vanish on
+    write_ct(folder / "case.nii.gz", values, affine)
+    write_ct(folder / "recon.nii.gz", values // 2, affine)
+    write_ct(folder / "std.nii.gz", np.abs(values) // 10, affine)
     (folder / "result.json").write_text(json.dumps({"input": str(folder / "case.nii.gz")}))
     server = ViewServer(find_volumes([folder]))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -59,6 +59,12 @@ def browser(session: Browser, address: str) -> Browser:
     return session
 
 
+def is_crosshair(picture: np.ndarray) -> np.ndarray:
+    """Where a picture is yellow."""
+    red, green, blue = np.moveaxis(picture, -1, 0)
+    return np.asarray((red > 150) & (green > 100) & (blue < 0.6 * red))
+
+
 def text(browser: Browser, name: str) -> str:
     return str(browser.script("return document.getElementById(arguments[0]).textContent", name))
 
@@ -80,6 +86,8 @@ def test_a_click_in_one_plane_moves_the_others(browser: Browser) -> None:
     assert place[7] == "20", "the value of the volume there"
     after = browser.picture("#canvas")
     rows = len(before) // 2 - 60
+    assert is_crosshair(after[:rows]).mean() > 0.002, "on fine voxels too"
+    assert is_crosshair(after[rows:, : after.shape[1] // 2]).mean() > 0.002
     assert (before[:rows] != after[:rows]).any(axis=2).mean() > 0.005, "the coronal and sagittal planes, above"
     browser.drag("#canvas", AXIAL, (AXIAL[0] + 60, AXIAL[1] - 90))
     moved = re.match(r"([RL] \S+)  ([AP] \S+)  ([SI] \S+) mm", text(browser, "place"))
