@@ -3,6 +3,7 @@
 
 FROM python:3.12-slim AS build
 ARG WITH_ASTRA=no
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 RUN python -m venv /opt/recon
 ENV PATH=/opt/recon/bin:$PATH
@@ -21,14 +22,15 @@ COPY packages ./packages
 RUN pip install --constraint constraints.txt '.[serve]' ./packages/meddiffusion-recon-weights \
     && pip install --constraint constraints.txt --no-deps fastmri \
     && if [ "$WITH_ASTRA" != yes ]; then \
-        pip list --format=freeze | sed -n 's/^\(nvidia[^=]*\|astra-toolbox\)==.*/\1/p' | xargs pip uninstall --yes; fi \
+        pip list --format=freeze | sed -n 's/^\(nvidia[^=]*\|astra-toolbox\)==.*/\1/p' | xargs --no-run-if-empty pip uninstall --yes; fi \
     && find /opt/recon -name __pycache__ -type d -prune -exec rm -rf {} +
 
 FROM python:3.12-slim
 RUN useradd --create-home --uid 10001 recon
 COPY --from=build /opt/recon /opt/recon
 ENV PATH=/opt/recon/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 NUMBA_CACHE_DIR=/tmp/numba
-USER recon
+# As a number: Kubernetes' runAsNonRoot does not look names up.
+USER 10001
 WORKDIR /home/recon
 EXPOSE 9002 8137
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \

@@ -42,12 +42,8 @@ check: lint test ## everything that must pass before a change is handed in
 audit: $(VENV)/.installed-dev ## ask the OSV database of known weaknesses about the pinned versions
 	@sh .ci/audit
 
-# In an environment of its own, so that the tool is no part of what it lists.
-sbom: $(VENV)/.installed-dev ## write sbom.json, what is installed, in the CycloneDX format
-	@test -x .venv-tools/bin/cyclonedx-py || { $(BIN)/python -m venv .venv-tools && \
-		.venv-tools/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0; }
-	@.venv-tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-file sbom.json $(BIN)/python
-	@echo "written: sbom.json"
+sbom: $(VENV)/.installed-dev ## write sbom.json, what a release brings along, in the CycloneDX format
+	@$(BIN)/python .ci/sbom
 
 licences: $(VENV)/.installed-dev ## write docs/licences.md, the licences of the dependencies
 	@$(BIN)/python .ci/licences

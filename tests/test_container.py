@@ -33,7 +33,9 @@ def test_the_container_has_no_rights_that_it_does_not_need() -> None:
     assert service["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in service["security_opt"]
     assert "volumes" not in service
-    assert re.search(r"^USER recon$", DOCKERFILE, re.M)
+    user = re.search(r"^USER (\d+)$", DOCKERFILE, re.M)
+    assert user, "a number, which Kubernetes' runAsNonRoot can check"
+    assert f"--uid {user[1]} " in DOCKERFILE
 
 
 def test_every_copied_path_exists_and_is_not_ignored() -> None:
@@ -43,6 +45,11 @@ def test_every_copied_path_exists_and_is_not_ignored() -> None:
     for path in copied:
         assert (ROOT / path).exists()
         assert path in let_in
+
+
+def test_a_failing_part_of_a_pipe_ends_the_build_and_nothing_to_remove_does_not() -> None:
+    assert 'SHELL ["/bin/bash", "-o", "pipefail", "-c"]' in DOCKERFILE
+    assert "xargs --no-run-if-empty" in DOCKERFILE, "there is no astra-toolbox on ARM"
 
 
 def test_torch_is_the_cpu_build_from_its_own_index_alone() -> None:

@@ -159,3 +159,14 @@ def test_every_method_has_its_equation() -> None:
     text = (ROOT / "docs/explain/methods.md").read_text(encoding="utf-8")
     own = {name for modality in ("CT", "MR") for name in method_names(modality)}
     assert {name for name in own if f"`{name}`" not in text} == set()
+
+
+def test_equations_stand_in_their_sentences_and_every_command_of_latex_is_known() -> None:
+    from markdown import markdown
+
+    with_mathml = runpy.run_path(str(DOCS / "site" / "mathematics.py"))["with_mathml"]
+    html = markdown(with_mathml("The line integral\n$-\\ln(n / I_0)$ then has a deviation."))
+    assert html.count("<p>") == 1, "an equation at the beginning of a line is no block"
+    for page in PAGES:
+        equations = re.findall(r"<math .*?</math>", with_mathml(read(page)), re.DOTALL)
+        assert not [each for each in equations if "\\" in each], page

@@ -1,4 +1,4 @@
-"""The notebooks run, and find what they say; `make docs` runs them once more and makes pages of them."""
+"""The notebooks run, and find what they say; `make docs` makes pages of them."""
 
 from __future__ import annotations
 
@@ -30,6 +30,21 @@ def test_a_failing_cell_fails(pages: dict[str, Any], tmp_path: Path, monkeypatch
     monkeypatch.setitem(pages["run"].__globals__, "NOTEBOOKS", tmp_path)
     with pytest.raises(AssertionError):
         pages["run"]("bad")
+
+
+def test_a_notebook_whose_page_is_kept_is_not_run_again(
+    pages: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = tmp_path / "runs.txt"
+    (tmp_path / "small.py").write_text(f"# %%\nprint('once', file=open({str(runs)!r}, 'a'))\nprint('shown')\n")
+    monkeypatch.setitem(pages["run"].__globals__, "NOTEBOOKS", tmp_path)
+    monkeypatch.setenv("NOTEBOOK_PAGES", str(tmp_path))
+    pages["run"]("small")
+    assert "shown" in pages["page"]("small")
+    assert runs.read_text() == "once\n"
+    monkeypatch.delenv("NOTEBOOK_PAGES")
+    assert "shown" in pages["page"]("small")
+    assert runs.read_text() == "once\n" * 2
 
 
 def test_a_sinogram_from_a_lab_scanner(pages: dict[str, Any]) -> None:

@@ -174,6 +174,8 @@ def test_a_glance_in_a_notebook():
     text = glance([("", marked())], spacing, window, ["a line"])
     pictures = [np.asarray(Image.open(io.BytesIO(base64.b64decode(each)))) for each in re.findall(r"64,([^\"]+)", text)]
     assert [picture.shape for picture in pictures] == [(24, 40), (3, 40), (3, 24)]
+    sizes = [(int(height), int(width)) for height, width in re.findall(r"height:(\d+)px;width:(\d+)px", text)]
+    assert sizes == [(134, 224), (17, 224), (17, 134)], "to one scale"
     for plane in PLANES:
         image = np.full(SHAPE, -1000.0, np.float32)
         place = [n // 2 for n in SHAPE]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -67,6 +71,53 @@ def test_an_audit_without_a_network_says_so_and_fails_nothing(tmp_path: Path):
 def test_make_knows_the_target(target):
     assert re.search(rf"^{target}: .*## ", read("Makefile"), re.M)
     assert target in next(line for line in read("Makefile").splitlines() if line.startswith(".PHONY"))
+
+
+@pytest.fixture(scope="module")
+def bill(tmp_path_factory):
+    """The bill of materials of this environment."""
+    path = tmp_path_factory.mktemp("bill") / "sbom.json"
+    subprocess.run([sys.executable, str(ROOT / ".ci" / "sbom"), str(path)], check=True, timeout=120)
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_the_bill_of_materials_is_of_what_a_release_brings_along(bill):
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    assert bill["metadata"]["component"]["version"] == project["version"]
+    listed = {each["name"]: each for each in bill["components"]}
+    stated = {
+        re.split(r"[^\w.-]", line)[0].lower().replace("_", "-") for line in project["dependencies"] if ";" not in line
+    }
+    assert stated | {"fastmri", "niivue", "aiohttp"} <= set(listed)
+    assert not {"pytest", "mypy", "ruff", "mkdocs", "hypothesis", "torchvision", "deepinv"} & set(listed)
+
+
+def test_every_part_of_the_bill_has_version_hash_and_licence(bill):
+    versions = pinned()
+    for each in bill["components"]:
+        assert each["version"] == versions.get(each["name"], each["version"])
+        assert re.fullmatch("[0-9a-f]{64}", each["hashes"][0]["content"])
+        (licence,) = each["licenses"]
+        words = licence.get("expression") or licence["license"].get("id") or licence["license"]["name"]
+        assert words not in ("", "not installed here"), each["name"]
+    (script,) = (each for each in bill["components"] if each["name"] == "niivue")
+    assert (
+        hashlib.sha256((ROOT / "recon/view/niivue.umd.js").read_bytes()).hexdigest() == script["hashes"][0]["content"]
+    )
+
+
+def test_the_bill_says_which_part_needs_which(bill):
+    references = {each["bom-ref"] for each in bill["components"]} | {bill["metadata"]["component"]["bom-ref"]}
+    assert {each["ref"] for each in bill["dependencies"]} | {script_of(bill)} == references
+    assert {on for each in bill["dependencies"] for on in each["dependsOn"]} <= references
+    needs = {each["ref"].split("/")[-1].split("@")[0]: each["dependsOn"] for each in bill["dependencies"]}
+    assert any("/numpy@" in on for on in needs["scipy"])
+    assert needs["fastmri"] == []
+
+
+def script_of(bill):
+    return next(each["bom-ref"] for each in bill["components"] if each["name"] == "niivue")
 
 
 def test_the_version_stands_in_one_place_and_the_changes_tell_of_it():

@@ -213,9 +213,13 @@ class Store:
     def table(self, name: str) -> TableResult:
         """A table as it was last run.
 
+        Args:
+            name: the table's name, or the YAML file that it was run from.
+
         Raises:
             ValueError: it was not run here, or its file or one of its cells is damaged.
         """
+        given, name = name, Path(name).stem  # a run names its results after the file, without folder and ending
         path = self.folder / f"{name}.json"
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -232,7 +236,7 @@ class Store:
                 data_sha256=content["data_sha256"],
             )
         except FileNotFoundError:
-            raise ValueError(f"{self.folder}: {name} was not run here; 'benchmarks run {name}' does") from None
+            raise ValueError(f"{self.folder}: {name} was not run here; 'benchmarks run {given}' does") from None
         except _DamagedCellError:
             raise
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:

@@ -23,7 +23,8 @@ def with_mathml(text: str) -> str:
 
 def _converted(prose: str) -> str:
     prose = _BLOCK.sub(lambda found: f"\n\n<p>{convert(found[1].strip(), display='block')}</p>\n\n", prose)
-    return _INLINE.sub(lambda found: convert(found[1]), prose)
+    # A line of Markdown that began with <math> would be a block of its own: the sentence around it would break there.
+    return _INLINE.sub(lambda found: f"<span>{convert(found[1])}</span>", prose)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

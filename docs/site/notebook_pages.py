@@ -2,6 +2,9 @@
 
 A notebook is a Python file with cells, as jupytext and editors know them: ``# %%`` begins code, ``# %% [markdown]``
 begins text in comments. It runs as a script too. The tests run the notebooks with the same functions.
+
+Where the variable ``NOTEBOOK_PAGES`` names a folder, pages are kept there and taken from there: so `.ci/run` runs each
+notebook once, for the tests and for the pages.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import base64
 import contextlib
 import html
 import io
+import os
 import re
 import tempfile
 import time
@@ -21,6 +25,9 @@ from typing import Any
 
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parent / "notebooks"
+
+KEPT = "NOTEBOOK_PAGES"
+"""The environment variable with the folder where pages are kept."""
 
 _MARK = re.compile(r"^# %%(?P<text> \[markdown\])?.*\n", re.MULTILINE)
 
@@ -57,11 +64,18 @@ def _source(text: str, is_text: bool) -> str:
 
 def run(name: str) -> tuple[list[tuple[Cell, Output]], dict[str, Any]]:
     """Run a notebook in a folder of its own; every cell with its output, and the names that it left."""
-    path = NOTEBOOKS / f"{name}.py"
+    path, started = NOTEBOOKS / f"{name}.py", time.perf_counter()
     names: dict[str, Any] = {"__name__": "__main__"}
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         found = [(cell, _run(cell, names, path.name)) for cell in cells(path.read_text(encoding="utf-8"))]
+    if kept := _kept(name):
+        kept.write_text(_page(name, found, time.perf_counter() - started), encoding="utf-8")
     return found, names
+
+
+def _kept(name: str) -> Path | None:
+    """Where the page of a notebook is kept; None where none is."""
+    return Path(os.environ[KEPT], f"{name}.md") if os.environ.get(KEPT) else None
 
 
 def _run(cell: Cell, names: dict[str, Any], name: str) -> Output:
@@ -87,10 +101,17 @@ def _as_html(value: Any) -> str:
 
 
 def page(name: str) -> str:
-    """The page of a notebook that was run just now."""
+    """The page of a notebook: the kept one, or that of a run just now."""
+    kept = _kept(name)
+    if kept and kept.is_file():
+        return kept.read_text(encoding="utf-8")
     started = time.perf_counter()
-    parts = [part for cell, output in run(name)[0] for part in _written(cell, output)]
-    seconds = time.perf_counter() - started
+    found, _ = run(name)
+    return _page(name, found, time.perf_counter() - started)
+
+
+def _page(name: str, found: list[tuple[Cell, Output]], seconds: float) -> str:
+    parts = [part for cell, output in found for part in _written(cell, output)]
     foot = f"*[{name}.py](../notebooks-source/{name}.py) ran in {seconds:.0f} s when this page was built.*"
     return "\n\n".join([*parts, foot]) + "\n"
 
@@ -101,7 +122,7 @@ def _written(cell: Cell, output: Output) -> Iterator[str]:
         return
     yield f"```python\n{cell.source}\n```"
     if output.printed:
-        yield f"```text\n{output.printed.rstrip()}\n```"
+        yield f"``` {{.text .printed}}\n{output.printed.rstrip()}\n```"  # tables, whose lines are not to be broken
     if output.shown:
         yield f'<div class="shown">{_on_one_line(output.shown)}</div>'
 

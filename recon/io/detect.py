@@ -247,6 +247,7 @@ def _describe_nifti(info: FileInfo) -> FileInfo:
 def _describe_folder(info: FileInfo, step: Step) -> FileInfo:
     from recon.io.describe_folder import check_count, dicom_headers, result_facts, weights_facts
     from recon.io.dicom.files import list_series
+    from recon.io.dicom.parametric_map import PARAMETRIC_MAP
     from recon.io.dicom.series import grid_of_series
 
     folder = Path(info.path)
@@ -268,16 +269,19 @@ def _describe_folder(info: FileInfo, step: Step) -> FileInfo:
     if modality not in ("CT", "MR"):
         raise InputError(f"{folder}: the series is {modality or 'of no modality'}; the suite takes CT and MR")
     slices, stack, notices = grid_of_series(folder, headers, modality)
+    is_map = headers[0].get("SOPClassUID") == PARAMETRIC_MAP
     return replace(
         info,
-        kind="DICOM series",
+        kind="DICOM parametric map" if is_map else "DICOM series",
         shape=(int(slices[0].get("Columns")), int(slices[0].get("Rows")), len(slices)),
         axes="columns, rows, slices",
         orientation=axis_codes(stack.affine),
         spacing_mm=spacing_of(stack.affine),
         modality=modality,
         details=details | ({"notices": notices} if notices else {}),
-        would=_would_with_volume(modality),
+        would="Nothing: it maps a quantity such as a standard deviation, and is no scan."
+        if is_map
+        else _would_with_volume(modality),
     )
 
 

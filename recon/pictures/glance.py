@@ -10,8 +10,8 @@ import numpy as np
 from recon.pictures import figures
 from recon.pictures.planes import PLANES, Plane
 
-SIDE = 192
-"""Height of a picture on the page, in pixels."""
+SIDE = 224
+"""Longest side of the pictures on the page, in pixels; all are to one scale."""
 
 SOFT_TISSUE = (-160.0, 240.0)
 """The grey window of bodies, in HU."""
@@ -46,21 +46,29 @@ def glance(
         facts: lines of text.
         planes: the planes to show, each in its middle.
     """
-    shown = [each for each in planes if min(columns[0][1].shape[each.rows], columns[0][1].shape[each.columns]) > 1]
-    pictures = [_figure(plane, caption, image, spacing, window) for caption, image in columns for plane in shown]
+    first = columns[0][1]
+    shown = [each for each in planes if min(first.shape[each.rows], first.shape[each.columns]) > 1]
+    longest = max((max(_extent(plane, first, spacing)) for plane in shown), default=1.0)
+    pictures = [
+        _figure(plane, caption, image, tuple(SIDE * side / longest for side in _extent(plane, image, spacing)), window)
+        for caption, image in columns
+        for plane in shown
+    ]
     lines = "".join(f"<div>{html.escape(line)}</div>" for line in facts)
     row = f'<div style="display:flex;flex-wrap:wrap;gap:8px">{"".join(pictures)}</div>'
     return f'<div style="font-size:90%">{row}{lines}</div>'
 
 
-def _figure(
-    plane: Plane, caption: str, image: np.ndarray, spacing: tuple[float, float, float], window: tuple[float, float]
-) -> str:
+def _extent(plane: Plane, image: np.ndarray, spacing: tuple[float, float, float]) -> tuple[float, ...]:
+    """Height and width of a volume's pictures in mm."""
+    return tuple(image.shape[axis] * spacing[axis] for axis in (plane.rows, plane.columns))
+
+
+def _figure(plane: Plane, caption: str, image: np.ndarray, size: tuple[float, ...], window: tuple[float, float]) -> str:
     picture = plane.picture(image, image.shape[plane.axis] // 2)
-    height, width = (n * spacing[axis] for n, axis in zip(picture.shape, (plane.rows, plane.columns), strict=True))
     source = figures.png(figures.to_bytes(picture, *window))
     words = f"{caption} {plane.name}".strip()
     return (
-        f'<figure style="margin:0"><img src="{source}" alt="{html.escape(words)}" style="height:{SIDE}px;'
-        f'width:{SIDE * width / height:.0f}px"><figcaption>{html.escape(words)}</figcaption></figure>'
+        f'<figure style="margin:0"><img src="{source}" alt="{html.escape(words)}" style="height:{size[0]:.0f}px;'
+        f'width:{size[1]:.0f}px;max-width:none"><figcaption>{html.escape(words)}</figcaption></figure>'
     )

@@ -124,7 +124,7 @@ def _provenance(result: dict[str, Any]) -> dict[str, str]:
     facts: dict[str, str] = {}
     for each in result["results"]:
         suffix = f" of {method_label(each['method'])}" if several else ""
-        facts["Method settings" + suffix] = _settings(each)
+        facts["Method settings" + suffix] = settings_text(each)
         facts["Time of the method" + suffix if not several else "Time" + suffix] = f"{each['seconds']:.1f} s"
     return facts | {
         "Seed": str(result["seed"]),
@@ -139,10 +139,10 @@ def _provenance(result: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _settings(of_method: dict[str, Any]) -> str:
-    """The options that were set, and those that were not."""
+def settings_text(of_method: dict[str, Any]) -> str:
+    """The options that were set, and those that were not; files and names that were not given are no setting."""
     given, all_values = of_method["settings"], of_method["settings_resolved"]
-    left = {key: value for key, value in all_values.items() if key not in given}
+    left = {key: value for key, value in all_values.items() if key not in given and value != ""}
     parts = (_listed(given), f"defaults {_listed(left)}" if left else "")
     return "; ".join(part for part in parts if part) or "defaults"
 

@@ -90,8 +90,9 @@ def _check_several(outcomes: Sequence[Outcome]) -> None:
 
 
 def _write_volumes(folder: Path, outcome: Outcome, outcomes: Sequence[Outcome], dicom: bool) -> None:
-    """The volume and its standard deviation as NIfTI, and as DICOM series where that is asked for."""
+    """The volume and its standard deviation as NIfTI, and as DICOM objects where that is asked for."""
     from recon.io.dicom.export import write_series
+    from recon.io.dicom.parametric_map import write_map
     from recon.io.nifti.volume import write_volume
 
     ending = "" if len(outcomes) == 1 else f"-{outcome.method}"
@@ -103,7 +104,7 @@ def _write_volumes(folder: Path, outcome: Outcome, outcomes: Sequence[Outcome], 
     if outcome.std is not None:
         write_volume(folder / volume_name(outcome, outcomes, "std"), outcome.std)
         if dicom:
-            write_series(folder / f"dicom-std{ending}", outcome.std, f"Standard deviation of {words}", number + 1, True)
+            write_map(folder / f"dicom-std{ending}", outcome.std, f"Standard deviation of {words}", number + 1)
 
 
 def _inputs(volume: Volume) -> list[Path]:

@@ -18,15 +18,25 @@
     isRadiologicalConvention: true,
     isNearestInterpolation: true,
     show3Dcrosshair: true,
-    crosshairWidth: 0.15, // of a voxel: coarse voxels have no thick lines
+    crosshairWidthUnit: "percent", // of the volume's extent: seen on fine voxels, and no thick lines on coarse ones
+    crosshairWidth: 0.35,
     crosshairColor: [1, 0.82, 0.4, 0.8],
     loadingText: "",
-    onLocationChange: ({ string }) => { byId("place").textContent = string; },
+    onLocationChange: ({ mm, values }) => { byId("place").textContent = described(mm, values); },
     onIntensityChange: () => showWindow(),
   });
   await view.attachToCanvas(byId("canvas"));
 
   const number = (value) => String(Number(value.toPrecision(4))).replace("-", "−");
+  // Where the crosshair is from the patient's point of view, and what the volumes hold there.
+  function described(mm, values) {
+    const sides = ["RL", "AP", "SI"].map((pair, axis) => `${pair[mm[axis] < 0 ? 1 : 0]} ${Math.abs(mm[axis]).toFixed(1)}`);
+    const held = view.volumes.map(({ name }, place) => {
+      const value = values[place] && values[place].value;
+      return typeof value === "number" ? ` · ${name.replace(/\.nii(\.gz)?$/, "")} ${number(value)}` : "";
+    });
+    return `${sides.join("  ")} mm${held.join("")}`;
+  }
   function showWindow() {
     const first = view.volumes[0];
     if (first) byId("window").textContent = `window ${number(first.cal_min)} to ${number(first.cal_max)}`;

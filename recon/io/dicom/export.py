@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.errors import InputError
+from recon.io.dicom.codes import processing_equipment, source_image
 from recon.io.dicom.files import read_file
+from recon.io.dicom.windows import set_windows, windows_of
 from recon.io.orientation import from_canonical
 
 if TYPE_CHECKING:
@@ -32,41 +34,52 @@ _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanc
 _OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
 
 
-def write_series(folder: Path, volume: Volume, description: str, number: int = 1, fine: bool = False) -> None:
+def write_series(folder: Path, volume: Volume, description: str, number: int = 1) -> None:
     """Write ``volume`` as int16 slices with the headers of the DICOM series it was read from.
 
     Patient, study, frame of reference and positions are kept; series and instances get new UIDs (derived from
     source and content, so that the same run writes the same files), ImageType is DERIVED\\SECONDARY. The series
     has a number of its own, 100 times the source's plus ``number``. CT is stored as HU rounded to 1; MR with a slope
-    that spreads small magnitudes. Private tags are dropped.
+    that spreads small magnitudes. Windows are offered in place of the source's, and this program is named beside the
+    scanner. Private tags are dropped.
 
     Args:
         folder: made if need be; gets ``IM00001.dcm`` and so on.
         volume: the volume to write, on the grid of its DICOM source.
         description: SeriesDescription and DerivationDescription.
         number: place of the series, from 1, among those that are derived from the source.
-        fine: whether small values are spread by a slope in CT too, as for a standard deviation.
 
     Raises:
         InputError: the volume was not read from DICOM, or the source's files are gone.
     """
+    slices, files = on_source_slices(volume)
+    slope = _slope(slices, volume.modality)
+    stored = np.clip(np.rint(slices / slope), _INT16.min, _INT16.max).astype("<i2")
+    identity = hashlib.sha256(stored.tobytes() + description.encode()).hexdigest()
+    windows = windows_of(slices, volume.modality)
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, (path, pixels) in enumerate(zip(files, stored, strict=True), start=1):
+        dataset = _derived(path, description, identity)
+        dataset.SeriesNumber = series_number(dataset.get("SeriesNumber"), number)
+        _set_pixels(dataset, pixels, slope, volume.modality)
+        set_windows(dataset, windows)
+        dataset.save_as(folder / f"IM{index:05d}.dcm", enforce_file_format=True)
+
+
+def on_source_slices(volume: Volume) -> tuple[np.ndarray, list[Path]]:
+    """The volume as its DICOM source has it, (slices, rows, columns), and the source's file of each slice.
+
+    Raises:
+        InputError: as :func:`check_exportable`.
+        ValueError: the volume has another grid than its source.
+    """
+    check_exportable(volume)
     source = volume.source
-    if source is None or source.format != "dicom":
-        raise InputError(f"{source.path if source else 'the volume'}: DICOM output needs DICOM input, for its headers")
+    assert source is not None
     array, affine = from_canonical(volume.data.numpy(), volume.affine, source.affine)
     if array.shape != source.shape or not np.allclose(affine, source.affine, atol=1e-4):
         raise ValueError(f"the volume is no longer on the grid of its source {source.path}")
-    check_exportable(volume)
-    slices = np.ascontiguousarray(array.T)
-    slope = _slope(slices, "" if fine else volume.modality)
-    stored = np.clip(np.rint(slices / slope), _INT16.min, _INT16.max).astype("<i2")
-    identity = hashlib.sha256(stored.tobytes() + description.encode()).hexdigest()
-    folder.mkdir(parents=True, exist_ok=True)
-    for index, (path, pixels) in enumerate(zip(source.header["files"], stored, strict=True), start=1):
-        dataset = _derived(path, description, identity)
-        dataset.SeriesNumber = _series_number(dataset.get("SeriesNumber"), number)
-        _set_pixels(dataset, pixels, slope, volume.modality)
-        dataset.save_as(folder / f"IM{index:05d}.dcm", enforce_file_format=True)
+    return np.ascontiguousarray(array.T), list(source.header["files"])
 
 
 def check_exportable(volume: Volume) -> None:
@@ -98,7 +111,7 @@ def _slope(values: np.ndarray, modality: str) -> float:
     return float(f"{(top or 1.0) / _INT16.max * 1.0001:.8g}")  # a decimal string of DICOM holds 16 characters
 
 
-def _series_number(source: Any, number: int) -> int:
+def series_number(source: Any, number: int) -> int:
     """A number that sorts behind the source's and is no other scan's, within what an integer string holds."""
     try:
         own = int(source or 0)
@@ -109,16 +122,17 @@ def _series_number(source: Any, number: int) -> int:
 
 def _derived(path: Path, description: str, identity: str) -> Any:
     """The header of the source slice ``path``, made that of a slice of the new series."""
-    from pydicom.dataset import Dataset
     from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
     if not path.is_file():
         raise InputError(f"{path}: the source slice is gone; its header is needed for DICOM output")
     dataset = _little_endian(read_file(path))
     dataset.remove_private_tags()
-    original = Dataset()
-    original.ReferencedSOPClassUID, original.ReferencedSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
-    dataset.SourceImageSequence = [original]
+    dataset.SourceImageSequence = [source_image(dataset)]
+    dataset.ContributingEquipmentSequence = [
+        *(dataset.get("ContributingEquipmentSequence") or ()),
+        processing_equipment(),
+    ]
     dataset.ImageType = ["DERIVED", "SECONDARY", *list(dataset.get("ImageType") or [])[2:]]
     dataset.SOPInstanceUID = generate_uid(entropy_srcs=[str(dataset.SOPInstanceUID), identity])
     dataset.SeriesInstanceUID = generate_uid(entropy_srcs=[str(dataset.SeriesInstanceUID), identity])

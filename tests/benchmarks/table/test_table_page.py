@@ -96,6 +96,7 @@ def test_the_page_says_what_is_whose(stored):
     text = page(*stored)
     assert "CT: &lt;made up&gt;; this is not KiTS19" in text
     assert "The paper&#39;s own figures" in text or "The paper's own figures" in text
+    assert "Research only, not for diagnosis." in text
     assert "27.9169 (4.1454)" in text
     assert "Absent: DDS: no weights of kind adm" in text
     assert "<dt>steps</dt><dd>2500</dd>" in text

@@ -535,6 +535,7 @@ def test_the_commands_run_show_and_compare(tmp_path):
         path.name for path in tmp_path.iterdir()
     }
     assert invoke("show", "table9", "--out", tmp_path)[1] == out
+    assert invoke("show", "elsewhere/table9.yaml", "--out", tmp_path)[1] == out, "by the file it was run from"
     assert invoke("show", "table9", "--out", tmp_path, "--format", "markdown")[1].startswith("## CT from 40")
     code, out, _ = invoke("compare", "tv", "fbp", "--out", tmp_path)
     assert code == 0
@@ -559,6 +560,7 @@ def test_the_commands_run_show_and_compare(tmp_path):
         (["run", "table9", "--dataset", "nosuch=/nowhere"], "--dataset nosuch"),
         (["show", "table9"], "table9 was not run here"),
         (["compare", "tv", "fbp"], "table9 was not run here"),
+        (["show", "tables/mine.yaml"], "mine was not run here; 'benchmarks run tables/mine.yaml' does"),
         (["run", "table9", "--dataset", "fastmri-knee=/nowhere"], "did you mean 'fastmri'?"),
         (["run", "table9", "--scheduler", "tcp://x", "--jobs", 2], "--jobs: has no effect with --scheduler"),
     ],

@@ -5,23 +5,23 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import re
 import shutil
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
+from file_host import FileHost
 
 from priors.networks.biflownet import BiFlowNet
 from priors.weights.card import read_card
 from priors.weights.fetch import DOWNLOADS, download, fetch, files_of
 from priors.weights.importing import RELEASED, originals
 from priors.weights.networks import verify
+
+pytestmark = pytest.mark.usefixtures("store")
 
 FILE = "BiFlowNet_4x.pt"
 ARGUMENTS = {
@@ -37,74 +37,6 @@ ARGUMENTS = {
 }
 
 
-class Host:
-    """A server of files, as Hugging Face serves those of a repository."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.requests: list[tuple[str, str, int]] = []  # method, file, first byte asked for
-        self.cut_after: int | None = None  # bytes after which connections break
-        self.ranges = True  # whether it sends parts
-        self.leads_to = ""  # where a download is sent on to
-        self.etag = ""  # stated in place of the content's hash
-        self.more = b""  # sent after the content
-        self.credentials: list[str] = []
-        host = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_HEAD(self) -> None:
-                host.answer(self, body=False)
-
-            def do_GET(self) -> None:
-                host.answer(self, body=True)
-
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def answer(self, request: BaseHTTPRequestHandler, body: bool) -> None:
-        name = request.path.partition("/MMorss/3D-MedDiffusion/resolve/main/")[2]
-        start = self.ranges * int((re.match(r"bytes=(\d+)-", request.headers.get("Range", "")) or ["", "0"])[1])
-        self.requests.append((request.command, name, start))
-        self.credentials += [
-            value for key, value in request.headers.items() if key.lower() in ("authorization", "cookie")
-        ]
-        if name not in self.files:
-            request.send_error(404)
-            return
-        if self.leads_to and body:
-            request.send_response(302)
-            request.send_header("Location", self.leads_to)
-            request.send_header("Content-Length", "0")
-            request.end_headers()
-            return
-        content = self.files[name]
-        request.send_response(206 if start else 200)
-        request.send_header("ETag", f'"{self.etag or hashlib.sha256(content).hexdigest()}"')
-        request.send_header("X-Repo-Commit", "a" * 40)
-        request.send_header("Content-Length", str(len(content) - start + (len(self.more) if body else 0)))
-        if start:
-            request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        request.end_headers()
-        if body:
-            request.wfile.write((content[start:] + self.more)[: self.cut_after])
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@pytest.fixture(autouse=True)
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("RECON_WEIGHTS", str(tmp_path / "store"))
-    for proxy in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(proxy, raising=False)
-    return tmp_path / "store"
-
-
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("official") / FILE
@@ -115,8 +47,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-def host(checkpoint: bytes) -> Iterator[Host]:
-    host = Host()
+def host(checkpoint: bytes) -> Iterator[FileHost]:
+    host = FileHost("/MMorss/3D-MedDiffusion/resolve/main/")
     host.files[FILE] = checkpoint
     yield host
     host.close()
@@ -133,7 +65,7 @@ def test_names_of_files_and_priors() -> None:
         files_of("official-16x")
 
 
-def test_a_file_is_fetched_and_imported(host: Host, store: Path, checkpoint: bytes) -> None:
+def test_a_file_is_fetched_and_imported(host: FileHost, store: Path, checkpoint: bytes) -> None:
     (path,) = fetch(FILE, endpoint=host.endpoint)
     assert weights_in(store) == [path] == [store / "official-4x" / "biflownet.safetensors"]
     sha256 = hashlib.sha256(checkpoint).hexdigest()
@@ -146,7 +78,7 @@ def test_a_file_is_fetched_and_imported(host: Host, store: Path, checkpoint: byt
     assert list(fetch(FILE, endpoint=host.endpoint, overwrite=True)) == [path]
 
 
-def test_a_download_that_was_cut_off_goes_on(host: Host, store: Path, checkpoint: bytes) -> None:
+def test_a_download_that_was_cut_off_goes_on(host: FileHost, store: Path, checkpoint: bytes) -> None:
     host.cut_after = len(checkpoint) // 3
     for _ in range(2):
         with pytest.raises(ConnectionError, match=f"{FILE} could not be fetched.*goes on where it ended") as caught:
@@ -166,7 +98,7 @@ def test_a_download_that_was_cut_off_goes_on(host: Host, store: Path, checkpoint
     assert told[-1] == (FILE, len(checkpoint), len(checkpoint))
 
 
-def test_a_download_that_was_complete_is_not_asked_for_again(host: Host, store: Path, checkpoint: bytes) -> None:
+def test_a_download_that_was_complete_is_not_asked_for_again(host: FileHost, store: Path, checkpoint: bytes) -> None:
     path = download(FILE, host.endpoint)
     etag = hashlib.sha256(hashlib.sha256(checkpoint).hexdigest().encode()).hexdigest()[:16]
     path.rename(path.with_name(f"{FILE}.{etag}.part"))
@@ -175,7 +107,7 @@ def test_a_download_that_was_complete_is_not_asked_for_again(host: Host, store: 
     assert [method for method, _, _ in host.requests] == ["HEAD"]
 
 
-def test_a_part_of_another_version_is_not_gone_on_with(host: Host, store: Path, checkpoint: bytes) -> None:
+def test_a_part_of_another_version_is_not_gone_on_with(host: FileHost, store: Path, checkpoint: bytes) -> None:
     host.cut_after = 1_000_000
     with pytest.raises(ConnectionError):
         download(FILE, host.endpoint)
@@ -184,7 +116,7 @@ def test_a_part_of_another_version_is_not_gone_on_with(host: Host, store: Path, 
     assert [path.name for path in (store / DOWNLOADS).iterdir()] == [FILE]
 
 
-def test_a_host_that_does_not_go_on(host: Host, checkpoint: bytes) -> None:
+def test_a_host_that_does_not_go_on(host: FileHost, checkpoint: bytes) -> None:
     host.cut_after = 1_000_000
     with pytest.raises(ConnectionError):
         download(FILE, host.endpoint)
@@ -192,7 +124,7 @@ def test_a_host_that_does_not_go_on(host: Host, checkpoint: bytes) -> None:
     assert download(FILE, host.endpoint).read_bytes() == checkpoint
 
 
-def test_another_file_than_the_first_is_refused_and_not_kept(host: Host, store: Path, checkpoint: bytes) -> None:
+def test_another_file_than_the_first_is_refused_and_not_kept(host: FileHost, store: Path, checkpoint: bytes) -> None:
     (path,) = fetch(FILE, endpoint=host.endpoint)
     before = path.read_bytes()
     host.files[FILE] = checkpoint[:-1] + bytes([checkpoint[-1] ^ 1])
@@ -205,7 +137,7 @@ def test_another_file_than_the_first_is_refused_and_not_kept(host: Host, store: 
     assert list(fetch(FILE, endpoint=host.endpoint)) == [path]
 
 
-def test_the_hash_of_the_first_import_decides(host: Host, store: Path) -> None:
+def test_the_hash_of_the_first_import_decides(host: FileHost, store: Path) -> None:
     store.mkdir()
     (store / "originals.json").write_text(json.dumps({FILE: "0" * 64}))
     with pytest.raises(ValueError, match=f"not the file that was first imported as {FILE}"):
@@ -214,14 +146,14 @@ def test_the_hash_of_the_first_import_decides(host: Host, store: Path) -> None:
     assert not list((store / DOWNLOADS).glob("*.pt"))
 
 
-def test_one_of_two_that_is_missing_at_the_host(host: Host, store: Path) -> None:
+def test_one_of_two_that_is_missing_at_the_host(host: FileHost, store: Path) -> None:
     with pytest.raises(ConnectionError, match=r"PatchVolume_4x_s2.ckpt could not be fetched: .*404") as caught:
         fetch("official-4x", endpoint=host.endpoint)
     assert "\n" not in str(caught.value)
     assert not weights_in(store)
 
 
-def test_what_comes_is_no_checkpoint(host: Host, store: Path) -> None:
+def test_what_comes_is_no_checkpoint(host: FileHost, store: Path) -> None:
     host.files[FILE] = b"<html>please sign in</html>"
     with pytest.raises(ValueError, match="refused, nothing was run"):
         fetch(FILE, endpoint=host.endpoint)
@@ -243,7 +175,7 @@ def test_without_a_network_one_line_and_soon(store: Path, monkeypatch: pytest.Mo
     assert not weights_in(store)
 
 
-def test_the_card_knows_where_it_is_from(host: Host, store: Path) -> None:
+def test_the_card_knows_where_it_is_from(host: FileHost, store: Path) -> None:
     (path,) = fetch("BiFlowNet_4x.pt", endpoint=host.endpoint)
     card = read_card(path)
     assert "MMorss/3D-MedDiffusion" in card.source
@@ -269,14 +201,14 @@ def test_addresses_that_are_not_to_be_trusted(store: Path, endpoint: str, words:
 @pytest.mark.parametrize(
     "there", ["http://127.0.0.2:9/a", "https://evil.example/a", "https://nothf.co/a", "file:///etc/passwd"]
 )
-def test_no_redirect_leads_to_foreign_machines(host: Host, store: Path, there: str) -> None:
+def test_no_redirect_leads_to_foreign_machines(host: FileHost, store: Path, there: str) -> None:
     host.leads_to = there
     with pytest.raises(ValueError, match=r"none of its own machines|not https"):
         fetch(FILE, endpoint=host.endpoint)
     assert not weights_in(store)
 
 
-def test_no_credentials_are_sent(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_credentials_are_sent(host: FileHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login me password secret\n")
     netrc.chmod(0o600)
@@ -286,7 +218,7 @@ def test_no_credentials_are_sent(host: Host, tmp_path: Path, monkeypatch: pytest
     assert host.credentials == []
 
 
-def test_no_more_is_written_than_was_stated(host: Host, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_is_written_than_was_stated(host: FileHost, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host.more = b"more" * 100
     with pytest.raises(ValueError, match="sends more than the"):
         fetch(FILE, endpoint=host.endpoint)
@@ -297,7 +229,7 @@ def test_no_more_is_written_than_was_stated(host: Host, store: Path, monkeypatch
 
 
 def test_what_came_has_the_hash_that_is_pinned_and_that_was_stated(
-    host: Host, store: Path, monkeypatch: pytest.MonkeyPatch
+    host: FileHost, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host.etag = "0" * 64
     with pytest.raises(ValueError, match="the one that the host states is 0000"):

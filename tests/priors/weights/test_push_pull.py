@@ -6,15 +6,13 @@ import json
 import re
 import shutil
 import sys
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import yaml
+from file_host import FileHost
 from tiny_prior import write_prior
 
 from priors.weights.card import read_card, read_tensors, save_weights
@@ -25,15 +23,9 @@ from priors.weights.push import push
 from priors.weights.repository import LIST, read_list
 from priors.weights.seen import seen_in
 
+pytestmark = pytest.mark.usefixtures("store")
+
 NAME = "Jane Doe"
-
-
-@pytest.fixture(autouse=True)
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("RECON_WEIGHTS", str(tmp_path / "store"))
-    for proxy in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(proxy, raising=False)
-    return tmp_path / "store"
 
 
 @pytest.fixture(scope="module")
@@ -57,33 +49,11 @@ def repository(pushed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(pushed, tmp_path / "served" / "mine"))
 
 
-class Site(SimpleHTTPRequestHandler):
-    """A server of files that notes credentials, and may send the reader on to another address."""
-
-    leads_to = ""
-    credentials: list[str] = []  # noqa: RUF012  (each test has a class of its own)
-
-    def do_GET(self) -> None:
-        self.credentials.extend(self.headers.get_all("Authorization", []))
-        if self.leads_to and self.path.endswith(".safetensors"):
-            self.send_response(302)
-            self.send_header("Location", self.leads_to)
-            self.end_headers()
-            return
-        super().do_GET()
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
 @pytest.fixture
-def site(repository: Path) -> Iterator[SimpleNamespace]:
-    handler = type("OwnSite", (Site,), {"credentials": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(repository.parent)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield SimpleNamespace(address=f"http://127.0.0.1:{server.server_port}/mine", handler=handler)
-    server.shutdown()
-    server.server_close()
+def site(repository: Path) -> Iterator[FileHost]:
+    host = FileHost("/mine/", repository)
+    yield host
+    host.close()
 
 
 def files_in(folder: Path) -> list[str]:
@@ -125,7 +95,7 @@ def test_there_and_back(pushed: Path, store: Path, form: str, prior: Path) -> No
     assert not list((store / DOWNLOADS).iterdir())
 
 
-def test_over_the_network(site: SimpleNamespace, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_over_the_network(site: FileHost, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login me password secret\n")
     netrc.chmod(0o600)
@@ -134,12 +104,12 @@ def test_over_the_network(site: SimpleNamespace, store: Path, tmp_path: Path, mo
     told: list[tuple[str, int, int]] = []
     pull(site.address, prior="other", on_bytes=lambda *facts: told.append(facts))
     assert files_in(store / "other") == ["autoencoder.safetensors", "biflownet.safetensors"]
-    assert site.handler.credentials == []
+    assert site.credentials == []
     assert {file for file, done, size in told if done == size} == set(files_in(store / "other"))
     assert list(json.loads((store / PULLED).read_text())) == [site.address]
 
 
-def test_a_file_that_is_not_the_listed_one_is_refused(site: SimpleNamespace, repository: Path, store: Path) -> None:
+def test_a_file_that_is_not_the_listed_one_is_refused(site: FileHost, repository: Path, store: Path) -> None:
     path = repository / "biflownet.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -151,7 +121,7 @@ def test_a_file_that_is_not_the_listed_one_is_refused(site: SimpleNamespace, rep
         assert not (store / "mine").exists()
 
 
-def test_no_more_is_written_than_the_list_states(site: SimpleNamespace, repository: Path, store: Path) -> None:
+def test_no_more_is_written_than_the_list_states(site: FileHost, repository: Path, store: Path) -> None:
     with (repository / "biflownet.safetensors").open("ab") as file:
         file.write(b"more")
     with pytest.raises(ValueError, match="sends more than the"):
@@ -202,8 +172,8 @@ def test_weights_that_fit_no_network_are_not_installed(repository: Path, store: 
     assert files_in(store) == []
 
 
-def test_no_redirect_leads_elsewhere(site: SimpleNamespace, store: Path) -> None:
-    site.handler.leads_to = "https://evil.example/a"
+def test_no_redirect_leads_elsewhere(site: FileHost, store: Path) -> None:
+    site.leads_to = "https://evil.example/a"
     with pytest.raises(ValueError, match="none of its own machines"):
         pull(site.address)
     assert files_in(store) == []

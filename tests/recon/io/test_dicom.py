@@ -13,14 +13,13 @@ import numpy as np
 import pydicom
 import pytest
 import torch
-from pydicom.dataset import FileDataset, FileMetaDataset
+from dicom_slices import AXIAL, CORONAL, HU, SAGITTAL, edit, slice_dataset, write_slices
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     MPEG2MPML,
-    CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
     ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     LegacyConvertedEnhancedCTImageStorage,
     generate_uid,
@@ -33,67 +32,6 @@ from recon.errors import InputError
 from recon.io.dicom.export import check_exportable
 from recon.io.dicom.series import read_series, write_series
 from recon.scan.volume import Volume
-
-AXIAL = (1, 0, 0, 0, 1, 0)
-CORONAL = (1, 0, 0, 0, 0, -1)
-SAGITTAL = (0, 1, 0, 0, 0, -1)
-HU = np.random.default_rng(0).integers(-1000, 2000, (4, 5, 6))  # slices, rows, columns
-
-
-def write_slices(
-    folder: Path,
-    values: np.ndarray = HU,
-    orientation: tuple[float, ...] = AXIAL,
-    uid: str | None = None,
-    positions: np.ndarray | None = None,
-    **tags: Any,
-) -> list[Path]:
-    """A CT series: stored = HU + 1024, file names in an order other than that of the slices."""
-    folder.mkdir(exist_ok=True, parents=True)
-    uid = uid or generate_uid(entropy_srcs=["series"])
-    normal = np.cross(orientation[:3], orientation[3:])
-    if positions is None:
-        positions = np.array([-10.0, 20.0, 30.0]) + 2.5 * np.arange(len(values))[:, None] * normal
-    paths = []
-    for index, (pixels, position) in enumerate(zip(values, positions, strict=True)):
-        dataset = slice_dataset(pixels, uid, index)
-        dataset.ImageOrientationPatient, dataset.ImagePositionPatient = list(orientation), list(position)
-        for keyword, value in tags.items():
-            setattr(dataset, keyword, value)
-        paths.append(folder / f"{uid[-4:]}-{(index * 7) % 11:02d}.dcm")
-        dataset.save_as(paths[-1], enforce_file_format=True)
-    return paths
-
-
-def slice_dataset(pixels: np.ndarray, uid: str, index: int) -> FileDataset:
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[uid, str(index)])
-    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
-    dataset.SeriesInstanceUID, dataset.StudyInstanceUID = uid, generate_uid(entropy_srcs=["study"])
-    dataset.FrameOfReferenceUID = generate_uid(entropy_srcs=["frame"])
-    dataset.PatientName, dataset.PatientID = "Phantom^A", "P1"
-    dataset.Modality, dataset.SeriesDescription, dataset.SeriesNumber = "CT", "Abdomen", 3
-    dataset.ImageType, dataset.InstanceNumber = ["ORIGINAL", "PRIMARY", "AXIAL"], index + 1
-    dataset.PixelSpacing, dataset.SliceThickness = [0.75, 1.5], 5.0  # (rows' distance y, columns' distance x)
-    dataset.RescaleSlope, dataset.RescaleIntercept = 1, -1024
-    dataset.Rows, dataset.Columns = pixels.shape
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 16, 15, 0
-    dataset.PixelData = (pixels + 1024).astype("<u2").tobytes()
-    return dataset
-
-
-def edit(path: Path, **tags: Any) -> None:
-    dataset = pydicom.dcmread(path)
-    for keyword, value in tags.items():
-        if value is None:
-            delattr(dataset, keyword)
-        else:
-            setattr(dataset, keyword, value)
-    dataset.save_as(path)
 
 
 def voxel_at(volume: Volume, ras: np.ndarray) -> float:
@@ -534,16 +472,49 @@ def test_a_derived_series_comes_back_with_its_headers_and_new_identity(tmp_path:
     assert [p.read_bytes() for p in written] == [p.read_bytes() for p in sorted((tmp_path / "again").iterdir())]
 
 
-def test_a_derived_series_has_a_number_of_its_own_and_small_deviations_keep_their_values(tmp_path: Path) -> None:
+def test_a_derived_series_has_a_number_of_its_own(tmp_path: Path) -> None:
     write_slices(tmp_path / "s", SeriesNumber=4)
     volume = read_series(tmp_path / "s", "CT")
-    spread = volume.like(torch.linspace(0.1, 9.7, volume.data.numel()).reshape(volume.data.shape))
-    write_series(tmp_path / "result", volume, "TV", 1)
-    write_series(tmp_path / "std", spread, "Standard deviation of TV", 2, fine=True)
-    numbers = {name: pydicom.dcmread(next((tmp_path / name).iterdir())).SeriesNumber for name in ("result", "std")}
-    assert numbers == {"result": 401, "std": 402}
-    back = read_series(tmp_path / "std", "CT")
-    torch.testing.assert_close(back.data, spread.data, atol=1e-3, rtol=0)
+    for number in (1, 2):
+        write_series(tmp_path / str(number), volume, f"TV {number}", number)
+    assert [pydicom.dcmread(next((tmp_path / name).iterdir())).SeriesNumber for name in "12"] == [401, 402]
+
+
+def test_a_derived_series_offers_windows_and_names_the_program(tmp_path: Path) -> None:
+    scanner = Dataset()
+    scanner.Manufacturer = "another program"
+    tags = {"WindowCenter": 300, "WindowWidth": 20, "VOILUTFunction": "SIGMOID"}
+    write_slices(tmp_path / "s", ContributingEquipmentSequence=[scanner], **tags)
+    write_series(tmp_path / "out", read_series(tmp_path / "s", "CT"), "x")
+    for path in sorted((tmp_path / "out").iterdir()):
+        written = pydicom.dcmread(path)
+        named = list(written.WindowCenterWidthExplanation)
+        limits = [(c - w / 2, c + w / 2) for c, w in zip(written.WindowCenter, written.WindowWidth, strict=True)]
+        assert dict(zip(named, limits, strict=True)) == {
+            "SOFT TISSUE": (-160, 240),
+            "LUNG": (-1350, 150),
+            "BONE": (-500, 1300),
+        }
+        assert "VOILUTFunction" not in written
+        assert [item.Manufacturer for item in written.ContributingEquipmentSequence] == [
+            "another program",
+            "meddiffusion-recon",
+        ]
+        assert written.SourceImageSequence[0].PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
+
+
+@pytest.mark.parametrize(("scale", "white"), [(1.0, 995.0), (0.0, 1.0), (1e-4, 0.0995)])
+def test_mr_has_one_window_for_all_slices_from_zero_to_nearly_its_largest_value(
+    tmp_path: Path, scale: float, white: float
+) -> None:
+    write_slices(tmp_path / "s", Modality="MR", RescaleSlope=1, RescaleIntercept=0)
+    volume = read_series(tmp_path / "s", "MR")
+    ramp = scale * torch.linspace(0, 1000, volume.data.numel()).reshape(volume.data.shape)
+    write_series(tmp_path / "out", volume.like(ramp), "x")
+    for path in (tmp_path / "out").iterdir():
+        written = pydicom.dcmread(path)
+        assert written.WindowCenterWidthExplanation == "WHOLE VOLUME"
+        assert (written.WindowCenter, written.WindowWidth) == pytest.approx((white / 2, white), rel=1e-6)
 
 
 def test_derived_from_implicit_vr_with_private_tags_and_metal(tmp_path: Path) -> None:

@@ -2,108 +2,43 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import subprocess
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from browser import WITH_BROWSER, Browser, browsing
 
 from recon.report import ReportData, render
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
-)
-CHROMEDRIVER = shutil.which("chromedriver") or ""
-
-pytestmark = pytest.mark.skipif(not (CHROMIUM and CHROMEDRIVER), reason="needs chromium and chromedriver")
-
-ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the protocol's key of an element reference
-KEYS = {"ArrowLeft": "\ue012", "ArrowRight": "\ue014", "PageUp": "\ue00e", "Home": "\ue011", "End": "\ue010", "f": "f"}
-ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1400,1000")
-
-
-class Browser:
-    """One WebDriver session."""
-
-    def __init__(self, port: int, profile: Path) -> None:
-        options = {"binary": CHROMIUM, "args": [*ARGUMENTS, f"--user-data-dir={profile}"]}
-        capabilities = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}}
-        self.address = f"http://127.0.0.1:{port}/session"
-        self.address += "/" + self.command("POST", "", capabilities)["sessionId"]
-
-    def command(self, verb: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.address + path, data, {"Content-Type": "application/json"}, method=verb)
-        with urllib.request.urlopen(request, timeout=120) as response:
-            return json.load(response)["value"]
-
-    def script(self, body: str, *arguments: Any) -> Any:
-        return self.command("POST", "/execute/sync", {"script": body, "args": arguments})
-
-    def element(self, selector: str) -> str:
-        found = self.command("POST", "/element", {"using": "css selector", "value": selector})
-        return str(found[ELEMENT])
-
-    def click(self, selector: str, x: int = 0) -> None:
-        """A mouse click ``x`` pixels to the right of an element's centre."""
-        self.script("document.querySelector(arguments[0]).scrollIntoView({block: 'center'})", selector)
-        origin = {ELEMENT: self.element(selector)}
-        moves = [
-            {"type": "pointerMove", "origin": origin, "x": x, "y": 0, "duration": 0},
-            {"type": "pointerDown", "button": 0},
-            {"type": "pointerUp", "button": 0},
-        ]
-        self.command("POST", "/actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": moves}]})
-
-    def press(self, key: str) -> None:
-        strokes = [{"type": "keyDown", "value": KEYS[key]}, {"type": "keyUp", "value": KEYS[key]}]
-        self.command("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": strokes}]})
-
-    def open(self, page: Path, scheme: str) -> None:
-        """Load a page in the light or dark colour scheme and wait for its viewer."""
-        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        self.command("POST", "/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": media})
-        self.command("POST", "/url", {"url": page.as_uri()})
-        deadline = time.monotonic() + 30
-        while not self.script("return document.documentElement.dataset.viewer === 'ready'"):
-            assert time.monotonic() < deadline, "the viewer did not start"
-            time.sleep(0.05)
-
-    def canvas(self, plane: str, column: int) -> np.ndarray:
-        """The pixels of a picture, (rows, columns, 4) uint8."""
-        width, height, pixels = self.script(
-            "const canvas = document.querySelector("
-            "  `figure[data-plane=${arguments[0]}][data-column='${arguments[1]}'] canvas`);"
-            "const image = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);"
-            "return [canvas.width, canvas.height, Array.from(image.data)]",
-            plane,
-            column,
-        )
-        return np.array(pixels, np.uint8).reshape(height, width, 4)
+pytestmark = WITH_BROWSER
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    driver = subprocess.Popen([CHROMEDRIVER, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert driver.stdout is not None
-    try:
-        started = next(
-            (m for line in driver.stdout if (m := re.search(r"started successfully on port (\d+)", line))), None
-        )
-        assert started, "chromedriver did not start"
-        session = Browser(int(started[1]), tmp_path_factory.mktemp("profile"))
+    with browsing(tmp_path_factory.mktemp("profile")) as session:
         yield session
-        session.command("DELETE", "")
-    finally:
-        driver.terminate()
-        driver.wait(timeout=120)
+
+
+def open_page(browser: Browser, page: Path, scheme: str) -> None:
+    """Load a report in the light or dark colour scheme and wait for its viewer."""
+    browser.choose_scheme(scheme)
+    browser.go(page.as_uri())
+    browser.wait("return document.documentElement.dataset.viewer === 'ready'", "the viewer did not start")
+
+
+def canvas(browser: Browser, plane: str, column: int) -> np.ndarray:
+    """The pixels of a picture, (rows, columns, 4) uint8."""
+    width, height, pixels = browser.script(
+        "const canvas = document.querySelector("
+        "  `figure[data-plane=${arguments[0]}][data-column='${arguments[1]}'] canvas`);"
+        "const image = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);"
+        "return [canvas.width, canvas.height, Array.from(image.data)]",
+        plane,
+        column,
+    )
+    return np.array(pixels, np.uint8).reshape(height, width, 4)
 
 
 Z, Y, X = 12, 20, 24
@@ -145,7 +80,7 @@ def grey(values: np.ndarray, centre: float, width: float) -> np.ndarray:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_page_fetches_nothing(browser: Browser, page: Path, scheme: str) -> None:
-    browser.open(page, scheme)
+    open_page(browser, page, scheme)
     assert browser.script("return performance.getEntriesByType('resource').map(entry => entry.name)") == []
     assert not re.search(r"https?://|//\w+\.\w+/|@import|url\(", page.read_text(encoding="utf-8"))
     blocked = browser.command("POST", "/execute/async", {"script": FETCH, "args": []})
@@ -162,7 +97,7 @@ fetch("http://127.0.0.1:9/").catch(() => setTimeout(() => done("failed"), 500));
 def test_colour_schemes_differ_and_are_readable(browser: Browser, page: Path) -> None:
     grounds = []
     for scheme in ("light", "dark"):
-        browser.open(page, scheme)
+        open_page(browser, page, scheme)
         for selector in ("h1", ".small", "td strong", ".kind", ".notices p", 'button[aria-pressed="true"]'):
             ink, ground = browser.script(COLOURS, selector)
             assert contrast(ink, ground) >= 4.5, (scheme, selector)
@@ -192,41 +127,41 @@ def luminance(colour: str) -> float:
 
 def test_first_pictures_are_the_middle_planes(browser: Browser, page: Path, volumes: dict[str, np.ndarray]) -> None:
     """The browser unpacks the very numbers: pictures agree with the volume within the 2 HU step."""
-    browser.open(page, "light")
+    open_page(browser, page, "light")
     for column, key in enumerate(("truth", "baseline", "result")):
         for plane, axis, middle in (("axial", 0, Z // 2), ("coronal", 1, Y // 2), ("sagittal", 2, X // 2)):
             expected = grey(np.take(volumes[key], middle, axis)[::-1, ::-1], 40, 400)
-            drawn = browser.canvas(plane, column)
+            drawn = canvas(browser, plane, column)
             np.testing.assert_allclose(drawn[..., 0], expected, atol=0.5 + 255 / 400 * 1.01)
             assert (drawn[..., 0] == drawn[..., 2]).all()
 
 
 def test_error_map_is_blue_below_and_orange_above(browser: Browser, page: Path, volumes: dict[str, np.ndarray]) -> None:
-    browser.open(page, "light")
+    open_page(browser, page, "light")
     error = (volumes["result"] - volumes["truth"])[Z // 2, ::-1, ::-1]
-    drawn = browser.canvas("axial", 4).astype(int)
+    drawn = canvas(browser, "axial", 4).astype(int)
     assert (drawn[error > 20][:, 0] > drawn[error > 20][:, 2]).all()
     assert (drawn[error < -20][:, 0] < drawn[error < -20][:, 2]).all()
     before = drawn.sum()
     browser.script(
         "const s = document.getElementById('error-scale'); s.selectedIndex = 0;s.dispatchEvent(new Event('change'))"
     )
-    assert browser.canvas("axial", 4).sum() > before
+    assert canvas(browser, "axial", 4).sum() > before
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_slider_moves_by_mouse_and_keys(
     browser: Browser, page: Path, volumes: dict[str, np.ndarray], scheme: str
 ) -> None:
-    browser.open(page, scheme)
+    open_page(browser, page, scheme)
 
     def shows(index: int) -> bool:
         expected = grey(volumes["truth"][index, ::-1, ::-1], 40, 400)
-        difference = np.abs(browser.canvas("axial", 0)[..., 0] - expected).max()
+        difference = np.abs(canvas(browser, "axial", 0)[..., 0] - expected).max()
         text = browser.script("return document.getElementById('slice').getAttribute('aria-valuetext')")
         return bool(difference < 2) and text == f"slice {index + 1} of {Z}"
 
-    still = browser.canvas("coronal", 0)
+    still = canvas(browser, "coronal", 0)
     assert shows(Z // 2)
     browser.click("#slice", x=60)
     moved = browser.script("return Number(document.getElementById('slice').value)")
@@ -235,39 +170,39 @@ def test_slider_moves_by_mouse_and_keys(
     for key, index in (("Home", 0), ("ArrowRight", 1), ("PageUp", None), ("End", Z - 1), ("ArrowLeft", Z - 2)):
         browser.press(key)
         assert shows(index) if index is not None else not shows(1)
-    assert (browser.canvas("coronal", 0) == still).all()
+    assert (canvas(browser, "coronal", 0) == still).all()
 
 
 def test_window_presets_and_numbers(browser: Browser, page: Path, volumes: dict[str, np.ndarray]) -> None:
-    browser.open(page, "light")
+    open_page(browser, page, "light")
     middle = volumes["result"][Z // 2, ::-1, ::-1]
     pressed: Callable[[], list[str]] = lambda: browser.script(  # noqa: E731
         "return [...document.querySelectorAll('button[aria-pressed=true]')].map(b => b.textContent)"
     )
     for button, name, centre, width in ((2, "Lung", -600, 1500), (3, "Bone", 480, 2500), (4, "Full", 0, 2000)):
         browser.click(f".buttons button:nth-child({button})")
-        np.testing.assert_allclose(browser.canvas("axial", 2)[..., 0], grey(middle, centre, width), atol=1)
+        np.testing.assert_allclose(canvas(browser, "axial", 2)[..., 0], grey(middle, centre, width), atol=1)
         assert pressed() == [name]
     browser.script("const c = document.getElementById('centre'); c.value = 100; c.dispatchEvent(new Event('input'))")
-    np.testing.assert_allclose(browser.canvas("axial", 2)[..., 0], grey(middle, 100, 2000), atol=1)
+    np.testing.assert_allclose(canvas(browser, "axial", 2)[..., 0], grey(middle, 100, 2000), atol=1)
     assert pressed() == []
 
 
 def test_one_key_shows_the_truth_in_place_of_the_methods_and_back(browser: Browser, page: Path) -> None:
-    browser.open(page, "light")
-    truth, method, error = (browser.canvas("axial", column) for column in (0, 2, 4))
+    open_page(browser, page, "light")
+    truth, method, error = (canvas(browser, "axial", column) for column in (0, 2, 4))
     caption = "return document.querySelector('figure[data-plane=axial][data-column=\"2\"] figcaption').textContent"
     assert (truth != method).any()
     browser.press("f")
-    assert (browser.canvas("axial", 2) == truth).all()
-    assert (browser.canvas("axial", 4) == error).all()
+    assert (canvas(browser, "axial", 2) == truth).all()
+    assert (canvas(browser, "axial", 4) == error).all()
     assert browser.script(caption) == "Truth (F: back)"
     browser.press("Home")
     browser.click("#flip")
     assert browser.script(caption) == "TV"
     browser.press("f")
     browser.press("f")
-    assert (browser.canvas("axial", 2) == method).all()
+    assert (canvas(browser, "axial", 2) == method).all()
 
 
 def test_a_page_with_fewer_grey_levels_draws_them(
@@ -279,15 +214,15 @@ def test_a_page_with_fewer_grey_levels_draws_them(
         **known, images=volumes, labels={}, spacing=(3.0, 1.0, 1.0), data_picture=None, mask=None, provenance={}
     )
     (tmp_path / "coarse.html").write_text(render(data), encoding="utf-8")
-    browser.open(tmp_path / "coarse.html", "light")
+    open_page(browser, tmp_path / "coarse.html", "light")
     expected = grey(volumes["result"][:, Y // 2][::-1, ::-1], 40, 400)
-    drawn = browser.canvas("coronal", 2)[..., 0]
+    drawn = canvas(browser, "coronal", 2)[..., 0]
     np.testing.assert_allclose(drawn, expected, atol=0.5 + 255 / 400 * 13)
     assert (drawn != np.rint(expected)).any()
 
 
 def test_pictures_keep_the_aspect_ratio_in_mm(browser: Browser, page: Path) -> None:
-    browser.open(page, "light")
+    open_page(browser, page, "light")
     boxes = browser.script(
         "return [...document.querySelectorAll('figure[data-column=\"0\"] canvas')]"
         ".map(canvas => [canvas.getBoundingClientRect().width, canvas.getBoundingClientRect().height])"
@@ -301,7 +236,7 @@ def test_page_fits_a_phone(browser: Browser, page: Path) -> None:
     metrics = {"width": 390, "height": 800, "deviceScaleFactor": 2, "mobile": True}
     browser.command("POST", "/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics})
     try:
-        browser.open(page, "light")
+        open_page(browser, page, "light")
         assert browser.script("return document.documentElement.scrollWidth") <= 390
     finally:
         browser.command("POST", "/goog/cdp/execute", {"cmd": "Emulation.clearDeviceMetricsOverride", "params": {}})

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 import torch
-from cli_helpers import body, kspace, run_recon, write_ct, write_mr
+from cli_helpers import body, kspace, run_recon, write_ct, write_dicom, write_mr
+from pydicom.uid import ParametricMapStorage
 
 import recon
 from recon.errors import InputError, RunError
 from recon.methods import get_method
 from recon.run import memory
 from recon.run.choose import choose_method
+from recon.run.reported import settings_text
 from recon.scan.measurement import ProgressEvent, Protocol, Reconstruction
 from recon.scan.volume import Volume
 
@@ -214,12 +217,29 @@ def test_wrong_settings_name_the_parameter() -> None:
         recon.reconstruct(scan, case, "tv", settings={"iterations": 0})
 
 
+def test_a_report_lists_no_setting_without_a_value() -> None:
+    of_method = {"settings": {"steps": 2}, "settings_resolved": {"steps": 2, "weights": "", "gain": None, "detail": 0}}
+    assert settings_text(of_method) == "steps=2; defaults gain=auto, detail=0"
+
+
 def test_dicom_is_refused_before_anything_is_written() -> None:
     case = small_ct()
     outcome = recon.reconstruct(recon.simulate_ct(case, GEOMETRY), case, "fbp")
     with pytest.raises(InputError, match="`dicom`"):
         recon.save("out", outcome, dicom=True)
     assert not Path("out").exists()
+
+
+def test_the_deviation_of_a_dicom_result_is_a_parametric_map() -> None:
+    write_dicom(Path("series"))
+    case = volume(Path("series"))
+    outcome = recon.reconstruct(recon.simulate_ct(case, GEOMETRY), case, "fbp")
+    spread = case.like(torch.rand(case.data.shape, generator=torch.Generator().manual_seed(0)))
+    recon.save("out", replace(outcome, std=spread), dicom=True)
+    (written,) = Path("out/dicom-std").iterdir()
+    assert pydicom.dcmread(written, stop_before_pixels=True).SOPClassUID == ParametricMapStorage
+    torch.testing.assert_close(volume(Path("out/dicom-std")).data, spread.data)
+    assert volume(Path("out/dicom")).data.shape == case.data.shape
 
 
 def test_notices_are_told_once() -> None:
