@@ -98,7 +98,7 @@ def pair_similarity(
     """The similarity of random pairs of different volumes; of all pairs, where there are no more than asked for.
 
     Args:
-        volumes: at least two volumes in [-1, 1]; values outside are clipped.
+        volumes: two volumes or more in [-1, 1]; values outside are clipped.
         pairs: the number of pairs.
         on_pair: is told how many of how many pairs are done.
 
