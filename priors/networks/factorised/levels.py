@@ -14,8 +14,12 @@ def check_levels(what: str, width: int, multipliers: Sequence[int], groups: int,
         ValueError: names the setting.
     """
     if not 1 <= len(multipliers) <= MOST_LEVELS or min(multipliers, default=0) < 1:
-        raise ValueError(f"{what} setting multipliers is {list(multipliers)}; 1 to {MOST_LEVELS} numbers from 1 up are wanted")
+        raise ValueError(
+            f"{what} setting multipliers is {list(multipliers)}; 1 to {MOST_LEVELS} numbers from 1 up are wanted"
+        )
     if width < 4 or width % 2 or width % groups:
-        raise ValueError(f"{what} setting width is {width}; it must be even, 4 or more, and a multiple of {groups} groups")
+        raise ValueError(
+            f"{what} setting width is {width}; it must be even, 4 or more, and a multiple of {groups} groups"
+        )
     if init_kernel % 2 == 0:
         raise ValueError(f"{what} setting init_kernel is {init_kernel}; it must be odd")

@@ -44,7 +44,9 @@ class VQGANConfig:
         if self.downsample not in _FACTORS:
             raise ValueError(f"VQ-GAN setting downsample is {self.downsample}; it must be one of {_FACTORS}")
         if 2 * self.width % self.norm_groups:
-            raise ValueError(f"VQ-GAN setting width is {self.width}; twice that must divide into {self.norm_groups} groups")
+            raise ValueError(
+                f"VQ-GAN setting width is {self.width}; twice that must divide into {self.norm_groups} groups"
+            )
 
     @property
     def halvings(self) -> int:

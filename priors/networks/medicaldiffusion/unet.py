@@ -27,8 +27,8 @@ from priors.networks.time_embedding import time_network
 class Level(nn.ModuleList):
     """One resolution: two residual blocks, attention within slices, attention across them, a change of size.
 
-    Children: ``0``, ``1`` blocks, ``2`` linear attention within slices, ``3`` attention across slices, ``4`` convolution
-    that halves or doubles X and Y, or nothing.
+    Children: ``0``, ``1`` blocks, ``2`` linear attention within slices, ``3`` attention across slices, ``4`` the
+    convolution that halves or doubles X and Y, or nothing.
     """
 
     def forward(self, x: Tensor, condition: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:

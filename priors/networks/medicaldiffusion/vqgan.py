@@ -189,7 +189,7 @@ class VQGAN(nn.Module):
 
     def decode_codes(self, codes: Tensor) -> Tensor:
         """Volumes of codes (B, C, z, x, y)."""
-        return self.decoder(self.post_vq_conv(codes))
+        return self.decoder(self.post_vq_conv(codes.to(self.post_vq_conv.conv.weight.dtype)))
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Volumes through the codebook and back, and its losses; in training the codebook learns."""

@@ -28,6 +28,7 @@ class MedSynConfig:
         text_tokens: tokens of a text.
         text_width: channels of a token.
         up_order: where the decoder doubles its maps.
+        text_classes: the classes of whose names the network holds the text embeddings; none as published.
 
     Raises:
         ValueError: values that no network can have.
@@ -42,6 +43,7 @@ class MedSynConfig:
     text_tokens: int = 192
     text_width: int = 768
     up_order: UpOrder = "training"
+    text_classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         counts = ("width", "channels", "heads", "norm_groups", "init_kernel", "text_tokens", "text_width")

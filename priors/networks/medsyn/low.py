@@ -31,11 +31,15 @@ class MedSynLow(nn.Module):
     """
 
     null_cond_emb: Tensor
+    class_texts: Tensor
 
     def __init__(self, config: MedSynConfig) -> None:
         super().__init__()
         self.config = config
         width, kernel, groups, time = config.width, config.init_kernel, config.norm_groups, 4 * config.width
+        if config.text_classes:
+            texts = torch.zeros(len(config.text_classes), config.text_tokens, config.text_width)
+            self.register_buffer("class_texts", texts)
         self.null_cond_emb = nn.Parameter(torch.randn(1, config.text_tokens, config.text_width))
         self.init_conv = nn.Conv3d(config.channels, width, kernel, padding=kernel // 2)
         self.time_mlp = time_network(width)
@@ -75,6 +79,11 @@ class MedSynLow(nn.Module):
         x, skips = encode(self.downs, stem, condition)
         x = self._middle(x, condition, text)
         return self.final_conv(beside(decode(self.ups, x, condition, skips, self.config.up_order), stem))
+
+    def text_of(self, name: str) -> Tensor | None:
+        """The embeddings (tokens, text width) of a class's name; None where the network holds none."""
+        known = self.config.text_classes
+        return self.class_texts[known.index(name)] if name in known else None
 
     def _checked(self, text: Tensor, batch: int) -> Tensor:
         wanted = (batch, self.config.text_tokens, self.config.text_width)
