@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import l1_loss
 
+from priors.diffusion.anatomy import Size
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.medicaldiffusion.unet import FactorisedUNet
 from priors.networks.medicaldiffusion.vqgan import VQGAN
@@ -18,6 +19,7 @@ from priors.networks.perceptual import LPIPS
 from priors.training.autoencoder_learner import DISCRIMINATOR, GENERATOR
 from priors.training.batches import Sample, generators
 from priors.training.diffusion_learner import draw_noise
+from priors.training.generators.parts import random_parts
 from priors.training.learner import Learner, Losses
 from priors.training.losses import feature_matching_loss, hinge_loss
 
@@ -49,6 +51,7 @@ class VQGANLearner(Learner):
         perceptual: a frozen distance of slices; None trains without one.
         adversarial_start: the step after which the adversarial terms count; None trains without them.
         weights: the weights of the terms.
+        crop: the size (z, x, y) in voxels of the part of a sample that is learned from; None is all of it.
     """
 
     kind = "medicaldiffusion-vqgan"
@@ -59,9 +62,11 @@ class VQGANLearner(Learner):
         perceptual: LPIPS | None = None,
         adversarial_start: int | None = 10_000,
         weights: VQGANWeights | None = None,
+        crop: Size | None = None,
     ) -> None:
         super().__init__()
-        self.net, self._start, self._weights = net, adversarial_start, weights or VQGANWeights()
+        self.net, self._start, self._crop = net, adversarial_start, crop
+        self._weights = weights or VQGANWeights()
         # Not this module's own: a perceptual network is frozen and never written.
         self._perceptual = (perceptual,)
 
@@ -92,7 +97,7 @@ class VQGANLearner(Learner):
         return DISCRIMINATOR if self._adversarial(step) and step % 2 else GENERATOR
 
     def forward(self, batch: Sample, phase: str, step: int) -> Losses:
-        image = batch["image"]
+        (image,) = random_parts(generators(batch["seed"], batch["image"].device), self._crop, batch["image"])
         if phase == DISCRIMINATOR:
             return self._judge(image, batch["seed"])
         reconstruction, losses = self.net(image)

@@ -14,6 +14,7 @@ from priors.networks.medsyn.finer import MedSynSR
 from priors.networks.medsyn.grids import Reduction, enlarged, reduced
 from priors.networks.medsyn.low import MedSynLow
 from priors.training.batches import Sample, generators
+from priors.training.generators.parts import random_parts
 from priors.training.learner import Learner, Losses
 
 MOST_NOISE = 0.4
@@ -97,27 +98,11 @@ class MedSynSRLearner(Learner):
     def forward(self, batch: Sample, phase: str, step: int) -> Losses:
         image, ratio = batch["image"], self.net.config.ratio
         random = generators(batch["seed"], image.device)
-        shown, x0 = self._columns(random, enlarged(reduced(image, ratio, self._reduction), ratio), image)
+        shown, x0 = random_parts(random, self._column, enlarged(reduced(image, ratio, self._reduction), ratio), image)
         share = MOST_NOISE * _times(random, x0).view(-1, 1, 1, 1, 1)
         shown = (1 - share) * shown + share * _noise(random, x0)
         t, noise = _times(random, x0), _noise(random, x0)
         return {"total": mse_loss(self.net(shown, noised(x0, t, noise), TOLD * t), x0)}
-
-    def _columns(self, random: list[torch.Generator], *volumes: Tensor) -> list[Tensor]:
-        """A random part of each sample, the same of all volumes."""
-        if self._column is None:
-            return list(volumes)
-        places = [self._place(volumes[0].shape[2:], each) for each in random]
-        return [torch.stack([one[place] for one, place in zip(each, places, strict=True)]) for each in volumes]
-
-    def _place(self, size: torch.Size, random: torch.Generator) -> tuple[slice, ...]:
-        assert self._column is not None
-        sides = [slice(None)]
-        for edge, wanted in zip(size, self._column, strict=True):
-            spare = edge - wanted
-            first = int(torch.randint(spare + 1, (), generator=random, device=random.device))
-            sides.append(slice(first, first + wanted))
-        return tuple(sides)
 
     def card(self) -> dict[str, Any]:
         return {"config": self.net.config.to_dict(), "extra": {"reduction": self._reduction}}

@@ -13,7 +13,7 @@ from priors.weights.networks import load_network
 from priors.weights.perceptual_files import load_perceptual
 from recon.errors import InputError, input_errors
 from recon.training.generators.cube_workshop import cubes, diffusion_workshop
-from recon.training.generators.stages import new_network, stage_before
+from recon.training.generators.stages import check_one_class, check_part, new_network, stage_before
 from recon.training.settings.medicaldiffusion import MedicalDiffusionTask, VQGANTask
 from recon.training.settings.parse import parse_task
 from recon.training.workshop import Ingredients, Workshop
@@ -25,9 +25,12 @@ def build_vqgan(given: Ingredients) -> Workshop:
     net: VQGAN = new_network(given, VQGAN_KIND)
     with input_errors("recipe: task.size"):
         net.latent_size(settings.size)
+    check_part("task.crop", settings.crop, settings.size)
+    with input_errors("recipe: task.crop"):
+        net.latent_size(settings.crop or settings.size)
     net.codebook.decay, net.codebook.restart_below = settings.code_decay, settings.restart_below
     start = settings.adversarial_start if settings.adversarial else None
-    learner = VQGANLearner(net, _lpips(settings.perceptual), start)
+    learner = VQGANLearner(net, _lpips(settings.perceptual), start, crop=settings.crop)
     return diffusion_workshop(learner, cubes(given, settings))
 
 
@@ -54,4 +57,6 @@ def build_medicaldiffusion(given: Ingredients) -> Workshop:
         _, x, y = vqgan.latent_size(settings.size)
         check_size((x, y), net.size_multiple, ("X", "Y"))
     learner = LatentNoiseLearner(net, vqgan, GaussianDiffusion(settings.timesteps), settings.loss)
-    return diffusion_workshop(learner, cubes(given, settings), {VQGAN_KIND: read_card(path).sha256})
+    found = cubes(given, settings)
+    check_one_class("medicaldiffusion", found)
+    return diffusion_workshop(learner, found, {VQGAN_KIND: read_card(path).sha256})

@@ -20,7 +20,7 @@ from priors.weights.card import read_card
 from recon.errors import InputError, input_errors
 from recon.training.cubes import CubeSource
 from recon.training.generators.cube_workshop import Cubes, cubes, diffusion_workshop
-from recon.training.generators.stages import new_network, stage_before
+from recon.training.generators.stages import check_one_class, check_part, new_network, stage_before
 from recon.training.settings.medsyn import MedSynSRTask, MedSynTask
 from recon.training.settings.parse import parse_task
 from recon.training.validation import noise_validation
@@ -70,6 +70,7 @@ def build_medsyn(given: Ingredients) -> Workshop:
     learner = MedSynLearner(net, settings.ratio, settings.reduction, settings.text_dropped)
     found = cubes(given, settings)
     if not texts:
+        check_one_class("medsyn without task.texts", found)
         return diffusion_workshop(learner, found)
     validate = noise_validation(learner, Told(found.val, texts) if found.val else None)
     return diffusion_workshop(learner, found, source=Told(found.train, texts), validate=validate)
@@ -116,6 +117,8 @@ def build_medsyn_sr(given: Ingredients) -> Workshop:
         raise InputError(f"`warm_start`: made for a ratio of {net.config.ratio}; {path} has {ratio}")
     _check_part(settings, net)
     found = cubes(given, settings)
+    if not card.config.get("text_classes"):
+        check_one_class("medsyn without task.texts", found)
     _check_same_cubes(found, card.extra, str(path))
     return diffusion_workshop(MedSynSRLearner(net, reduction, settings.column), found, {LOW_KIND: card.sha256})
 
@@ -131,11 +134,10 @@ def _of_small_volumes(extra: Mapping[str, Any], path: str) -> tuple[int, Any]:
 def _check_part(settings: MedSynSRTask, net: MedSynSR) -> None:
     with input_errors("recipe: task.size"):
         check_size(settings.size, net.config.ratio)
-    column = settings.column
-    if column is not None and any(not 1 <= part <= whole for part, whole in zip(column, settings.size, strict=True)):
-        raise InputError(f"recipe: task.column {list(column)}: must fit into task.size {list(settings.size)}")
-    with input_errors("recipe: task.column" if column else "recipe: task.size"):
-        check_size((column or settings.size)[1:], net.size_multiple, ("X", "Y"))
+        check_size(settings.size[1:], net.size_multiple, ("X", "Y"))
+    check_part("task.column", settings.column, settings.size)
+    with input_errors("recipe: task.column"):
+        check_size((settings.column or settings.size)[1:], net.size_multiple, ("X", "Y"))
 
 
 def _check_same_cubes(found: Cubes, extra: Mapping[str, Any], path: str) -> None:

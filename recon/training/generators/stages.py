@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from priors.diffusion.anatomy import Size
 from priors.networks.registry import KINDS
 from priors.weights.networks import load_network
 from recon.errors import InputError, input_errors
+from recon.training.generators.cube_workshop import Cubes
 from recon.training.settings.parse import merged, tell_overruled
 from recon.training.workshop import Ingredients
 
@@ -45,3 +47,24 @@ def stage_before(given: Ingredients, name: str) -> Path:
     if not (given.base / name).is_file():
         raise InputError(f"`base` {given.base}: there is no {name} in it")
     return given.base / name
+
+
+def check_part(name: str, part: Size | None, whole: Size) -> None:
+    """Refuse a part of a cube that does not fit into it; ``name`` is that of its setting.
+
+    Raises:
+        InputError: such a part.
+    """
+    if part is not None and any(not 1 <= edge <= most for edge, most in zip(part, whole, strict=True)):
+        raise InputError(f"recipe: {name} {list(part)}: must fit into task.size {list(whole)}")
+
+
+def check_one_class(method: str, found: Cubes) -> None:
+    """Refuse volumes of several classes for a network that is told none: nobody could ask it for one of them.
+
+    Raises:
+        InputError: several classes.
+    """
+    classes = list(found.facts["classes"])
+    if len(classes) > 1:
+        raise InputError(f"`data`: {method} is told no class and learns one at a time, not {', '.join(classes)}")

@@ -12,6 +12,9 @@ from recon.training.settings.generators import GeneratorTask
 class VQGANTask(GeneratorTask):
     """The VQ-GAN."""
 
+    crop: tuple[int, int, int] | None = setting(
+        None, "(z, x, y) size of the part of a cube that is learned from; null is all of it, as published", "voxels"
+    )
     adversarial: bool = setting(True, "whether the discriminators are trained")
     adversarial_start: int = setting(10_000, "step after which the discriminators count", "steps", ge=0)
     perceptual: str | None = setting(None, "file of LPIPS; null trains without a perceptual distance")
