@@ -27,7 +27,7 @@ class MedSynConfig:
         init_kernel: taps along each axis of the first convolution; odd.
         text_tokens: tokens of a text.
         text_width: channels of a token.
-        up_order: where the decoder doubles its maps.
+        up_order: the place at which the decoder doubles its maps.
         text_classes: the classes of whose names the network holds the text embeddings; none as published.
 
     Raises:
@@ -72,7 +72,7 @@ class MedSynSRConfig:
         norm_groups: the groups of the group norms.
         init_kernel: taps along each axis of the first convolution; odd.
         ratio: voxels of its result along one voxel of the small volume.
-        up_order: where the decoder doubles its maps.
+        up_order: the place at which the decoder doubles its maps.
 
     Raises:
         ValueError: values that no network can have.
