@@ -5,7 +5,6 @@ Attributes have the names of the released state dicts. Latents are (B, C, Z, X, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from priors.networks.biflownet_config import FUSED_LEVELS, BiFlowNetConfig
 from priors.networks.dit import ConvBlock, CubeHead, DiTBlock, FlowStage, PatchEmbedding, merge_cubes, sincos_position
+from priors.networks.time_embedding import time_network
 from priors.networks.unet3d import EncoderLevel, ResnetBlock, SpatialAttention
 
 
@@ -83,20 +83,6 @@ class Hint:
     tokens: Tensor
 
 
-class SinusoidalEmbedding(nn.Module):
-    """Sines, then cosines, of a time step at ``width`` / 2 frequencies from 1 to 1/10000."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self._half = width // 2
-
-    def forward(self, t: Tensor) -> Tensor:
-        """(B,) to (B, width) float32."""
-        index = torch.arange(self._half, device=t.device, dtype=torch.float32)
-        phase = t[:, None].float() * torch.exp(index * (-math.log(10000) / (self._half - 1)))
-        return torch.cat([phase.sin(), phase.cos()], dim=1)
-
-
 class BiFlowEncoder(nn.Module):
     """The first half of both flows with the embeddings of time, class and size: what a ControlNet clones."""
 
@@ -105,9 +91,7 @@ class BiFlowEncoder(nn.Module):
         self._sizes = config
         width, condition = config.width, config.condition_width
         self.init_conv = nn.Conv3d(config.channels, width, config.init_kernel, padding=config.init_kernel // 2)
-        self.time_mlp = nn.Sequential(
-            SinusoidalEmbedding(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, 4 * width)
-        )
+        self.time_mlp = time_network(width)
         self.cond_emb = nn.Embedding(config.classes, 4 * width)
         self.res_mlp = nn.Sequential(nn.Linear(3, 4 * width), nn.SiLU(), nn.Linear(4 * width, 4 * width))
         self._local = config.intra_patch != "none"

@@ -148,6 +148,29 @@ KINDS: dict[str, Kind] = {
         "",
         "gives features of slices, by which generated volumes are compared with real ones",
     ),
+    "medicaldiffusion-vqgan": Kind(
+        "priors.networks.medicaldiffusion.vqgan:VQGAN",
+        "priors.networks.medicaldiffusion.config:VQGANConfig",
+        "compresses volumes to latents and decodes them, for Medical Diffusion's noise estimator",
+    ),
+    "medicaldiffusion": Kind(
+        "priors.networks.medicaldiffusion.unet:FactorisedUNet",
+        "priors.networks.medicaldiffusion.config:FactorisedUNetConfig",
+        "estimates the noise in latents of Medical Diffusion's VQ-GAN; with that beside it a generator of volumes",
+        generator="priors.generators.medicaldiffusion:load_medicaldiffusion",
+    ),
+    "medsyn": Kind(
+        "priors.networks.medsyn.low:MedSynLow",
+        "priors.networks.medsyn.config:MedSynConfig",
+        "estimates small clean volumes in noisy ones; alone or with medsyn-sr a generator of volumes (MedSyn)",
+        generator="priors.generators.medsyn:load_medsyn",
+    ),
+    "medsyn-sr": Kind(
+        "priors.networks.medsyn.finer:MedSynSR",
+        "priors.networks.medsyn.config:MedSynSRConfig",
+        "estimates clean volumes on a finer grid than that of the small volumes which they are made from (MedSyn)",
+        generator="priors.generators.medsyn:load_medsyn",
+    ),
     "lpips": Kind(
         "priors.networks.perceptual:LPIPS", "", "compares images by features of a trained network, in a training's loss"
     ),

@@ -18,7 +18,7 @@ def check_size(size: Sequence[int], multiple: int, axes: Sequence[str] = AXES) -
     Raises:
         ValueError: names every such axis and the nearest sizes that would do.
     """
-    unit = "voxels" if len(axes) == len(AXES) else "pixels"
+    unit = "voxels" if set(axes) <= set(AXES) else "pixels"
     wrong = [
         f"{axis} is {voxels} {unit}, which is no multiple of {multiple}; {_nearest(voxels, multiple)} would do"
         for axis, voxels in zip(axes, size, strict=True)

@@ -14,12 +14,19 @@ HEAD_WIDTH = 32
 NORM_EPS = 1e-5
 
 
-class ConvNorm(nn.Module):
-    """Convolution, group norm, an optional scale and shift, SiLU."""
+Kernel = tuple[int, int, int]
+"""Taps (z, x, y) of a convolution, each odd."""
 
-    def __init__(self, inputs: int, outputs: int, groups: int) -> None:
+CUBE: Kernel = (3, 3, 3)
+
+
+class ConvNorm(nn.Module):
+    """Convolution that keeps the size, group norm, an optional scale and shift, SiLU."""
+
+    def __init__(self, inputs: int, outputs: int, groups: int, kernel: Kernel = CUBE) -> None:
         super().__init__()
-        self.proj = nn.Conv3d(inputs, outputs, kernel_size=3, padding=1)
+        z, x, y = kernel
+        self.proj = nn.Conv3d(inputs, outputs, kernel_size=kernel, padding=(z // 2, x // 2, y // 2))
         self.norm = nn.GroupNorm(groups, outputs, eps=NORM_EPS)
 
     def forward(self, x: Tensor, modulation: tuple[Tensor, Tensor] | None = None) -> Tensor:
@@ -39,14 +46,17 @@ class ResnetBlock(nn.Module):
         outputs: channels; the shortcut is a 1x1x1 convolution where they differ from ``inputs``.
         groups: the groups of the group norms.
         condition: width of the condition; None for a block without.
+        kernel: taps (z, x, y) of the two convolutions.
     """
 
-    def __init__(self, inputs: int, outputs: int, groups: int, condition: int | None = None) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, groups: int, condition: int | None = None, kernel: Kernel = CUBE
+    ) -> None:
         super().__init__()
         if condition is not None:
             self.mlp = nn.Sequential(nn.SiLU(), nn.Linear(condition, 2 * outputs))
-        self.block1 = ConvNorm(inputs, outputs, groups)
-        self.block2 = ConvNorm(outputs, outputs, groups)
+        self.block1 = ConvNorm(inputs, outputs, groups, kernel)
+        self.block2 = ConvNorm(outputs, outputs, groups, kernel)
         self.res_conv = nn.Conv3d(inputs, outputs, kernel_size=1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:

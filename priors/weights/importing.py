@@ -18,6 +18,7 @@ from priors.weights.card import Card, save_weights
 from priors.weights.networks import verify
 from priors.weights.official import Checkpoint, training_steps
 from priors.weights.official_baselines import MATLAB, Baseline, baseline_of, is_baseline, load_baseline
+from priors.weights.official_factorised import factorised_of, is_factorised
 from priors.weights.restricted import read_pickled
 from priors.weights.store import HEADS, SUFFIX, prior_folder, user_folder
 
@@ -147,12 +148,14 @@ def _read(path: Path) -> Checkpoint | Baseline:
     if path.suffix == MATLAB:
         return load_baseline(path)
     content = read_pickled(path)
+    if is_factorised(content):
+        return factorised_of(path, content)
     return baseline_of(path, content) if is_baseline(content) else Checkpoint.of(path, content)
 
 
 def _networks(released: Checkpoint | Baseline, settings: Mapping[str, int] | None) -> dict[str, nn.Module]:
     if isinstance(released, Baseline):
-        return {released.kind: released.network}
+        return {released.kind: released.network, **released.others}
     checkpoint = released
     if checkpoint.kind == "biflownet":
         return {"biflownet": checkpoint.biflownet(settings=settings)}

@@ -37,6 +37,7 @@ class Baseline:
         source: the origin of the weights.
         licence: the licence of the weights.
         extra: what sampling or inference must know beside the network's configuration.
+        others: the further networks in the same file, by kind.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Baseline:
     source: str
     licence: str = _NO_LICENCE
     extra: dict[str, Any] = field(default_factory=dict)
+    others: dict[str, nn.Module] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ class TrainingKind:
         derived: settings of the network that follow from something else than the recipe.
         file: the name of its weights file; "" for the kind's own.
         scans_each_step: whether scans are simulated anew at every step, and not once before the first one.
+        beside: the weights files of the base that are copied beside the trained one, so that the folder generates.
     """
 
     summary: str
@@ -49,6 +50,7 @@ class TrainingKind:
     derived: tuple[str, ...] = ()
     file: str = ""
     scans_each_step: bool = False
+    beside: tuple[str, ...] = ()
 
     def build(self, given: Ingredients) -> Workshop:
         """A learner with its samples and its validation."""
@@ -63,6 +65,7 @@ class TrainingKind:
 
 _VOLUMES = "recon.training.settings.volumes"
 _SLICES = "recon.training.settings.slices"
+_GENERATORS = "recon.training.generators"
 
 TRAININGS: dict[str, TrainingKind] = {
     "autoencoder": TrainingKind(
@@ -78,6 +81,7 @@ TRAININGS: dict[str, TrainingKind] = {
         "recon.training.build_latent:build_biflownet",
         f"{_VOLUMES}:BiFlowNetTask",
         takes=frozenset({"base", "class"}),
+        beside=("autoencoder.safetensors",),
     ),
     "controlnet": TrainingKind(
         "A ControlNet head, which steers a trained prior by the images of one kind of scan.",
@@ -151,6 +155,39 @@ TRAININGS: dict[str, TrainingKind] = {
         f"{_SLICES}:UnrolledTask",
         ("mri",),
         scans_each_step=True,
+    ),
+    "medicaldiffusion-vqgan": TrainingKind(
+        "The VQ-GAN of Medical Diffusion, which compresses volumes to latents.",
+        "",
+        f"{_GENERATORS}.medicaldiffusion:build_vqgan",
+        "recon.training.settings.medicaldiffusion:VQGANTask",
+        takes=frozenset({"class"}),
+    ),
+    "medicaldiffusion": TrainingKind(
+        "Medical Diffusion's noise estimator; it needs a trained VQ-GAN, and with it generates volumes.",
+        "`base` runs/medicaldiffusion-vqgan",
+        f"{_GENERATORS}.medicaldiffusion:build_medicaldiffusion",
+        "recon.training.settings.medicaldiffusion:MedicalDiffusionTask",
+        takes=frozenset({"base", "class"}),
+        derived=("channels",),
+        beside=("medicaldiffusion-vqgan.safetensors",),
+    ),
+    "medsyn": TrainingKind(
+        "MedSyn's model of small volumes, which generates them.",
+        "",
+        f"{_GENERATORS}.medsyn:build_medsyn",
+        "recon.training.settings.medsyn:MedSynTask",
+        takes=frozenset({"class"}),
+        derived=("text_classes",),
+    ),
+    "medsyn-sr": TrainingKind(
+        "MedSyn's model of the finer grid; it needs a trained model of small volumes, and with it generates volumes.",
+        "`base` runs/medsyn",
+        f"{_GENERATORS}.medsyn:build_medsyn_sr",
+        "recon.training.settings.medsyn:MedSynSRTask",
+        takes=frozenset({"base", "class"}),
+        derived=("ratio",),
+        beside=("medsyn.safetensors",),
     ),
 }
 """By the kind of network, in the order in which they are listed."""

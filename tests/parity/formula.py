@@ -18,6 +18,7 @@ TEXT = (
     "1 + 0.2 u, biases and running means 0.1 u, running variances 1 + 0.3 u; all in float64, then float32"
 )
 PRIME = 2**31 - 1
+FIXED_PARAMETERS = ("pos_embed", "rotary_emb.freqs")
 FILLED_BUFFERS = ("running_mean", "running_var", "embeddings", "z_avg", "N")
 
 
@@ -48,7 +49,7 @@ def fill(network: nn.Module, gain: float = 2.0) -> str:
     Returns:
         SHA-256 of the filled tensors' bytes.
     """
-    parameters = {name for name, _ in network.named_parameters()} - {"pos_embed"}
+    parameters = {name for name, _ in network.named_parameters() if not name.endswith(FIXED_PARAMETERS)}
     digest = hashlib.sha256()
     with torch.no_grad():
         for name, tensor in network.state_dict().items():

@@ -16,6 +16,12 @@ from priors.networks.adm_unet import ADMUNet
 from priors.networks.autoencoder import PatchVolumeAutoencoder
 from priors.networks.biflownet import BiFlowNet
 from priors.networks.fbpconvnet import FBPConvNet, FBPConvNetConfig
+from priors.networks.medicaldiffusion.config import FactorisedUNetConfig, VQGANConfig
+from priors.networks.medicaldiffusion.unet import FactorisedUNet
+from priors.networks.medicaldiffusion.vqgan import VQGAN
+from priors.networks.medsyn.config import MedSynConfig, MedSynSRConfig
+from priors.networks.medsyn.finer import MedSynSR
+from priors.networks.medsyn.low import MedSynLow
 from priors.networks.unet2d import UNet2D, UNetConfig
 
 
@@ -39,6 +45,12 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "dolce_model512": lambda: ADMUNet(ADMConfig.dolce()),
     "fastmri_unet": lambda: UNet2D(UNetConfig(chans=32)),
     "fbpconvnet": lambda: FBPConvNet(FBPConvNetConfig()),
+    "medicaldiffusion_unet_dim32": lambda: FactorisedUNet(FactorisedUNetConfig(width=32)),
+    "medicaldiffusion_unet_dim64": lambda: FactorisedUNet(FactorisedUNetConfig()),
+    "medicaldiffusion_vqgan4": lambda: VQGAN(VQGANConfig()),
+    "medicaldiffusion_vqgan8": lambda: VQGAN(VQGANConfig(downsample=8)),
+    "medsyn_low": lambda: MedSynLow(MedSynConfig()),
+    "medsyn_sr": lambda: MedSynSR(MedSynSRConfig()),
 }
 """Networks of the released sizes by the name of their official list."""
 
@@ -61,6 +73,9 @@ def official(name: str, shared: Path) -> dict[str, Any]:
     if name.startswith(("autoencoder", "biflownet")):
         table = json.loads((shared / "specs" / f"keys_{name}.json").read_text())
         return digest((key, shape) for key, (shape, _) in table.items())
+    generator = shared / "specs" / "generation" / f"keys_{name}.json"
+    if generator.is_file():
+        return digest((key, shape) for key, (shape, _) in json.loads(generator.read_text())["keys"].items())
     folder = shared / "fixtures" / "baselines"
     if name == "fastmri_unet":
         return digest(json.loads((folder / "fastmri_unet_tiny.json").read_text())["state_dict_keys_chans32_pools4"])
