@@ -152,6 +152,21 @@ TRAININGS: dict[str, TrainingKind] = {
         ("mri",),
         scans_each_step=True,
     ),
+    "wdm": TrainingKind(
+        "WDM, a diffusion model of wavelet coefficients, which generates volumes.",
+        "",
+        "recon.training.generators.wdm:build_wdm",
+        "recon.training.settings.wdm:WDMTask",
+        takes=frozenset({"class"}),
+    ),
+    "hagan": TrainingKind(
+        "HA-GAN, a generative adversarial network, which makes a volume in one pass.",
+        "",
+        "recon.training.generators.hagan:build_hagan",
+        "recon.training.settings.hagan:HAGANTask",
+        takes=frozenset({"class"}),
+        derived=("size", "classes"),
+    ),
 }
 """By the kind of network, in the order in which they are listed."""
 

@@ -1,0 +1,1 @@
+"""Learners of the methods that make volumes of no patient."""
