@@ -16,7 +16,13 @@ from priors.networks.adm_unet import ADMUNet
 from priors.networks.autoencoder import PatchVolumeAutoencoder
 from priors.networks.biflownet import BiFlowNet
 from priors.networks.fbpconvnet import FBPConvNet, FBPConvNetConfig
+from priors.networks.hagan.config import HAGANConfig
+from priors.networks.hagan.discriminator import HAGANDiscriminator
+from priors.networks.hagan.encoders import HAGANEncoder, HAGANSubEncoder
+from priors.networks.hagan.generator import HAGANGenerator
 from priors.networks.unet2d import UNet2D, UNetConfig
+from priors.networks.wdm.config import WDMConfig
+from priors.networks.wdm.make import make_wdm
 
 
 def official_autoencoder(factor: int) -> dict[str, Any]:
@@ -29,6 +35,13 @@ def official_autoencoder(factor: int) -> dict[str, Any]:
     }
 
 
+HAGAN: dict[str, Callable[[HAGANConfig], nn.Module]] = {
+    "generator": HAGANGenerator,
+    "discriminator": HAGANDiscriminator,
+    "encoder": HAGANEncoder,
+    "sub_encoder": HAGANSubEncoder,
+}
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "autoencoder_4x": lambda: PatchVolumeAutoencoder.from_official_config(official_autoencoder(4), perceptual=True),
     "autoencoder_8x": lambda: PatchVolumeAutoencoder.from_official_config(official_autoencoder(8), perceptual=True),
@@ -39,6 +52,16 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "dolce_model512": lambda: ADMUNet(ADMConfig.dolce()),
     "fastmri_unet": lambda: UNet2D(UNetConfig(chans=32)),
     "fbpconvnet": lambda: FBPConvNet(FBPConvNetConfig()),
+    **{
+        f"wdm_{form}_{edge}": lambda edge=edge, form=form: make_wdm(WDMConfig.published(edge, form))
+        for form in ("unet", "wavunet")
+        for edge in (128, 256)
+    },
+    **{
+        f"hagan_{edge}_{name}": lambda edge=edge, kind=kind: kind(HAGANConfig(size=edge))
+        for name, kind in HAGAN.items()
+        for edge in (128, 256)
+    },
 }
 """Networks of the released sizes by the name of their official list."""
 
@@ -61,6 +84,9 @@ def official(name: str, shared: Path) -> dict[str, Any]:
     if name.startswith(("autoencoder", "biflownet")):
         table = json.loads((shared / "specs" / f"keys_{name}.json").read_text())
         return digest((key, shape) for key, (shape, _) in table.items())
+    if name.startswith(("wdm", "hagan")):
+        table = json.loads((shared / "specs" / "generation" / f"keys_{name}.json").read_text())
+        return digest((key, shape) for key, (shape, _) in table["keys"].items())
     folder = shared / "fixtures" / "baselines"
     if name == "fastmri_unet":
         return digest(json.loads((folder / "fastmri_unet_tiny.json").read_text())["state_dict_keys_chans32_pools4"])
