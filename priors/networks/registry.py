@@ -22,7 +22,7 @@ class Kind:
     """One kind of network.
 
     Attributes:
-        network: module and class of the network, as ``module:Class``.
+        network: module and class of the network, or the function that chooses among several, as ``module:Class``.
         config: module and class of its configuration; "" for a network without one.
         use: what the network does, for a model card.
         on_slices: whether it works on axial slices; the others work on volumes or latents.
@@ -170,6 +170,18 @@ KINDS: dict[str, Kind] = {
         "priors.networks.medsyn.config:MedSynSRConfig",
         "estimates clean volumes on a finer grid than that of the small volumes which they are made from (MedSyn)",
         generator="priors.generators.medsyn:load_medsyn",
+    ),
+    "wdm": Kind(
+        "priors.networks.wdm.make:make_wdm",
+        "priors.networks.wdm.config:WDMConfig",
+        "estimates the clean wavelet coefficients of volumes in noisy ones; a generator of volumes (WDM)",
+        generator="priors.generators.wdm:load_wdm",
+    ),
+    "hagan": Kind(
+        "priors.networks.hagan.generator:HAGANGenerator",
+        "priors.networks.hagan.config:HAGANConfig",
+        "makes volumes of latent vectors in one pass; a generator of volumes (HA-GAN)",
+        generator="priors.generators.hagan:load_hagan",
     ),
     "lpips": Kind(
         "priors.networks.perceptual:LPIPS", "", "compares images by features of a trained network, in a training's loss"

@@ -36,6 +36,10 @@ class Learner(nn.Module, ABC):
         """Which optimiser works at a step."""
         return next(iter(self.phases()))
 
+    def rate_factor(self, phase: str) -> float:
+        """The learning rate of a phase's optimiser over that of the recipe."""
+        return 1.0
+
     @abstractmethod
     def forward(self, batch: Sample, phase: str, step: int) -> Losses:
         """The losses of one micro-batch in a phase."""

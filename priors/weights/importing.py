@@ -18,6 +18,7 @@ from priors.weights.card import Card, save_weights
 from priors.weights.networks import verify
 from priors.weights.official import Checkpoint, training_steps
 from priors.weights.official_baselines import MATLAB, Baseline, baseline_of, is_baseline, load_baseline
+from priors.weights.official_competitors import competitor_of, is_competitor
 from priors.weights.official_factorised import factorised_of, is_factorised
 from priors.weights.restricted import read_pickled
 from priors.weights.store import HEADS, SUFFIX, prior_folder, user_folder
@@ -77,7 +78,8 @@ def import_file(
             :func:`priors.weights.official_baselines.load_baseline`), or a weights file of this suite.
         prior: its name; None is known for the official files by their names.
         overwrite: replace what is there, and what is remembered of an official file.
-        settings: the sizes that the checkpoint does not state, see :func:`priors.weights.official.load_biflownet`.
+        settings: the sizes that the checkpoint does not state, see :func:`priors.weights.official.load_biflownet` and
+            :func:`priors.weights.official_competitors.competitor_of`.
 
     Returns:
         The files written, with their cards.
@@ -95,7 +97,7 @@ def import_file(
         _check_free([target], overwrite)
         _copy(path, target)
         return {target: card}
-    released = _read(path)
+    released = _read(path, settings)
     sha256 = file_sha256(path)
     _check_original(path, sha256, overwrite)
     networks = _networks(released, settings)
@@ -144,12 +146,14 @@ def _prior_of(path: Path, prior: str | None) -> str:
     return known[path.name].prior
 
 
-def _read(path: Path) -> Checkpoint | Baseline:
+def _read(path: Path, settings: Mapping[str, int] | None) -> Checkpoint | Baseline:
     if path.suffix == MATLAB:
         return load_baseline(path)
     content = read_pickled(path)
     if is_factorised(content):
         return factorised_of(path, content)
+    if is_competitor(content):
+        return competitor_of(path, content, settings)
     return baseline_of(path, content) if is_baseline(content) else Checkpoint.of(path, content)
 
 

@@ -66,7 +66,7 @@ def weights(ctx: click.Context) -> None:
 def import_(file: Path, prior: str | None, overwrite: bool, settings: tuple[str, ...], as_json: bool) -> None:
     """Add FILE to a prior: an official checkpoint, which is converted, or a weights file of this suite.
 
-    The released weights of DDS, DOLCE, fastMRI's U-Net and FBPConvNet are converted too.
+    The released weights of DDS, DOLCE, fastMRI's U-Net, FBPConvNet, WDM and HA-GAN are converted too.
     Official autoencoder checkpoints also hold a trained perceptual network, which becomes a file of its own.
     """
     from priors.weights.importing import import_file

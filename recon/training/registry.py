@@ -189,6 +189,21 @@ TRAININGS: dict[str, TrainingKind] = {
         derived=("ratio",),
         beside=("medsyn.safetensors",),
     ),
+    "wdm": TrainingKind(
+        "WDM, a diffusion model of wavelet coefficients, which generates volumes.",
+        "",
+        f"{_GENERATORS}.wdm:build_wdm",
+        "recon.training.settings.wdm:WDMTask",
+        takes=frozenset({"class"}),
+    ),
+    "hagan": TrainingKind(
+        "HA-GAN, a generative adversarial network, which makes a volume in one pass.",
+        "",
+        f"{_GENERATORS}.hagan:build_hagan",
+        "recon.training.settings.hagan:HAGANTask",
+        takes=frozenset({"class"}),
+        derived=("size", "classes"),
+    ),
 }
 """By the kind of network, in the order in which they are listed."""
 

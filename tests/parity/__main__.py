@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 
-from parity import baselines, factorised, layouts, masks, meddiffusion
+from parity import baselines, factorised, hagan, layouts, masks, meddiffusion, wdm
 from parity.case import Case
 from parity.formula import TEXT, VERSION, summary
 
 RECORDED = Path(__file__).parent / "recorded"
-CASES: dict[str, Case] = meddiffusion.CASES | baselines.CASES | factorised.CASES
+CASES: dict[str, Case] = meddiffusion.CASES | baselines.CASES | factorised.CASES | wdm.CASES | hagan.CASES
 
 
 def entry(case: Case, fixtures: Path, date: str) -> dict[str, Any]:

@@ -16,6 +16,10 @@ from priors.networks.adm_unet import ADMUNet
 from priors.networks.autoencoder import PatchVolumeAutoencoder
 from priors.networks.biflownet import BiFlowNet
 from priors.networks.fbpconvnet import FBPConvNet, FBPConvNetConfig
+from priors.networks.hagan.config import HAGANConfig
+from priors.networks.hagan.discriminator import HAGANDiscriminator
+from priors.networks.hagan.encoders import HAGANEncoder, HAGANSubEncoder
+from priors.networks.hagan.generator import HAGANGenerator
 from priors.networks.medicaldiffusion.config import FactorisedUNetConfig, VQGANConfig
 from priors.networks.medicaldiffusion.unet import FactorisedUNet
 from priors.networks.medicaldiffusion.vqgan import VQGAN
@@ -23,6 +27,8 @@ from priors.networks.medsyn.config import MedSynConfig, MedSynSRConfig
 from priors.networks.medsyn.finer import MedSynSR
 from priors.networks.medsyn.low import MedSynLow
 from priors.networks.unet2d import UNet2D, UNetConfig
+from priors.networks.wdm.config import WDMConfig
+from priors.networks.wdm.make import make_wdm
 
 
 def official_autoencoder(factor: int) -> dict[str, Any]:
@@ -34,6 +40,13 @@ def official_autoencoder(factor: int) -> dict[str, Any]:
         "dataset": {"image_channels": 1, "patch_size": 64},
     }
 
+
+HAGAN: dict[str, Callable[[HAGANConfig], nn.Module]] = {
+    "generator": HAGANGenerator,
+    "discriminator": HAGANDiscriminator,
+    "encoder": HAGANEncoder,
+    "sub_encoder": HAGANSubEncoder,
+}
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "autoencoder_4x": lambda: PatchVolumeAutoencoder.from_official_config(official_autoencoder(4), perceptual=True),
@@ -51,6 +64,16 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "medicaldiffusion_vqgan8": lambda: VQGAN(VQGANConfig(downsample=8)),
     "medsyn_low": lambda: MedSynLow(MedSynConfig()),
     "medsyn_sr": lambda: MedSynSR(MedSynSRConfig()),
+    **{
+        f"wdm_{form}_{edge}": lambda edge=edge, form=form: make_wdm(WDMConfig.published(edge, form))
+        for form in ("unet", "wavunet")
+        for edge in (128, 256)
+    },
+    **{
+        f"hagan_{edge}_{name}": lambda edge=edge, kind=kind: kind(HAGANConfig(size=edge))
+        for name, kind in HAGAN.items()
+        for edge in (128, 256)
+    },
 }
 """Networks of the released sizes by the name of their official list."""
 
