@@ -70,7 +70,7 @@ def told(config: MaisiUNetConfig, names: Sequence[str], voxel_size: Tensor) -> d
     if config.regions:
         check_told_apart(config, sorted(set(names)))
         regions = torch.tensor([REGIONS[name] for name in names], device=device)
-        top, bottom = FACTOR * functional.one_hot(regions, 4).float().unbind(1)
+        top, bottom = (FACTOR * functional.one_hot(regions, 4).float()).unbind(1)
         inputs |= {"top_region_index_tensor": top, "bottom_region_index_tensor": bottom}
     if config.spacing:
         inputs["spacing_tensor"] = FACTOR * voxel_size.roll(-1, 1)  # theirs is (x, y, z)

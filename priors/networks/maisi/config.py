@@ -191,7 +191,11 @@ class MaisiControlNetConfig:
         wrong = set(values) ^ {"base", "hint_channels", "hint_widths", "task"}
         if wrong:
             raise ValueError(f"MAISI ControlNet settings unknown or missing: {', '.join(sorted(map(str, wrong)))}")
-        for name, kind, wanted in (("base", Mapping, "table"), ("task", Mapping, "table"), ("hint_widths", list, "list")):
+        for name, kind, wanted in (
+            ("base", Mapping, "table"),
+            ("task", Mapping, "table"),
+            ("hint_widths", list, "list"),
+        ):
             if not isinstance(values[name], kind):
                 raise ValueError(f"MAISI ControlNet setting {name} is {values[name]!r}; it must be a {wanted}")
         base = MaisiUNetConfig.from_dict(values["base"])

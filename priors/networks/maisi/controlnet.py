@@ -64,7 +64,9 @@ class MaisiControlNet(ControlNetMaisi):
         config = MaisiControlNetConfig(base.config, hint_channels, hint_widths, dict(task or {}))
         head = cls(config, tensors_sha256(state))
         own = head.state_dict()
-        shared = {name: state[name] for name, tensor in own.items() if name in state and state[name].shape == tensor.shape}
+        shared = {
+            name: state[name] for name, tensor in own.items() if name in state and state[name].shape == tensor.shape
+        }
         head.load_state_dict(own | shared)
         moved: MaisiControlNet = head.to(next(base.parameters()).device)
         return moved

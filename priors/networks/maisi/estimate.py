@@ -42,7 +42,5 @@ def estimate(
     downs, middles = zip(*found, strict=True)
     down = [torch.stack(tensors).sum(0) for tensors in zip(*downs, strict=True)]
     middle = torch.stack(middles).sum(0)
-    steered = unet(
-        turned, time, down_block_additional_residuals=down, mid_block_additional_residual=middle, **inputs
-    )
+    steered = unet(turned, time, down_block_additional_residuals=down, mid_block_additional_residual=middle, **inputs)
     return from_maisi(steered)
