@@ -23,6 +23,7 @@ from priors.generators.generator import OnProgress, Plan, Sampling, chosen_sampl
 from priors.networks.inference import Acceleration
 from priors.networks.maisi.config import TIMESTEPS, Process
 from priors.networks.maisi.library import MISSING
+from priors.networks.missing import MissingPackageError
 
 SAMPLERS: dict[Process, tuple[str, ...]] = {"ddpm": ("ddpm", "ddim", "dpm++"), "rflow": ("rflow", "ddim", "dpm++")}
 """The samplers of each generation; the first is the published one."""
@@ -149,7 +150,7 @@ def flow_scheduler(steps: int, latent: Size) -> Any:
     try:
         from monai.networks.schedulers.rectified_flow import RFlowScheduler
     except ModuleNotFoundError as error:
-        raise ValueError(MISSING) from error
+        raise MissingPackageError(MISSING) from error
 
     if not 1 <= steps <= TIMESTEPS:
         raise ValueError(f"`steps` {steps}: 1 to {TIMESTEPS} are possible")

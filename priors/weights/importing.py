@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from priors.weights.card import Card, save_weights
 from priors.weights.networks import verify
 from priors.weights.official import Checkpoint, training_steps
 from priors.weights.official_baselines import MATLAB, Baseline, baseline_of, is_baseline, load_baseline
+from priors.weights.official_maisi import base_of, is_maisi, maisi_of
 from priors.weights.restricted import read_pickled
 from priors.weights.store import HEADS, SUFFIX, prior_folder, user_folder
 
@@ -52,6 +54,13 @@ BASELINES = {
     "model512_coe.pt": Released("dolce-coe", "dolce"),
     "knee_sc_leaderboard_state_dict.pt": Released("fastmri-unet-knee", "unet"),
     "net-epoch-151.mat": Released("fbpconvnet", "fbpconv"),
+    "autoencoder_v1.pt": Released("maisi-ddpm-ct", "maisi-autoencoder"),
+    "diff_unet_3d_ddpm-ct.pt": Released("maisi-ddpm-ct", "maisi"),
+    "controlnet_3d_ddpm-ct.pt": Released("maisi-ddpm-ct", "maisi-controlnet"),
+    "diff_unet_3d_rflow-ct.pt": Released("maisi-rflow-ct", "maisi"),
+    "controlnet_3d_rflow-ct.pt": Released("maisi-rflow-ct", "maisi-controlnet"),
+    "autoencoder_v2.pt": Released("maisi-rflow-mr", "maisi-autoencoder"),
+    "diff_unet_3d_rflow-mr.pt": Released("maisi-rflow-mr", "maisi"),
 }
 """The released files of the methods to compare with, by name."""
 
@@ -98,11 +107,14 @@ def import_file(
     sha256 = file_sha256(path)
     _check_original(path, sha256, overwrite)
     networks = _networks(released, settings)
-    _check_free([folder / FILES[kind] for kind in networks], overwrite)
+    targets = {kind: folder / (FILES.get(kind) or f"{HEADS}/{kind}{SUFFIX}") for kind in networks}
+    _check_free(list(targets.values()), overwrite)
     written = {}
     for kind, network in networks.items():
-        target = folder / FILES[kind]
-        written[target] = save_weights(target, network.state_dict(), _card(released, path, kind, network, sha256))
+        card = _card(released, path, kind, network, sha256)
+        if kind == "maisi-controlnet":
+            card = replace(card, extra=card.extra | base_of(network.config, folder / FILES["maisi"]))
+        written[targets[kind]] = save_weights(targets[kind], network.state_dict(), card)
     _remember(path.name, sha256)
     return written
 
@@ -147,6 +159,8 @@ def _read(path: Path) -> Checkpoint | Baseline:
     if path.suffix == MATLAB:
         return load_baseline(path)
     content = read_pickled(path)
+    if is_maisi(content):
+        return maisi_of(path, content)
     return baseline_of(path, content) if is_baseline(content) else Checkpoint.of(path, content)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from priors.networks.autoencoder import PatchVolumeAutoencoder
 from priors.networks.biflownet import BiFlowNet
 from priors.networks.controlnet import ControlNet
+from priors.networks.missing import MissingPackageError
 from priors.networks.perceptual import LPIPS
 from priors.networks.registry import KINDS
 from priors.weights.card import Card, one_line, read_card, read_tensors
@@ -80,6 +81,8 @@ def unfilled(build: Callable[[], Network], path: Path | str) -> Network:
     try:
         with torch.device("meta"):
             return build()
+    except MissingPackageError:
+        raise
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: its configuration is wrong: {one_line(error)}") from error
 

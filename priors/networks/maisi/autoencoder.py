@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from priors.networks.maisi.config import MaisiAutoencoderConfig
 from priors.networks.maisi.library import MISSING
+from priors.networks.missing import MissingPackageError
 
 try:
     from monai.apps.generation.maisi.networks.autoencoderkl_maisi import AutoencoderKlMaisi
 except ModuleNotFoundError as error:
-    raise ValueError(MISSING) from error
+    raise MissingPackageError(MISSING) from error
 
 
 class MaisiAutoencoder(AutoencoderKlMaisi):

@@ -18,11 +18,12 @@ from priors.networks.maisi.axes import to_maisi
 from priors.networks.maisi.config import MaisiControlNetConfig
 from priors.networks.maisi.library import MISSING
 from priors.networks.maisi.unet import MaisiUNet, shared_sizes
+from priors.networks.missing import MissingPackageError
 
 try:
     from monai.apps.generation.maisi.networks.controlnet_maisi import ControlNetMaisi
 except ModuleNotFoundError as error:
-    raise ValueError(MISSING) from error
+    raise MissingPackageError(MISSING) from error
 
 
 class MaisiControlNet(ControlNetMaisi):

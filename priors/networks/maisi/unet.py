@@ -10,11 +10,12 @@ from typing import Any
 
 from priors.networks.maisi.config import MaisiUNetConfig
 from priors.networks.maisi.library import MISSING
+from priors.networks.missing import MissingPackageError
 
 try:
     from monai.apps.generation.maisi.networks.diffusion_model_unet_maisi import DiffusionModelUNetMaisi
 except ModuleNotFoundError as error:
-    raise ValueError(MISSING) from error
+    raise MissingPackageError(MISSING) from error
 
 
 def shared_sizes(config: MaisiUNetConfig) -> dict[str, Any]:
