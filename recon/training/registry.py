@@ -38,6 +38,7 @@ class TrainingKind:
         derived: settings of the network that follow from something else than the recipe.
         file: the name of its weights file; "" for the kind's own.
         scans_each_step: whether scans are simulated anew at every step, and not once before the first one.
+        companions: files of the base that are copied beside the network's, so that the folder is a complete prior.
     """
 
     summary: str
@@ -49,6 +50,7 @@ class TrainingKind:
     derived: tuple[str, ...] = ()
     file: str = ""
     scans_each_step: bool = False
+    companions: tuple[str, ...] = ()
 
     def build(self, given: Ingredients) -> Workshop:
         """A learner with its samples and its validation."""
@@ -63,6 +65,7 @@ class TrainingKind:
 
 _VOLUMES = "recon.training.settings.volumes"
 _SLICES = "recon.training.settings.slices"
+_MAISI = "recon.training.settings.maisi"
 
 TRAININGS: dict[str, TrainingKind] = {
     "autoencoder": TrainingKind(
@@ -78,6 +81,7 @@ TRAININGS: dict[str, TrainingKind] = {
         "recon.training.build_latent:build_biflownet",
         f"{_VOLUMES}:BiFlowNetTask",
         takes=frozenset({"base", "class"}),
+        companions=("autoencoder.safetensors",),
     ),
     "controlnet": TrainingKind(
         "A ControlNet head, which steers a trained prior by the images of one kind of scan.",
@@ -87,6 +91,31 @@ TRAININGS: dict[str, TrainingKind] = {
         TASKS,
         frozenset({"base", "class", "condition", "reference"}),
         ("base", "hint_channels", "task"),
+        "head.safetensors",
+    ),
+    "maisi-autoencoder": TrainingKind(
+        "MAISI's autoencoder, which compresses volumes to latents; it needs the package monai.",
+        "",
+        "recon.training.generators.maisi:build_maisi_autoencoder",
+        f"{_MAISI}:MaisiAutoencoderTask",
+    ),
+    "maisi": TrainingKind(
+        "MAISI's U-Net, a generator of volumes of either generation; it needs a trained MAISI autoencoder.",
+        "`base` runs/maisi-autoencoder",
+        "recon.training.generators.maisi:build_maisi",
+        f"{_MAISI}:MaisiTask",
+        takes=frozenset({"base", "class"}),
+        derived=("channels",),
+        companions=("maisi-autoencoder.safetensors",),
+    ),
+    "maisi-controlnet": TrainingKind(
+        "A ControlNet on MAISI, which steers it by the images of one kind of scan.",
+        "`task` svct `geometry` my_scanner.yaml `base` runs/maisi",
+        "recon.training.generators.maisi_head:build_maisi_controlnet",
+        f"{_MAISI}:MaisiControlNetTask",
+        TASKS,
+        frozenset({"base", "class", "condition", "reference"}),
+        ("base", "hint_channels", "hint_widths", "task"),
         "head.safetensors",
     ),
     "refiner": TrainingKind(

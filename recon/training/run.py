@@ -17,7 +17,6 @@ from priors.training.loop import Progress, Training
 from priors.training.one_run import only_run
 from priors.weights.card import Card, save_weights
 from priors.weights.seen import chain_facts
-from priors.weights.store import AUTOENCODER
 from recon.errors import RunError, input_errors
 from recon.run import provenance
 from recon.training.machine import Machine
@@ -113,8 +112,9 @@ def _export(training: Training, workshop: Workshop, path: Path, request: Request
                 workshop.learner.kind, card["config"], source, request.licence, card["extra"] | workshop.extra | facts
             ),
         )
-    if request.network == "biflownet" and request.base is not None and request.base.resolve() != request.out.resolve():
-        shutil.copyfile(request.base / AUTOENCODER, request.out / AUTOENCODER)  # the folder is a prior then
+    if request.base is not None and request.base.resolve() != request.out.resolve():
+        for name in find_training(request.network).companions:
+            shutil.copyfile(request.base / name, request.out / name)
 
 
 def _facts(request: Request, volumes: Sequence[TrainingVolume], fabric: Fabric, seconds: float) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Learners of the generators that the tables of generation compare."""
