@@ -43,6 +43,19 @@ def load_controlnet(path: Path | str, dtype: torch.dtype | None = None) -> Contr
     return load_network(path, "controlnet", dtype)
 
 
+def head_kinds() -> tuple[str, ...]:
+    """The kinds of networks that steer a latent prior: their cards name the prior's noise estimator."""
+    return tuple(name for name, kind in KINDS.items() if "base_sha256" in kind.told)
+
+
+def load_steering(path: Path | str, dtype: torch.dtype | None = None) -> Any:
+    """A head of any latent prior from its weights file, without its base; as :func:`load_autoencoder`."""
+    kind = read_card(path).kind
+    if kind not in head_kinds():
+        raise ValueError(f"{path}: weights of kind {kind}, where a head is wanted: {' or '.join(head_kinds())}")
+    return load_network(path, kind, dtype)
+
+
 def load_lpips(path: Path | str, dtype: torch.dtype | None = None) -> LPIPS:
     """A perceptual network from its weights file; as :func:`load_autoencoder`."""
     return load_network(path, "lpips", dtype)
