@@ -113,7 +113,7 @@ def import_file(
     for kind, network in networks.items():
         card = _card(released, path, kind, network, sha256)
         if kind == "maisi-controlnet":
-            card = replace(card, extra=card.extra | base_of(network.config, folder / FILES["maisi"]))
+            card = replace(card, extra=card.extra | base_of(card.config, folder / FILES["maisi"]))
         written[targets[kind]] = save_weights(targets[kind], network.state_dict(), card)
     _remember(path.name, sha256)
     return written

@@ -68,14 +68,15 @@ def _scale(path: Path, content: Mapping[str, Any]) -> float:
     found = content.get("scale_factor")
     if isinstance(found, Tensor) and found.numel() == 1:
         found = found.item()
-    if type(found) not in (int, float):
+    if not isinstance(found, int | float) or isinstance(found, bool):
         raise ValueError(f"{path}: no scale of the latents: 'scale_factor' is {type(found).__name__}")
     return float(found)
 
 
 def autoencoder_config(tensors: Mapping[str, Tensor]) -> MaisiAutoencoderConfig:
     """The sizes of an autoencoder: residual blocks and widths between the layers that halve the resolution."""
-    widths, blocks = [], [0]
+    widths: list[int] = []
+    blocks = [0]
     for index in itertools.count(1):
         block = tensors.get(f"encoder.blocks.{index}.conv1.conv.conv.weight")
         if block is not None:
@@ -128,16 +129,16 @@ def controlnet_config(tensors: Mapping[str, Tensor]) -> MaisiControlNetConfig:
     return MaisiControlNetConfig(unet_config(tensors), int(first.shape[1]), (int(first.shape[0]), *later))
 
 
-def base_of(config: MaisiControlNetConfig, unet: Path) -> dict[str, str]:
+def base_of(config: Mapping[str, Any], unet: Path) -> dict[str, str]:
     """What a ControlNet's card says of its U-Net: the hash of the one beside it, if that has the sizes.
 
     A released ControlNet does not say which U-Net it was trained on; whoever imports it into a folder says so.
 
     Args:
-        config: the sizes of the ControlNet.
+        config: the configuration of the ControlNet, as plain values.
         unet: the weights file of the U-Net, which need not exist.
     """
     if not unet.is_file():
         return {}
     card = read_card(unet)
-    return {"base_sha256": card.sha256} if card.config == config.base.to_dict() else {}
+    return {"base_sha256": card.sha256} if card.config == config["base"] else {}

@@ -66,7 +66,8 @@ def told(config: MaisiUNetConfig, names: Sequence[str], voxel_size: Tensor) -> d
     Raises:
         ValueError: a class without regions, for a network that is told regions.
     """
-    device, inputs = voxel_size.device, {}
+    device = voxel_size.device
+    inputs: dict[str, Tensor] = {}
     if config.regions:
         check_told_apart(config, sorted(set(names)))
         regions = torch.tensor([REGIONS[name] for name in names], device=device)

@@ -61,14 +61,15 @@ class ScanEncoding:
             latents = torch.cat([self.prior.encode(image[None, None])[0] for image in whole])
             return latents.to(torch.float16).cpu().numpy(), {}
 
-        weights = self.prior.sha256 | {"scale": self.prior.scale}
-        settings = {"weights": weights, "least": list(self.least), "pair": pair.key}
+        weights = dict(self.prior.sha256)
+        settings = {"weights": weights, "scale": self.prior.scale, "least": list(self.least), "pair": pair.key}
         return StoredLatent(self.cache.entry(pair.case, "maisi-pair-1", settings, make).array, class_index)
 
 
 def build_maisi_controlnet(given: Ingredients) -> Workshop:
     """A ControlNet for one task on a trained MAISI prior."""
-    if given.task is None:
+    asked = given.task
+    if asked is None:
         raise InputError("`task`: say what maisi-controlnet shall learn to undo, svct or mri")
     settings = parse_task(MaisiControlNetTask, given.recipe.task)
     in_folder(given.base, UNET_FILE)
@@ -83,7 +84,7 @@ def build_maisi_controlnet(given: Ingredients) -> Workshop:
         check_size(settings.crop, prior.unet.config.size_multiple)
     encoding = ScanEncoding(prior, given.cache, prior.image_size(settings.crop))
     source, pairs = _encoded(given, given.train, settings, encoding, settings.excerpts, settings.variants)
-    task = with_model_error(given.task, (pair.model_error for pair in pairs))
+    task = with_model_error(asked, (pair.model_error for pair in pairs))
     shown = prior.channels * len(task.conditions)
     head = MaisiControlNet.from_base(prior.unet, shown, prior.unet.config.widths[:1], task.to_dict())
     _warm(given, head)
