@@ -112,7 +112,7 @@ def test_the_schedule_and_a_step_of_the_first_generation_are_the_librarys() -> N
         clip=None,
         on_step=lambda done, total, now, x0: steps.append(now),
     )
-    torch.testing.assert_close(steps[0], expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(steps[0], expected, atol=1e-4, rtol=0)  # their betas are rounded to float32
 
 
 def test_a_rectified_flow_is_a_diffusion_at_another_scale() -> None:
@@ -186,5 +186,5 @@ def test_a_folder_that_is_no_prior_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="its header is damaged: classes, size or scale_factor"):
         load_maisi(folder)
     (folder / "maisi-autoencoder.safetensors").unlink()
-    with pytest.raises(ValueError, match="there is no maisi-autoencoder.safetensors in it"):
+    with pytest.raises(ValueError, match=r"there is no maisi-autoencoder\.safetensors in it"):
         load_maisi(folder)
