@@ -13,7 +13,7 @@ from cli_helpers import load, run_recon, train, write_ct
 
 from priors.weights.card import read_card
 
-DATA = "phantom:count=8,size=32x32x32,spacing=8x10x10"
+DATA = "phantom:count=2,size=32x32x32,spacing=8x10x10"
 IDEAL = ("--task", "svct", "--simulate", "ideal", "--views", "20")
 
 
@@ -51,33 +51,12 @@ def test_a_head_on_it_reconstructs(chain: Path, tmp_path: Path, monkeypatch: pyt
     common = ["--dataset", DATA, "--recipe", "tiny", "--cache", chain / "cache", *settings, "-q"]
     head = train("maisi-controlnet", *common, *IDEAL, "--base", chain / "second", "--out", tmp_path / "head")
     assert read_card(head).extra["base_sha256"] == read_card(chain / "second" / "maisi.safetensors").sha256
-    scan = ["--input", write_ct(tmp_path / "ct.nii.gz"), "--views", 20, "--simulate", "ideal"]
-    chosen = [
-        "--set",
-        f"prior={chain / 'second'}",
-        "--set",
-        "steps=2",
-        "--set",
-        "samples=1",
-        "--set",
-        "allow_other=true",
-    ]
-    done = run_recon("svct", *scan, "--method", "meddiffusion", "--weights", head, *chosen, "-o", "out")
+    scan = ["--input", write_ct(tmp_path / "ct.nii.gz"), "--views", 20, "--simulate", "ideal", "--weights", head]
+    few = ["--method", "meddiffusion", "--set", "steps=2", "--set", "samples=1", "--set", "allow_other=true"]
+    done = run_recon("svct", *scan, *few, "--set", f"prior={chain / 'second'}", "-o", "out")
     assert done.code == 0, done.err
     assert "maisi.safetensors" in (tmp_path / "out" / "result.json").read_text()
-    other = run_recon(
-        "svct",
-        *scan,
-        "--method",
-        "meddiffusion",
-        "--weights",
-        head,
-        *chosen,
-        "--set",
-        f"prior={chain / 'first'}",
-        "-o",
-        "x",
-    )
+    other = run_recon("svct", *scan, *few, "--set", f"prior={chain / 'first'}", "-o", "other")
     assert other.code == 2
     assert "was made for a U-Net of other sizes" in other.err
 
