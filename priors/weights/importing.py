@@ -54,6 +54,10 @@ BASELINES = {
     "model512_coe.pt": Released("dolce-coe", "dolce"),
     "knee_sc_leaderboard_state_dict.pt": Released("fastmri-unet-knee", "unet"),
     "net-epoch-151.mat": Released("fbpconvnet", "fbpconv"),
+}
+"""The released files of the methods to compare with, by name."""
+
+GENERATORS = {
     "autoencoder_v1.pt": Released("maisi-ddpm-ct", "maisi-autoencoder"),
     "diff_unet_3d_ddpm-ct.pt": Released("maisi-ddpm-ct", "maisi"),
     "controlnet_3d_ddpm-ct.pt": Released("maisi-ddpm-ct", "maisi-controlnet"),
@@ -62,7 +66,7 @@ BASELINES = {
     "autoencoder_v2.pt": Released("maisi-rflow-mr", "maisi-autoencoder"),
     "diff_unet_3d_rflow-mr.pt": Released("maisi-rflow-mr", "maisi"),
 }
-"""The released files of the methods to compare with, by name."""
+"""The released files of other generators, by name."""
 
 ORIGINALS = "originals.json"
 """In the user's folder: sha256 of each official file when it was first imported."""
@@ -149,7 +153,7 @@ def _check_original(path: Path, sha256: str, overwrite: bool) -> None:
 def _prior_of(path: Path, prior: str | None) -> str:
     if prior is not None:
         return prior
-    known = RELEASED | BASELINES
+    known = RELEASED | BASELINES | GENERATORS
     if path.name not in known:
         raise ValueError(f"{path}: none of the official files ({', '.join(known)}); name its prior with `prior`")
     return known[path.name].prior
@@ -181,7 +185,7 @@ def _card(released: Checkpoint | Baseline, path: Path, kind: str, network: nn.Mo
     config: Any = getattr(network, "config", None)
     values = config.to_dict() if config is not None else {}
     if isinstance(released, Baseline):
-        if name in BASELINES:
+        if name in BASELINES or name in GENERATORS:
             return Card(kind, values, f"{released.source}, {name}", released.licence, extra | released.extra)
         source = f"imported from {name}, in the layout of {released.source}"
         return Card(kind, values, source, "not known", extra | released.extra)
@@ -223,7 +227,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _remember(name: str, sha256: str) -> None:
-    if name not in RELEASED and name not in BASELINES:
+    if name not in RELEASED | BASELINES | GENERATORS:
         return
     path = user_folder() / ORIGINALS
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")

@@ -82,7 +82,7 @@ class MaisiUNetConfig:
         process: what it estimates; :meth:`rflow` has the sizes of the second generation.
         channels: the channels of a latent.
         widths: channels at each resolution.
-        attention: which resolutions have attention.
+        attention: whether each resolution has attention.
         head_width: channels of an attention head.
         blocks: residual blocks of a resolution.
         norm_groups: groups of every norm; all widths are multiples of it.
