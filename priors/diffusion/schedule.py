@@ -2,7 +2,8 @@
 
 Ho et al., "Denoising Diffusion Probabilistic Models" (2020), with its linear schedule, as image-space priors use it, or
 the cosine schedule of Nichol and Dhariwal, "Improved Denoising Diffusion Probabilistic Models" (2021), as 3D
-MedDiffusion uses it (section III-B).
+MedDiffusion uses it (section III-B). MAISI's two generations have a schedule that is linear in the square root of the
+betas, and a rectified flow.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ _LARGEST_BETA = 0.9999  # the last step of a cosine schedule would otherwise lea
 _LINEAR_BETAS = (1e-4, 2e-2)  # first and last for 1000 steps; for other counts the sum stays about the same
 _LINEAR_STEPS = 1000
 
+_SCALED_BETAS = (1.5e-3, 1.95e-2)  # first and last, whatever the count
+
 
 class GaussianDiffusion(nn.Module):
     """A noise schedule: z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) noise for the steps t = 0 .. ``timesteps`` - 1.
@@ -31,7 +34,7 @@ class GaussianDiffusion(nn.Module):
 
     Args:
         timesteps: number of steps T.
-        schedule: ``"cosine"`` or ``"linear"``.
+        schedule: ``"cosine"``, ``"linear"``, ``"scaled-linear"`` or ``"rectified-flow"``.
 
     Raises:
         ValueError: another schedule, or too few steps.
@@ -130,7 +133,36 @@ def linear_betas(timesteps: int) -> Tensor:
     return torch.linspace(scale * _LINEAR_BETAS[0], scale * _LINEAR_BETAS[1], timesteps, dtype=torch.float64)
 
 
-_SCHEDULES: dict[str, Callable[[int], Tensor]] = {"cosine": cosine_betas, "linear": linear_betas}
+def scaled_linear_betas(timesteps: int) -> Tensor:
+    """(``timesteps``,) float64 noise variances whose square roots are linear, as MAISI's first generation has them."""
+    first, last = _SCALED_BETAS
+    return torch.linspace(math.sqrt(first), math.sqrt(last), timesteps, dtype=torch.float64).square()
+
+
+def rectified_flow_betas(timesteps: int) -> Tensor:
+    """(``timesteps``,) float64 noise variances of a diffusion that is a rectified flow at other scales.
+
+    The flow's z_s = (1 - s) z_0 + s noise, over its own norm, has the signal's share (1 - s)^2 / ((1 - s)^2 + s^2).
+    Step t is at s = (t + 1) / (``timesteps`` + 1), short of the end, where no signal is left; :func:`flow_time` gives
+    it back.
+    """
+    s = torch.arange(1, timesteps + 1, dtype=torch.float64) / (timesteps + 1)
+    signal = functional.pad((1 - s).square() / ((1 - s).square() + s.square()), (1, 0), value=1.0)
+    return 1 - signal[1:] / signal[:-1]
+
+
+def flow_time(alpha_bar: float) -> float:
+    """The time s of the rectified flow, 0 to 1, at which the signal's share of the variance is ``alpha_bar``."""
+    ratio = math.sqrt((1 - alpha_bar) / alpha_bar)
+    return ratio / (1 + ratio)
+
+
+_SCHEDULES: dict[str, Callable[[int], Tensor]] = {
+    "cosine": cosine_betas,
+    "linear": linear_betas,
+    "scaled-linear": scaled_linear_betas,
+    "rectified-flow": rectified_flow_betas,
+}
 
 
 def _buffers(betas: Tensor) -> dict[str, Tensor]:

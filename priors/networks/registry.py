@@ -97,6 +97,26 @@ KINDS: dict[str, Kind] = {
         place="head",
         told=("base_sha256",),
     ),
+    "maisi-autoencoder": Kind(
+        "priors.networks.maisi.autoencoder:MaisiAutoencoder",
+        "priors.networks.maisi.config:MaisiAutoencoderConfig",
+        "compresses volumes to latents and decodes them, for MAISI's U-Net beside it",
+    ),
+    "maisi": Kind(
+        "priors.networks.maisi.unet:MaisiUNet",
+        "priors.networks.maisi.config:MaisiUNetConfig",
+        "estimates the noise, or the velocity of a rectified flow, in latents; with MAISI's autoencoder beside it a "
+        "prior of volumes",
+        prior="priors.diffusion.maisi:load_maisi",
+        generator="priors.generators.maisi:load_maisi_generator",
+    ),
+    "maisi-controlnet": Kind(
+        "priors.networks.maisi.controlnet:MaisiControlNet",
+        "priors.networks.maisi.config:MaisiControlNetConfig",
+        "steers MAISI by label maps, or by images of a scan; works on the U-Net that it was trained on alone",
+        place="head",
+        told=("base_sha256",),
+    ),
     "refiner": Kind(
         *_UNET,
         "improves a base image by means of a head's sample, slice by slice; belongs to that head alone",

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from priors.weights.official import Checkpoint, training_steps
 from priors.weights.official_baselines import MATLAB, Baseline, baseline_of, is_baseline, load_baseline
 from priors.weights.official_competitors import competitor_of, is_competitor
 from priors.weights.official_factorised import factorised_of, is_factorised
+from priors.weights.official_maisi import base_of, is_maisi, maisi_of
 from priors.weights.restricted import read_pickled
 from priors.weights.store import HEADS, SUFFIX, prior_folder, user_folder
 
@@ -56,6 +58,17 @@ BASELINES = {
     "net-epoch-151.mat": Released("fbpconvnet", "fbpconv"),
 }
 """The released files of the methods to compare with, by name."""
+
+GENERATORS = {
+    "autoencoder_v1.pt": Released("maisi-ddpm-ct", "maisi-autoencoder"),
+    "diff_unet_3d_ddpm-ct.pt": Released("maisi-ddpm-ct", "maisi"),
+    "controlnet_3d_ddpm-ct.pt": Released("maisi-ddpm-ct", "maisi-controlnet"),
+    "diff_unet_3d_rflow-ct.pt": Released("maisi-rflow-ct", "maisi"),
+    "controlnet_3d_rflow-ct.pt": Released("maisi-rflow-ct", "maisi-controlnet"),
+    "autoencoder_v2.pt": Released("maisi-rflow-mr", "maisi-autoencoder"),
+    "diff_unet_3d_rflow-mr.pt": Released("maisi-rflow-mr", "maisi"),
+}
+"""The released files of other generators, by name."""
 
 ORIGINALS = "originals.json"
 """In the user's folder: sha256 of each official file when it was first imported."""
@@ -101,11 +114,14 @@ def import_file(
     sha256 = file_sha256(path)
     _check_original(path, sha256, overwrite)
     networks = _networks(released, settings)
-    _check_free([folder / FILES[kind] for kind in networks], overwrite)
+    targets = {kind: folder / (FILES.get(kind) or f"{HEADS}/{kind}{SUFFIX}") for kind in networks}
+    _check_free(list(targets.values()), overwrite)
     written = {}
     for kind, network in networks.items():
-        target = folder / FILES[kind]
-        written[target] = save_weights(target, network.state_dict(), _card(released, path, kind, network, sha256))
+        card = _card(released, path, kind, network, sha256)
+        if kind == "maisi-controlnet":
+            card = replace(card, extra=card.extra | base_of(card.config, folder / FILES["maisi"]))
+        written[targets[kind]] = save_weights(targets[kind], network.state_dict(), card)
     _remember(path.name, sha256)
     return written
 
@@ -140,7 +156,7 @@ def _check_original(path: Path, sha256: str, overwrite: bool) -> None:
 def _prior_of(path: Path, prior: str | None) -> str:
     if prior is not None:
         return prior
-    known = RELEASED | BASELINES
+    known = RELEASED | BASELINES | GENERATORS
     if path.name not in known:
         raise ValueError(f"{path}: none of the official files ({', '.join(known)}); name its prior with `prior`")
     return known[path.name].prior
@@ -154,6 +170,8 @@ def _read(path: Path, settings: Mapping[str, int] | None) -> Checkpoint | Baseli
         return factorised_of(path, content)
     if is_competitor(content):
         return competitor_of(path, content, settings)
+    if is_maisi(content):
+        return maisi_of(path, content)
     return baseline_of(path, content) if is_baseline(content) else Checkpoint.of(path, content)
 
 
@@ -174,7 +192,7 @@ def _card(released: Checkpoint | Baseline, path: Path, kind: str, network: nn.Mo
     config: Any = getattr(network, "config", None)
     values = config.to_dict() if config is not None else {}
     if isinstance(released, Baseline):
-        if name in BASELINES:
+        if name in BASELINES or name in GENERATORS:
             return Card(kind, values, f"{released.source}, {name}", released.licence, extra | released.extra)
         source = f"imported from {name}, in the layout of {released.source}"
         return Card(kind, values, source, "not known", extra | released.extra)
@@ -216,7 +234,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _remember(name: str, sha256: str) -> None:
-    if name not in RELEASED and name not in BASELINES:
+    if name not in RELEASED | BASELINES | GENERATORS:
         return
     path = user_folder() / ORIGINALS
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from priors.networks.autoencoder import PatchVolumeAutoencoder
 from priors.networks.biflownet import BiFlowNet
 from priors.networks.controlnet import ControlNet
+from priors.networks.missing import MissingPackageError
 from priors.networks.perceptual import LPIPS
 from priors.networks.registry import KINDS
 from priors.weights.card import Card, one_line, read_card, read_tensors
@@ -40,6 +41,19 @@ def load_biflownet(path: Path | str, dtype: torch.dtype | None = None) -> BiFlow
 def load_controlnet(path: Path | str, dtype: torch.dtype | None = None) -> ControlNet:
     """A ControlNet head from its weights file, without its base; as :func:`load_autoencoder`."""
     return load_network(path, "controlnet", dtype)
+
+
+def head_kinds() -> tuple[str, ...]:
+    """The kinds of networks that steer a latent prior: their cards name the prior's noise estimator."""
+    return tuple(name for name, kind in KINDS.items() if "base_sha256" in kind.told)
+
+
+def load_steering(path: Path | str, dtype: torch.dtype | None = None) -> Any:
+    """A head of any latent prior from its weights file, without its base; as :func:`load_autoencoder`."""
+    kind = read_card(path).kind
+    if kind not in head_kinds():
+        raise ValueError(f"{path}: weights of kind {kind}, where a head is wanted: {' or '.join(head_kinds())}")
+    return load_network(path, kind, dtype)
 
 
 def load_lpips(path: Path | str, dtype: torch.dtype | None = None) -> LPIPS:
@@ -80,6 +94,8 @@ def unfilled(build: Callable[[], Network], path: Path | str) -> Network:
     try:
         with torch.device("meta"):
             return build()
+    except MissingPackageError:
+        raise
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: its configuration is wrong: {one_line(error)}") from error
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from priors.diffusion.load import load_prior, prior_with_base
 from priors.diffusion.prior import LatentPrior
-from priors.networks.controlnet import ControlNet
 from priors.weights.card import read_card
-from priors.weights.networks import load_controlnet
+from priors.weights.networks import head_kinds, load_steering
 from priors.weights.store import HEADS, Entry, entries, find_prior, how_to_get_shipped
 from recon.diffusion.calibration import Calibrations
 from recon.errors import InputError, input_errors
@@ -20,6 +20,10 @@ from recon.learned.task import Task, task_from_dict
 from recon.learned.trained import check_task
 from recon.scan.measurement import Measurement, Protocol
 from recon.scan.volume import Modality
+
+if TYPE_CHECKING:
+    from priors.networks.controlnet import ControlNet
+    from priors.networks.maisi.controlnet import MaisiControlNet
 
 _WAY_OUT = "take `method` tv, or train a head with 'recon train controlnet' and give it as `weights`"
 
@@ -40,7 +44,7 @@ class Head:
         other_scan: a notice why the head was not made for the scan, where it is used all the same.
     """
 
-    network: ControlNet
+    network: ControlNet | MaisiControlNet
     prior: LatentPrior
     task: Task
     sha256: str
@@ -81,8 +85,10 @@ def load_head(
     """
     path = Path(weights) if weights else installed_head(scan, modality, allow_other)
     with input_errors("`weights`"):
-        network = load_controlnet(path).eval()
+        network = load_steering(path).eval()
         card = read_card(path)
+    if not network.config.task:
+        raise InputError(f"`weights` {path}: steered by label maps, and trained for no scan")
     task = task_from_dict(network.config.task)
     notices = check_task(task, scan, modality, path, allow_other)
     with input_errors("`prior`"):
@@ -156,7 +162,8 @@ def _task_of(entry: Entry) -> Task | str | None:
     """The task of an installed head; None for another network, and in one line why a card cannot be read."""
     try:
         card = read_card(entry.path)
-        return task_from_dict(card.config["task"]) if card.kind == "controlnet" else None
+        of_labels = card.kind == "maisi-controlnet" and not card.config["task"]
+        return task_from_dict(card.config["task"]) if card.kind in head_kinds() and not of_labels else None
     except (InputError, ValueError, KeyError, TypeError) as error:
         return " ".join(str(error).split())
 
@@ -186,13 +193,13 @@ def _damage(path: Path) -> str:
 @lru_cache(maxsize=64)
 def _damage_of_version(path: Path, size: int, changed: int) -> str:
     try:
-        load_controlnet(path)
+        load_steering(path)
     except ValueError as error:
         return " ".join(str(error).split())
     return ""
 
 
-def prior_of(network: ControlNet, given: str | Path | None) -> LatentPrior:
+def prior_of(network: ControlNet | MaisiControlNet, given: str | Path | None) -> LatentPrior:
     """The prior of a name or folder or, where none is given, the installed one that the head was trained on.
 
     Raises:

@@ -66,6 +66,7 @@ class TrainingKind:
 _VOLUMES = "recon.training.settings.volumes"
 _SLICES = "recon.training.settings.slices"
 _GENERATORS = "recon.training.generators"
+_MAISI = "recon.training.settings.maisi"
 
 TRAININGS: dict[str, TrainingKind] = {
     "autoencoder": TrainingKind(
@@ -91,6 +92,31 @@ TRAININGS: dict[str, TrainingKind] = {
         TASKS,
         frozenset({"base", "class", "condition", "reference"}),
         ("base", "hint_channels", "task"),
+        "head.safetensors",
+    ),
+    "maisi-autoencoder": TrainingKind(
+        "MAISI's autoencoder, which compresses volumes to latents; it needs the package monai.",
+        "",
+        f"{_GENERATORS}.maisi:build_maisi_autoencoder",
+        f"{_MAISI}:MaisiAutoencoderTask",
+    ),
+    "maisi": TrainingKind(
+        "MAISI's U-Net, a generator of volumes of either generation; it needs a trained MAISI autoencoder.",
+        "`base` runs/maisi-autoencoder",
+        f"{_GENERATORS}.maisi:build_maisi",
+        f"{_MAISI}:MaisiTask",
+        takes=frozenset({"base", "class"}),
+        derived=("channels",),
+        beside=("maisi-autoencoder.safetensors",),
+    ),
+    "maisi-controlnet": TrainingKind(
+        "A ControlNet on MAISI, which steers it by the images of one kind of scan.",
+        "`task` svct `geometry` my_scanner.yaml `base` runs/maisi",
+        f"{_GENERATORS}.maisi_head:build_maisi_controlnet",
+        f"{_MAISI}:MaisiControlNetTask",
+        TASKS,
+        frozenset({"base", "class", "condition", "reference"}),
+        ("base", "hint_channels", "hint_widths", "task"),
         "head.safetensors",
     ),
     "refiner": TrainingKind(

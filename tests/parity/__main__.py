@@ -40,7 +40,7 @@ def entry(case: Case, fixtures: Path, date: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write the three files."""
+    """Write the files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--date", required=True)
@@ -51,6 +51,7 @@ def main() -> None:
     cases = {name: entry(case, given.folder / "fixtures", given.date) for name, case in CASES.items()}
     write("networks", {"formula": {"version": VERSION, "text": TEXT}, "cases": cases})
     write("layouts", {name: layouts.official(name, given.folder) for name in layouts.NETWORKS})
+    write("maisi", of_maisi(given.folder, given.date))
     write(
         "masks",
         {
@@ -58,6 +59,21 @@ def main() -> None:
             for recording in masks.RECORDINGS
         },
     )
+
+
+def of_maisi(folder: Path, date: str) -> dict[str, Any]:
+    """MAISI's networks apart, since they need MONAI."""
+    from parity import maisi
+
+    official = {name: maisi.official_layout(name, folder) for name in maisi.NETWORKS}
+    return {
+        "cases": {name: entry(case, folder / "fixtures", date) for name, case in maisi.CASES.items()},
+        "layouts": {
+            name: layouts.digest((key, shape) for key, (shape, _) in found["keys"].items())
+            | {"parameters": found["parameters"]}
+            for name, found in official.items()
+        },
+    }
 
 
 def write(name: str, content: dict[str, Any]) -> None:

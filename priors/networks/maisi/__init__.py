@@ -1,0 +1,1 @@
+"""MAISI's networks, which come with the library MONAI."""
