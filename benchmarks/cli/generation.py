@@ -1,4 +1,4 @@
-"""``benchmarks run table2``, ``table3``, ``table4`` and ``fig6``: generators beside one another and beside real volumes."""
+"""``benchmarks run table2``, ``table3``, ``table4``, ``fig6``: generators beside each other and beside real volumes."""
 
 from __future__ import annotations
 

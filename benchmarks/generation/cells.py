@@ -32,7 +32,7 @@ class Cells:
 
     def put(self, key: str, cell: dict[str, Any]) -> dict[str, Any]:
         """Keep plain values; returns them as they will be read."""
-        kept: dict[str, Any] = json.loads(json.dumps(cell))
+        kept: dict[str, Any] = json.loads(json.dumps(cell, sort_keys=True))
         self.folder.mkdir(parents=True, exist_ok=True)
         with whole_file(self.folder / f"{key}.json") as temporary:
             temporary.write_text(json.dumps({"cell": kept, _SHA256: _hash(kept)}, sort_keys=True), encoding="utf-8")

@@ -13,7 +13,7 @@ from priors.generators.load import load_generator
 from priors.weights.store import find_prior
 from recon.errors import InputError, input_errors
 
-NO_WEIGHTS = "no weights: name the folder of a trained generator with `prior`"
+NO_WEIGHTS = "no weights: no folder of such a generator was named"
 """What the row of a method says that no folder was given for."""
 
 ONE_PASS = ("none",)

@@ -80,13 +80,14 @@ def blocks(result: GenerationResult) -> list[Block]:
         ),
         _floor(result),
         Block(
-            "Diversity: MS-SSIM of random pairs (it should be that of real pairs); nearest training volume",
-            ("MS-SSIM", "real pairs", "to training", "among training", "closer than any"),
+            "Diversity: MS-SSIM of random pairs, which should be that of real pairs. Memory: median distance to the "
+            "nearest training volume, that among training volumes, and the share that is nearer than any two of these",
+            ("MS-SSIM", "of real pairs", "to training", "among training", "nearer"),
             _rows(result, lambda row: (*_similarities(row.measures), *_nearest(row.measures))),
         ),
         Block(
-            "How the volumes were made",
-            ("sampler", "steps", "s a volume", "GB"),
+            "How the methods were trained (core-minutes are minutes times threads) and the volumes made",
+            ("training", "threads", "sampler", "steps", "s a volume", "GB"),
             _rows(result, _made),
         ),
     ]
@@ -95,8 +96,18 @@ def blocks(result: GenerationResult) -> list[Block]:
 def _rows(
     result: GenerationResult, texts: Callable[[GenerationRow], tuple[str, ...]]
 ) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Methods in the order of the table, absent ones after them with no texts."""
-    return (*((row.label, texts(row)) for row in result.rows), *((label, ()) for label, _ in result.absent))
+    """Methods in the order of the table, absent ones with no texts."""
+    rows = [(row.method, row.label, texts(row)) for row in result.rows]
+    return in_order(result.methods, [*rows, *((label, label, ()) for label, _ in result.absent)])
+
+
+def in_order(
+    methods: Sequence[str], rows: Sequence[tuple[str, str, tuple[str, ...]]]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Rows (method, label, texts) in the order of the table; methods that it does not list come last."""
+    places = {method: place for place, method in enumerate(methods)}
+    ordered = sorted(rows, key=lambda row: places.get(row[0], len(places)))
+    return tuple((label, texts) for _, label, texts in ordered)
 
 
 def _estimates(measures: GenerationMeasures) -> list[str]:
@@ -135,7 +146,9 @@ def _made(row: GenerationRow) -> tuple[str, ...]:
     made = row.sampled
     one_pass = made.sampler == "none"
     sampler = "one pass" if one_pass else made.sampler + (", from the average" if made.start == "average" else "")
-    return sampler, NOTHING if one_pass else str(made.steps), seconds_text(made.seconds), f"{made.peak_mb / 1000:.2f}"
+    steps = NOTHING if one_pass else str(made.steps)
+    trained = (duration_text(row.trained.seconds), str(row.trained.threads or NOTHING))
+    return *trained, sampler, steps, seconds_text(made.seconds), f"{made.peak_mb / 1000:.2f}"
 
 
 def facts(result: GenerationResult) -> list[str]:
@@ -171,6 +184,13 @@ def similarity_text(found: PairSimilarity | None) -> str:
 def seconds_text(seconds: float) -> str:
     """Seconds with the digits that they are worth."""
     return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2g}"
+
+
+def duration_text(seconds: float | None) -> str:
+    """Minutes, or hours where there are two and more; a dash for none."""
+    if seconds is None:
+        return NOTHING
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def number(value: float, digits: int) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 
 import torch
 from torch import Tensor
 
 from benchmarks.generation.competitors import Competitor
 from benchmarks.generation.memory import peak_memory
+from benchmarks.generation.result import Sampled
 from benchmarks.generation.volumes import Made, VolumeFolder, settings_key, slug
 from priors.diffusion.anatomy import Anatomy, Size
 from priors.diffusion.prior import VoxelSize
@@ -78,6 +80,22 @@ def _make(
         return volumes.put(image, seed, seconds, most, describe_device(device))
     except ValueError as error:
         raise RunError(f"{competitor.label}: {error}") from error
+
+
+def sampled(competitor: Competitor, folder: VolumeFolder, made: Sequence[Made]) -> Sampled:
+    """How the volumes of a method were made, and what that took."""
+    plan = competitor.plan
+    return Sampled(
+        len(made),
+        plan.sampler,
+        plan.steps,
+        plan.start,
+        round(median(each.seconds for each in made), 4),
+        max(each.peak_mb for each in made),
+        made[0].device,
+        dict(competitor.generator.sha256),
+        f"generation/volumes/{folder.folder.name}",
+    )
 
 
 def generated(competitor: Competitor, anatomy: Anatomy, size: Size, spacing: VoxelSize, seed: int) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.generation.spec import Compares
+from benchmarks.generation.training import Trained
 from benchmarks.quality.generation.measures import GenerationMeasures
 from benchmarks.table.published import published
 from priors.diffusion.anatomy import Size
@@ -43,10 +44,11 @@ class Sampled:
 
 @dataclass(frozen=True)
 class GenerationRow:
-    """One method with its volumes and its measures."""
+    """One method with its training, its volumes and its measures."""
 
     label: str
     method: str
+    trained: Trained
     sampled: Sampled
     measures: GenerationMeasures
 
@@ -98,6 +100,7 @@ class GenerationResult:
         size: the size (z, x, y) of all volumes in voxels.
         spacing: their voxel size (z, x, y) in mm.
         features: the name of the features that are compared.
+        methods: the methods of the table in their order.
         real: the real volumes.
         rows: the methods with volumes, in the order of the table.
         absent: the label of each method without a result, and why.
@@ -113,6 +116,7 @@ class GenerationResult:
     size: Size
     spacing: VoxelSize
     features: str
+    methods: tuple[str, ...]
     real: RealFacts
     rows: tuple[GenerationRow, ...]
     absent: tuple[tuple[str, str], ...]
@@ -125,6 +129,7 @@ class GenerationResult:
             {
                 "label": row.label,
                 "method": row.method,
+                "trained": asdict(row.trained),
                 "sampled": asdict(row.sampled),
                 "measures": row.measures.to_dict(),
             }

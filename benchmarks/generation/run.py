@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 import torch
 
 from benchmarks.generation.cells import Cells
 from benchmarks.generation.competitors import Asked, Competitor, Field, find_competitors
-from benchmarks.generation.make import make_volumes, volume_folder
+from benchmarks.generation.make import make_volumes, sampled, volume_folder
 from benchmarks.generation.measures import USUAL_FEATURES, Measuring, settings_for
 from benchmarks.generation.real import RealData, RealVolumes, real_volumes
-from benchmarks.generation.result import Embedding, GenerationResult, GenerationRow, RealFacts, Sampled
+from benchmarks.generation.result import Embedding, GenerationResult, GenerationRow, RealFacts
 from benchmarks.generation.spec import GenerationSpec
+from benchmarks.generation.training import trained
 from benchmarks.generation.volumes import Made, VolumeFolder, VolumeSet
 from benchmarks.quality.features.load import feature_network
 from benchmarks.quality.generation.embedding import tsne
@@ -96,9 +96,8 @@ def run_generation(request: GenerationRequest, announce: Announce = print) -> Fi
         generated = folder.as_set(competitor.label, range(request.count))
         with input_errors(competitor.label):
             measures = measuring.measure(real.volumes, generated, real.one_each if _trains(real) else None, announce)
-        rows.append(
-            GenerationRow(competitor.label, competitor.generator.method, _sampled(competitor, folder, known), measures)
-        )
+        method, took = competitor.generator.method, trained(competitor.folder)
+        rows.append(GenerationRow(competitor.label, method, took, sampled(competitor, folder, known), measures))
         sets.append(generated)
     embedding = _embedding(measuring, sets, announce) if request.spec.compares == "picture" else None
     return Finished(_result(request, field, real, features.name, rows, embedding), tuple(sets))
@@ -115,21 +114,6 @@ def _volumes(
 
 def _trains(real: RealVolumes) -> bool:
     return real.split == _TRAINING
-
-
-def _sampled(competitor: Competitor, folder: VolumeFolder, made: Sequence[Made]) -> Sampled:
-    plan = competitor.plan
-    return Sampled(
-        len(made),
-        plan.sampler,
-        plan.steps,
-        plan.start,
-        round(median(each.seconds for each in made), 4),
-        max(each.peak_mb for each in made),
-        made[0].device,
-        dict(competitor.generator.sha256),
-        f"generation/volumes/{folder.folder.name}",
-    )
 
 
 def _embedding(measuring: Measuring, sets: Sequence[VolumeSet], announce: Announce) -> Embedding:
@@ -161,6 +145,7 @@ def _result(
         field.size,
         field.spacing,
         features,
+        request.spec.methods,
         facts,
         tuple(rows),
         field.absent,
