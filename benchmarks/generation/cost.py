@@ -109,10 +109,7 @@ def run_cost(request: CostRequest, announce: Announce = print) -> CostResult:
     spec = request.spec
     field = find_competitors(spec.methods, request.asked) if request.asked.folders else None
     rows = [_row(request, field, each, announce) for each in field.competitors] if field else []
-    full = []
-    for method in FULL_SIZE:
-        announce(f"{method}: operations at the published size are counted")
-        full.append(full_size(method))
+    full, uncounted = _full_sizes(announce)
     absent = field.absent if field else tuple((method, NO_WEIGHTS) for method in spec.methods)
     return CostResult(
         request.table,
@@ -121,9 +118,21 @@ def run_cost(request: CostRequest, announce: Announce = print) -> CostResult:
         spec.methods,
         field.size if field else None,
         tuple(rows),
-        tuple(full),
-        absent,
+        full,
+        (*absent, *uncounted),
     )
+
+
+def _full_sizes(announce: Announce) -> tuple[tuple[FullSize, ...], tuple[tuple[str, str], ...]]:
+    """The networks at their published size, and those that cannot be made here, each with the reason."""
+    full, left = [], []
+    for method in FULL_SIZE:
+        announce(f"{method}: operations at the published size are counted")
+        try:
+            full.append(full_size(method))
+        except ValueError as error:  # such as a package that is not installed
+            left.append((f"{method} at its published size", " ".join(str(error).split())))
+    return tuple(full), tuple(left)
 
 
 def _cells(request: CostRequest) -> Cells:

@@ -57,7 +57,9 @@ def _sentences(result: CostResult) -> list[str]:
 def cost_blocks(result: CostResult) -> list[Block]:
     """The trained generators, then the published sizes."""
     rows = [(row.method, row.label, _row(row)) for row in result.rows]
-    ordered = in_order(result.methods, [*rows, *((label, label, ()) for label, _ in result.absent)])
+    ordered = in_order(
+        result.methods, [*rows, *((label, label, ()) for label, _ in result.absent if label in result.methods)]
+    )
     headings = ("training", "threads", "steps", "s a volume", "GB", "operations", "parameters", "sampler", "device")
     own = [Block("The given generators, measured here", headings, ordered)] if result.rows else []
     full = tuple((each.method, _full(each)) for each in result.full)

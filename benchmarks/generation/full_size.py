@@ -91,7 +91,59 @@ def _patch_volume_decoder(network: Any, edge: int) -> object:
     return network.decode_embeddings(zeros(1, network.config.latent_channels, edge, edge, edge))
 
 
+def _wdm(network: Any) -> object:
+    """Eight bands of wavelet coefficients at half of the resolution."""
+    return network(zeros(1, 8, *_cube(EDGE // 2)), _step())
+
+
+def _hagan(network: Any) -> object:
+    return network(zeros(1, network.config.latent))
+
+
+def _medicaldiffusion(network: Any) -> object:
+    return network(zeros(1, network.config.channels, *_cube(EDGE // 4)), _step())
+
+
+def _vqgan_decoder(network: Any) -> object:
+    return network.decode_codes(zeros(1, network.config.latent_channels, *_cube(EDGE // 4)))
+
+
+def _maisi(network: Any) -> object:
+    from priors.networks.maisi.conditions import told
+    from priors.networks.maisi.estimate import estimate
+
+    config = network.config
+    return estimate(
+        network, zeros(1, config.channels, *_cube(EDGE // 4)), _step(), told(config, ["CTChestAbdomen"], zeros(1, 3))
+    )
+
+
+def _maisi_decoder(network: Any) -> object:
+    return network.decode(zeros(1, network.config.latent_channels, *_cube(EDGE // 4)))
+
+
+def _medsyn(network: Any) -> object:
+    return network(zeros(1, network.config.channels, *_cube(EDGE // 4)), _step())
+
+
+def _medsyn_finer(network: Any) -> object:
+    volume = zeros(1, network.config.channels, *_cube(EDGE))
+    return network(volume, volume, _step())
+
+
+def _cube(edge: int) -> tuple[int, int, int]:
+    return edge, edge, edge
+
+
 FULL_SIZE: dict[str, tuple[Use, ...]] = {
+    "HA-GAN": (Use("hagan", 1, _hagan),),
+    "MedicalDiffusion": (
+        Use("medicaldiffusion", 300, _medicaldiffusion),
+        Use("medicaldiffusion-vqgan", 1, _vqgan_decoder),
+    ),
+    "WDM": (Use("wdm", 1000, _wdm),),
+    "MAISI": (Use("maisi", 1000, _maisi), Use("maisi-autoencoder", 1, _maisi_decoder)),
+    "MedSyn": (Use("medsyn", 50, _medsyn), Use("medsyn-sr", 20, _medsyn_finer)),
     "3D MedDiffusion (8x)": (
         Use("biflownet", 1000, lambda network: _biflownet(network, EDGE // 8)),
         Use("autoencoder", 1, lambda network: _patch_volume_decoder(network, EDGE // 8), {"downsample": [8, 8, 8]}),
@@ -101,4 +153,4 @@ FULL_SIZE: dict[str, tuple[Use, ...]] = {
         Use("autoencoder", 1, lambda network: _patch_volume_decoder(network, EDGE // 4)),
     ),
 }
-"""What each method runs for one volume, as published."""
+"""What each method runs for one volume, as published; MedSyn without guidance by a text."""
