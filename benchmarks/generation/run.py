@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -89,13 +89,14 @@ def run_generation(request: GenerationRequest, announce: Announce = print) -> Fi
         features = feature_network(request.features or USUAL_FEATURES[anatomy.modality], device=request.device)
         settings = settings_for(field.size)
     real = real_volumes(request.data, field.size, field.spacing, request.count, announce)
+    training = _training(request, field, real, announce)
     measuring = Measuring(features, field.size, field.spacing, request.cells, settings)
     made = [_volumes(request, field, competitor, announce) for competitor in field.competitors]
     rows, sets = [], [real.volumes]
     for competitor, (folder, known) in zip(field.competitors, made, strict=True):
         generated = folder.as_set(competitor.label, range(request.count))
         with input_errors(competitor.label):
-            measures = measuring.measure(real.volumes, generated, real.one_each if _trains(real) else None, announce)
+            measures = measuring.measure(real.volumes, generated, training, announce)
         method, took = competitor.generator.method, trained(competitor.folder)
         rows.append(GenerationRow(competitor.label, method, took, sampled(competitor, folder, known), measures))
         sets.append(generated)
@@ -110,6 +111,18 @@ def _volumes(
     folder = volume_folder(competitor, anatomy, field.size, field.spacing, request.volumes)
     made = make_volumes(competitor, anatomy, field.size, folder, range(request.count), request.device, announce)
     return folder, made
+
+
+def _training(request: GenerationRequest, field: Field, real: RealVolumes, announce: Announce) -> VolumeSet | None:
+    """A cube of each scan that methods may have learned from; None where the data have no such split."""
+    if _trains(real):
+        return real.one_each
+    data = replace(request.data, split=_TRAINING)
+    try:
+        return real_volumes(data, field.size, field.spacing, 0, announce).one_each
+    except InputError as error:
+        announce(f"no distance to training volumes: {error}")
+        return None
 
 
 def _trains(real: RealVolumes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,27 @@ def test_two_folders_of_one_method_have_their_names(scans, priors, tmp_path):
     run("table3", scans, tmp_path / "out", priors / "wdm", other)
     content = json.loads((tmp_path / "out" / "table3" / "results.json").read_text())
     assert [row["label"] for row in content["rows"]] == ["WDM (wdm)", "WDM (longer)"]
+
+
+def test_held_out_scans_are_compared_with_and_training_scans_looked_at_for_copies(scans, priors, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(scans, data)
+    (data / "test").mkdir()
+    for number in (0, 1):
+        (data / "train" / f"scan{number}.nii.gz").rename(data / "test" / f"scan{number}.nii.gz")
+    found = run("table3", data, tmp_path / "out", priors / "wdm", split="test")
+    assert found.code == 0, found.err
+    content = json.loads((tmp_path / "out" / "table3" / "results.json").read_text())
+    assert content["real"] | {"sha256": ""} == {
+        "split": "test",
+        "scans": 2,
+        "count": 8,
+        "sha256": "",
+        "is_training": False,
+    }
+    assert content["rows"][0]["measures"]["training"]["training"]["median"] > 0
+    assert any("8 cubes of 2 scans" in note for note in content["notes"])
+    assert not any("training split" in note for note in content["notes"])
 
 
 def test_a_changed_cell_is_measured_again(scans, priors, out, seeds):
