@@ -39,7 +39,7 @@ class GenerationRequest:
         table: the name of the table.
         spec: the specification of the table.
         asked: what is asked of all generators.
-        data: where the real volumes are.
+        data: the data of the real volumes.
         count: the number of volumes of each method.
         features: the name of the features, or a file of MedicalNet; "" takes the usual ones of the modality.
         out: the folder of all results, which tables share their volumes in.

@@ -89,7 +89,7 @@ class VolumeFolder:
     whose file was cut short or changed is none.
 
     Attributes:
-        folder: where they lie.
+        folder: the folder of the files.
         modality: CT or MR.
         spacing: the voxel size (z, x, y) in mm.
     """
