@@ -85,7 +85,7 @@ def run_generation(request: GenerationRequest, announce: Announce = print) -> Fi
         raise InputError(f"`count` {request.count}: at least {LEAST_COUNT} volumes of each method are compared")
     anatomy = request.asked.anatomy
     field = find_competitors(request.spec.methods, request.asked)
-    with input_errors("`features`"):
+    with input_errors():
         features = feature_network(request.features or USUAL_FEATURES[anatomy.modality], device=request.device)
         settings = settings_for(field.size)
     real = real_volumes(request.data, field.size, field.spacing, request.count, announce)

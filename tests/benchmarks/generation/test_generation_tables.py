@@ -208,7 +208,7 @@ def test_the_figure_shows_all_volumes_together(scans, priors, out, monkeypatch):
         ({"class": "CTLegs"}, "--prior {wdm}: --class CTLegs: this prior learned CTChestAbdomen alone"),
         ({"class": "MRKnee"}, "--prior {wdm}: --class MRKnee: this prior learned CTChestAbdomen alone"),
         ({"count": 3}, "--count 3: at least 4 volumes"),
-        ({"features": "resnet9"}, "--features: "),
+        ({"features": "resnet9"}, "--features resnet9: neither one of ct-resnet152"),
         ({"size": "32,32"}, "--size 32,32: must be three whole numbers"),
         ({"size": "36,36,36"}, "--size: WDM: (36, 36, 36) voxels: each edge must be a multiple of 8"),
         ({"steps": "WDM=2000"}, "--steps of WDM: 2000: at most 1000 steps"),
