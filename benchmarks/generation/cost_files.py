@@ -62,15 +62,11 @@ def cost_blocks(result: CostResult) -> list[Block]:
     )
     headings = ("training", "threads", "steps", "s a volume", "GB", "operations", "parameters", "sampler", "device")
     own = [Block("The given generators, measured here", headings, ordered)] if result.rows else []
+    if not result.full:
+        return own
     full = tuple((each.method, _full(each)) for each in result.full)
-    return [
-        *own,
-        Block(
-            f"Published sizes, counted for {EDGE} × {EDGE} × {EDGE} voxels",
-            ("operations of a volume", "calls and operations of each", "parameters"),
-            full,
-        ),
-    ]
+    columns = ("operations of a volume", "calls and operations of each", "parameters")
+    return [*own, Block(f"Published sizes, counted for {EDGE} × {EDGE} × {EDGE} voxels", columns, full)]
 
 
 def _row(row: CostRow) -> tuple[str, ...]:
