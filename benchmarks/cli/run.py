@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmarks.cli.generation import OWN, TAKEN, GenerationOptions, generation_table
 from benchmarks.cli.measured import OF_REAL_SCANS, real_table
 from benchmarks.cli.memory import MEMORY_TABLE, memory_table
 from benchmarks.cli.options import DEVICE, JSON, OUT, check_device, datasets_option, pair
@@ -47,15 +48,17 @@ class Options:
         group="Data",
         type=click.Path(path_type=Path),
         multiple=True,
-        metavar="FOLDER",
-        help="Folder that holds the files of real-ct or real-mr. May be repeated.",
+        metavar="FOLDER|YAML",
+        help="Folder that holds the files of real-ct or real-mr; real volumes of the tables of generators, as a folder "
+        "or a YAML list of data sets as for recon train. May be repeated.",
     ),
     option(
         "--split",
         group="Data",
         type=click.Choice(["train", "val", "test"]),
         default=None,
-        help="Split whose cases are measured.  [default: test; all cases of a folder without splits]",
+        help="Split whose cases are measured.  [default: test; all cases of a folder without splits; train for "
+        "generators]",
     ),
     option(
         "--cases", group="Data", type=click.IntRange(1), default=None, help="Largest number of cases.  [default: all]"
@@ -73,6 +76,60 @@ class Options:
         multiple=True,
         metavar="METHOD=FILE",
         help="Weights file of a method, in place of the installed weights. May be repeated.",
+    ),
+    option(
+        "--class",
+        "class_name",
+        group="Generators",
+        default=None,
+        metavar="NAME",
+        help="Class of the volumes.  [default: CTChestAbdomen; MRT1Brain for table4]",
+    ),
+    option(
+        "--prior",
+        "priors",
+        group="Generators",
+        multiple=True,
+        metavar="NAME|FOLDER",
+        help="Trained generator: a prior of 'recon weights list', or the folder of a 'recon train'. Its row is named "
+        "after its method. May be repeated.",
+    ),
+    option(
+        "--count",
+        group="Generators",
+        type=click.IntRange(1),
+        default=16,
+        help="Number of volumes of each method, with the seeds 0, 1 and so on.",
+    ),
+    option(
+        "--features",
+        group="Generators",
+        default="",
+        metavar="NAME|FILE",
+        help="Features that are compared: ct-resnet152, efficientnet-lite0, pooled, or MedicalNet's resnet_50.pth.  "
+        "[default: ct-resnet152 for CT, efficientnet-lite0 for MR]",
+    ),
+    option(
+        "--size",
+        group="Generators",
+        default=None,
+        metavar="X,Y,Z",
+        help="Number of voxels of all volumes.  [default: the size that all were trained on]",
+    ),
+    option(
+        "--steps",
+        group="Generators",
+        multiple=True,
+        metavar="[METHOD=]N",
+        help="Number of sampling steps of a method, or of all that have steps. May be repeated.  [default: each "
+        "method's own]",
+    ),
+    option(
+        "--cache",
+        group="Generators",
+        type=click.Path(path_type=Path),
+        default=None,
+        help="Folder for prepared volumes, such as that of the trainings.  [default: generation/cache in --out]",
     ),
     option(
         "--jobs",
@@ -99,6 +156,10 @@ def run(ctx: click.Context, table: str, data: tuple[Path, ...], device: str, as_
 
     \b
     table1   memory of joint-decoder training, naive and efficient
+    table2   generators: training time, time, memory and operations of a volume
+    table3, table4
+             generators: volumes beside real ones of --data, CT and MR
+    fig6     generators: features of all volumes in two dimensions
     table9   CT from 40 fan-beam views
     table10  MR at acceleration 8, two masks
     realistic-svct, realistic-mri
@@ -112,7 +173,10 @@ def run(ctx: click.Context, table: str, data: tuple[Path, ...], device: str, as_
     kept until their data, operator, method, code or weights change. The paper's own figures are printed apart.
     """
     from benchmarks.ablations.spec import ablation_names
+    from benchmarks.generation.spec import generation_names
     from benchmarks.measured.spec import TABLES as REAL_TABLES
+
+    told = {name: options.pop(name) for name in OWN}
 
     check_device(device)
     if table in ablation_names():
@@ -125,6 +189,13 @@ def run(ctx: click.Context, table: str, data: tuple[Path, ...], device: str, as_
         _refuse_others(ctx, OF_REAL_SCANS, f"has no effect on {table}, whose scans are files in --data")
         real_table(table, data, options["methods"], options["out"], as_json)
         return
+    if table in generation_names():
+        _refuse_others(ctx, TAKEN, f"has no effect on {table}, which compares generators")
+        given = GenerationOptions(data, options["split"], device, options["out"], as_json, **told)
+        generation_table(table, given)
+        return
+    others = tuple(parameter.name or "" for parameter in ctx.command.params if parameter.name not in OWN)
+    _refuse_others(ctx, others, f"is for {', '.join(generation_names())}; {table} compares methods of reconstruction")
     if data:
         raise InputError(f"`data`: is for {' and '.join(REAL_TABLES)}; {table} takes a `dataset`")
     _method_table(table, device, as_json, Options(**options))

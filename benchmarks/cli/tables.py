@@ -17,6 +17,7 @@ from recon.errors import input_errors
 def list_tables() -> None:
     """List the tables that can be run, and their methods."""
     from benchmarks.ablations.spec import ablation_names, load_ablation
+    from benchmarks.generation.spec import generation_names, load_generation_spec
     from benchmarks.measured.spec import TABLES, load_measured_spec
     from benchmarks.table.spec import load_table_spec, table_names
 
@@ -27,6 +28,9 @@ def list_tables() -> None:
         spec = load_table_spec(name)
         click.echo(f"{name}: {spec.title}; {', '.join(operator.name for operator in spec.operators)}")
         click.echo("  " + ", ".join(method.column for method in spec.methods))
+    for name in generation_names():
+        generation = load_generation_spec(name)
+        click.echo(f"{name}: {generation.title}, with --prior; {', '.join(generation.methods)}")
     for name in TABLES:
         real = load_measured_spec(name)
         click.echo(f"{name}: {real.title}, with --data; {', '.join(row.name for row in real.rows)}")

@@ -39,12 +39,12 @@ def latex(result: TableResult) -> str:
     """A ``tabular`` for each convention, best in bold."""
     parts = []
     for grid in grids(result):
-        lines = [f"% {_one_line(result.title)}; {CONVENTIONS[grid.convention]}"]
+        lines = [f"% {one_line(result.title)}; {CONVENTIONS[grid.convention]}"]
         lines += [r"\begin{tabular}{l" + "r" * len(grid.rows) + "}", r"\hline"]
-        lines.append(" & " + " & ".join(_escaped(row.heading) for row in grid.rows) + r" \\ \hline")
+        lines.append(" & " + " & ".join(latex_escaped(row.heading) for row in grid.rows) + r" \\ \hline")
         for label, entries in _by_method(grid):
-            cells = [rf"\textbf{{{_escaped(t)}}}" if best else _escaped(t) for t, best in entries]
-            lines.append(f"{_escaped(label)} & " + " & ".join(cells) + r" \\")
+            cells = [rf"\textbf{{{latex_escaped(t)}}}" if best else latex_escaped(t) for t, best in entries]
+            lines.append(f"{latex_escaped(label)} & " + " & ".join(cells) + r" \\")
         parts.append("\n".join([*lines, r"\hline", r"\end{tabular}"]))
     return "\n\n".join(parts) + "\n"
 
@@ -65,22 +65,28 @@ _LATEX = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     "–": "--",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
+    "→": r"$\to$",
 }
 
 
-def _escaped(text: str) -> str:
+def latex_escaped(text: str) -> str:
     """A text that LaTeX prints and does not obey, whoever chose it."""
-    return "".join(_LATEX.get(character, character) for character in _one_line(text))
+    return "".join(_LATEX.get(character, character) for character in one_line(text))
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """A text without control characters, which could end a comment or a row."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _in_markdown(text: str) -> str:
     """A text that ends no cell and opens no tag."""
-    return _one_line(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return one_line(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
 def _in_spreadsheet(text: str) -> str:

@@ -40,16 +40,17 @@ def code_sha256(modality: Modality, method: str) -> str:
     roots = [method_module(modality, base), *_ALWAYS]
     if method != base:
         roots.append("recon.methods.data_step")
-    return _sha256_of(tuple(roots))
+    return source_sha256(tuple(roots))
 
 
 @lru_cache(maxsize=1)
 def measuring_sha256() -> str:
     """Hash of the source of all that makes measurements."""
-    return _sha256_of(MEASURED_BY)
+    return source_sha256(MEASURED_BY)
 
 
-def _sha256_of(roots: tuple[str, ...]) -> str:
+def source_sha256(roots: tuple[str, ...]) -> str:
+    """Hash of the source of some modules and of all modules of the suite that they import."""
     digest = hashlib.sha256()
     for module in sorted(_reachable(roots)):
         digest.update(module.encode() + b"\0" + _source(module).read_bytes())

@@ -121,6 +121,11 @@ class Training:
         """What is validated and written: the average where there is one."""
         return self._ema.network if self._ema else self._learner.network()
 
+    @property
+    def seconds(self) -> float:
+        """The seconds that the run has trained and validated, in all sessions together."""
+        return self._seconds
+
     def resume(self) -> int:
         """Go on from the newest checkpoint, if there is one; returns the steps that are done.
 

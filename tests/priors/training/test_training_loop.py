@@ -102,6 +102,7 @@ def test_a_resumed_run_has_the_losses_and_weights_of_an_unbroken_one(tmp_path):
     assert stop.value.step == 7
     second = training(tmp_path / "broken")
     assert second.resume() == 7
+    assert second.seconds == first.seconds > 0, "the sessions add up"
     second.run()
     assert losses(tmp_path / "broken") == losses(tmp_path / "whole")
     assert torch.equal(weights(second), weights(whole))

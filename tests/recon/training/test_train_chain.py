@@ -179,8 +179,11 @@ def test_sigterm_writes_a_checkpoint_and_the_same_command_goes_on_to_the_same_lo
             return [(row["step"], row["total"]) for row in csv.DictReader(file)]
 
     assert losses(broken) == losses(whole)
-    one, other = (read_card(folder / "autoencoder.safetensors").sha256 for folder in (broken, whole))
-    assert one == other
+    one, other = (read_card(folder / "autoencoder.safetensors") for folder in (broken, whole))
+    assert one.sha256 == other.sha256
+    assert one.extra["steps"] == other.extra["steps"] == 30
+    assert one.extra["seconds"] > one.extra["seconds_of_last_session"] > 0, "both sessions"
+    assert one.extra["threads"] >= 1
 
 
 def workshop(network: str, chain: Path, settings: list[str], **more: object) -> tuple[Workshop, Ingredients]:

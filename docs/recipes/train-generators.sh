@@ -1,0 +1,49 @@
+#!/bin/sh
+# Train the six generators of the paper's Tables II to IV on the same cubes of the same volumes, each for the same number
+# of core-minutes, and compare them. Stopped anywhere, the same command goes on from its checkpoints.
+#
+#   sh docs/recipes/train-generators.sh DATA.yaml OUT [MINUTES [RECIPE [extra options of every 'recon train']]]
+#
+# DATA.yaml lists data sets with their classes, as for 'recon train --data'. MINUTES, 8 if none are given, are those of
+# one method; where it trains two networks, each has one half. RECIPE is starter or tiny.
+#
+# In the environment:
+#   SIZE     edge of the cubes in voxels (64; tiny needs 32)
+#   CLASS    class of the table (CTChestAbdomen; MRT1Brain is compared in table4)
+#   CORES    threads of a training (1)
+#   COMPARE  options of the table, such as "--count 32 --steps WDM=250"
+set -eu
+
+data=$1 out=$2 minutes=${3:-8} recipe=${4:-starter}
+shift $(($# > 4 ? 4 : $#))
+edge=${SIZE:-64} class=${CLASS:-CTChestAbdomen}
+export OMP_NUM_THREADS="${CORES:-1}"
+
+size="[$edge,$edge,$edge]"
+half=$(awk "BEGIN { print $minutes / 2 }")
+case $recipe in starter) ours=cubes ;; *) ours=$recipe ;; esac
+
+train() { # NAME MINUTES RECIPE KEY-OF-THE-SIZE [options]: the time ends the training, not the number of steps
+    name=$1 time=$2 chosen=$3 key=$4
+    shift 4
+    recon train "$name" --data "$data" --cache "$out/cache" --recipe "$chosen" --out "$out/$name" \
+        --set "$key=$size" --set steps=1000000 --set "minutes=$time" "$@"
+}
+
+train hagan "$minutes" "$recipe" task.size "$@"
+train wdm "$minutes" "$recipe" task.size "$@"
+train medicaldiffusion-vqgan "$half" "$recipe" task.size "$@"
+train medicaldiffusion "$half" "$recipe" task.size --base "$out/medicaldiffusion-vqgan" "$@"
+train maisi-autoencoder "$half" "$recipe" task.size "$@"
+train maisi "$half" "$recipe" task.size --base "$out/maisi-autoencoder" "$@"
+train medsyn "$half" "$recipe" task.size "$@"
+train medsyn-sr "$half" "$recipe" task.size --base "$out/medsyn" "$@"
+train autoencoder "$half" "$ours" task.cubes.size "$@"
+train biflownet "$half" "$ours" task.cubes.size --base "$out/autoencoder" "$@"
+
+case $class in MR*) table=table4 ;; *) table=table3 ;; esac
+priors=
+for name in hagan wdm medicaldiffusion maisi medsyn-sr biflownet; do
+    priors="$priors --prior $out/$name"
+done
+benchmarks run $table --data "$data" --class "$class" --cache "$out/cache" --out "$out/results" $priors ${COMPARE:-}
