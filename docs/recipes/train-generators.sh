@@ -5,7 +5,8 @@
 #   sh docs/recipes/train-generators.sh DATA.yaml OUT [MINUTES [RECIPE [extra options of every 'recon train']]]
 #
 # DATA.yaml lists data sets with their classes, as for 'recon train --data'. MINUTES, 8 if none are given, are those of
-# one method; where it trains two networks, each has one half. RECIPE is starter or tiny.
+# one method, in time of one core whatever else the machine does; where it trains two networks, each has one half. RECIPE
+# is starter or tiny.
 #
 # In the environment:
 #   SIZE     edge of the cubes in voxels (64; tiny needs 32)
@@ -27,7 +28,7 @@ train() { # NAME MINUTES RECIPE KEY-OF-THE-SIZE [options]: the time ends the tra
     name=$1 time=$2 chosen=$3 key=$4
     shift 4
     recon train "$name" --data "$data" --cache "$out/cache" --recipe "$chosen" --out "$out/$name" \
-        --set "$key=$size" --set steps=1000000 --set "minutes=$time" "$@"
+        --set "$key=$size" --set steps=1000000 --set "minutes=$time" --set clock=processor "$@"
 }
 
 train hagan "$minutes" "$recipe" task.size "$@"

@@ -112,6 +112,7 @@ class Training:
         self._ema = Ema(learner.network(), recipe.ema) if recipe.ema else None
         self._checkpoints = Checkpoints(folder / "checkpoints", recipe.checkpoints.keep)
         self.step = 0
+        self._clock = time.process_time if recipe.clock == "processor" else time.perf_counter
         self._seconds = 0.0
         self._skipped = 0  # steps in a row
         self.best: float | None = None
@@ -123,7 +124,7 @@ class Training:
 
     @property
     def seconds(self) -> float:
-        """The seconds that the run has trained and validated, in all sessions together."""
+        """The seconds, by the recipe's clock, that the run has trained and validated, in all sessions together."""
         return self._seconds
 
     def resume(self) -> int:
@@ -178,7 +179,7 @@ class Training:
     def _steps(self, log: RunLog | None, on_step: Callable[[Progress], None], stop_asked: Callable[[], bool]) -> None:
         pieces = iter(self._batches.loader(self.step, self.recipe.steps, self.recipe.workers))
         while not self._done():
-            started = time.perf_counter()
+            started, clock = time.perf_counter(), self._clock()
             losses, rate = self._one_step(pieces)
             self.step += 1
             progress = Progress(
@@ -192,7 +193,7 @@ class Training:
                 phase = self._learner.phase(self.step - 1)
                 figures = {**losses, "lr": rate, "samples_per_s": progress.samples_per_s}
                 log.row(f"train-{phase}", self.step - 1, figures)
-            self._seconds += time.perf_counter() - started
+            self._seconds += self._clock() - clock
             validated = self._validate_if_due(log)
             if log:
                 on_step(replace(progress, validated=validated))

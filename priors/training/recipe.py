@@ -101,6 +101,11 @@ class Recipe(Section):
     minutes: float | None = setting(
         None, "length of the training, with validations and without the preparation of data", "minutes", gt=0
     )
+    clock: Literal["wall", "processor"] = setting(
+        "wall",
+        "what the minutes are of: time that passes, or time of one processor core, summed over cores, which is the "
+        "same whatever else a machine without a GPU does",
+    )
     batch: int = setting(..., "number of samples of one step, over all processes", ge=1, le=1 << 16)
     accumulate: int = setting(
         1, "number of parts into which a process splits its share of the batch, to save memory", ge=1

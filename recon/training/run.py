@@ -90,7 +90,9 @@ def _train(
     path = request.out / (find_training(request.network).file or f"{request.network}.safetensors")
     if fabric.is_global_zero:
         facts = _facts(request, train_volumes, fabric, time.perf_counter() - started)
-        facts |= {"steps": training.step, "seconds": round(training.seconds, 1), "threads": torch.get_num_threads()}
+        # A processor's time is summed over its cores: it is that of one thread.
+        threads = 1 if request.recipe.clock == "processor" else torch.get_num_threads()
+        facts |= {"steps": training.step, "seconds": round(training.seconds, 1), "threads": threads}
         _export(training, workshop, path, request, facts)
         return path
     return None

@@ -322,6 +322,15 @@ def test_a_run_ends_when_its_time_is_up_and_its_rate_has_fallen_by_then(tmp_path
     assert again.step == run.step
 
 
+def test_minutes_of_the_processor_are_the_same_on_a_busy_machine(tmp_path, monkeypatch):
+    spent = iter(range(10**6))
+    monkeypatch.setattr("priors.training.loop.time.process_time", lambda: 0.5 * next(spent))
+    run = training(tmp_path, recipe(steps=10**6, minutes=0.1, clock="processor"))
+    run.run()
+    assert run.seconds == 6
+    assert run.step == 12, "half a second each, whatever has passed"
+
+
 def test_the_time_of_an_earlier_session_counts(tmp_path):
     first = training(tmp_path, recipe(steps=10**6, minutes=10))
     with pytest.raises(Stopped):
