@@ -10,6 +10,7 @@
 #
 # In the environment:
 #   SIZE     edge of the cubes in voxels (64; tiny needs 32)
+#   SPACING  edge of a voxel in mm (cubes as wide as the volumes are, in the median)
 #   CLASS    class of the table (CTChestAbdomen; MRT1Brain is compared in table4)
 #   CORES    threads of a training (1)
 #   COMPARE  options of the table, such as "--count 32 --steps WDM=250"
@@ -17,30 +18,30 @@ set -eu
 
 data=$1 out=$2 minutes=${3:-8} recipe=${4:-starter}
 shift $(($# > 4 ? 4 : $#))
-edge=${SIZE:-64} class=${CLASS:-CTChestAbdomen}
+edge=${SIZE:-64} spacing=${SPACING:-null} class=${CLASS:-CTChestAbdomen}
 export OMP_NUM_THREADS="${CORES:-1}"
 
 size="[$edge,$edge,$edge]"
 half=$(awk "BEGIN { print $minutes / 2 }")
 case $recipe in starter) ours=cubes ;; *) ours=$recipe ;; esac
 
-train() { # NAME MINUTES RECIPE KEY-OF-THE-SIZE [options]: the time ends the training, not the number of steps
-    name=$1 time=$2 chosen=$3 key=$4
+train() { # NAME MINUTES RECIPE SECTION-OF-THE-CUBES [options]: the time ends the training, not the number of steps
+    name=$1 time=$2 chosen=$3 section=$4
     shift 4
     recon train "$name" --data "$data" --cache "$out/cache" --recipe "$chosen" --out "$out/$name" \
-        --set "$key=$size" --set steps=1000000 --set "minutes=$time" --set clock=processor "$@"
+        --set "$section.size=$size" --set "$section.spacing=$spacing" --set steps=1000000 --set "minutes=$time" --set clock=processor "$@"
 }
 
-train hagan "$minutes" "$recipe" task.size "$@"
-train wdm "$minutes" "$recipe" task.size "$@"
-train medicaldiffusion-vqgan "$half" "$recipe" task.size "$@"
-train medicaldiffusion "$half" "$recipe" task.size --base "$out/medicaldiffusion-vqgan" "$@"
-train maisi-autoencoder "$half" "$recipe" task.size "$@"
-train maisi "$half" "$recipe" task.size --base "$out/maisi-autoencoder" "$@"
-train medsyn "$half" "$recipe" task.size "$@"
-train medsyn-sr "$half" "$recipe" task.size --base "$out/medsyn" "$@"
-train autoencoder "$half" "$ours" task.cubes.size "$@"
-train biflownet "$half" "$ours" task.cubes.size --base "$out/autoencoder" "$@"
+train hagan "$minutes" "$recipe" task "$@"
+train wdm "$minutes" "$recipe" task "$@"
+train medicaldiffusion-vqgan "$half" "$recipe" task "$@"
+train medicaldiffusion "$half" "$recipe" task --base "$out/medicaldiffusion-vqgan" "$@"
+train maisi-autoencoder "$half" "$recipe" task "$@"
+train maisi "$half" "$recipe" task --base "$out/maisi-autoencoder" "$@"
+train medsyn "$half" "$recipe" task "$@"
+train medsyn-sr "$half" "$recipe" task --base "$out/medsyn" "$@"
+train autoencoder "$half" "$ours" task.cubes "$@"
+train biflownet "$half" "$ours" task.cubes --base "$out/autoencoder" "$@"
 
 case $class in MR*) table=table4 ;; *) table=table3 ;; esac
 priors=
