@@ -170,8 +170,7 @@ def _folders(given: tuple[str, ...]) -> dict[str, Path]:
     help="Format of the report.",
 )
 @option("--out", group="Output", type=PATH, default=None, help="File to write.  [default: the report is printed]")
-@option("--overwrite", group="Output", is_flag=True, help="Replace the file if there is one.")
-def read(files: tuple[Path, ...], keys: tuple[Path, ...], form: str, out: Path | None, overwrite: bool) -> None:
+def read(files: tuple[Path, ...], keys: tuple[Path, ...], form: str, out: Path | None) -> None:
     """Compute the statistics of the answers in FILES, which the readers exported.
 
     Mean rank of each method with its bootstrap interval; Friedman's test with Kendall's W; Wilcoxon's test against the
@@ -191,17 +190,15 @@ def read(files: tuple[Path, ...], keys: tuple[Path, ...], form: str, out: Path |
         if out is None:
             click.echo(harmless(report), nl=False)
         else:
-            _write(out, report, overwrite)
+            _write(out, report)
 
 
-def _write(path: Path, text: str, overwrite: bool) -> None:
-    """Write a report, whole or not at all."""
+def _write(path: Path, text: str) -> None:
+    """Write a report, whole or not at all, to a name that is free."""
     from datasets.whole_file import whole_file
 
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; the name of a file is wanted")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path}: exists already; choose another name, or give `overwrite` to replace it")
+    if path.exists():
+        raise InputError(f"{path}: exists already; choose the name of a new file")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}")
     with whole_file(path) as temporary:

@@ -87,7 +87,7 @@ def _question(question: QuestionFigures, summary: Summary) -> Block:
         single, mean = _icc("ICC(A,1)", question.icc_single), _icc("ICC(A,k)", question.icc_mean)
         sentences.append(f"Agreement of the readers' mean ranks: {single}; {mean}.")
     sentences.append(
-        "Interval: bootstrap over cases. p: Wilcoxon's signed-rank test over blocks, corrected after Holm in each column."
+        "Interval: bootstrap over cases. p: Wilcoxon's signed-rank test over blocks, corrected after Holm by column."
     )
     return Block(f"{TITLES[question.question]}: mean ranks", columns, tuple(rows), tuple(sentences))
 
