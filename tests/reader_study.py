@@ -19,7 +19,7 @@ def write_volumes(folder: Path, count: int = 6, grid: tuple[int, int, int] = GRI
     """Volumes ``case-N.nii.gz`` of each method in a folder of its own, each with its own values."""
     generator = np.random.default_rng(0)
     folders = {method: folder / method for method in METHODS}
-    for method, path in folders.items():
+    for path in folders.values():
         path.mkdir(parents=True)
         for index in range(count):
             values = generator.integers(-1000, 1000, grid[::-1]).astype(np.int16)

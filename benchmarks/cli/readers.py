@@ -46,7 +46,7 @@ def readers() -> None:
     type=click.Choice(["auto", "name", "draw"]),
     default="auto",
     help="How volumes become cases: files of one name show one anatomy (name), or volumes are put together by chance "
-    "(draw). auto takes names where enough of them are in all folders.",
+    "(draw). auto takes names where enough of them are in all folders and recon generate made none of them.",
 )
 @option(
     "--cases", group="Study", type=click.IntRange(1, 200), required=True, help="Number of cases that each reader ranks."

@@ -139,9 +139,7 @@ def read_answers(path: Path, keys: dict[str, Key]) -> Reader:
     file = _parsed(AnswerFile, _bytes(path), path, "the answers of a reader")
     key = keys.get(file.key_sha256)
     if key is None:
-        raise ValueError(
-            f"{path}: belongs to the key {file.key_sha256[:12]}, which is not given; give its file as `key`"
-        )
+        raise ValueError(f"{path}: belongs to another study: its key is {file.key_sha256[:12]}; give it as `key`")
     known = key.readers.get(file.reader)
     if known is None or known.page_sha256 != file.page_sha256:
         raise ValueError(f"{path}: belongs to another page than the key has for reader {file.reader}")
@@ -161,12 +159,9 @@ def _checked(file: AnswerFile, key: Key, shown: dict[str, TrialKey], path: Path)
         if given.id not in shown or set(given.ranks) != set(key.questions):
             raise ValueError(f"{path}: damaged: screen {given.id} is not on the page, or its questions are not")
         ranks = [rank for each in given.ranks.values() for rank in each]
-        wrong = any(len(each) != count for each in given.ranks.values())
-        if (
-            wrong
-            or any(rank is not None and not 1 <= rank <= count for rank in ranks)
-            or (given.done and None in ranks)
-        ):
+        lengths = {len(each) for each in given.ranks.values()}
+        outside = any(rank is not None and not 1 <= rank <= count for rank in ranks)
+        if lengths != {count} or outside or (given.done and None in ranks):
             raise ValueError(f"{path}: damaged: screen {given.id} has not one rank from 1 to {count} for each image")
         yield given
 

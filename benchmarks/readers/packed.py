@@ -25,6 +25,9 @@ _CT_STEPS = (None, (4.0, 16.0), (8.0, 24.0))
 _MR_STEPS = (None, 4, 16)
 """Numbers of codes from one kept grey value to the next."""
 
+_MIDDLE = 4
+"""Slices by which the size of a volume is judged."""
+
 Images = Mapping[str, np.ndarray]
 
 
@@ -79,6 +82,8 @@ def pack_case(volumes: Callable[[Grid], Images], grid: Grid, modality: Modality,
     steps: tuple[Any, ...] = _CT_STEPS if modality == "CT" else _MR_STEPS
     images = volumes(grid)
     for step in steps:
+        if step != steps[-1] and _middle_size(images, grid, modality, step) > limit:
+            continue  # packing all of it for nothing takes long
         packed = _packed(images, grid, modality, letters, step)
         if packed.size <= limit:
             return packed
@@ -106,6 +111,14 @@ def _packed(images: Images, grid: Grid, modality: Modality, letters: bool, step:
     if levels is not None:
         codes = {method: packing.nearest(each, levels) for method, each in codes.items()}
     return Packed(known, {method: packing.pack(each) for method, each in codes.items()}, grid)
+
+
+def _middle_size(images: Images, grid: Grid, modality: Modality, step: Any) -> float:
+    """The number of characters of all volumes, judged by their middle slices."""
+    first = max(0, grid.shape[0] // 2 - _MIDDLE // 2)
+    middle = {method: image[first : first + _MIDDLE] for method, image in images.items()}
+    shown = min(_MIDDLE, grid.shape[0])
+    return _packed(middle, grid, modality, True, step).size * grid.shape[0] / shown
 
 
 def _levels(step: tuple[float, float] | int | None) -> np.ndarray | None:

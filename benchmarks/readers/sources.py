@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ def choose_sets(folders: Mapping[str, Path], count: int, extra: int, match: Matc
         count: the number of cases that are ranked.
         extra: the number of further cases, for practice and for the attention control.
         match: ``name`` takes files of one name as one case, ``draw`` puts volumes together by chance, ``auto`` matches
-            by name where enough names are in all folders.
+            by name where enough names are in all folders and no volume of these was generated.
         seed: the seed of the draw.
 
     Raises:
@@ -66,7 +67,10 @@ def choose_sets(folders: Mapping[str, Path], count: int, extra: int, match: Matc
     found = {name: volumes_in(folder) for name, folder in folders.items()}
     shared = sorted(set.intersection(*(set(files) for files in found.values())))
     generator = np.random.default_rng(seed)
-    if match == "name" or (match == "auto" and len(shared) >= count):
+    if match == "auto":
+        generated = any(_is_generated(files[name]) for files in found.values() for name in shared)
+        match = "name" if len(shared) >= count and not generated else "draw"
+    if match == "name":
         if len(shared) < count:
             raise ValueError(
                 f"`cases` {count}: only {len(shared)} names of volumes are in all folders; give fewer cases, or "
@@ -80,3 +84,13 @@ def choose_sets(folders: Mapping[str, Path], count: int, extra: int, match: Matc
     total = min(count + extra, len(found[least]))
     drawn = {m: [list(f.values())[i] for i in generator.permutation(len(f))[:total]] for m, f in found.items()}
     return Sets(tuple({method: files[i] for method, files in drawn.items()} for i in range(total)), False)
+
+
+def _is_generated(path: Path) -> bool:
+    """Whether ``recon generate`` wrote a volume, whose name then says nothing of a patient."""
+    suffix = next(end for end in SUFFIXES if path.name.endswith(end))
+    try:
+        content = json.loads(path.with_name(path.name.removesuffix(suffix) + ".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("task") == "generate"

@@ -55,7 +55,8 @@ async function goOn() {
   const trial = record.trial(current.id), number = counted.indexOf(current) + 1;
   byId("case-heading").textContent = current.practice ? "Practice case" : `Case ${number} of ${counted.length}`;
   byId("practice").hidden = !current.practice;
-  byId("progress").value = Math.max(0, number - 1);
+  byId("progress").hidden = current.practice;
+  byId("progress").value = number - 1;
   for (const [key, ranking] of Object.entries(rankings)) ranking.load(trial.ranks[key]);
   byId("comment").value = trial.comment;
   byId("missing").textContent = "";
