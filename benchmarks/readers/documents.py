@@ -31,8 +31,10 @@ def blocks(summary: Summary) -> Iterator[Block]:
     for question in summary.questions:
         yield _question(question, summary)
     yield _readers(summary)
+    for question in summary.questions:
+        yield _means(question.question, summary)
     if summary.remarks:
-        yield Block("Remarks", ("reader", "case", "remark"), tuple(map(_remark, summary.remarks)), ())
+        yield _remarks(summary)
 
 
 def text(summary: Summary) -> str:
@@ -105,28 +107,41 @@ def _are(count: int) -> str:
 
 def _readers(summary: Summary) -> Block:
     keys = [question.question for question in summary.questions]
-    means = [f"{method}, {TITLES[key].lower()}" for key in keys for method in summary.methods]
-    repeats = [f"{what} {TITLES[key].lower()}" for key in keys for what in ("Spearman", "shift")]
-    columns = ("reader", "done", "min a case", "ties", "control", "repeats", *repeats, *means)
+    repeats = [f"{what}, {TITLES[key].lower()}" for key in keys for what in ("Spearman", "shift")]
+    columns = ("reader", "done", "min a case", "ties", "control", "repeats", *repeats)
     sentences = (
         "control: whether the broken volume had the last rank alone. Spearman and shift: the correlation, and the mean "
         "difference in places, of two rankings of one case.",
     )
-    return Block("Readers", columns, tuple(_reader(each, keys, summary.methods) for each in summary.readers), sentences)
+    return Block("Readers", columns, tuple(_reader(each, keys) for each in summary.readers), sentences)
 
 
-def _reader(figures: ReaderFigures, keys: Sequence[str], methods: Sequence[str]) -> tuple[str, ...]:
+def _reader(figures: ReaderFigures, keys: Sequence[str]) -> tuple[str, ...]:
     control = {None: DASH, True: "passed", False: "failed"}[figures.control]
     repeats = [_number(each[key], 2) for key in keys for each in (figures.spearman, figures.shift)]
-    means = [_number(figures.means[key].get(method), 2) for key in keys for method in methods]
     done = f"{figures.done} of {figures.cases}"
     minutes = _number(figures.minutes, 1)
-    return figures.reader, done, minutes, str(figures.ties), control, str(figures.repeats), *repeats, *means
+    return figures.reader, done, minutes, str(figures.ties), control, str(figures.repeats), *repeats
 
 
-def _remark(remark: tuple[str, str, str]) -> tuple[str, str, str]:
-    reader, screen, words = remark
-    return reader, screen, " ".join(words.split())
+def _means(question: str, summary: Summary) -> Block:
+    """The mean ranks of each reader."""
+    rows = tuple(
+        (each.reader, *(_number(each.means[question].get(method), 2) for method in summary.methods))
+        for each in summary.readers
+    )
+    return Block(f"{TITLES[question]}: mean ranks of each reader", ("reader", *summary.methods), rows, ())
+
+
+def _remarks(summary: Summary) -> Block:
+    rows = tuple(
+        (each.reader, each.screen, " ".join(each.text.split()), _letters(each.order)) for each in summary.remarks
+    )
+    return Block("Remarks", ("reader", "case", "remark", "letters"), rows, ())
+
+
+def _letters(order: Sequence[str]) -> str:
+    return ", ".join(f"{chr(ord('A') + place)} {method}" for place, method in enumerate(order))
 
 
 def _icc(name: str, found: Agreement) -> str:

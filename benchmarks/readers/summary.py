@@ -95,6 +95,23 @@ class ReaderFigures:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """What a reader remarked on a case.
+
+    Attributes:
+        reader: the name of the reader.
+        screen: the screen, as the key names it.
+        order: the method behind each letter.
+        text: the remark.
+    """
+
+    reader: str
+    screen: str
+    order: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True)
 class Summary:
     """A study.
 
@@ -105,7 +122,7 @@ class Summary:
         cases: the number of cases that some reader has ranked.
         questions: the figures of each question.
         readers: the figures of each reader.
-        remarks: reader, screen and text of each remark.
+        remarks: what readers remarked.
     """
 
     methods: tuple[str, ...]
@@ -114,7 +131,7 @@ class Summary:
     cases: int
     questions: tuple[QuestionFigures, ...]
     readers: tuple[ReaderFigures, ...]
-    remarks: tuple[tuple[str, str, str], ...]
+    remarks: tuple[Remark, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -173,7 +190,7 @@ def _summary(key: Key, readers: Sequence[Reader]) -> Summary:
         questions=tuple(_question(question, each, key) for question, each in blocks.items()),
         readers=tuple(_reader(reader, key, blocks) for reader in readers),
         remarks=tuple(
-            (reader.name, answer.shown.id, answer.given.comment)
+            Remark(reader.name, answer.shown.id, tuple(answer.shown.order), answer.given.comment)
             for reader in readers
             for answer in reader.answers
             if answer.given.comment.strip()

@@ -90,7 +90,9 @@ def test_reports_for_people(key: Path, tmp_path: Path, form: str) -> None:
     ]
     run = read(key, *files, form=form)
     assert run.code == 0, run.err
-    for words in ("Realism: mean ranks", "Image quality: mean ranks", "Friedman: chi2", "passed"):
+    order = json.loads(key.read_text())["readers"]["R1"]["trials"][1]["order"]
+    letters = ", ".join(f"{letter} {method}" for letter, method in zip("ABCD", order, strict=True))
+    for words in (letters, "Realism: mean ranks", "Image quality: mean ranks", "Friedman: chi2", "passed"):
         assert words in run.out
     assert ("<b>odd" in run.out) == (form != "html")
     assert ("\\| noise" in run.out) == (form == "markdown")
