@@ -22,7 +22,7 @@ class Sets:
     """The files that are shown together.
 
     Attributes:
-        sets: for each case the name of every method with its file.
+        sets: the file of every method by its name, for each case.
         is_matched: whether the files of a case have one name, and are taken to show one anatomy.
     """
 

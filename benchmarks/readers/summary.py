@@ -32,7 +32,7 @@ class MethodFigures:
         mean: the mean rank, 1 for the best.
         sd: the standard deviation over blocks of one reader and one case; None of one block.
         low, high: the 95 % bootstrap interval of the mean over cases; None of one case.
-        p: for each method of reference the p-value of Wilcoxon's test against it, corrected after Holm; None of too few
+        p: the p-values of Wilcoxon's test against each method of reference, corrected after Holm; None of too few
             blocks.
     """
 
@@ -77,9 +77,9 @@ class ReaderFigures:
         ties: the number of cases with ranks that are shared.
         control: whether the broken volume had the last rank alone in every question; None where it was not reached.
         repeats: the number of cases that were ranked twice.
-        spearman: for each question the mean correlation of the two rankings; None without repeats.
-        shift: for each question the mean difference of the two ranks of an image, in places; None without repeats.
-        means: for each question the mean rank of each method.
+        spearman: the mean correlation of the two rankings, for each question; None without repeats.
+        shift: the mean difference of the two ranks of an image, in places, for each question; None without repeats.
+        means: the mean rank of each method, for each question.
     """
 
     reader: str
