@@ -65,7 +65,7 @@ def readers() -> None:
     multiple=True,
     required=True,
     metavar="ID",
-    help="Name of a reader, who gets a page of his own. Repeated for each reader.",
+    help="Name of a reader. Each reader gets another page. Repeated for each reader.",
 )
 @option("--seed", group="Study", type=SEED, default=0, help="Seed of every draw: cases, orders and repeats.")
 @option("--out", group="Output", type=PATH, required=True, help="Folder to write the pages and the key to.")
@@ -104,8 +104,8 @@ def make(
 ) -> None:
     """Write a page for each reader, and key.json, which says which method is behind which letter.
 
-    A reader gets only his page (or the folder with his name). The key stays with the organiser; its hash is in every
-    page, so that it cannot be changed later.
+    Send a reader the page with the reader's name alone (or the folder of this name). The key stays with the organiser;
+    its hash is in every page, so that it cannot be changed later.
 
     \b
     benchmarks readers make --method ours=generated/ours --method wdm=generated/wdm --real real \\

@@ -26,7 +26,7 @@ class TrialKey(Section):
 
 
 class ReaderKey(Section):
-    """One reader: the hash of his page and his screens."""
+    """One reader: the hash of the page, and the screens."""
 
     page_sha256: str
     trials: list[TrialKey]
@@ -101,7 +101,7 @@ class Reader:
     """One reader's finished screens.
 
     Attributes:
-        name: the name that the key has for him.
+        name: the name of the reader in the key.
         study: the hash of the key, which tells equal case numbers of two studies apart.
         answers: the finished screens in the order in which they were shown, practice left out.
         cases: the number of cases, repeats and control included, that the page has.

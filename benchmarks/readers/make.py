@@ -147,6 +147,8 @@ def _notes(request: Request, cases: Sequence[Packed], chosen: Sets) -> tuple[str
     else:
         first = "The images of a case show different patients: rank the images, not the anatomy or its findings."
     grid = "All images of a case are on one grid, that of the coarsest and smallest of them"
+    if any(case.is_coarser for case in cases):
+        grid += ", or a coarser one where they would take too much room"
     if request.modality == "CT":
         values = "values are limited to -1000 to 1000 HU"
     else:

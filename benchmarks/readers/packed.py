@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,11 +39,13 @@ class Packed:
         known: what is the same for all its volumes: grid, scale of the grey values, kept levels.
         volumes: the packed codes of each method.
         grid: the grid of its volumes.
+        is_coarser: whether voxels were left out for its size.
     """
 
     known: dict[str, Any]
     volumes: dict[str, str]
     grid: Grid
+    is_coarser: bool = False
 
     @property
     def is_exact(self) -> bool:
@@ -92,7 +94,7 @@ def pack_case(volumes: Callable[[Grid], Images], grid: Grid, modality: Modality,
         if smaller.voxels >= packed.grid.voxels:
             break
         packed = _packed(volumes(smaller), smaller, modality, letters, steps[-1])
-    return packed
+    return replace(packed, is_coarser=packed.grid != grid)
 
 
 def _packed(images: Images, grid: Grid, modality: Modality, letters: bool, step: Any) -> Packed:

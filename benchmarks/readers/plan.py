@@ -23,7 +23,7 @@ class Trial:
     """One screen of a reader.
 
     Attributes:
-        kind: the purpose; only ``case`` and, for the agreement of a reader with himself, ``repeat`` are counted.
+        kind: the purpose; only ``case`` and, for the agreement of a reader's two rankings, ``repeat`` are counted.
         set_index: the index of the set of volumes that is shown.
         order: the method behind each letter.
         broken: the method whose volume is broken on purpose; None where none is.

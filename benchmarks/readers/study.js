@@ -181,6 +181,7 @@ function tileKey(image, event) {
   else if (key.toLowerCase() in PLANE_KEYS) changeView({ plane: PLANE_KEYS[key.toLowerCase()] });
   else if (key.toLowerCase() === "q") askNext();
   else return false;
+  if (key in SCROLL || key.toLowerCase() in PLANE_KEYS) announce(`${view.plane}, ${byId("slice-text").textContent}`);
   return true;
 }
 

@@ -62,7 +62,7 @@ class Request:
             if wrong is not None:
                 raise ValueError(f"`{parameter}` {wrong}: must be up to 40 letters, digits, dots, dashes, underscores")
         if len({reader.lower() for reader in self.readers}) != len(self.readers):
-            raise ValueError("`reader`: each reader needs a name of his own")
+            raise ValueError("`reader`: two readers have the same name; each needs another")
         if not 2 <= len(self.folders) <= MOST_IMAGES:
             raise ValueError(f"`method`: 2 to {MOST_IMAGES} methods are ranked, real volumes counted")
         if self.ours is not None and self.ours not in self.methods:

@@ -124,7 +124,7 @@ def take_back(browser: Browser, path: Path) -> str:
 
 
 def test_simulated_readers_give_the_ranks_that_they_were_told(browser: Browser, study: Path, tmp_path: Path) -> None:
-    """The first is interrupted by a reload in the middle of a case, the second goes on elsewhere with his file."""
+    """The first is interrupted by a reload in the middle of a case, the second goes on with an exported file."""
     files = []
     for reader in READERS:
         page, screens = page_of(study, reader), screens_of(study, reader)

@@ -113,6 +113,7 @@ def test_large_cases_lose_grey_values_and_then_voxels(modality: Any) -> None:
     assert fewer.size <= 0.9 * exact.size
     coarse = pack_case(images, grid, modality, True, exact.size // 10)
     assert coarse.grid.voxels < grid.voxels
+    assert (coarse.is_coarser, fewer.is_coarser) == (True, False)
     assert coarse.size <= exact.size // 10
     assert coarse.grid.spacing[0] == 4.0, "slices are the coarsest already"
 
@@ -203,7 +204,7 @@ def test_generated_volumes_of_one_name_are_no_pair(tmp_path: Path) -> None:
         (("--ours", "other", "--cases", 1), "--ours other: must be one of ours, wdm, hagan"),
         (("--repeats", "3", "--cases", 1), "--repeats 3: must be from 0 to the number of cases, 1"),
         (("--reader", "a/b", "--cases", 1), "--reader a/b: must be up to 40 letters"),
-        (("--reader", "r1", "--cases", 1), "--reader: each reader needs a name of his own"),
+        (("--reader", "r1", "--cases", 1), "--reader: two readers have the same name"),
     ],
 )
 def test_wrong_wishes_are_one_line(
