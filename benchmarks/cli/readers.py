@@ -133,6 +133,7 @@ def make(
         click.echo(harmless(f"{reader}: {out / page}"))
     how = "the volumes of a case have one name" if made.is_matched else "volumes were put together by chance"
     click.echo(f"{made.trials} cases for each reader, practice, repeats and control included; {how}")
+    click.echo(f"the pages say: {made.notes[-1]}")
     click.echo(harmless(f"the key, to be kept by the organiser: {out / 'key.json'} ({made.key_sha256[:12]})"))
 
 
