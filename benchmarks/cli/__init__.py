@@ -15,6 +15,7 @@ from benchmarks.cli.calibrate import calibrate
 from benchmarks.cli.data import data
 from benchmarks.cli.lesions import lesions
 from benchmarks.cli.prior import prior
+from benchmarks.cli.readers import readers
 from benchmarks.cli.run import run
 from benchmarks.cli.speed import speed, speed_prior
 from benchmarks.cli.tables import compare, list_tables, show
@@ -54,5 +55,5 @@ def main(ctx: click.Context) -> None:
     help_alone(ctx)
 
 
-for command in (data, run, ablate, list_tables, show, compare, prior, lesions, calibrate, speed, speed_prior):
+for command in (data, run, ablate, list_tables, show, compare, prior, lesions, calibrate, readers, speed, speed_prior):
     main.add_command(command)

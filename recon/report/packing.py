@@ -3,7 +3,7 @@
 A picture in an <img> would have 8 bits: 8 HU a step over [-1000, 1000] HU, visible in a soft-tissue window. So the
 page carries 12-bit numbers, of which only some levels are kept: many where eyes look for small differences, few
 elsewhere. Their places in the list of levels are predicted from the left neighbour, with small differences of either
-sign folded to small numbers, all low bytes before all high bytes, deflated. viewer.js undoes it. No canvas is read
+sign folded to small numbers, all low bytes before all high bytes, deflated. unpack.js undoes it. No canvas is read
 back: some browsers add noise to that.
 """
 

@@ -42,7 +42,7 @@ def render(data: ReportData) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = figures.number
-    script = (HERE / "viewer.js").read_text(encoding="utf-8")
+    script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("unpack.js", "viewer.js"))
     return environment.get_template("page.html.j2").render(
         data=data,
         table=metrics_table(data.metrics, drop_unknown=TRUTH not in data.images),

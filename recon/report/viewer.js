@@ -10,23 +10,6 @@
   const slider = byId("slice"), centre = byId("centre"), width = byId("width"), scale = byId("error-scale");
   const presets = [...document.querySelectorAll("button[data-centre]")];
 
-  // Undoes recon/report/packing.py: inflate, join the bytes, unfold the sign, add the neighbour, look up the level.
-  async function unpack({ shape, data }, levels) {
-    const text = atob(data), packed = new Uint8Array(text.length);
-    for (let i = 0; i < text.length; i++) packed[i] = text.charCodeAt(i);
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-    const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
-    const [count, rows, columns] = shape, size = count * rows * columns, codes = new Uint16Array(size);
-    for (let i = 0; i < size; i++) {
-      const folded = bytes[i] | (bytes[size + i] << 8), column = i % columns;
-      const first = Math.floor(i / columns) % rows === 0;
-      const neighbour = column ? codes[i - 1] : first ? 0 : codes[i - columns];
-      codes[i] = neighbour + ((folded >>> 1) ^ -(folded & 1));
-    }
-    if (levels) for (let i = 0; i < size; i++) codes[i] = levels[codes[i]];
-    return { count, rows, columns, codes };
-  }
-
   const opaque = (colour) => (colour | 0xff000000) >>> 0;
   const grey = (level) => opaque(level | (level << 8) | (level << 16));
   const clampLevel = (share) => Math.min(255, Math.max(0, Math.round(255 * share)));
