@@ -38,7 +38,7 @@ class HAGANLearner(Learner):
 
     Args:
         config: the sizes of the networks.
-        class_indices: for networks with classes, the index that samples have for each of them, in their order.
+        class_indices: the index that samples have for each class of the network, in their order; none without classes.
 
     Raises:
         ValueError: another number of classes than the configuration has.
