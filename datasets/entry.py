@@ -118,7 +118,9 @@ class Entry:
         if not self.takes_splits and (given.splits is not None or given.subject is not None):
             raise ValueError(f"data set {name!r} has its own splits and subjects; only 'folder' can be told them")
         if not self.takes_splits and given.segmentations is not None:
-            raise ValueError(f"`segmentations`: data set {name!r} has its own; only 'folder' can be told where they are")
+            raise ValueError(
+                f"`segmentations`: data set {name!r} has its own; only 'folder' can be told where they are"
+            )
         if self.modality is not None and given.modality not in (None, self.modality):
             raise ValueError(f"data set {name!r} is {self.modality}, not {given.modality}")
         if given.path is None and self.needs_folder:

@@ -132,7 +132,8 @@ def write(name: str, folder: Path, segmentations: bool) -> None:
             write_nifti(case, folder, segmentation=segmentations)
             progress(index + 1, dataset.count)
     click.echo(
-        f"{dataset.count} {'pairs of files' if segmentations else 'files'} in {folder}; check them with: benchmarks data check folder {folder} --modality CT"
+        f"{dataset.count} {'pairs of ' if segmentations else ''}files in {folder}; check them with: "
+        f"benchmarks data check folder {folder} --modality CT"
     )
 
 

@@ -70,9 +70,7 @@ class Canvas:
         """Width of an edge in mm: the in-plane voxel size."""
         return max(self.spacing[1:])
 
-    def paint(
-        self, signed: Array, value: Array | float, region: Region, opacity: float = 1.0, label: int = 0
-    ) -> None:
+    def paint(self, signed: Array, value: Array | float, region: Region, opacity: float = 1.0, label: int = 0) -> None:
         """Cover what lies within a surface.
 
         Args:

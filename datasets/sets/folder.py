@@ -59,8 +59,8 @@ class VolumeFolder:
         """The cases; details: ``series``, the UID of a DICOM series, and ``segmentation``, the path of a label map.
 
         Raises:
-            ValueError: no such folder, nothing in it, no folder of label maps, mixed or unknown modality, a pattern that fits nothing, or
-                splits that are wrong.
+            ValueError: no such folder, nothing in it, no folder of label maps where one was named, mixed or unknown
+                modality, a pattern that fits nothing, or splits that are wrong.
         """
         return of_split(self._split_cases[0], split)
 

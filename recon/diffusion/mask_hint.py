@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -29,16 +30,18 @@ def classes_of(labels: Tensor, task: MaskTask) -> Tensor:
     return indices
 
 
-def grown_classes(classes: Tensor, size: tuple[int, int, int]) -> Tensor:
-    """A (Z, X, Y) map of classes of at least ``size``, grown as images are: background in the plane, end slices along z.
+def with_body(classes: Tensor, body: np.ndarray, task: MaskTask) -> Tensor:
+    """The classes with the task's body where there is no label.
 
-    See :func:`recon.scan.padding.grown`.
+    Args:
+        classes: indices of the task's classes.
+        body: where the body is, of the same shape.
+        task: a task that knows the body.
     """
-    missing = [max(0, want - have) for want, have in zip(size, classes.shape, strict=True)]
-    below, left, front = (gap // 2 for gap in missing)
-    above, right, back = (gap - gap // 2 for gap in missing)
-    wide = functional.pad(classes, (front, back, left, right))
-    return torch.cat([wide[:1].expand(below, -1, -1), wide, wide[-1:].expand(above, -1, -1)])
+    assert task.body is not None, "the head is not told the body's outline"
+    filled = classes.clone()
+    filled[(classes == 0) & torch.from_numpy(body)] = task.numbers.index(task.body)
+    return filled
 
 
 def fractions(classes: Tensor, count: int, factor: int) -> Tensor:

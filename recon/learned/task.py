@@ -75,7 +75,7 @@ def task_from_dict(values: Mapping[str, Any]) -> Task:
         InputError: not the values of a task, or those of a head for segmentations, which reconstructs nothing.
     """
     if is_mask_task(values):
-        raise InputError(f"the weights are no network for scans: {GENERATES}; give them as `head` of 'recon generate'")
+        raise InputError(f"`weights`: {GENERATES}; give them to 'recon generate', as its head")
     try:
         content: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         name = content.pop("task")

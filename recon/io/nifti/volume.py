@@ -108,9 +108,7 @@ def read_volume(path: Path, modality: Modality, nan: NaNs = "refuse") -> Volume:
     return Volume(torch.from_numpy(data), affine, modality, source, notices=stored.notices)
 
 
-def load_stored(
-    path: Path, modality: Modality | None, nan: NaNs = "refuse", *, label_map: bool = False
-) -> StoredImage:
+def load_stored(path: Path, modality: Modality | None, nan: NaNs = "refuse", *, label_map: bool = False) -> StoredImage:
     """The file's voxels and header, checked but not reoriented; ``modality`` None accepts what either accepts.
 
     A label map may be constant, and a few bytes may unpack to very many.
@@ -142,12 +140,17 @@ def load_stored(
 
 
 def write_volume(path: Path, volume: Volume, dtype: type[np.generic] = np.float32) -> None:
-    """Write a volume as NIfTI of a type, float32 where nothing is said, on its source's grid: orientation, affine, qform and sform as they were.
+    """Write a volume as NIfTI on its source's grid: orientation, affine, qform and sform as they were.
 
     A volume whose grid is no longer its source's (cropped, say) keeps the source's axis order and gets its
     own affine. One that never was in a NIfTI file gets an sform and a qform with code 1 (scanner). Where its source
     does not say where the patient's sides are, the code is 0 (unknown), or of CT 2 (aligned): its voxels lie along the
     axes of the scanner's geometry, and readers that take an affine of code 0 for another would mirror them.
+
+    Args:
+        path: the file.
+        volume: the volume.
+        dtype: the type of the numbers in the file.
     """
     import nibabel
 
