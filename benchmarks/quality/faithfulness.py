@@ -198,7 +198,7 @@ def _label_rows(
     images: tuple[Tensor, Tensor],
     found: tuple[np.ndarray, np.ndarray],
 ) -> list[LabelRow]:
-    """A row for each label that the case has; ``images`` and ``found`` are the real volume's and the generated one's."""
+    """A row for each label that the case has; images and classes found are of the real and the generated volume."""
     rows = []
     task = wanted.head.task
     for number, name in task.named.items():
@@ -229,7 +229,7 @@ def _label_rows(
 
 
 def thumbnail(hu: Tensor) -> Tensor:
-    """A (Z, X, Y) volume in HU, clipped to the CT window, as means of blocks; small differences of place do not count."""
+    """A (Z, X, Y) volume in HU, clipped to the CT window, as means of blocks, in which small shifts do not count."""
     means: Tensor = functional.adaptive_avg_pool3d(hu.clamp(-1000, 1000)[None, None], _THUMBNAIL)[0, 0]
     return means
 
@@ -282,7 +282,8 @@ def table(found: Faithfulness) -> list[str]:
     near = figures.pop("nearness")
     for label, own in figures.items():
         lines.append(
-            f"{label:12} {own['cases']:5} {own['missed']:6}  {_text(own['dice'], 3):>6} {_text(own['dice_real'], 3):>7}  "
+            f"{label:12} {own['cases']:5} {own['missed']:6}  "
+            f"{_text(own['dice'], 3):>6} {_text(own['dice_real'], 3):>7}  "
             f"{_text(own['hd95'], 1):>8} {_text(own['hd95_real'], 1):>7}  {_text(own['hu'], 0):>7} "
             f"{_text(own['hu_real'], 0):>7}  {_text(own['spread'], 0):>6} {_text(own['spread_real'], 0):>7}"
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -40,12 +41,11 @@ class SegmentationUNet(nn.Module):
         widths = [width * 2**level for level in range(_LEVELS)]
         self.first = nn.Conv3d(2, width, kernel_size=3, padding=1)
         self.down = nn.ModuleList(ResnetBlock(each, each, _GROUPS) for each in widths)
-        self.halve = nn.ModuleList(
-            nn.Conv3d(fine, coarse, kernel_size=2, stride=2) for fine, coarse in zip(widths, widths[1:], strict=False)
+        self.halving = nn.ModuleList(
+            nn.Conv3d(fine, coarse, kernel_size=2, stride=2) for fine, coarse in pairwise(widths)
         )
-        self.double = nn.ModuleList(
-            nn.ConvTranspose3d(coarse, fine, kernel_size=2, stride=2)
-            for fine, coarse in zip(widths, widths[1:], strict=False)
+        self.doubling = nn.ModuleList(
+            nn.ConvTranspose3d(coarse, fine, kernel_size=2, stride=2) for fine, coarse in pairwise(widths)
         )
         self.up = nn.ModuleList(ResnetBlock(2 * each, each, _GROUPS) for each in widths[:-1])
         self.last = nn.Conv3d(width, classes, kernel_size=1)
@@ -53,13 +53,13 @@ class SegmentationUNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 2, Z, X, Y), edges multiples of 4, to logits (B, classes, Z, X, Y)."""
         x, skips = self.first(images), []
-        for block, halve in zip(self.down, self.halve, strict=False):
+        for block, halve in zip(self.down, self.halving, strict=False):
             x = block(x)
             skips.append(x)
             x = halve(x)
         x = self.down[-1](x)
         for level in reversed(range(_LEVELS - 1)):
-            x = self.up[level](torch.cat([self.double[level](x), skips[level]], dim=1))
+            x = self.up[level](torch.cat([self.doubling[level](x), skips[level]], dim=1))
         return self.last(x)
 
 

@@ -168,8 +168,8 @@ def check_labels(labels: LabelMap, task: MaskTask, mask: Path | str) -> None:
         raise InputError(f"`mask` {mask}: every voxel is background; the head knows the labels {known}")
     if task.body is not None and task.body not in labels.labels:
         raise InputError(
-            f"`mask` {mask}: no voxel has the label {task.body} of the body, which the head is told too; give a CT image "
-            "on the same grid as `body`, and its outline is taken"
+            f"`mask` {mask}: no voxel has the label {task.body} of the body, which the head is told too; give a CT "
+            "image on the same grid as `body`, and its outline is taken"
         )
 
 

@@ -23,6 +23,10 @@ Pooling = Literal["fractions", "subvoxels", "paper"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
 LARGEST_LABEL = 255
+
+BODY = 255
+"""The number of the body in segmentations: one that no data set gives a label of its own."""
+
 _KEYS = {"task", "labels", "body", "pooling", "modality"}
 
 
@@ -89,18 +93,18 @@ class MaskTask:
         return {"task": CARD_NAME, **plain, "modality": self.modality}
 
     def __str__(self) -> str:
-        """The task in a few words, such as ``1=kidney, 2=tumour, 3=body by fractions``."""
+        """The task in a few words, such as ``1=kidney, 2=tumour, 255=body by fractions``."""
         return f"{', '.join(f'{number}={name}' for number, name in sorted(self.named.items()))} by {self.pooling}"
 
 
 def mask_task(labels: Mapping[int, str], *, body: bool = True, pooling: Pooling = "fractions") -> MaskTask:
-    """A task whose body, where it is told, has the first number after the labels'.
+    """A task; the body, where it is told, has the number :data:`BODY`.
 
     Raises:
         InputError: labels that cannot be.
     """
     try:
-        return MaskTask(dict(labels), max(labels, default=0) + 1 if body else None, pooling)
+        return MaskTask(dict(labels), BODY if body else None, pooling)
     except ValueError as error:
         raise InputError(f"`labels`: {error}") from error
 

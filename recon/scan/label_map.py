@@ -68,7 +68,7 @@ class LabelMap:
             into[:3, 3],
             output_shape=tuple(reversed(volume.data.shape)),
             order=0,
-            mode="constant",
+            mode="grid-constant",  # half a voxel beyond the outermost centres is still inside
             cval=0,
         )
         return LabelMap(torch.from_numpy(np.ascontiguousarray(moved.T)), volume.affine)

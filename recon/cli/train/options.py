@@ -405,6 +405,6 @@ def _mask() -> list[Decorator]:
             "--body/--no-body",
             group="Task",
             default=True,
-            help="Whether the head is shown the outline of the body too, as a label with the next number.",
+            help="Whether the head is shown the outline of the body too, as the label 255.",
         ),
     ]
