@@ -31,8 +31,8 @@ def hausdorff95(one: np.ndarray, other: np.ndarray, spacing: tuple[float, float,
     if not (one.any() and other.any()):
         return None
     box = _box(one | other)
-    surfaces = [_surface(mask[box]) for mask in (one, other)]
-    return max(_directed(*surfaces, spacing), _directed(*reversed(surfaces), spacing))
+    here, there = _surface(one[box]), _surface(other[box])
+    return max(_directed(here, there, spacing), _directed(there, here, spacing))
 
 
 def _surface(mask: np.ndarray) -> np.ndarray:

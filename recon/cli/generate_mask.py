@@ -85,9 +85,9 @@ def note_grid(masked: Masked, class_name: str, quiet: bool) -> None:
         say(f"note: {dx},{dy},{dz} voxels (X,Y,Z) are sampled, and cut to the mask's {x},{y},{z}", quiet)
     learned = masked.head.classes.get(class_name)
     if learned and any(not 1 / _FAR < a / b < _FAR for a, b in zip(masked.condition.spacing, learned, strict=True)):
-        (z, x, y), (lz, lx, ly) = masked.condition.spacing, learned
+        (mz, mx, my), (lz, lx, ly) = masked.condition.spacing, learned
         say(
-            f"note: the mask's voxels are {x:.3g},{y:.3g},{z:.3g} mm (X,Y,Z); the head learned {class_name} at "
+            f"note: the mask's voxels are {mx:.3g},{my:.3g},{mz:.3g} mm (X,Y,Z); the head learned {class_name} at "
             f"{lx:.3g},{ly:.3g},{lz:.3g} mm",
             quiet,
         )

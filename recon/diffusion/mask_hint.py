@@ -35,7 +35,7 @@ def with_body(classes: Tensor, body: np.ndarray, task: MaskTask) -> Tensor:
 
     Args:
         classes: indices of the task's classes.
-        body: where the body is, of the same shape.
+        body: the mask of the body, boolean, of the same shape.
         task: a task that knows the body.
     """
     assert task.body is not None, "the head is not told the body's outline"

@@ -58,7 +58,7 @@ class MaskTask:
             raise ValueError("no label; name one at least, such as 1=kidney")
         if wrong := [n for n in numbers if type(n) is not int or not 1 <= n <= LARGEST_LABEL]:
             raise ValueError(f"label {wrong[0]!r}: a whole number from 1 to {LARGEST_LABEL} is wanted")
-        if self.body in self.labels:
+        if self.body is not None and self.body in self.labels:
             raise ValueError(f"label {self.body}: it is {self.labels[self.body]}, and cannot be the body too")
         names = list(self.labels.values())
         if twice := [name for name in names if not str(name).strip() or names.count(name) > 1]:
