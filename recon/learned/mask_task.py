@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from recon.errors import InputError
-from recon.scan.volume import Modality
+
+if TYPE_CHECKING:
+    from recon.scan.volume import Modality
 
 CARD_NAME = "mask"
 """The name of the task in weights files."""
