@@ -46,7 +46,14 @@ _PATH = click.Path(path_type=Path)
     "--steps", type=click.IntRange(1), default=20, show_default=True, help="Number of sampler steps of a volume."
 )
 @click.option(
-    "--sampler", type=click.Choice(["ddim", "ddpm", "dpm++"]), default="dpm++", show_default=True, help="Sampler."
+    "--sampler", type=click.Choice(["ddim", "ddpm", "dpm++"]), default="ddim", show_default=True, help="Sampler."
+)
+@click.option(
+    "--start",
+    type=click.Choice(["average", "noise"]),
+    default="average",
+    show_default=True,
+    help="Start of the sampler: the class average with noise added, where the prior knows one, or noise alone.",
 )
 @click.option(
     "--segmenter-steps",
@@ -79,6 +86,7 @@ def faithfulness(
     cases: int,
     steps: int,
     sampler: Literal["ddim", "ddpm", "dpm++"],
+    start: Literal["average", "noise"],
     segmenter_steps: int,
     seed: int,
     device: str,
@@ -115,7 +123,7 @@ def faithfulness(
             train,
             held_out[:cases],
             kept,
-            Sampling(sampler, steps, start="noise"),
+            Sampling(sampler, steps, start=start),
             SegmenterTraining(segmenter_steps, seed=seed),
             seed,
         )

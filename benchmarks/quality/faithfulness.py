@@ -58,7 +58,7 @@ class Wanted:
     train: Sequence[TrainingVolume]
     held_out: Sequence[TrainingVolume]
     cache: Cache
-    sampling: Sampling = field(default_factory=lambda: Sampling(steps=20, start="noise"))
+    sampling: Sampling = field(default_factory=lambda: Sampling(steps=20))
     segmenter: SegmenterTraining = field(default_factory=SegmenterTraining)
     seed: int = 0
 

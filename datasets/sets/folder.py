@@ -237,9 +237,9 @@ ENTRY = Entry(
     about="folder: your own CT or MR volumes, NIfTI (.nii, .nii.gz) and DICOM series, in any folders below one.",
     get="You have it.",
     layout="""\
-Every NIfTI file is a case, and so is every CT or MR series of a folder of DICOM files. A label map, which heads of the
-task mask learn from, is no case: NAME_seg.nii.gz beside NAME.nii.gz, or NAME.nii.gz in `segmentations` FOLDER, in the
-same folders below it as its volume. Other label maps do not belong here.""",
+Every NIfTI file is a case, and so is every CT or MR series of a folder of DICOM files. A label map, from which
+heads of the task mask learn, is no case: NAME_seg.nii.gz beside NAME.nii.gz, or NAME.nii.gz in another folder, which
+'recon train' is told, in the same folders below it as its volume. Other label maps do not belong here.""",
     terms="Yours to know.",
     splits="""\
 1. `splits` FILE, or splits.json in the folder: {"train": [...], "val": [...], "test": [...]}, each a list of

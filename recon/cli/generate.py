@@ -110,7 +110,7 @@ def _class_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     type=click.Choice(["average", "noise"]),
     default="average",
     help="Start the sampler from the class average with noise added, where the prior knows an average (average), or "
-    "from noise alone (noise), which is usual with --mask.",
+    "from noise alone (noise).",
 )
 @option("--seed", group="Sampling", type=SEED, default=0, help="Seed of all random numbers (a whole number).")
 @option(
@@ -194,7 +194,6 @@ def generate(
     masked = None
     if mask is not None and head is not None:
         masked = load_masked(head, mask, body, prior_name if _is_given(ctx, "prior_name") else None)
-        start = start if _is_given(ctx, "start") else "noise"
     generator = masked.generator if masked else _load(prior_name)
     with input_errors("--class"):
         anatomy = find_class(class_name or (masked.usual_class if masked else _missing(ctx)), generator.anatomies)

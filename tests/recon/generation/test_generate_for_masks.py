@@ -85,7 +85,6 @@ def test_image_and_mask_lie_on_the_grid_of_the_segmentation(folder: Path):
     facts = json.loads((folder / "new.json").read_text())
     assert facts["class"] == "CTLegs"
     assert facts["shape"] == [20, 30, 40]
-    assert facts["start"] == "noise"
     assert facts["sampled_shape"] == [32, 32, 64]
     assert facts["spacing_mm"] == pytest.approx([4, 3, 2])
     assert facts["mask"]["labels"] == {"kidney": 1, "tumour": 2, "body": 255}
