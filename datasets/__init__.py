@@ -49,6 +49,7 @@ def open_dataset(
     modality: Modality | None = None,
     splits: Path | None = None,
     subject: str | None = None,
+    segmentations: Path | None = None,
 ) -> DataSet:
     """The data set of a name.
 
@@ -58,13 +59,14 @@ def open_dataset(
         modality: ``CT`` or ``MR``; a ``folder`` of NIfTI files must be told.
         splits: the JSON file with the splits of a ``folder``; by default ``splits.json`` in it, where there is one.
         subject: a regular expression that finds the subject in the relative path of a case of a ``folder``.
+        segmentations: the folder that holds the label maps of a ``folder``; by default they lie beside its volumes.
 
     Raises:
         ValueError: no such data set (the nearest is named), no path where one is needed or the reverse, or an
             option that does not go with it.
     """
     name, _, settings = spec.partition(":")
-    return find_entry(name).opened(name, Given(path, settings, modality, splits, subject))
+    return find_entry(name).opened(name, Given(path, settings, modality, splits, subject, segmentations))
 
 
 def how_to_get(name: str) -> str:

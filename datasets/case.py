@@ -16,6 +16,9 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 GENERATED = "generator"
 """The detail of a case that is computed when it is read: which generator makes it."""
 
+SEGMENTATION = "segmentation"
+"""The detail of a case that has a label map on a file: its path. Generated cases have computed ones."""
+
 SERIES = "series"
 """The detail of a case that is one DICOM series of a folder: its SeriesInstanceUID."""
 

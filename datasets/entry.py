@@ -22,6 +22,7 @@ class Given:
         modality: ``CT`` or ``MR``, where the caller named one.
         splits: the JSON file with the splits.
         subject: the regular expression that finds the subject in a case's relative path.
+        segmentations: the folder that holds the cases' label maps.
     """
 
     path: Path | None = None
@@ -29,6 +30,7 @@ class Given:
     modality: Modality | None = None
     splits: Path | None = None
     subject: str | None = None
+    segmentations: Path | None = None
 
     @property
     def folder(self) -> Path:
@@ -54,7 +56,7 @@ class Entry:
         more: further sections of the text, by heading.
         needs_folder: whether a folder must be named; the others take none.
         takes_settings: whether settings may follow the name after a colon.
-        takes_splits: whether splits and subjects can be told.
+        takes_splits: whether splits, subjects and the folder of label maps can be told.
         names_people: whether names of cases and subjects may be those of people; results, manifests and weights then
             hold salted hashes in their place. The names of published data sets are public.
     """
@@ -115,6 +117,10 @@ class Entry:
             )
         if not self.takes_splits and (given.splits is not None or given.subject is not None):
             raise ValueError(f"data set {name!r} has its own splits and subjects; only 'folder' can be told them")
+        if not self.takes_splits and given.segmentations is not None:
+            raise ValueError(
+                f"`segmentations`: data set {name!r} has its own; only 'folder' can be told where they are"
+            )
         if self.modality is not None and given.modality not in (None, self.modality):
             raise ValueError(f"data set {name!r} is {self.modality}, not {given.modality}")
         if given.path is None and self.needs_folder:

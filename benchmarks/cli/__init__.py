@@ -13,6 +13,7 @@ import click
 from benchmarks.cli.ablate import ablate
 from benchmarks.cli.calibrate import calibrate
 from benchmarks.cli.data import data
+from benchmarks.cli.faithfulness import faithfulness
 from benchmarks.cli.lesions import lesions
 from benchmarks.cli.prior import prior
 from benchmarks.cli.readers import readers
@@ -55,5 +56,19 @@ def main(ctx: click.Context) -> None:
     help_alone(ctx)
 
 
-for command in (data, run, ablate, list_tables, show, compare, prior, lesions, calibrate, readers, speed, speed_prior):
+for command in (
+    data,
+    run,
+    ablate,
+    list_tables,
+    show,
+    compare,
+    prior,
+    faithfulness,
+    lesions,
+    calibrate,
+    readers,
+    speed,
+    speed_prior,
+):
     main.add_command(command)

@@ -118,7 +118,8 @@ def check(
 @data.command()
 @click.argument("name")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-def write(name: str, folder: Path) -> None:
+@click.option("--segmentations", is_flag=True, help="Write label maps too: ID_seg.nii.gz beside ID.nii.gz.")
+def write(name: str, folder: Path, segmentations: bool) -> None:
     """Write the phantoms NAME, such as phantom:count=8, as NIfTI files in FOLDER/train, val and test."""
     from datasets import open_dataset
     from datasets.sets.phantom import PhantomSet, write_nifti
@@ -128,10 +129,11 @@ def write(name: str, folder: Path) -> None:
         raise ValueError(f"data set {name!r} consists of files already; only phantom is written")
     with _progress(dataset.title) as progress:
         for index, case in enumerate(dataset.cases()):
-            write_nifti(case, folder)
+            write_nifti(case, folder, segmentation=segmentations)
             progress(index + 1, dataset.count)
     click.echo(
-        f"{dataset.count} files in {folder}; check them with: benchmarks data check folder {folder} --modality CT"
+        f"{dataset.count} {'pairs of ' if segmentations else ''}files in {folder}; check them with: "
+        f"benchmarks data check folder {folder} --modality CT"
     )
 
 

@@ -10,7 +10,11 @@ from datasets.anatomy_phantom.body import Body
 from datasets.anatomy_phantom.skeleton import spine_y
 from datasets.anatomy_phantom.trees import grow, paint_tree, within_ellipsoid
 
+LABELS = {1: "kidney", 2: "tumour", 3: "cyst"}
+"""The label maps of phantoms: names by number. The fat and the urine in the middle of a kidney have no label."""
+
 _GAS = -930.0
+_KIDNEY, _TUMOUR, _CYST = LABELS
 
 
 def paint_abdomen(body: Body) -> None:
@@ -72,11 +76,11 @@ def _kidney(body: Body, side: float) -> None:
     centre = (body.draw(-120, -95), spine_y(body) + 8, side * 0.44 * body.a)
     tilt = side * 0.5
     cortex = 32 + (0.6 * (body.blood - 50) if body.enhanced else 0)
-    canvas.ellipsoid(centre, (52 * size, 25 * size, 29 * size), cortex, tilt=tilt)
+    canvas.ellipsoid(centre, (52 * size, 25 * size, 29 * size), cortex, tilt=tilt, label=_KIDNEY)
     medulla = 30 + (0.35 * (body.blood - 50) if body.enhanced else 0)
     for z in (-28.0, -10.0, 10.0, 28.0):
         place = (centre[0] + z * size, centre[1], centre[2])
-        canvas.ellipsoid(place, (8 * size, 15 * size, 18 * size), medulla, tilt=tilt)
+        canvas.ellipsoid(place, (8 * size, 15 * size, 18 * size), medulla, tilt=tilt, label=_KIDNEY)
     inner = (centre[0], centre[1] + 3, centre[2] - side * 10 * size)
     canvas.ellipsoid(inner, (27 * size, 10 * size, 14 * size), -75.0, tilt=tilt)
     canvas.ellipsoid(inner, (15 * size, 5 * size, 8 * size), body.draw(0, 30), tilt=tilt)
@@ -84,7 +88,8 @@ def _kidney(body: Body, side: float) -> None:
     radius, value = (body.draw(10, 34), cortex * body.draw(0.4, 0.9)) if lesion < 0.35 else (body.draw(4, 20), 5.0)
     place = (centre[0] + body.draw(-40, 40), centre[1] + body.draw(-12, 12), centre[2] + side * body.draw(5, 25))
     if lesion < 0.7:
-        canvas.ellipsoid(place, (radius, radius * 0.95, radius * 1.05), value)
+        label = _TUMOUR if lesion < 0.35 else _CYST
+        canvas.ellipsoid(place, (radius, radius * 0.95, radius * 1.05), value, label=label)
 
 
 def _bowel(body: Body) -> None:

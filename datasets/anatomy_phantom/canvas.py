@@ -40,6 +40,10 @@ class Canvas:
         rng: draws the waves.
         bend: their amplitude in mm.
         offset: (z, y, x) mm of the grid's centre in the anatomy's coordinates.
+
+    Attributes:
+        hu: (z, y, x) HU that were painted so far.
+        labels: (z, y, x) uint8, the label of what covers each voxel's centre; 0 where that has none.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Canvas:
         offset: Point = (0.0, 0.0, 0.0),
     ):
         self.hu = np.full(shape, AIR)
+        self.labels = np.zeros(shape, np.uint8)
         self.spacing = spacing
         self.reach = 2 * bend
         self.axes = [
@@ -65,7 +70,7 @@ class Canvas:
         """Width of an edge in mm: the in-plane voxel size."""
         return max(self.spacing[1:])
 
-    def paint(self, signed: Array, value: Array | float, region: Region, opacity: float = 1.0) -> None:
+    def paint(self, signed: Array, value: Array | float, region: Region, opacity: float = 1.0, label: int = 0) -> None:
         """Cover what lies within a surface.
 
         Args:
@@ -73,9 +78,12 @@ class Canvas:
             value: HU, a number or an array on that grid.
             region: the box of voxels, as :meth:`region` gives it.
             opacity: less than 1 lets what was there show through.
+            label: the label of the body, which the voxels get that it covers by half or more.
         """
         weight = opacity * np.clip(0.5 - signed / self.edge, 0.0, 1.0)
         self.hu[region] += weight * (value - self.hu[region])
+        if label or self.labels[region].any():
+            self.labels[region][weight >= 0.5] = label
 
     def whole(self) -> Region:
         """The box of all voxels."""
@@ -96,13 +104,22 @@ class Canvas:
         """The bent coordinates of a box of voxels."""
         return Grid(*(coordinate[region] for coordinate in self._bent))
 
-    def ellipsoid(self, centre: Point, radii: Point, value: float, *, tilt: float = 0.0, opacity: float = 1.0) -> None:
+    def ellipsoid(
+        self,
+        centre: Point,
+        radii: Point,
+        value: float,
+        *,
+        tilt: float = 0.0,
+        opacity: float = 1.0,
+        label: int = 0,
+    ) -> None:
         """An ellipsoid, (z, y, x) mm, turned by ``tilt`` radians about z."""
         widest = max(radii[1:])
         reach = (radii[0], widest, widest) if tilt else radii
         region = self.region(_minus(centre, reach), _plus(centre, reach))
         if region is not None:
-            self.paint(ellipsoid_distance(self.grid(region), centre, radii, tilt), value, region, opacity)
+            self.paint(ellipsoid_distance(self.grid(region), centre, radii, tilt), value, region, opacity, label)
 
     def capsule(self, start: Point, stop: Point, radius: float, value: float, stop_radius: float | None = None) -> None:
         """A straight tube with round ends between two points (z, y, x) mm, perhaps tapering to another radius."""

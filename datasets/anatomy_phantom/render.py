@@ -34,6 +34,24 @@ def render(
         shape: (z, y, x) voxels.
         spacing: (z, y, x) mm.
     """
+    canvas, rng, noise = _painted(anatomy, seed, index, shape, spacing)
+    return _scan(canvas, rng, noise)
+
+
+def render_labels(
+    anatomy: str, seed: int, index: int, shape: tuple[int, int, int], spacing: tuple[float, float, float]
+) -> np.ndarray:
+    """The label map of what :func:`render` gives for the same arguments, (z, y, x) uint8.
+
+    The labels are those of :data:`datasets.anatomy_phantom.abdomen.LABELS`; heads and limbs have none.
+    """
+    return _painted(anatomy, seed, index, shape, spacing)[0].labels
+
+
+def _painted(
+    anatomy: str, seed: int, index: int, shape: tuple[int, int, int], spacing: tuple[float, float, float]
+) -> tuple[Canvas, np.random.Generator, np.random.Generator]:
+    """The anatomy before it is scanned, and the generators of what is drawn and of noise."""
     drawn, noisy = np.random.SeedSequence([seed, index]).spawn(2)
     rng, noise = np.random.Generator(np.random.PCG64(drawn)), np.random.Generator(np.random.PCG64(noisy))
     centre = float(rng.uniform(*_CENTRES[anatomy]))
@@ -44,7 +62,7 @@ def render(
         paint_head(canvas, rng, noise)
     else:
         paint_limbs(canvas, rng)
-    return _scan(canvas, rng, noise)
+    return canvas, rng, noise
 
 
 def _paint_torso(canvas: Canvas, rng: np.random.Generator, noise: np.random.Generator) -> None:

@@ -8,13 +8,16 @@ from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
-from datasets.case import SERIES, SPLITS, Case, Modality, Split, of_split
+from datasets.case import SEGMENTATION, SERIES, SPLITS, Case, Modality, Split, of_split
 from datasets.dicom_series import DicomSeries, find_series
 from datasets.entry import Entry
 from datasets.splits import StatedSplits, check_no_leak, read_splits, split_by_hash
 from datasets.walk import FolderListing, is_nifti_name, list_folder, without_suffix
 
 SPLITS_FILE = "splits.json"
+
+LABEL_MAP_ENDING = "_seg"
+"""What the name of a label map has after that of its volume, where both lie in one folder."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,15 @@ class VolumeFolder:
         splits: JSON file with the splits; None for ``splits.json`` in the folder, if it is there.
         subject_pattern: regular expression, searched for in the case's relative path; its first group, or all that
             it matches, is the subject.
+        segmentations: the folder with the label maps, each at its volume's relative path, with or without ``_seg`` at
+            the end of its name; None for ``NAME_seg.nii.gz`` beside ``NAME.nii.gz``.
     """
 
     root: Path
     modality: Modality | None = None
     splits: Path | None = None
     subject_pattern: str | None = None
+    segmentations: Path | None = None
     name: str = "folder"
 
     @property
@@ -50,11 +56,11 @@ class VolumeFolder:
         return self._splits_file is not None or self._in_split_folders
 
     def cases(self, split: str | None = None) -> list[Case]:
-        """The cases; details of a DICOM series: ``series``, its UID.
+        """The cases; details: ``series``, the UID of a DICOM series, and ``segmentation``, the path of a label map.
 
         Raises:
-            ValueError: no such folder, nothing in it, mixed or unknown modality, a pattern that fits nothing, or
-                splits that are wrong.
+            ValueError: no such folder, nothing in it, no folder of label maps where one was named, mixed or unknown
+                modality, a pattern that fits nothing, or splits that are wrong.
         """
         return of_split(self._split_cases[0], split)
 
@@ -88,9 +94,29 @@ class VolumeFolder:
         if not (self._listing.nifti or series):
             raise ValueError(f"{self.root}: no NIfTI file (.nii, .nii.gz) and no CT or MR series of DICOM files in it")
         modality = self._one_modality(series)
-        cases = [self._nifti_case(path, modality) for path in self._listing.nifti]
+        maps = set(self._label_maps.values())
+        cases = [self._nifti_case(path, modality) for path in self._listing.nifti if path not in maps]
         cases += [self._dicom_case(found, modality, series) for found in series]
         return _unique(sorted(cases, key=lambda case: case.id))
+
+    @cached_property
+    def _label_maps(self) -> dict[str, Path]:
+        """The label maps by the relative name, without suffix, of the volume or DICOM folder that each belongs to."""
+        if self.segmentations is None:
+            names = {without_suffix(path.relative_to(self.root).as_posix()): path for path in self._listing.nifti}
+            volumes = {*names, *(folder.relative_to(self.root).as_posix() for folder in self._series)}
+            beside = {name: names.get(f"{name}{LABEL_MAP_ENDING}") for name in volumes}
+            return {name: path for name, path in beside.items() if path is not None}
+        if not self.segmentations.is_dir():
+            raise ValueError(f"`segmentations` {self.segmentations}: no such folder")
+        listed = list_folder(self.segmentations).nifti
+        named = ((without_suffix(path.relative_to(self.segmentations).as_posix()), path) for path in listed)
+        return {name.removesuffix(LABEL_MAP_ENDING): path for name, path in named}
+
+    def _segmentation(self, name: str) -> dict[str, str]:
+        """The label map among a case's details; nothing where there is none."""
+        found = self._label_maps.get(name)
+        return {SEGMENTATION: str(found)} if found else {}
 
     def _one_modality(self, series: list[DicomSeries]) -> Modality:
         stated = {found.modality for found in series} | ({self.modality} if self.modality else set())
@@ -105,14 +131,16 @@ class VolumeFolder:
     def _nifti_case(self, path: Path, modality: Modality) -> Case:
         name = path.relative_to(self.root).as_posix()
         subject = self._subject(name, without_suffix(path.name))
-        return Case(without_suffix(name), subject, modality, "volume", path, "train")
+        own = without_suffix(name)
+        return Case(own, subject, modality, "volume", path, "train", self._segmentation(own))
 
     def _dicom_case(self, found: DicomSeries, modality: Modality, series: list[DicomSeries]) -> Case:
         name = found.folder.relative_to(self.root).as_posix()
         alone = sum(other.folder == found.folder for other in series) == 1
         identifier = name if alone else f"{name}/{found.uid}"
         subject = self._subject(identifier, found.patient or found.folder.resolve().name)
-        return Case(identifier, subject, modality, "volume", found.folder, "train", {SERIES: found.uid})
+        details = {SERIES: found.uid} | (self._segmentation(name) if alone else {})
+        return Case(identifier, subject, modality, "volume", found.folder, "train", details)
 
     def _subject(self, name: str, default: str) -> str:
         if self.subject_pattern is None:
@@ -204,13 +232,14 @@ def _passed_over(files: list[Path]) -> list[str]:
 
 ENTRY = Entry(
     title="your own volumes",
-    open=lambda given: VolumeFolder(given.folder, given.modality, given.splits, given.subject),
+    open=lambda given: VolumeFolder(given.folder, given.modality, given.splits, given.subject, given.segmentations),
     modality=None,
     about="folder: your own CT or MR volumes, NIfTI (.nii, .nii.gz) and DICOM series, in any folders below one.",
     get="You have it.",
     layout="""\
-Every NIfTI file is a case, and so is every CT or MR series of a folder of DICOM files. Label maps do not belong
-here.""",
+Every NIfTI file is a case, and so is every CT or MR series of a folder of DICOM files. A label map, from which
+heads of the task mask learn, is no case: NAME_seg.nii.gz beside NAME.nii.gz, or NAME.nii.gz in another folder, which
+'recon train' is told, in the same folders below it as its volume. Other label maps do not belong here.""",
     terms="Yours to know.",
     splits="""\
 1. `splits` FILE, or splits.json in the folder: {"train": [...], "val": [...], "test": [...]}, each a list of

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from datasets.case import Case, of_split
+from datasets.case import SEGMENTATION, Case, of_split
 from datasets.entry import Entry
 from datasets.splits import split_by_hash
 
@@ -50,7 +50,7 @@ class KiTS19:
     def remarks(self) -> list[str]:
         """Cases without a segmentation, which reconstruction does not need, and those of the challenge's test."""
         remarks = []
-        without = [case.id for case in self._found if "segmentation" not in case.details]
+        without = [case.id for case in self._found if SEGMENTATION not in case.details]
         if without:
             remarks.append(f"cases without a segmentation: {len(without)}, such as {without[0]}")
         beyond = [name for name in map(case_name, CHALLENGE_TEST) if (self._data / name).is_dir()]
@@ -81,7 +81,7 @@ def case_name(index: int) -> str:
 
 def _case(folder: Path) -> Case:
     segmentation = folder / "segmentation.nii.gz"
-    details = {"segmentation": str(segmentation)} if segmentation.is_file() else {}
+    details = {SEGMENTATION: str(segmentation)} if segmentation.is_file() else {}
     name = folder.name
     return Case(name, name, "CT", "volume", folder / "imaging.nii.gz", split_by_hash(name), details)
 

@@ -95,6 +95,7 @@ class GaussianDiffusion(nn.Module):
         t: Tensor,
         noise: Tensor,
         kind: LossKind = "l1",
+        weight: Tensor | None = None,
     ) -> Tensor:
         """Mean error of a noise estimator on the noisy latents.
 
@@ -106,11 +107,15 @@ class GaussianDiffusion(nn.Module):
             t: (B,) steps.
             noise: (B, C, Z, X, Y) standard normal.
             kind: ``"l1"`` or ``"l2"``.
+            weight: (B, 1, Z, X, Y) weights of the latent voxels in the mean; None weighs all alike.
         """
         distance = {"l1": functional.l1_loss, "l2": functional.mse_loss}.get(kind)
         if distance is None:
             raise ValueError(f"no diffusion loss {kind!r}; one of 'l1', 'l2'")
-        return distance(estimate(self.q_sample(x0, t, noise), t), noise)
+        found = estimate(self.q_sample(x0, t, noise), t)
+        if weight is None:
+            return distance(found, noise)
+        return (weight * distance(found, noise, reduction="none")).mean() / weight.mean()
 
 
 def cosine_betas(timesteps: int) -> Tensor:

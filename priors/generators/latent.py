@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,10 +33,12 @@ class LatentGenerator:
     Attributes:
         prior: the latent diffusion prior.
         method: the name of the method.
+        heads: the heads that steer the volumes, as :meth:`priors.diffusion.prior.LatentPrior.attach` gives them.
     """
 
     prior: LatentPrior
     method: str = "3D MedDiffusion"
+    heads: Sequence[Any] = ()
 
     @property
     def name(self) -> str:
@@ -108,6 +111,7 @@ class LatentGenerator:
             seeds=seeds,
             spacing=sampling.timesteps,
             voxel_size=voxel_size,
+            heads=self.heads,
             start=self._start(anatomy, size, sampling),
             acceleration=acceleration,
             on_step=lambda done, total, z, x0: on_progress(together, done, total),

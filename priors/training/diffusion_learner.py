@@ -63,7 +63,8 @@ class BiFlowNetLearner(Learner):
 class ControlNetLearner(Learner):
     """Noise estimation under a condition, the base frozen (paper, equation 11).
 
-    Samples: ``latent``, ``class`` as for BiFlowNet, and ``hint`` (hint channels, Z, X, Y).
+    Samples: ``latent``, ``class`` as for BiFlowNet, ``hint`` (hint channels, Z, X, Y), and, where some voxels count for
+    more, their ``weight`` (1, Z, X, Y).
 
     Args:
         head: the ControlNet head to train.
@@ -98,7 +99,7 @@ class ControlNetLearner(Learner):
         def estimate(z_t: Tensor, t: Tensor) -> Tensor:
             return self.base(z_t, t, y, res, control=self.head(z_t, t, y, res, hint))
 
-        return {"total": self.diffusion.loss(estimate, latent, t, noise, self._loss)}
+        return {"total": self.diffusion.loss(estimate, latent, t, noise, self._loss, batch.get("weight"))}
 
     def state(self) -> dict[str, Tensor]:
         """The head alone: the base lies in its own file."""

@@ -73,7 +73,7 @@ def model_card(path: Path, title: str = "") -> str:
     ]
     rows: dict[str, Any] = {"Size": size, "SHA-256 of the tensors": f"`{card.sha256}`"}
     rows |= {"Settings": _plain(card.config), "Source": card.source, "Licence": card.licence or "not stated"}
-    rows |= _task_rows(extra) | _shown_rows(card) | _training_rows(extra)
+    rows |= _task_rows(extra) | _mask_rows(card) | _shown_rows(card) | _training_rows(extra)
     lines += ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items() if value)]
     if extra.get("note"):
         lines += ["", str(extra["note"])]
@@ -86,6 +86,15 @@ def _task_rows(extra: Mapping[str, Any]) -> dict[str, str]:
     if not task:
         return {"Modality": str(extra.get("modality", ""))}
     return {"Task": _plain({name: _short(value) for name, value in task.items() if value is not None})}
+
+
+def _mask_rows(card: Card) -> dict[str, str]:
+    """Of a head for segmentations, its labels, and that it is for no scan."""
+    task = card.config.get("task")
+    if not isinstance(task, Mapping) or task.get("task") != "mask":
+        return {}
+    labels = _plain(task.get("labels", {}))
+    return {"Task": f"generates volumes for segmentations with the labels {labels}; it reconstructs nothing"}
 
 
 def _shown_rows(card: Card) -> dict[str, str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from recon.cli.console import progress_bar, say
-from recon.cli.options import SEED, GroupedCommand, option, output_options
+from recon.cli.options import PATH, SEED, GroupedCommand, option, output_options
 from recon.errors import input_errors
 
 if TYPE_CHECKING:
@@ -28,10 +28,11 @@ def _class_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     "--class",
     "class_name",
     group="Volume",
-    required=True,
+    default=None,
     metavar="NAME",
     shell_complete=_class_names,
-    help="Anatomy to generate: CTHeadNeck, CTChestAbdomen, CTLegs, MRT1Brain, MRT2Brain (FLAIR), MRAbdomen or MRKnee.",
+    help="Anatomy to generate: CTHeadNeck, CTChestAbdomen, CTLegs, MRT1Brain, MRT2Brain (FLAIR), MRAbdomen or MRKnee. "
+    "It may be left away with --mask.  [default with --mask: the class that the head was trained on]",
 )
 @option(
     "--size",
@@ -48,13 +49,39 @@ def _class_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     help="Voxel size in mm that the file states.  [default: the voxel size that the prior was trained on]",
 )
 @option(
+    "--mask",
+    group="Mask",
+    type=PATH,
+    default=None,
+    metavar="FILE",
+    help="Segmentation (NIfTI) for which a CT volume is generated on the segmentation's own grid; it is written beside "
+    "the volume as NAME_mask. It needs --head.",
+)
+@option(
+    "--head",
+    group="Mask",
+    default=None,
+    metavar="FILE|NAME",
+    help="ControlNet head that is shown the segmentation: 'recon train controlnet --task mask' trains one.",
+)
+@option(
+    "--body",
+    group="Mask",
+    type=PATH,
+    default=None,
+    metavar="FILE",
+    help="CT image in HU on the segmentation's grid, whose outline becomes the label of the body. For segmentations "
+    "without that label.",
+)
+@option(
     "--prior",
     "prior_name",
     group="Prior",
     default="starter",
     metavar="NAME|FOLDER",
     help="Prior to sample from: a name that 'recon weights list' shows, or a folder, such as that of a competitor that "
-    "'recon train' has trained. 'recon weights import' adds official weights.",
+    "'recon train' has trained. 'recon weights import' adds official weights. With --head, it is the head's own prior "
+    "unless this option is given.",
 )
 @option(
     "--sampler",
@@ -124,10 +151,16 @@ def _class_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
 )
 @output_options("NIfTI file to write; a .json file is written beside it.  [default: CLASS.nii.gz]")
 @option("--preview", group="Output", is_flag=True, help="Also write a PNG picture of the three middle planes.")
+@click.pass_context
 def generate(
-    class_name: str,
+    ctx: click.Context,
+    /,
+    class_name: str | None,
     size: str | None,
     spacing: str | None,
+    mask: Path | None,
+    head: str | None,
+    body: Path | None,
     prior_name: str,
     sampler: str | None,
     steps: int | None,
@@ -152,40 +185,63 @@ def generate(
     \b
     recon generate --class CTChestAbdomen --seed 1 -o volume.nii.gz
     recon generate --class MRT1Brain --prior official-4x --sampler dpm++ --steps 20 --count 4 --preview
+    recon generate --mask case_seg.nii.gz --head runs/head/head.safetensors -o case.nii.gz
     """
     from priors.diffusion.anatomy import find_class
+    from recon.cli.generate_mask import check_mask_options, load_masked, note_grid
 
-    generator = _load(prior_name)
+    check_mask_options(ctx, mask, head)
+    masked = None
+    if mask is not None and head is not None:
+        masked = load_masked(head, mask, body, prior_name if _is_given(ctx, "prior_name") else None)
+    generator = masked.generator if masked else _load(prior_name)
     with input_errors("--class"):
-        anatomy = find_class(class_name, generator.anatomies)
-    voxels = _voxels(size, anatomy, generator)
-    spaced = _millimetres(spacing, anatomy, generator, voxels)
+        anatomy = find_class(class_name or (masked.usual_class if masked else _missing(ctx)), generator.anatomies)
+    voxels = masked.size if masked else _voxels(size, anatomy, generator)
+    spaced = masked.condition.spacing if masked else _millimetres(spacing, anatomy, generator, voxels)
     seeds = tuple(range(seed, seed + count))
     from recon.generation.files import output_files, save_volumes
     from recon.generation.request import Request, check_request
     from recon.io.atomic import check_output
 
-    files = output_files(output or Path(f"{anatomy.name}.nii.gz"), seeds, preview)
+    files = output_files(output or Path(f"{anatomy.name}.nii.gz"), seeds, preview, masked is not None)
     for path in (path for each in files for path in each.all()):
-        check_output(path, overwrite, folder=False)
+        check_output(path, overwrite, folder=False, inputs=[each for each in (mask, body) if each])
     from priors.generators.generator import Sampling
     from priors.networks.inference import Acceleration
     from recon.run.devices import select_device
     from recon.run.memory import memory_errors
 
     place = select_device(device)
-    request = Request(anatomy, voxels, spaced, Sampling(sampler, steps, timesteps, start), seeds, batch)
+    condition = masked.condition if masked else None
+    request = Request(anatomy, voxels, spaced, Sampling(sampler, steps, timesteps, start), seeds, batch, condition)
     check_request(generator, request)
-    _note_size(anatomy, generator, voxels, quiet)
+    if masked:
+        note_grid(masked, anatomy.name, quiet)
+    else:
+        _note_size(anatomy, generator, voxels, quiet)
     acceleration = Acceleration.from_name(dtype, place, compile=compiled)
     with memory_errors(), progress_bar(quiet) as progress:
         generator = generator.to(place, acceleration.dtype)
+        if masked:
+            generator = masked.conditioned()
         results = save_volumes(generator, request, files, acceleration, overwrite=overwrite, on_progress=progress)
     if as_json:
         click.echo(json.dumps(results[0] if count == 1 else results, indent=2))
         return
     for each in files:
         click.echo(click.format_filename(each.volume))
+
+
+def _is_given(ctx: click.Context, name: str) -> bool:
+    """Whether an option was given, and is not at its default."""
+    return ctx.get_parameter_source(name) not in (None, click.core.ParameterSource.DEFAULT)
+
+
+def _missing(ctx: click.Context) -> NoReturn:
+    """Refuse a command without a class, as click does."""
+    named = next(each for each in ctx.command.params if each.name == "class_name")
+    raise click.MissingParameter(ctx=ctx, param=named)
 
 
 def _load(name: str) -> Generator:

@@ -298,7 +298,14 @@ def _of_card(card: Card) -> dict[str, Any]:
         "licence": card.licence,
         "source": card.source,
         "original_sha256": card.extra.get("original_sha256"),
+        "task": _task_of(card),
     }
+
+
+def _task_of(card: Card) -> str | None:
+    """What a head or a method's network was trained for: svct, mri or mask; None for other networks."""
+    task = card.config.get("task") or card.extra.get("task")
+    return str(task["task"]) if isinstance(task, Mapping) and "task" in task else None
 
 
 def _row(entry: Entry) -> dict[str, Any]:
@@ -319,6 +326,7 @@ def _line(row: Mapping[str, Any]) -> str:
     return (
         f"{row['name']:28} {row['kind']:12} {size:34} sha256 {row['sha256'][:12]}  "
         f"licence: {row['licence'] or '-'}  source: {row['source'] or '-'}"
+        f"{'  task: mask (generates for segmentations, reconstructs nothing)' if row['task'] == 'mask' else ''}"
     )
 
 

@@ -15,6 +15,7 @@ from priors.weights.networks import head_kinds, load_steering
 from priors.weights.store import HEADS, Entry, entries, find_prior, how_to_get_shipped
 from recon.diffusion.calibration import Calibrations
 from recon.errors import InputError, input_errors
+from recon.learned.mask_task import is_mask_task
 from recon.learned.provenance import pinned_weights, told_of_other_weights
 from recon.learned.task import Task, task_from_dict
 from recon.learned.trained import check_task
@@ -159,12 +160,15 @@ def _installed(modality: Modality) -> Iterator[tuple[Entry, Task]]:
 
 
 def _task_of(entry: Entry) -> Task | str | None:
-    """The task of an installed head; None for another network, and in one line why a card cannot be read."""
+    """The task of an installed head; None for another network and for a head for segmentations, which is for no scan,
+    and in one line why a card cannot be read."""
     try:
         card = read_card(entry.path)
-        of_labels = card.kind == "maisi-controlnet" and not card.config["task"]
-        return task_from_dict(card.config["task"]) if card.kind in head_kinds() and not of_labels else None
-    except (InputError, ValueError, KeyError, TypeError) as error:
+        task = card.config["task"] if card.kind in head_kinds() else {}
+        if card.kind not in head_kinds() or is_mask_task(task) or (card.kind == "maisi-controlnet" and not task):
+            return None
+        return task_from_dict(task)
+    except (InputError, AttributeError, ValueError, KeyError, TypeError) as error:
         return " ".join(str(error).split())
 
 

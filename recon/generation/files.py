@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from priors.diffusion.anatomy import Size
 from priors.generators.generator import Generator
 from priors.networks.inference import Acceleration
 from recon.errors import InputError
@@ -25,19 +26,27 @@ from recon.scan.measurement import Progress, no_progress
 
 @dataclass(frozen=True)
 class Files:
-    """Where one volume goes: beside ``volume.nii.gz`` lie ``volume.json`` and, if wanted, ``volume.png``."""
+    """Where one volume goes: beside ``volume.nii.gz`` lie ``volume.json`` and, if wanted, ``volume.png``, and of one
+    for a segmentation ``volume_mask.nii.gz``."""
 
     volume: Path
     result: Path
     preview: Path | None
+    mask: Path | None = None
 
     def all(self) -> list[Path]:
         """Every file."""
-        return [path for path in (self.volume, self.result, self.preview) if path]
+        return [path for path in (self.volume, self.result, self.preview, self.mask) if path]
 
 
-def output_files(path: Path, seeds: tuple[int, ...], preview: bool) -> list[Files]:
+def output_files(path: Path, seeds: tuple[int, ...], preview: bool, mask: bool = False) -> list[Files]:
     """The files of each seed; with several seeds, ``-seedN`` goes before the suffix.
+
+    Args:
+        path: the volume's file.
+        seeds: one seed for each volume.
+        preview: whether a picture is written too.
+        mask: whether the segmentation that the volume is generated for is written too.
 
     Raises:
         InputError: not a name of a NIfTI file.
@@ -52,6 +61,7 @@ def output_files(path: Path, seeds: tuple[int, ...], preview: bool) -> list[File
             path.with_name(stem + suffix),
             path.with_name(f"{stem}.json"),
             path.with_name(f"{stem}.png") if preview else None,
+            path.with_name(f"{stem}_mask{suffix}") if mask else None,
         )
         for stem in stems
     ]
@@ -76,6 +86,7 @@ def save_volumes(
         RunError: NaN, or no space left.
     """
     from recon.io.atomic import output_file
+    from recon.io.label_map import write_label_map
     from recon.io.nifti.volume import write_volume
 
     results = []
@@ -87,6 +98,8 @@ def save_volumes(
             result = result_json(generator, request, acceleration, seed, each, time.perf_counter() - started)
             write_volume(temporary[each.volume], volume)
             temporary[each.result].write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+            if each.mask and request.mask:
+                write_label_map(temporary[each.mask], request.mask.labels)
             if each.preview:
                 _write_png(temporary[each.preview], preview(volume))
             results.append(result)
@@ -108,6 +121,11 @@ def result_json(
     """What a volume's JSON file says: how it was made, such that it can be made again. Sizes are (z, y, x)."""
     (z, x, y), (dz, dx, dy) = request.size, request.spacing
     plan = generator.plan(request.anatomy, request.size, request.sampling)
+    mask: dict[str, Any] = {}
+    weights = dict(generator.sha256)
+    if request.mask is not None:
+        (z, x, y), weights = request.mask.size, weights | {"head": request.mask.head_sha256}
+        mask = {"mask": {"output": str(files.mask), **request.mask.facts()}, "sampled_shape": _patient(request.size)}
     return {
         "task": "generate",
         "class": request.anatomy.name,
@@ -115,6 +133,7 @@ def result_json(
         "unit": "HU" if request.anatomy.modality == "CT" else "magnitude, 0 to 1",
         "output": str(files.volume),
         "preview": str(files.preview) if files.preview else None,
+        **mask,
         "shape": [z, y, x],
         "spacing_mm": [dz, dy, dx],
         "method": generator.method,
@@ -125,7 +144,7 @@ def result_json(
         "seed": seed,
         "batch": request.batch,
         "prior": generator.name or None,
-        "weights_sha256": dict(generator.sha256),
+        "weights_sha256": weights,
         "dtype": str(acceleration.dtype).removeprefix("torch."),
         "seconds": round(seconds, 3),
         "peak_rss_mb": round(provenance.peak_rss_mb(), 1),
@@ -133,3 +152,9 @@ def result_json(
         "versions": provenance.versions(),
         "commit": provenance.commit(),
     }
+
+
+def _patient(size: Size) -> list[int]:
+    """A size (z, x, y) in the order (z, y, x)."""
+    z, x, y = size
+    return [z, y, x]

@@ -8,6 +8,7 @@ from priors.diffusion.anatomy import Anatomy, Size
 from priors.diffusion.prior import VoxelSize
 from priors.generators.generator import Generator, Plan, Sampling
 from recon.errors import InputError
+from recon.generation.mask import MaskCondition
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Request:
         sampling: what is chosen of the sampling.
         seeds: one seed for each volume.
         batch: the number of volumes that are sampled together; 1 gives a seed the same file whatever the other seeds.
+        mask: the segmentation that the volumes are generated for, on whose grid they are written; None without one.
     """
 
     anatomy: Anatomy
@@ -29,6 +31,7 @@ class Request:
     sampling: Sampling = field(default_factory=Sampling)
     seeds: tuple[int, ...] = (0,)
     batch: int = 1
+    mask: MaskCondition | None = None
 
 
 def check_request(generator: Generator, request: Request) -> Plan:

@@ -39,14 +39,18 @@ def to_volume(image: Tensor, request: Request) -> Volume:
     """A (Z, X, Y) network image in about [-1, 1] as a volume: HU, or magnitude from 0 to 1.
 
     What overshoots [-1, 1] is clipped: no training image lay there. The networks' X runs to the right, Y to the
-    anterior, Z to the superior; voxel 0 is the origin.
+    anterior, Z to the superior; voxel 0 is the origin. A volume for a segmentation lies on the segmentation's grid.
 
     Raises:
         RunError: NaN or infinity in it.
     """
     if not torch.isfinite(image).all():
         raise RunError("generation ended in NaN or infinity; another `dtype`, or more `steps`, may help")
+    if request.mask is not None:
+        image = request.mask.cut(image)
     image = patient_axes(image.clamp(-1, 1))
     data = network_to_hu(image) if request.anatomy.modality == "CT" else network_to_magnitude(image)
+    if request.mask is not None:
+        return Volume(data.contiguous(), request.mask.labels.affine, "CT", request.mask.labels.source)
     dz, dx, dy = request.spacing
     return Volume(data.contiguous(), np.diag([dx, dy, dz, 1.0]), request.anatomy.modality)

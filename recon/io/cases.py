@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datasets.case import GENERATED, SERIES, Case
+from datasets.case import GENERATED, SEGMENTATION, SERIES, Case
 from recon.errors import InputError
 
 _HOSTILE = (MemoryError, RecursionError, OverflowError, zipfile.BadZipFile, zlib.error)
@@ -14,6 +15,7 @@ _HOSTILE = (MemoryError, RecursionError, OverflowError, zipfile.BadZipFile, zlib
 
 if TYPE_CHECKING:
     from recon.scan.kspace import KSpace
+    from recon.scan.label_map import LabelMap
     from recon.scan.volume import Volume
 
 
@@ -52,3 +54,27 @@ def _generated(case: Case) -> Volume:
     except ValueError as error:
         raise InputError(str(error)) from error
     return Volume(torch.from_numpy(data).float(), affine, case.modality)
+
+
+def has_segmentation(case: Case) -> bool:
+    """Whether a case has a label map; a generated one has, though that of a head is empty."""
+    return GENERATED in case.details or SEGMENTATION in case.details
+
+
+def read_segmentation(case: Case, volume: Volume) -> LabelMap:
+    """The label map of a case, read from its file or computed, on the grid of the case's volume.
+
+    Raises:
+        InputError: the case has none, or an unusable file.
+    """
+    import torch
+
+    from datasets.sets.phantom import label_map
+    from recon.io.label_map import read_label_map
+    from recon.scan.label_map import LabelMap
+
+    if GENERATED in case.details:
+        return LabelMap(torch.from_numpy(label_map(case)), volume.affine)
+    if SEGMENTATION not in case.details:
+        raise InputError(f"{case.path}: the case has no segmentation")
+    return read_label_map(Path(case.details[SEGMENTATION])).on_grid_of(volume)

@@ -12,6 +12,7 @@ from typing import Any
 from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.acquisition.mr_acquisition import MRAcquisition
 from recon.errors import InputError
+from recon.learned.mask_task import GENERATES, is_mask_task
 from recon.scan.measurement import Measurement, Protocol
 from recon.scan.volume import Modality
 
@@ -71,8 +72,10 @@ def task_from_dict(values: Mapping[str, Any]) -> Task:
     """A task from a weights file.
 
     Raises:
-        InputError: not the values of a task.
+        InputError: not the values of a task, or those of a head for segmentations, which reconstructs nothing.
     """
+    if is_mask_task(values):
+        raise InputError(f"`weights`: {GENERATES}; give them to 'recon generate', as its head")
     try:
         content: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         name = content.pop("task")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,15 +14,15 @@ from priors.diffusion.average import average_latent
 from priors.diffusion.patch_volume import PatchVolumePrior
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
-from priors.networks.controlnet import ControlNet
 from priors.networks.sizes import check_size
 from priors.training.diffusion_learner import BiFlowNetLearner, ControlNetLearner
-from priors.weights.card import SHOWN_WEIGHTS, read_card
-from priors.weights.networks import load_autoencoder, load_biflownet, load_controlnet
-from priors.weights.store import AUTOENCODER, BIFLOWNET
+from priors.weights.card import SHOWN_WEIGHTS
+from priors.weights.networks import load_biflownet
+from priors.weights.store import BIFLOWNET
 from recon.errors import InputError, input_errors
-from recon.learned.task import Task
 from recon.methods.conditions import weights_of_task
+from recon.training.base_prior import check_crop, encoding_of, in_folder, new_head, timesteps_of
+from recon.training.build_mask_head import build_mask_head
 from recon.training.excerpts import Excerpts
 from recon.training.generators.cube_workshop import with_cubes
 from recon.training.latents import Encoding, LatentSource, Size, StoredLatent
@@ -46,7 +44,7 @@ def build_biflownet(given: Ingredients) -> Workshop:
     """On the latents of a trained autoencoder."""
     settings = parse_task(BiFlowNetTask, given.recipe.task)
     given = with_cubes(given, settings.cubes)
-    encoding = _encoding(given, settings)
+    encoding = encoding_of(given, settings)
     flips = (False, True) if settings.mirror else (False,)
 
     def encoded(volumes: Sequence[TrainingVolume], flips: Sequence[bool]) -> list[StoredLatent]:
@@ -54,7 +52,7 @@ def build_biflownet(given: Ingredients) -> Workshop:
         return [encoding.volume_latent(v.volume, v.class_index, flip=flip) for v in volumes for flip in flips]
 
     net = _biflownet(given, encoding.autoencoder.config.latent_channels)
-    _check_crop(settings, net)
+    check_crop(settings, net)
     learner = BiFlowNetLearner(net, GaussianDiffusion(settings.timesteps), settings.loss)
     source = _latent_source(encoded(given.train, flips), settings, net.config.channels)
     held_out = encoded(given.val[: given.recipe.validation.cases], (False,))
@@ -126,34 +124,25 @@ def _biflownet(given: Ingredients, channels: int) -> BiFlowNet:
 
 def build_controlnet(given: Ingredients) -> Workshop:
     """A head for one task on a trained prior."""
+    settings = parse_task(ControlNetTask, given.recipe.task)
+    if given.mask is not None:
+        return build_mask_head(given, given.mask, settings)
     if given.task is None:
         raise InputError("`task`: say what controlnet shall learn to undo, svct or mri")
-    settings = parse_task(ControlNetTask, given.recipe.task)
-    encoding = _encoding(given, settings)
-    base = load_biflownet(_in_folder(given.base, BIFLOWNET))
-    _check_crop(settings, base)
+    settings.refuse_without_effect("mask", given.task.acquisition.card_name)
+    encoding = encoding_of(given, settings)
+    base = load_biflownet(in_folder(given.base, BIFLOWNET))
+    check_crop(settings, base)
     source, pairs = _encoded_scans(given, given.train, settings, encoding, settings.excerpts, settings.variants)
     task = with_model_error(given.task, (pair.model_error for pair in pairs))
-    head = _head(given, base, task)
-    diffusion = GaussianDiffusion(_timesteps(_in_folder(given.base, BIFLOWNET), settings.timesteps))
+    head = new_head(given, base, base.config.channels * len(task.conditions), task.to_dict())
+    diffusion = GaussianDiffusion(timesteps_of(in_folder(given.base, BIFLOWNET), settings.timesteps))
     learner = ControlNetLearner(head, base, diffusion, settings.loss)
     held_out = given.val[: given.recipe.validation.cases]
     validate = _validate_head(given, held_out, settings, encoding, learner) if held_out else None
     identity = {"base": head.base_hash, "autoencoder": encoding.sha256, "task": json.dumps(task.to_dict())}
     facts = {"autoencoder": encoding.sha256, SHOWN_WEIGHTS: weights_of_task(task)}
     return Workshop(learner, source, validate, identity, facts)
-
-
-def _timesteps(base: Path, wanted: int | None) -> int:
-    """Of the base's own diffusion: a head has no other.
-
-    Raises:
-        InputError: the recipe wants another number.
-    """
-    own = read_card(base).extra.get("timesteps")
-    if own is not None and wanted not in (None, int(own)):
-        raise InputError(f"recipe: task.timesteps {wanted}: the prior's diffusion has {own}, and a head has no other")
-    return int(own or wanted or 1000)
 
 
 def _encoded_scans(
@@ -189,42 +178,6 @@ def _validate_head(
     prior = PatchVolumePrior(encoding.autoencoder, learner.base, learner.diffusion)
     reconstruct = head_reconstruction(prior, volumes[0].class_index, settings.sampling_steps)
     return together(noise_validation(learner, source), reconstruction_validation(pairs, reconstruct))
-
-
-def _head(given: Ingredients, base: BiFlowNet, task: Task) -> ControlNet:
-    with input_errors("recipe: network"):
-        middle = bool(merged({"middle": True}, given.recipe.network)["middle"])
-    head = ControlNet.from_base(base, base.config.channels * len(task.conditions), task.to_dict(), middle=middle)
-    if given.warm_start:
-        with input_errors("`warm_start`"):
-            other = load_controlnet(given.warm_start)
-            if replace(other.config, task={}) != replace(head.config, task={}):
-                raise ValueError("a head of other sizes; begin with one on the same base with as many conditions")
-            head.load_state_dict(other.state_dict())
-    return head
-
-
-def _encoding(given: Ingredients, settings: LatentTask) -> Encoding:
-    path = _in_folder(given.base, AUTOENCODER)
-    with input_errors("`base`"):
-        autoencoder = load_autoencoder(path).eval().requires_grad_(False).to(given.device)
-        z, x, y = (edge * autoencoder.compression for edge in settings.crop)
-        volume_wise = settings.encoding == "volume"
-        return Encoding(autoencoder, read_card(path).sha256, given.cache, volume_wise, (z, x, y))
-
-
-def _check_crop(settings: LatentTask, net: BiFlowNet) -> None:
-    with input_errors("recipe: task.crop"):
-        check_size(settings.crop, net.size_multiple)
-
-
-def _in_folder(folder: Path | None, name: str) -> Path:
-    if folder is None:
-        raise InputError(f"`base`: name the prior (a folder with {name}) that this network builds upon")
-    path = folder / name
-    if not path.is_file():
-        raise InputError(f"`base` {folder}: there is no {name} in it")
-    return path
 
 
 def _latent_source(stored: Sequence[StoredLatent], settings: LatentTask, channels: int) -> LatentSource:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from datasets.cache import Cache
 from priors.networks.autoencoder import PatchVolumeAutoencoder
 from priors.training.batches import Sample
-from recon.scan.padding import grown, pad_to_multiple
+from recon.scan.padding import AIR, grown, pad_to_multiple
 from recon.training.pairs import StoredPair
 from recon.training.prepared import Prepared
 
@@ -63,7 +63,8 @@ class Encoding:
         return self.autoencoder.normalise(z)[0]
 
     @property
-    def _settings(self) -> dict[str, object]:
+    def settings(self) -> dict[str, object]:
+        """What latents depend on beside the image, for the cache."""
         return {"autoencoder": self.sha256, "least": list(self.least), "volume_wise": self.volume_wise}
 
     @torch.no_grad()
@@ -82,9 +83,9 @@ class Encoding:
         settings = {"autoencoder": self.sha256, "flip": flip, "least": list(self.least)}
         return self.cache.entry(volume.case, "codes-3", settings, make).array
 
-    def padded(self, image: Tensor) -> Tensor:
-        """The image, grown to ``least`` and to whole patches."""
-        return pad_to_multiple(grown(image, self.least), self.autoencoder.config.patch)
+    def padded(self, image: Tensor, air: float = AIR) -> Tensor:
+        """The image, grown to ``least`` and to whole patches; with a map's background in place of air, a map."""
+        return pad_to_multiple(grown(image, self.least, air), self.autoencoder.config.patch, air)
 
     def padded_axis(self, size: int, least: int) -> tuple[int, int]:
         """Voxels that :meth:`padded` puts before an axis, and the axis' length then."""
@@ -116,7 +117,7 @@ class Encoding:
             image = volume.network()
             return _half(self.latent(image.flip(1) if flip else image)), {}
 
-        settings = self._settings | {"flip": flip}
+        settings = self.settings | {"flip": flip}
         return StoredLatent(self.cache.entry(volume.case, "latent-2", settings, make).array, class_index)
 
     def pair_latent(self, pair: StoredPair, class_index: int) -> StoredLatent:
@@ -126,7 +127,7 @@ class Encoding:
             images = torch.from_numpy(np.array(pair.images, dtype=np.float32))
             return _half(torch.cat([self.latent(image) for image in images])), {}
 
-        settings = self._settings | {"pair": pair.key}
+        settings = self.settings | {"pair": pair.key}
         return StoredLatent(self.cache.entry(pair.case, "pair-latent-2", settings, make).array, class_index)
 
 

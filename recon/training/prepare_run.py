@@ -21,7 +21,7 @@ def make_workshop(
     """
     task = request.learned_task
     cache = Cache(request.cache)
-    parts = parts_for(request.parts, task)
+    parts = parts_for(request.parts, request.mask or task)
     train_volumes = load_split(parts, "train", cache, announce)
     val_volumes = load_split(parts, "val", cache, announce)
     announce(f"{len(train_volumes)} volumes for training, {len(val_volumes)} for validation")
@@ -36,6 +36,7 @@ def make_workshop(
         request.stage,
         task,
         request.head,
+        request.mask,
         device or torch.device("cpu"),
     )
     return train_volumes, find_training(request.network).build(given)

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from priors.training.section import Section
     from recon.training.workshop import Ingredients, Workshop
 
-TaskName = Literal["svct", "mri"]
+TaskName = Literal["svct", "mri", "mask"]
 Extra = Literal["base", "class", "stage", "head", "condition", "reference"]
 
 TASKS: tuple[TaskName, ...] = get_args(TaskName)
-MODALITIES: dict[TaskName, Literal["CT", "MR"]] = {"svct": "CT", "mri": "MR"}
+SCAN_TASKS: tuple[TaskName, ...] = ("svct", "mri")
+"""The tasks that are measurements; ``mask`` is none: such a head is shown a segmentation."""
+
+MODALITIES: dict[TaskName, Literal["CT", "MR"]] = {"svct": "CT", "mri": "MR", "mask": "CT"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class TrainingKind:
         example: what a training is told beside data and output, parameters in backticks.
         builder: module and function from a recipe and data to a learner, as ``module:function``.
         settings: module and class of the recipe's task section, as ``module:Class``.
-        tasks: the measurements that it can learn to undo; none for a network that is trained for no task.
+        tasks: the measurements that it can learn to undo, and ``mask``; none for a network that is trained for no task.
         takes: what it is told beside data, recipe and task.
         derived: settings of the network that follow from something else than the recipe.
         file: the name of its weights file; "" for the kind's own.
@@ -85,7 +88,7 @@ TRAININGS: dict[str, TrainingKind] = {
         beside=("autoencoder.safetensors",),
     ),
     "controlnet": TrainingKind(
-        "A ControlNet head, which steers a trained prior by the images of one kind of scan.",
+        "A ControlNet head, which steers a trained prior by the images of one kind of scan, or by segmentations.",
         "`task` svct `geometry` my_scanner.yaml `base` runs/prior",
         "recon.training.build_latent:build_controlnet",
         f"{_VOLUMES}:ControlNetTask",
@@ -131,7 +134,7 @@ TRAININGS: dict[str, TrainingKind] = {
         "`task` svct `views` 40",
         "recon.training.build_slices:build_fbpconv",
         f"{_SLICES}:SliceTask",
-        TASKS,
+        SCAN_TASKS,
         frozenset({"condition"}),
     ),
     "unet": TrainingKind(
@@ -139,7 +142,7 @@ TRAININGS: dict[str, TrainingKind] = {
         "`task` mri `mask` poisson `accel` 8",
         "recon.training.build_slices:build_unet",
         f"{_SLICES}:SliceTask",
-        TASKS,
+        SCAN_TASKS,
         frozenset({"condition"}),
     ),
     "dolce": TrainingKind(
@@ -147,7 +150,7 @@ TRAININGS: dict[str, TrainingKind] = {
         "`task` svct `geometry` limited90",
         "recon.training.build_slices:build_dolce",
         f"{_SLICES}:DolceTask",
-        TASKS,
+        SCAN_TASKS,
         frozenset({"condition"}),
     ),
     "adm": TrainingKind(

@@ -10,6 +10,7 @@ from priors.training.one_run import is_run
 from priors.training.recipe import Recipe
 from priors.weights.card import read_card
 from recon.errors import InputError, input_errors
+from recon.learned.mask_task import GENERATES, MaskTask, is_mask_task
 from recon.learned.task import Task, task_from_dict
 from recon.training.registry import MODALITIES, Extra, TrainingKind, find_training, takers
 from recon.training.settings.parse import parse_task
@@ -31,6 +32,7 @@ class Request:
         stage: the stage of the autoencoder's training, 1 or 2.
         task: what a head or a method learns to undo; a refiner has its head's.
         head: the file of the head whose samples a refiner learns from.
+        mask: the labels that a head for segmentations is shown; it takes the place of a task.
         licence: the licence that is written into the weights file.
         name: the name of the recipe, for the card.
 
@@ -48,6 +50,7 @@ class Request:
     stage: int = 1
     task: Task | None = None
     head: Path | None = None
+    mask: MaskTask | None = None
     licence: str = ""
     name: str = ""
 
@@ -77,18 +80,26 @@ class Request:
             raise InputError(f"`{extra}`: has no effect on {self.network}; it is for {', '.join(takers(extra))}")
 
     def _check_task(self, kind: TrainingKind) -> None:
-        if self.task is None:
+        if self.mask is not None:
+            if "mask" not in kind.tasks:
+                raise InputError(f"`task` mask: {self.network} cannot be shown segmentations; controlnet can")
+            if self.task is not None:
+                raise InputError("`mask`: a head learns a task of scans or is shown segmentations, not both")
+        elif self.task is None:
             if kind.tasks:
                 wanted = " or ".join(kind.tasks)
                 raise InputError(f"`task`: say what {self.network} shall learn to undo, {wanted}")
-            return
+        else:
+            self._check_task_of_scans(kind, self.task)
+
+    def _check_task_of_scans(self, kind: TrainingKind, task: Task) -> None:
         if not kind.tasks:
             whose = "the head says what a refiner is for" if self.head else f"{self.network} learns no task"
             raise InputError(f"`task`: {whose}; leave it away")
         modalities = [MODALITIES[name] for name in kind.tasks]
-        if self.task.modality not in modalities:
-            raise InputError(f"`task`: {self.network} is for {modalities[0]}, this task for {self.task.modality}")
-        if self.task.reference and "reference" not in kind.takes:
+        if task.modality not in modalities:
+            raise InputError(f"`task`: {self.network} is for {modalities[0]}, this task for {task.modality}")
+        if task.reference and "reference" not in kind.takes:
             raise InputError(
                 f"`reference`: has no effect on {self.network}; it is for {', '.join(takers('reference'))}"
             )
@@ -111,6 +122,8 @@ def task_of_head(head: Path) -> Task:
         card = read_card(head)
         if card.kind != "controlnet":
             raise ValueError(f"{head}: weights of kind {card.kind}, where a ControlNet head is wanted")
+        if is_mask_task(card.config["task"]):
+            raise ValueError(f"{head}: {GENERATES}, so that nothing is to be refined")
     return task_from_dict(card.config["task"])
 
 

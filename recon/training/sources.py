@@ -20,12 +20,13 @@ from priors.diffusion.anatomy import CLASSES, find_class
 from priors.training.plain_yaml import read_yaml_file
 from recon.errors import InputError, input_errors
 from recon.io.cases import read_case
+from recon.learned.mask_task import MaskTask
 from recon.learned.task import Task
 from recon.scan.volume import Modality
 from recon.training.prepared import Prepared, prepare
 
 _MOST_REPEATS = 1000
-_KEYS = {"dataset", "path", "modality", "class", "manifest", "repeat"}
+_KEYS = {"dataset", "path", "modality", "class", "manifest", "repeat", "segmentations"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class DataPart:
         manifest: the manifest as ``benchmarks data check`` wrote it; the data are compared with it, and results name
             its hash.
         repeat: how often each of its training volumes counts in an epoch.
+        segmentations: the folder of the label maps of a data set ``folder``; None for those beside its volumes.
     """
 
     dataset: str
@@ -48,6 +50,7 @@ class DataPart:
     class_name: str | None = None
     manifest: Manifest | None = None
     repeat: int = 1
+    segmentations: Path | None = None
 
     def facts(self) -> dict[str, str]:
         """What a weights file says of its data; the name of a folder of one's own may be a person's and is left out."""
@@ -79,14 +82,19 @@ class TrainingVolume:
 
 
 def parse_data(
-    data: str, dataset: str, modality: str | None, class_name: str | None, manifest: Path | None = None
+    data: str,
+    dataset: str,
+    modality: str | None,
+    class_name: str | None,
+    manifest: Path | None = None,
+    segmentations: Path | None = None,
 ) -> list[DataPart]:
     """What `data` names.
 
     Args:
         data: a folder, or a YAML file with a list of ``dataset``, ``path`` (relative to the file), ``modality``,
-            ``class``, ``manifest``, ``repeat``.
-        dataset, modality, class_name, manifest: the facts of a folder that is no YAML list.
+            ``class``, ``manifest``, ``repeat``, ``segmentations`` (a folder, relative to the file).
+        dataset, modality, class_name, manifest, segmentations: the facts of a folder that is no YAML list.
 
     Raises:
         InputError: no such path, not such a list, or an unknown class.
@@ -96,7 +104,10 @@ def parse_data(
         parts = [_part(entry, path) for entry in _read_list(path)]
     else:
         kind = _modality(modality, "`modality`")
-        parts = [_checked(DataPart(dataset, path if data else None, kind, class_name, _manifest(manifest)))]
+        own = DataPart(
+            dataset, path if data else None, kind, class_name, _manifest(manifest), segmentations=segmentations
+        )
+        parts = [_checked(own)]
     return parts
 
 
@@ -124,7 +135,8 @@ def _part(entry: Any, file: Path) -> DataPart:
             f"`data` {file}: repeat {reprlib.repr(repeat)}; a whole number from 1 to {_MOST_REPEATS} is wanted"
         )
     kind = str(entry.get("dataset", "folder"))
-    return _checked(DataPart(kind, path, modality, entry.get("class"), manifest, repeat))
+    segmentations = file.parent / str(entry["segmentations"]) if "segmentations" in entry else None
+    return _checked(DataPart(kind, path, modality, entry.get("class"), manifest, repeat, segmentations))
 
 
 def _manifest(path: Path | None) -> Manifest | None:
@@ -159,7 +171,7 @@ def _checked(part: DataPart) -> DataPart:
     return part
 
 
-def parts_for(parts: list[DataPart], task: Task | None) -> list[DataPart]:
+def parts_for(parts: list[DataPart], task: Task | MaskTask | None) -> list[DataPart]:
     """Those of the task's modality, so that one list of CT and MR data serves every training.
 
     All of them without a task, or where none is of its modality; the training then says what is wrong.
@@ -179,7 +191,7 @@ def load_split(
     found = []
     for part in parts:
         with input_errors(f"`data` {part.path or part.dataset}"):
-            dataset = open_dataset(part.dataset, part.path, modality=part.modality)
+            dataset = open_dataset(part.dataset, part.path, modality=part.modality, segmentations=part.segmentations)
             cases = dataset.cases(split)
             if part.manifest:
                 _compare(cases, part.manifest)

@@ -14,6 +14,7 @@ from priors.training.batches import SampleSource
 from priors.training.learner import Learner
 from priors.training.loop import Validated
 from priors.training.recipe import Recipe
+from recon.learned.mask_task import MaskTask
 from recon.learned.task import Task
 from recon.training.sources import TrainingVolume
 
@@ -34,6 +35,7 @@ class Ingredients:
         stage: the stage of the autoencoder's training.
         task: what a head or a method learns to undo.
         head: whose samples a refiner learns from.
+        mask: the labels that a head for segmentations is shown; None for every other network.
         device: the device on which scans are simulated and frozen networks run, before and beside the training.
     """
 
@@ -47,6 +49,7 @@ class Ingredients:
     stage: int = 1
     task: Task | None = None
     head: Path | None = None
+    mask: MaskTask | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from recon.cli.options import PATH, option
-from recon.training.registry import TASKS, TrainingKind
+from recon.learned.mask_task import POOLINGS
+from recon.training.registry import SCAN_TASKS, TASKS, TrainingKind
 
 Decorator = Callable[[Any], Any]
 Range = tuple[float, float]
@@ -18,8 +19,12 @@ Range = tuple[float, float]
 SCANS = {
     "svct": ("geometry", "views", "photons", "arc", "scanners"),
     "mri": ("masks", "accel", "noise", "phase", "coils"),
+    "mask": ("labels", "pooling", "body"),
 }
-"""The options that describe a scan, by the task that they belong to."""
+"""The options that describe a scan, or what is shown of a segmentation, by the task that they belong to."""
+
+OF_SCANS = ("simulate", "conditions", "references")
+"""The options that both tasks of scans have."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,10 @@ class Options:
     simulate: str = "continuous"
     conditions: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
+    labels: str | None = None
+    pooling: str = "fractions"
+    body: bool = True
+    segmentations: Path | None = None
 
 
 class RangeType(click.ParamType):
@@ -104,7 +113,8 @@ def _run(kind: TrainingKind) -> list[Decorator]:
             group="Run",
             default="starter",
             metavar="NAME|FILE",
-            help="Recipe of the training: paper, starter, tiny, or a YAML file of your own.",
+            help="Recipe of the training: paper, starter, tiny, or a YAML file of your own."
+            + (" With --task mask: starter or tiny." if "mask" in kind.tasks else ""),
         ),
         option(
             "--set",
@@ -212,6 +222,18 @@ def _data(kind: TrainingKind) -> list[Decorator]:
             help="Folder for data that are computed once; several runs may share it.  [default: cache beside --out]",
         ),
     ]
+    if "mask" in kind.tasks:
+        found.append(
+            option(
+                "--segmentations",
+                group="Data",
+                type=PATH,
+                default=None,
+                metavar="DIR",
+                help="Folder of the label maps of --dataset folder, for --task mask: NAME.nii.gz or NAME_seg.nii.gz "
+                "for each volume NAME.nii.gz.  [default: NAME_seg.nii.gz beside each volume]",
+            )
+        )
     if "class" in kind.takes:
         text = "Anatomy of the volumes, one of the classes of recon generate."
         found.append(option("--class", "class_name", group="Data", default=None, metavar="NAME", help=text))
@@ -222,13 +244,24 @@ def _task(kind: TrainingKind) -> list[Decorator]:
     found: list[Decorator] = []
     if kind.tasks:
         only = kind.tasks[0] if len(kind.tasks) == 1 else None
-        text = "Task of the network: CT from few views (svct) or MR from few samples (mri)."
-        found.append(option("--task", group="Task", type=click.Choice(TASKS), default=only, help=text))
+        more = ", or new CT volumes for segmentations (mask)" if "mask" in kind.tasks else ""
+        text = f"Task of the network: CT from few views (svct) or MR from few samples (mri){more}."
+        found.append(
+            option(
+                "--task",
+                group="Task",
+                type=click.Choice(TASKS if "mask" in kind.tasks else SCAN_TASKS),
+                default=only,
+                help=text,
+            )
+        )
         found.append(_simulate(kind))
     if "svct" in kind.tasks:
         found += _svct()
     if "mri" in kind.tasks:
         found += _mri()
+    if "mask" in kind.tasks:
+        found += _mask()
     if "condition" in kind.takes:
         text = "Method whose image the network is shown; may be repeated.  [default: fbp for CT, zero-filled for MR]"
         found.append(
@@ -346,5 +379,32 @@ def _mri() -> list[Decorator]:
             metavar="N|N-M",
             help="Number of receive coils of the MR scans, or a range of numbers.  "
             "[default: 1-8; 1 with --simulate ideal]",
+        ),
+    ]
+
+
+def _mask() -> list[Decorator]:
+    return [
+        option(
+            "--labels",
+            group="Task",
+            default=None,
+            metavar="N=NAME,...",
+            help="Labels of the segmentations that the head is shown, such as 1=kidney,2=tumour. Others are "
+            "background.",
+        ),
+        option(
+            "--pooling",
+            group="Task",
+            type=click.Choice(POOLINGS),
+            default="fractions",
+            help="How segmentations come to the latent's grid: the share of each label in a latent voxel (fractions), "
+            "all voxels as channels (subvoxels), or grey values through the autoencoder, as in the paper (paper).",
+        ),
+        option(
+            "--body/--no-body",
+            group="Task",
+            default=True,
+            help="Whether the head is shown the outline of the body too, as the label 255.",
         ),
     ]

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recon.cli.train.options import SCANS, Options, Range
+from recon.cli.train.options import OF_SCANS, SCANS, Options, Range
 from recon.errors import InputError, input_errors
 
 if TYPE_CHECKING:
     from recon.acquisition.ct_acquisition import CTAcquisition
+    from recon.learned.mask_task import MaskTask
     from recon.learned.task import Task
     from recon.training.request import Request
 
@@ -24,7 +25,7 @@ def make_request(network: str, given: Options) -> Request:
     from recon.training.sources import parse_data
 
     with input_errors("`recipe`"):
-        recipe = load_recipe(network, given.recipe, given.settings)
+        recipe = load_recipe(network, _recipe_name(network, given), given.settings)
     own = recipe.task.get("conditions")
     if own and given.conditions:  # the option replaces the recipe's
         recipe = recipe.model_copy(update={"task": recipe.task | {"conditions": list(given.conditions)}})
@@ -33,7 +34,7 @@ def make_request(network: str, given: Options) -> Request:
     return Request(
         network,
         recipe,
-        parse_data(given.data, given.dataset, given.modality, given.class_name, given.manifest),
+        parse_data(given.data, given.dataset, given.modality, given.class_name, given.manifest, given.segmentations),
         given.out,
         given.cache or given.out.parent / "cache",
         base=_prior_folder(given.base),
@@ -41,6 +42,7 @@ def make_request(network: str, given: Options) -> Request:
         stage=given.stage,
         task=_task(given, tuple(given.conditions or own or ())),
         head=given.head,
+        mask=_mask(given),
         licence=given.licence,
         name=given.recipe,
     )
@@ -55,6 +57,10 @@ def check_scan_options(ctx: click.Context, task: str | None) -> None:
     asked_for = ctx.get_parameter_source("simulate") == click.core.ParameterSource.COMMANDLINE
     if task == "mri" and asked_for and ctx.params["simulate"] == "drawn":
         raise click.UsageError("--simulate drawn: has no effect with --task mri; take continuous or ideal", ctx)
+    for name in OF_SCANS if task == "mask" else ():
+        if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
+            flag = next(each.opts[0] for each in ctx.command.params if each.name == name)
+            raise click.UsageError(f"{flag}: has no effect with --task mask; no scan is simulated", ctx)
     for parameter in ctx.command.params:
         owner = next((name for name, options in SCANS.items() if parameter.name in options), None)
         source = ctx.get_parameter_source(parameter.name or "")
@@ -75,7 +81,7 @@ def _prior_folder(base: Path | None) -> Path | None:
 
 
 def _task(given: Options, shown: tuple[str, ...]) -> Task | None:
-    if given.task is None:
+    if given.task in (None, "mask"):
         return None
     from recon.methods import get_method
 
@@ -83,6 +89,27 @@ def _task(given: Options, shown: tuple[str, ...]) -> Task | None:
         for name in names:
             get_method("MR" if given.task == "mri" else "CT", name, option)
     return _mri(given, shown) if given.task == "mri" else _svct(given, shown)
+
+
+def _mask(given: Options) -> MaskTask | None:
+    """The labels that a head for segmentations is shown."""
+    if given.task != "mask":
+        if given.segmentations is not None:
+            raise click.UsageError("--segmentations: say --task mask with it")
+        return None
+    from recon.learned.mask_task import mask_task, parse_labels
+
+    if not given.labels:
+        raise click.UsageError("--labels: name the labels of the segmentations, such as 1=kidney,2=tumour")
+    return mask_task(parse_labels(given.labels), body=given.body, pooling=given.pooling)  # type: ignore[arg-type]
+
+
+def _recipe_name(network: str, given: Options) -> str:
+    """The recipe, of a head for segmentations the one that is made for it."""
+    from priors.training.recipe import recipe_names
+
+    own = f"mask-{given.recipe}"
+    return own if given.task == "mask" and own in recipe_names(network) else given.recipe
 
 
 def _mri(given: Options, shown: tuple[str, ...]) -> Task:

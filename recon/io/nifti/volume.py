@@ -108,8 +108,11 @@ def read_volume(path: Path, modality: Modality, nan: NaNs = "refuse") -> Volume:
     return Volume(torch.from_numpy(data), affine, modality, source, notices=stored.notices)
 
 
-def load_stored(path: Path, modality: Modality | None, nan: NaNs = "refuse") -> StoredImage:
-    """The file's voxels and header, checked but not reoriented; ``modality`` None accepts what either accepts."""
+def load_stored(path: Path, modality: Modality | None, nan: NaNs = "refuse", *, label_map: bool = False) -> StoredImage:
+    """The file's voxels and header, checked but not reoriented; ``modality`` None accepts what either accepts.
+
+    A label map may be constant, and a few bytes may unpack to very many.
+    """
     require_file(path)
     header_path, voxel_path = _files(path)
     try:
@@ -118,30 +121,36 @@ def load_stored(path: Path, modality: Modality | None, nan: NaNs = "refuse") -> 
             header = parse_header(header_path, block)
             grid = grid_of(header_path, header)
             if not is_pair(block):
-                array, notices = _read_voxels(path, stream, header, grid.shape, modality)
+                array, notices = _read_voxels(path, stream, header, grid.shape, modality, label_map)
             elif voxel_path is None:
                 raise InputError(f"{path}: a NIfTI header whose voxels lie in another file, {_other(path)}: not there")
         if is_pair(block) and voxel_path is not None:
             require_file(voxel_path)
             with _open(voxel_path) as stream:
-                array, notices = _read_voxels(voxel_path, stream, header, grid.shape, modality)
+                array, notices = _read_voxels(voxel_path, stream, header, grid.shape, modality, label_map)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path}: damaged or truncated gzip data ({error}); copy the file again") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error})") from error
     array, more = _without_nan(path, array, modality, nan)
-    check_values(path, array, "volume")
+    if not (label_map and np.ptp(array) == 0):
+        check_values(path, array, "volume")
     _make_single(header)
     return StoredImage(array, grid, header, (*grid.notices, *notices, *more))
 
 
-def write_volume(path: Path, volume: Volume) -> None:
-    """Write a volume as float32 NIfTI on its source's grid: orientation, affine, qform and sform as they were.
+def write_volume(path: Path, volume: Volume, dtype: type[np.generic] = np.float32) -> None:
+    """Write a volume as NIfTI on its source's grid: orientation, affine, qform and sform as they were.
 
     A volume whose grid is no longer its source's (cropped, say) keeps the source's axis order and gets its
     own affine. One that never was in a NIfTI file gets an sform and a qform with code 1 (scanner). Where its source
     does not say where the patient's sides are, the code is 0 (unknown), or of CT 2 (aligned): its voxels lie along the
     axes of the scanner's geometry, and readers that take an affine of code 0 for another would mirror them.
+
+    Args:
+        path: the file.
+        volume: the volume.
+        dtype: the type of the numbers in the file.
     """
     import nibabel
 
@@ -149,6 +158,7 @@ def write_volume(path: Path, volume: Volume) -> None:
     like = volume.affine if source is None else source.affine
     array, affine = from_canonical(volume.data.numpy(), volume.affine, like)
     header = _header_for(volume)
+    header.set_data_dtype(dtype)
     same_grid = source is not None and array.shape == source.shape and np.allclose(affine, source.affine, atol=1e-4)
     if "nifti_header" not in (source.header if source else {}):
         code = 1 if source is None or source.orientation_known else 2 if volume.modality == "CT" else 0
@@ -158,7 +168,7 @@ def write_volume(path: Path, volume: Volume) -> None:
         header.set_sform(affine, code=int(header["sform_code"]) or 1)
         header.set_qform(affine, code=int(header["qform_code"]))
     image_class = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
-    nibabel.save(image_class(np.asarray(array, np.float32), None, header), path)
+    nibabel.save(image_class(np.asarray(array, dtype), None, header), path)
 
 
 def _header_for(volume: Volume) -> Any:
@@ -172,7 +182,6 @@ def _header_for(volume: Volume) -> Any:
     else:
         header = nibabel.Nifti1Header()
         header.set_xyzt_units("mm" if volume.source is None or volume.source.spacing_known else "unknown")
-    header.set_data_dtype(np.float32)
     header["descrip"] = PROGRAM
     header["cal_min"] = header["cal_max"] = 0
     header.set_slope_inter(None, None)
@@ -220,7 +229,12 @@ def _files(path: Path) -> tuple[Path, Path | None]:
 
 
 def _read_voxels(
-    path: Path, stream: BinaryIO, header: Any, shape: tuple[int, int, int], modality: Modality | None
+    path: Path,
+    stream: BinaryIO,
+    header: Any,
+    shape: tuple[int, int, int],
+    modality: Modality | None,
+    label_map: bool,
 ) -> tuple[np.ndarray, list[str]]:
     """(i, j, k) float32 with the header's slope and intercept applied, and notices."""
     dtype = header.get_data_dtype()
@@ -229,7 +243,8 @@ def _read_voxels(
     if dtype.kind == "c" and modality == "CT":
         raise InputError(f"{path}: a complex image; a CT volume holds real HU")
     size = math.prod(shape) * dtype.itemsize
-    check_unpacked(path, size, path.stat().st_size)
+    if not label_map:
+        check_unpacked(path, size, path.stat().st_size)
     check_fits(path, size + 12 * math.prod(shape))  # as stored, float32, reoriented copy, one to work on
     stream.seek(_voxel_offset(path, header))
     content = stream.read(size)

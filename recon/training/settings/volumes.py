@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from priors.training.section import Section, setting
+from recon.errors import InputError
 from recon.training.settings.generators import CubeTask
 from recon.training.settings.samples import CubeAugmentation, Scans, Shown
 
@@ -70,9 +71,31 @@ class BiFlowNetTask(LatentTask):
 
 
 class ControlNetTask(LatentTask, Scans, Shown):
-    """Heads, which learn from simulated scans."""
+    """Heads, which learn from simulated scans, or of the task mask from segmentations."""
 
     variants: int = setting(2, "simulated scans of each volume", ge=1)
     timesteps: int | None = setting(
         None, "timesteps of the diffusion, of a base whose weights file does not say them", ge=1
     )
+    mirror: bool = setting(True, "whether mirror images of the volumes are learned from too (task mask)")
+    around_labels: float = setting(0.5, "share of samples that lie around a label (task mask)", ge=0, le=1)
+    label_weights: dict[str, float] = setting(
+        {}, "weights of the loss where a latent voxel touches a label, by its name, such as {tumour: 100} (task mask)"
+    )
+
+    def refuse_without_effect(self, owner: Literal["scans", "mask"], task: str) -> None:
+        """Refuse settings that another kind of head has a use for.
+
+        Args:
+            owner: the samples that the head does not learn from.
+            task: the name of the task that the head learns.
+
+        Raises:
+            InputError: names the first setting that was given and has no effect.
+        """
+        own = set(Scans.model_fields) | set(Shown.model_fields) if owner == "scans" else _OF_MASKS
+        for name in sorted(own & self.model_fields_set):
+            raise InputError(f"recipe: task.{name}: has no effect with `task` {task}")
+
+
+_OF_MASKS = {"mirror", "around_labels", "label_weights"}

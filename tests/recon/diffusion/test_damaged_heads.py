@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from cli_helpers import run_recon
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -61,3 +62,21 @@ def test_a_damaged_head_is_passed_over_and_named(installed, damage):
     assert "\n" not in notice
     assert choose_method(AUTO, SCAN, "CT", {})[0] == FLAGSHIP
     assert notice in load_head("", "", SCAN, "CT").notices({})
+
+
+def of_masks(path: Path) -> None:
+    with safe_open(path, "pt") as file:
+        metadata = dict(file.metadata())
+    task = {"task": "mask", "labels": {"1": "kidney"}, "body": 255, "pooling": "fractions"}
+    save_file(load_file(path), path, metadata | {"config": json.dumps(json.loads(metadata["config"]) | {"task": task})})
+
+
+def test_a_head_for_segmentations_is_passed_over_and_is_not_damaged(installed):
+    of_masks(installed)
+    assert find_head(SCAN, "CT")[0] == SHIPPED
+    assert damaged_heads("CT") == ()
+    listed = run_recon("weights", "list").out.splitlines()
+    (line,) = (each for each in listed if each.startswith("aaa/heads/mine"))
+    assert "task: mask (generates for segmentations, reconstructs nothing)" in line
+    card = run_recon("weights", "card", installed).out
+    assert "generates volumes for segmentations with the labels 1 kidney; it reconstructs nothing" in card

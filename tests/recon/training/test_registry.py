@@ -69,7 +69,7 @@ def test_every_setting_is_described(network):
         ("adm", "conditions"),
         ("biflownet", "coarse"),
         ("biflownet", "conditions"),
-        ("controlnet", "mirror"),
+        ("controlnet", "cubes"),
         ("refiner", "conditions"),
         ("modl", "variants"),
     ],
