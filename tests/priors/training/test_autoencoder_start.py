@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from priors.networks.autoencoder import AutoencoderConfig, PatchVolumeAutoencoder
 from priors.training.autoencoder_start import start_as_averages
+from priors.training.recipe import load_recipe, recipe_names
 
 
 def images(edge: int) -> Tensor:
@@ -50,3 +51,11 @@ def test_an_untrained_network_passes_block_averages_on(factor: int, edge: int) -
 def test_a_network_that_is_too_small_is_refused(config: AutoencoderConfig) -> None:
     with pytest.raises(ValueError, match="a start as averages needs"):
         start_as_averages(PatchVolumeAutoencoder(config))
+
+
+@pytest.mark.parametrize("name", recipe_names("autoencoder"))
+def test_the_recipes_that_start_as_averages_can(name: str) -> None:
+    recipe = load_recipe("autoencoder", name)
+    if recipe.task.get("start") == "averages":
+        values = AutoencoderConfig().to_dict() | recipe.network | {"discriminator": None}
+        start_as_averages(PatchVolumeAutoencoder(AutoencoderConfig.from_dict(values)))
