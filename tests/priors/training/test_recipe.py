@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from priors.training.recipe import RECIPES, Recipe, load_recipe, parse_recipe
+from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
+from priors.training.recipe import RECIPES, Recipe, load_recipe, parse_recipe, recipe_names
 from priors.training.section import describe
 
 MINIMAL = {"steps": 10, "batch": 4, "optimizer": {"lr": 0.001}}
@@ -77,3 +79,10 @@ def test_every_setting_of_a_recipe_is_described():
     assert told["clip"].wanted == "a number or null"
     assert told["steps"].default == ""
     assert told["channels_last"].default == "false"
+
+
+@pytest.mark.parametrize("name", recipe_names("biflownet"))
+def test_the_networks_of_its_recipes_can_be_built(name):
+    values = BiFlowNetConfig(channels=8).to_dict() | load_recipe("biflownet", name).network
+    with torch.device("meta"):
+        BiFlowNet(BiFlowNetConfig.from_dict(values))
