@@ -173,13 +173,3 @@ def chosen_sampler(sampling: Sampling, samplers: Sequence[str]) -> str:
     if sampler not in samplers:
         raise ValueError(f"`sampler` {sampler}: this generator has {' and '.join(samplers)}")
     return sampler
-
-
-def check_learned(anatomy: Anatomy, classes: Mapping[str, VoxelSize]) -> None:
-    """Refuse a class that is none of those a generator's weights learned; weights that do not say take every class.
-
-    Raises:
-        ValueError: such a class; the message says which there are.
-    """
-    if classes and anatomy.name not in classes:
-        raise ValueError(f"this prior learned {', '.join(classes)} alone")

@@ -22,9 +22,10 @@ from priors.networks.medicaldiffusion.vqgan import VQGAN
 from priors.networks.sizes import check_size
 from priors.weights.card import read_card
 from priors.weights.networks import load_network
+from priors.weights.store import SUFFIX
 
 VQGAN_KIND, UNET_KIND = "medicaldiffusion-vqgan", "medicaldiffusion"
-VQGAN_FILE, UNET_FILE = f"{VQGAN_KIND}.safetensors", f"{UNET_KIND}.safetensors"
+VQGAN_FILE, UNET_FILE = f"{VQGAN_KIND}{SUFFIX}", f"{UNET_KIND}{SUFFIX}"
 
 TIMESTEPS = 300
 """Steps of the published diffusion."""

@@ -24,9 +24,10 @@ from priors.networks.medsyn.low import MedSynLow
 from priors.networks.sizes import check_size
 from priors.weights.card import read_card
 from priors.weights.networks import load_network
+from priors.weights.store import SUFFIX
 
 LOW_KIND, SR_KIND = "medsyn", "medsyn-sr"
-LOW_FILE, SR_FILE = f"{LOW_KIND}.safetensors", f"{SR_KIND}.safetensors"
+LOW_FILE, SR_FILE = f"{LOW_KIND}{SUFFIX}", f"{SR_KIND}{SUFFIX}"
 
 USUAL_STEPS = 50
 """Steps of the published sampler of small volumes."""
