@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from priors.diffusion.anatomy import CLASSES, Anatomy, Size
+from priors.diffusion.learned import check_learned
 from priors.diffusion.prior import VoxelSize
-from priors.generators.generator import OnProgress, Plan, Sampling, check_learned, no_progress
+from priors.generators.generator import OnProgress, Plan, Sampling, no_progress
 from priors.networks.inference import Acceleration
 
 EDGE = 32

@@ -104,12 +104,15 @@ def faithfulness(
     from benchmarks.quality.faithfulness import Wanted, as_dict, measure, table
     from benchmarks.quality.segmenter import SegmenterTraining
     from datasets.cache import Cache
+    from datasets.whole_file import whole_file
     from priors.generators.generator import Sampling
     from recon.generation.mask import load_mask_head
     from recon.training.sources import load_split, parse_data
 
     if not data and dataset.partition(":")[0] != "phantom":
         raise click.UsageError("--data: name a folder of volumes with segmentations, or take --dataset phantom")
+    if out is not None and not out.parent.is_dir():
+        raise InputError(f"`out` {out}: there is no folder {out.parent}")
     with input_errors():
         loaded = load_mask_head(head, prior)
         loaded.prior.to(device)
@@ -129,5 +132,6 @@ def faithfulness(
         )
         found = measure(wanted, say)
     if out is not None:
-        out.write_text(json.dumps(as_dict(found), indent=2) + "\n", encoding="utf-8")
+        with whole_file(out) as temporary:
+            temporary.write_text(json.dumps(as_dict(found), indent=2) + "\n", encoding="utf-8")
     click.echo(json.dumps(as_dict(found), indent=2) if as_json else "\n".join(table(found)))

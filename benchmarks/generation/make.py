@@ -92,7 +92,7 @@ def sampled(competitor: Competitor, folder: VolumeFolder, made: Sequence[Made]) 
         plan.start,
         round(median(each.seconds for each in made), 4),
         max(each.peak_mb for each in made),
-        made[0].device,
+        " and ".join(dict.fromkeys(each.device for each in made)),
         dict(competitor.generator.sha256),
         f"generation/volumes/{folder.folder.name}",
     )

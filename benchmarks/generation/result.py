@@ -26,7 +26,7 @@ class Sampled:
         start: what the sampling begins from.
         seconds: the median of the seconds of a volume.
         peak_mb: the most memory of a volume in MB.
-        device: the device in words.
+        device: the device in words; several where volumes of earlier runs were made on others.
         weights_sha256: the hash of each network's tensors.
         folder: the folder of the volumes, as seen from the folder of all results.
     """

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from priors.diffusion.anatomy import CLASSES, Anatomy, Size
+from priors.diffusion.learned import check_learned, learned_of
 from priors.diffusion.prior import NoisedStart, VoxelSize
 from priors.diffusion.samplers import NoiseEstimator
 from priors.diffusion.schedule import GaussianDiffusion, flow_time
@@ -28,13 +29,14 @@ from priors.networks.maisi.config import TIMESTEPS, MaisiUNetConfig
 from priors.networks.sizes import check_size
 from priors.weights.card import Card, read_card
 from priors.weights.networks import load_network
+from priors.weights.store import SUFFIX
 
 if TYPE_CHECKING:
     from priors.networks.maisi.autoencoder import MaisiAutoencoder
     from priors.networks.maisi.unet import MaisiUNet
 
 AUTOENCODER_KIND, UNET_KIND = "maisi-autoencoder", "maisi"
-AUTOENCODER_FILE, UNET_FILE = f"{AUTOENCODER_KIND}.safetensors", f"{UNET_KIND}.safetensors"
+AUTOENCODER_FILE, UNET_FILE = f"{AUTOENCODER_KIND}{SUFFIX}", f"{UNET_KIND}{SUFFIX}"
 
 SCHEDULES = {"ddpm": "scaled-linear", "rflow": "rectified-flow"}
 """The noise schedule of each generation, see :mod:`priors.diffusion.schedule`."""
@@ -234,8 +236,7 @@ class MaisiPrior:
 
     def check_class(self, anatomy: Anatomy) -> None:
         """Refuse a class that the networks did not learn; ``ValueError`` says which there are."""
-        if self.classes and anatomy.name not in self.classes:
-            raise ValueError(f"this prior learned {', '.join(self.classes)} alone")
+        check_learned(anatomy, self.classes)
         check_told_apart(self.unet.config, [anatomy.name])
 
     def default_class(self, modality: Literal["CT", "MR"]) -> int:
@@ -265,30 +266,21 @@ def load_maisi(folder: Path) -> MaisiPrior:
     for name in (AUTOENCODER_FILE, UNET_FILE):
         if not (folder / name).is_file():
             raise ValueError(f"{folder}: no MAISI prior: there is no {name} in it")
-    card, hashes = read_card(folder / UNET_FILE), {}
-    for name in (AUTOENCODER_FILE, UNET_FILE):
-        hashes[name] = read_card(folder / name).sha256
+    card = read_card(folder / UNET_FILE)
+    hashes = {AUTOENCODER_FILE: read_card(folder / AUTOENCODER_FILE).sha256, UNET_FILE: card.sha256}
     autoencoder = load_network(folder / AUTOENCODER_FILE, AUTOENCODER_KIND).eval()
     unet = load_network(folder / UNET_FILE, UNET_KIND).eval()
-    classes, size, scale = _learned(folder / UNET_FILE, card)
+    classes, size = learned_of(folder / UNET_FILE, card.extra)
+    scale = _scale(folder / UNET_FILE, card)
     try:
         return MaisiPrior(autoencoder, unet, scale, folder.resolve().name, hashes, classes, size)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
 
 
-def _learned(path: Path, card: Card) -> tuple[dict[str, VoxelSize], Size | None, float]:
-    """Classes, size and scale of the latents that a U-Net's card names."""
-    extra = card.extra
+def _scale(path: Path, card: Card) -> float:
+    """The scale of the latents that a U-Net's card names."""
     try:
-        classes: dict[str, VoxelSize] = {}
-        for name, spacing in extra.get("classes", {}).items():
-            dz, dx, dy = map(float, spacing)
-            classes[str(name)] = (dz, dx, dy)
-        size: Size | None = None
-        if "size" in extra:
-            z, x, y = map(int, extra["size"])
-            size = (z, x, y)
-        return classes, size, float(extra["scale_factor"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: its header is damaged: classes, size or scale_factor") from error
+        return float(card.extra["scale_factor"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: its header is damaged: scale_factor") from error

@@ -10,13 +10,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from priors.diffusion.anatomy import CLASSES, Anatomy, Size, find_class
 from priors.diffusion.average import START, AverageLatent
+from priors.diffusion.learned import check_learned, learned_of
 from priors.diffusion.prior import NoisedStart, VoxelSize
 from priors.diffusion.samplers import NoiseEstimator
 from priors.diffusion.schedule import GaussianDiffusion
@@ -28,8 +29,6 @@ from priors.networks.sizes import check_size
 from priors.weights.card import read_card
 from priors.weights.networks import load_autoencoder, load_biflownet
 from priors.weights.store import AUTOENCODER, BIFLOWNET
-
-N = TypeVar("N", int, float)
 
 RESOLUTION_UNIT = 64
 """Latent size that the noise estimator's resolution input calls 1."""
@@ -189,8 +188,7 @@ class PatchVolumePrior:
         classes = self.biflownet.config.classes
         if anatomy.index >= classes:
             raise ValueError(f"this prior knows only the first {classes} of the seven classes")
-        if self.classes and anatomy.name not in self.classes:
-            raise ValueError(f"this prior learned {', '.join(self.classes)} alone")
+        check_learned(anatomy, self.classes)
 
     def default_class(self, modality: Literal["CT", "MR"]) -> int:
         """Chest and abdomen for CT, the brain for MR; the last class of a BiFlowNet with fewer."""
@@ -230,7 +228,7 @@ def load_patch_volume(folder: Path) -> PatchVolumePrior:
     timesteps = card.extra.get("timesteps", 1000)
     if not isinstance(timesteps, int):
         raise ValueError(f"{folder / BIFLOWNET}: its header is damaged: timesteps is {timesteps!r}")
-    classes, size = _learned(folder / BIFLOWNET, card.extra)
+    classes, size = learned_of(folder / BIFLOWNET, card.extra)
     averages = _averages(folder / BIFLOWNET, card.extra, biflownet.config.channels)
     name = folder.resolve().name
     try:
@@ -240,24 +238,9 @@ def load_patch_volume(folder: Path) -> PatchVolumePrior:
         raise ValueError(f"{folder}: {error}") from error
 
 
-def _learned(path: Path, extra: Mapping[str, Any]) -> tuple[dict[str, tuple[float, float, float]], Size | None]:
-    """Classes and size that weights say they learned; the released ones say nothing."""
-    try:
-        classes = {str(name): _three(spacing, float) for name, spacing in extra.get("classes", {}).items()}
-        size = _three(extra["size"], int) if "size" in extra else None
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: its header is damaged: classes or size") from error
-    return classes, size
-
-
 def _averages(path: Path, extra: Mapping[str, Any], channels: int) -> dict[str, AverageLatent]:
     try:
         found = extra.get("averages", {})
         return {find_class(name).name: AverageLatent.from_dict(each, channels) for name, each in found.items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: its header is damaged: averages") from error
-
-
-def _three(values: Any, kind: Callable[[Any], N]) -> tuple[N, N, N]:
-    z, x, y = (kind(value) for value in values)
-    return z, x, y

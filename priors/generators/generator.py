@@ -28,6 +28,22 @@ def no_progress(stage: str, done: int, total: int) -> None:
     """Tell nobody."""
 
 
+def steps_reporter(seeds: Sequence[int], on_progress: OnProgress, stage: str = "steps") -> Callable[..., None]:
+    """A function that samplers call after each step, as :data:`priors.diffusion.samplers.OnStep` or with counts alone.
+
+    Args:
+        seeds: the seeds of the volumes that are sampled together; the stage names them.
+        on_progress: called with the stage, the steps done and the steps in all.
+        stage: what the steps are, in words.
+    """
+    together = f"seed {', '.join(map(str, seeds))}: {stage}"
+
+    def on_step(done: int, total: int, *_: Tensor) -> None:
+        on_progress(together, done, total)
+
+    return on_step
+
+
 @dataclass(frozen=True)
 class Sampling:
     """What is chosen of the sampling; None is what the generator's authors published, or the generator's usual choice.
@@ -173,13 +189,3 @@ def chosen_sampler(sampling: Sampling, samplers: Sequence[str]) -> str:
     if sampler not in samplers:
         raise ValueError(f"`sampler` {sampler}: this generator has {' and '.join(samplers)}")
     return sampler
-
-
-def check_learned(anatomy: Anatomy, classes: Mapping[str, VoxelSize]) -> None:
-    """Refuse a class that is none of those a generator's weights learned; weights that do not say take every class.
-
-    Raises:
-        ValueError: such a class; the message says which there are.
-    """
-    if classes and anatomy.name not in classes:
-        raise ValueError(f"this prior learned {', '.join(classes)} alone")

@@ -12,7 +12,7 @@ from torch import Tensor
 from priors.diffusion.anatomy import Anatomy, Size
 from priors.diffusion.prior import VoxelSize
 from priors.diffusion.samplers import seeded_noise
-from priors.generators.generator import OnProgress, Plan, Sampling, chosen_sampler, no_progress
+from priors.generators.generator import OnProgress, Plan, Sampling, chosen_sampler, no_progress, steps_reporter
 from priors.generators.trained import Origin, TrainedGenerator
 from priors.networks.hagan.generator import HAGANGenerator
 from priors.networks.inference import Acceleration
@@ -55,9 +55,11 @@ class HAGANSampler(TrainedGenerator):
         if self.network.config.classes not in (0, len(self.classes)):
             raise ValueError(f"this HA-GAN has {self.network.config.classes} classes, of which its file names none")
 
-    def _place(self, anatomy: Anatomy) -> int:
-        """The index of a class among those that the network is told."""
-        return list(self.classes).index(anatomy.name)
+    def _told(self, anatomy: Anatomy, count: int) -> list[Tensor]:
+        """What the network is told beside ``count`` latent vectors: their class, for a network with classes."""
+        if not self.network.config.classes:
+            return []
+        return [torch.full((count,), list(self.classes).index(anatomy.name), device=self.device)]
 
     def check_size(self, size: Size) -> None:
         if set(size) != {self._edge}:
@@ -94,12 +96,11 @@ class HAGANSampler(TrainedGenerator):
         acceleration = acceleration or Acceleration()
         acceleration.prepare(self.network)
         make = acceleration.wrap(self.network, self.device)
-        told = [torch.tensor([self._place(anatomy)], device=self.device)] if self.network.config.classes else []
-        for seed in seeds:
-            latent = seeded_noise([seed])(torch.empty(1, self.network.config.latent, device=self.device))
-            volume = make(latent, *told)[0, 0].float().cpu()
-            on_progress(f"seed {seed}: volumes", 1, 1)
-            yield volume
+        latents = seeded_noise(seeds)(torch.empty(len(seeds), self.network.config.latent, device=self.device))
+        volumes = make(latents, *self._told(anatomy, len(seeds)))
+        steps_reporter(seeds, on_progress, "volumes")(len(seeds), len(seeds))
+        for volume in volumes:
+            yield volume[0].float().cpu()
 
 
 def load_hagan(folder: Path) -> HAGANSampler:

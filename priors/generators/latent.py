@@ -16,7 +16,7 @@ from priors.diffusion.anatomy import Anatomy, Size
 from priors.diffusion.latent_sampling import sample_latents, sampling_steps
 from priors.diffusion.prior import LatentPrior, NoisedStart, VoxelSize
 from priors.diffusion.samplers import SAMPLERS
-from priors.generators.generator import OnProgress, Plan, Sampling, chosen_sampler, no_progress
+from priors.generators.generator import OnProgress, Plan, Sampling, chosen_sampler, no_progress, steps_reporter
 from priors.networks.inference import Acceleration
 
 USUAL_STEPS = 50
@@ -101,7 +101,7 @@ class LatentGenerator:
         acceleration: Acceleration | None = None,
         on_progress: OnProgress = no_progress,
     ) -> Iterator[Tensor]:
-        together = f"seed {', '.join(map(str, seeds))}: steps"
+        self.check_class(anatomy)
         latents = sample_latents(
             self.prior,
             anatomy.index,
@@ -114,8 +114,12 @@ class LatentGenerator:
             heads=self.heads,
             start=self._start(anatomy, size, sampling),
             acceleration=acceleration,
-            on_step=lambda done, total, z, x0: on_progress(together, done, total),
+            on_step=steps_reporter(seeds, on_progress),
         )
+        yield from self._decoded(latents, seeds, on_progress)
+
+    def _decoded(self, latents: Tensor, seeds: Sequence[int], on_progress: OnProgress) -> Iterator[Tensor]:
+        """Volumes (Z, X, Y) on the CPU, of latents (B, C, z, x, y) with one seed each."""
         for seed, z in zip(seeds, latents, strict=True):
             yield self.prior.decode(z[None], _percent(f"seed {seed}: decoding, %", on_progress))[0, 0].float().cpu()
 

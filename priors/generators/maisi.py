@@ -6,8 +6,8 @@ the end of each step to a whole number, so that 30 steps together are up to 3 % 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from priors.diffusion.anatomy import Anatomy, Size
-from priors.diffusion.latent_sampling import sample_latents, sampling_steps
 from priors.diffusion.maisi import MaisiPrior, load_maisi
 from priors.diffusion.prior import VoxelSize
 from priors.diffusion.samplers import seeded_noise
-from priors.generators.generator import OnProgress, Plan, Sampling, chosen_sampler, no_progress
+from priors.generators.generator import OnProgress, Plan, Sampling, chosen_sampler, no_progress, steps_reporter
+from priors.generators.latent import USUAL_STEPS, LatentGenerator
 from priors.networks.inference import Acceleration
 from priors.networks.maisi.config import TIMESTEPS, Process
 from priors.networks.maisi.library import MISSING
@@ -31,75 +31,37 @@ SAMPLERS: dict[Process, tuple[str, ...]] = {"ddpm": ("ddpm", "ddim", "dpm++"), "
 PUBLISHED_STEPS = {"ddpm": TIMESTEPS, "rflow": 30}
 """Steps of the published samplers."""
 
-OTHER_STEPS = 50
-"""Steps of a sampler that was not published, where nothing is said."""
-
 
 @dataclass(frozen=True)
-class MaisiGenerator:
-    """A MAISI prior that makes volumes.
-
-    Implements :class:`priors.generators.generator.Generator`, where the members without a text of their own are
-    described.
+class MaisiGenerator(LatentGenerator):
+    """A MAISI prior that makes volumes: a latent generator with samplers and steps of its own.
 
     Attributes:
         prior: the networks.
+        method: the name of the method.
     """
 
     prior: MaisiPrior
-
-    method = "MAISI"
-
-    @property
-    def name(self) -> str:
-        return self.prior.name
-
-    @property
-    def sha256(self) -> Mapping[str, str]:
-        return self.prior.sha256
-
-    @property
-    def anatomies(self) -> Sequence[Anatomy]:
-        return self.prior.anatomies
-
-    @property
-    def classes(self) -> Mapping[str, VoxelSize]:
-        return self.prior.classes
+    method: str = "MAISI"
 
     @property
     def samplers(self) -> Sequence[str]:
         process: Process = self.prior.unet.config.process
         return SAMPLERS[process]
 
-    @property
-    def device(self) -> torch.device:
-        return self.prior.device
-
-    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> MaisiGenerator:
-        self.prior.to(device, dtype)
-        return self
-
-    def check_class(self, anatomy: Anatomy) -> None:
-        self.prior.check_class(anatomy)
-
-    def check_size(self, size: Size) -> None:
-        self.prior.latent_size(size)
-
-    def usual_sizes(self, anatomy: Anatomy) -> Sequence[Size]:
-        return self.prior.usual_sizes(anatomy)
-
-    def usual_spacing(self, anatomy: Anatomy, size: Size) -> VoxelSize:
-        return self.prior.usual_spacing(anatomy, size)
-
     def plan(self, anatomy: Anatomy, size: Size, sampling: Sampling) -> Plan:
-        sampler = chosen_sampler(sampling, self.samplers)
-        steps = sampling.steps or PUBLISHED_STEPS.get(sampler, OTHER_STEPS)
+        sampler, steps = self._chosen(sampling)
         if sampler != "rflow":
-            times = sampling_steps(self.prior, sampler, steps, sampling.timesteps).tolist()
-            return Plan(sampler, steps, tuple(times))
+            return super().plan(anatomy, size, replace(sampling, sampler=sampler, steps=steps))
         if sampling.timesteps is not None:
             raise ValueError(f"`timesteps` {sampling.timesteps}: the times of a rectified flow follow from the size")
-        return Plan(sampler, steps, tuple(flow_scheduler(steps, self.prior.latent_size(size)).timesteps.tolist()))
+        times = flow_scheduler(steps, self.prior.latent_size(size)).timesteps.tolist()
+        return Plan(sampler, steps, tuple(times))
+
+    def _chosen(self, sampling: Sampling) -> tuple[str, int]:
+        """The sampler and its number of steps, as published where nothing is said."""
+        sampler = chosen_sampler(sampling, self.samplers)
+        return sampler, sampling.steps or PUBLISHED_STEPS.get(sampler, USUAL_STEPS)
 
     def generate(
         self,
@@ -112,33 +74,25 @@ class MaisiGenerator:
         acceleration: Acceleration | None = None,
         on_progress: OnProgress = no_progress,
     ) -> Iterator[Tensor]:
-        plan, together = self.plan(anatomy, size, sampling), f"seed {', '.join(map(str, seeds))}: steps"
-
-        def on_step(done: int, total: int, *_: Any) -> None:
-            on_progress(together, done, total)
-
-        if plan.sampler == "rflow":
-            inputs = self.prior.inputs(anatomy, size, len(seeds), voxel_size)
-            velocity = self.prior.output(inputs, acceleration=acceleration)
-            latent = self.prior.latent_size(size)
-            noise = seeded_noise(seeds)(torch.empty(len(seeds), self.prior.channels, *latent, device=self.device))
-            latents = sample_flow(velocity, noise, plan.steps, on_step)
-        else:
-            latents = sample_latents(
-                self.prior,
-                anatomy.index,
+        sampler, steps = self._chosen(sampling)
+        if sampler != "rflow":
+            yield from super().generate(
+                anatomy,
                 size,
-                steps=plan.steps,
-                sampler=plan.sampler,
-                seeds=seeds,
-                spacing=sampling.timesteps,
+                seeds,
+                replace(sampling, sampler=sampler, steps=steps),
                 voxel_size=voxel_size,
                 acceleration=acceleration,
-                on_step=on_step,
+                on_progress=on_progress,
             )
-        for seed, z in zip(seeds, latents, strict=True):
-            yield self.prior.decode(z[None])[0, 0].cpu()
-            on_progress(f"seed {seed}: decoding, %", 100, 100)
+            return
+        self.check_class(anatomy)
+        plan, latent = self.plan(anatomy, size, sampling), self.prior.latent_size(size)
+        inputs = self.prior.inputs(anatomy, size, len(seeds), voxel_size)
+        velocity = self.prior.output(inputs, self.heads, acceleration)
+        noise = seeded_noise(seeds)(torch.empty(len(seeds), self.prior.channels, *latent, device=self.device))
+        latents = sample_flow(velocity, noise, plan.steps, steps_reporter(seeds, on_progress))
+        yield from self._decoded(latents, seeds, on_progress)
 
 
 def flow_scheduler(steps: int, latent: Size) -> Any:

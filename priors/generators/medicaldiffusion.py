@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from priors.diffusion.anatomy import Anatomy, Size
 from priors.diffusion.prior import VoxelSize
 from priors.diffusion.samplers import SAMPLERS, sample, seeded_noise, spaced_timesteps
 from priors.diffusion.schedule import GaussianDiffusion
-from priors.generators.generator import OnProgress, Plan, Sampling, chosen_sampler, no_progress
+from priors.generators.generator import OnProgress, Plan, Sampling, chosen_sampler, no_progress, steps_reporter
 from priors.generators.trained import Origin, TrainedGenerator
 from priors.networks.inference import Acceleration
 from priors.networks.medicaldiffusion.unet import FactorisedUNet
@@ -22,9 +21,10 @@ from priors.networks.medicaldiffusion.vqgan import VQGAN
 from priors.networks.sizes import check_size
 from priors.weights.card import read_card
 from priors.weights.networks import load_network
+from priors.weights.store import SUFFIX
 
 VQGAN_KIND, UNET_KIND = "medicaldiffusion-vqgan", "medicaldiffusion"
-VQGAN_FILE, UNET_FILE = f"{VQGAN_KIND}.safetensors", f"{UNET_KIND}.safetensors"
+VQGAN_FILE, UNET_FILE = f"{VQGAN_KIND}{SUFFIX}", f"{UNET_KIND}{SUFFIX}"
 
 TIMESTEPS = 300
 """Steps of the published diffusion."""
@@ -102,16 +102,14 @@ class MedicalDiffusion(TrainedGenerator):
         acceleration: Acceleration | None = None,
         on_progress: OnProgress = no_progress,
     ) -> Iterator[Tensor]:
+        self.check_class(anatomy)
+        self.check_size(size)
         plan, options = self.plan(anatomy, size, sampling), acceleration or Acceleration()
         options.prepare(self.unet)
         noise = seeded_noise(seeds)
         latent = self.vqgan.latent_size(size)
         z = noise(torch.empty(len(seeds), self.vqgan.config.latent_channels, *latent, device=self.device))
-        together = f"seed {', '.join(map(str, seeds))}: steps"
-
-        def on_step(done: int, total: int, *_: Any) -> None:
-            on_progress(together, done, total)
-
+        on_step = steps_reporter(seeds, on_progress)
         estimate = options.wrap(self.unet, self.device)
         times = torch.tensor([int(time) for time in plan.times])
         latents = sample(plan.sampler, estimate, z, self.diffusion, times, noise=noise, clip=LIMIT, on_step=on_step)

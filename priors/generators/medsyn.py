@@ -15,7 +15,7 @@ from priors.diffusion.anatomy import Anatomy, Size
 from priors.diffusion.continuous import TOLD, Estimate, ddim, ddim_times, guided
 from priors.diffusion.prior import VoxelSize
 from priors.diffusion.samplers import seeded_noise
-from priors.generators.generator import OnProgress, Plan, Sampling, chosen_sampler, no_progress
+from priors.generators.generator import OnProgress, Plan, Sampling, chosen_sampler, no_progress, steps_reporter
 from priors.generators.trained import Origin, TrainedGenerator
 from priors.networks.inference import Acceleration
 from priors.networks.medsyn.finer import MedSynSR
@@ -24,9 +24,10 @@ from priors.networks.medsyn.low import MedSynLow
 from priors.networks.sizes import check_size
 from priors.weights.card import read_card
 from priors.weights.networks import load_network
+from priors.weights.store import SUFFIX
 
 LOW_KIND, SR_KIND = "medsyn", "medsyn-sr"
-LOW_FILE, SR_FILE = f"{LOW_KIND}.safetensors", f"{SR_KIND}.safetensors"
+LOW_FILE, SR_FILE = f"{LOW_KIND}{SUFFIX}", f"{SR_KIND}{SUFFIX}"
 
 USUAL_STEPS = 50
 """Steps of the published sampler of small volumes."""
@@ -103,6 +104,7 @@ class MedSyn(TrainedGenerator):
         acceleration: Acceleration | None = None,
         on_progress: OnProgress = no_progress,
     ) -> Iterator[Tensor]:
+        self.check_class(anatomy)
         plan = self.plan(anatomy, size, sampling)
         text = self.low.text_of(anatomy.name)
         volumes = self.sample(size, seeds, plan.steps, text, acceleration=acceleration, on_progress=on_progress)
@@ -138,12 +140,9 @@ class MedSyn(TrainedGenerator):
         for network in self._networks():
             options.prepare(network)
         channels = self.low.config.channels
-        together = f"seed {', '.join(map(str, seeds))}"
 
         def through(stage: str, estimate: Estimate, edges: Sequence[int], times: list[float]) -> Tensor:
-            def on_step(done: int, total: int, *_: Any) -> None:
-                on_progress(f"{together}: {stage}", done, total)
-
+            on_step = steps_reporter(seeds, on_progress, stage)
             z = noise(torch.empty(len(seeds), channels, *edges, device=self.device))
             return ddim(options.wrap(estimate, self.device), z, times, on_step=on_step)
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
 
 from priors.diffusion.anatomy import CLASSES, Anatomy, Size
+from priors.diffusion.learned import check_learned, learned_of
 from priors.diffusion.prior import VoxelSize
-from priors.generators.generator import check_learned
 from priors.weights.card import read_card
-
-N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True)
@@ -42,27 +39,15 @@ class Origin:
         cards = {name: read_card(folder / name) for name in files}
         hashes = {name: card.sha256 for name, card in cards.items()}
         path = folder / files[-1]
-        return cls(folder.resolve().name, hashes, *_learned(path, cards[files[-1]].extra))
-
-
-def _learned(path: Path, extra: Mapping[str, Any]) -> tuple[dict[str, VoxelSize], Size | None]:
-    try:
-        classes = {str(name): _three(spacing, float) for name, spacing in extra.get("classes", {}).items()}
-        return classes, _three(extra["size"], int) if "size" in extra else None
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: its header is damaged: classes or size") from error
-
-
-def _three(values: Any, kind: Callable[[Any], N]) -> tuple[N, N, N]:
-    z, x, y = (kind(value) for value in values)
-    return z, x, y
+        return cls(folder.resolve().name, hashes, *learned_of(path, cards[files[-1]].extra))
 
 
 @dataclass(frozen=True)
 class TrainedGenerator:
     """The members of :class:`priors.generators.generator.Generator` that follow from the origin of the weights alone.
 
-    Such networks are not told a class: what they make looks like what they learned from.
+    Most such networks are not told a class: whichever of the classes is asked for, what they make looks like what they
+    learned from. Those that are told one override what depends on it.
 
     Attributes:
         origin: the origin of the weights.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from priors.diffusion.clean_samplers import CleanEstimator, OnDone, ancestral, d
 from priors.diffusion.prior import VoxelSize
 from priors.diffusion.samplers import seeded_noise, spaced_timesteps
 from priors.diffusion.schedule import GaussianDiffusion
-from priors.generators.generator import OnProgress, Plan, Sampling, chosen_sampler, no_progress
+from priors.generators.generator import OnProgress, Plan, Sampling, chosen_sampler, no_progress, steps_reporter
 from priors.generators.trained import Origin, TrainedGenerator
 from priors.networks.inference import Acceleration
 from priors.networks.sizes import check_size
@@ -88,14 +88,14 @@ class WDMGenerator(TrainedGenerator):
     ) -> Iterator[Tensor]:
         self.check_class(anatomy)
         self.check_size(size)
-        plan, together = self.plan(anatomy, size, sampling), f"seed {', '.join(map(str, seeds))}: steps"
+        plan = self.plan(anatomy, size, sampling)
         own = (size[1], size[2], size[0]) if self.axes == "xyz" else size
         coefficients = self._sample(
             torch.empty(len(seeds), BANDS, *(edge // 2 for edge in own), device=self.device),
             seeds,
             plan,
             acceleration or Acceleration(),
-            lambda done, total: on_progress(together, done, total),
+            steps_reporter(seeds, on_progress),
         )
         for each in coefficients:
             volume = from_coefficients(each[None])[0, 0].clamp(-1, 1).float().cpu()
@@ -131,6 +131,25 @@ def load_wdm(folder: Path) -> WDMGenerator:
     path = folder / FILE
     network: WDMNetwork = load_network(path, "wdm")
     extra = read_card(path).extra
-    diffusion = GaussianDiffusion(int(extra.get("timesteps", TIMESTEPS)), str(extra.get("schedule", SCHEDULE)))
-    axes: Axes = "xyz" if extra.get("axes") == "xyz" else "zxy"
-    return WDMGenerator(Origin.of(folder, [FILE]), network.eval().requires_grad_(False), diffusion, axes)
+    return WDMGenerator(
+        Origin.of(folder, [FILE]), network.eval().requires_grad_(False), _diffusion(path, extra), _axes(path, extra)
+    )
+
+
+def _diffusion(path: Path, extra: Mapping[str, Any]) -> GaussianDiffusion:
+    """The noise schedule that a card names."""
+    timesteps, schedule = extra.get("timesteps", TIMESTEPS), extra.get("schedule", SCHEDULE)
+    try:
+        if type(timesteps) is not int:
+            raise ValueError(f"timesteps is {timesteps!r}")
+        return GaussianDiffusion(timesteps, str(schedule))
+    except ValueError as error:
+        raise ValueError(f"{path}: its header is damaged: {error}") from error
+
+
+def _axes(path: Path, extra: Mapping[str, Any]) -> Axes:
+    """The order of the axes that a card names; ours where it names none."""
+    axes: Axes = extra.get("axes", "zxy")
+    if axes not in get_args(Axes):
+        raise ValueError(f"{path}: its header is damaged: axes is {axes!r}")
+    return axes

@@ -19,9 +19,9 @@ from priors.weights.card import Card, save_weights
 from priors.weights.networks import verify
 from priors.weights.official import Checkpoint, training_steps
 from priors.weights.official_baselines import MATLAB, Baseline, baseline_of, is_baseline, load_baseline
-from priors.weights.official_competitors import competitor_of, is_competitor
-from priors.weights.official_factorised import factorised_of, is_factorised
 from priors.weights.official_maisi import base_of, is_maisi, maisi_of
+from priors.weights.official_medicaldiffusion_medsyn import factorised_of, is_factorised
+from priors.weights.official_wdm_hagan import is_wdm_or_hagan, wdm_or_hagan_of
 from priors.weights.restricted import read_pickled
 from priors.weights.store import HEADS, SUFFIX, prior_folder, user_folder
 
@@ -92,7 +92,7 @@ def import_file(
         prior: its name; None is known for the official files by their names.
         overwrite: replace what is there, and what is remembered of an official file.
         settings: the sizes that the checkpoint does not state, see :func:`priors.weights.official.load_biflownet` and
-            :func:`priors.weights.official_competitors.competitor_of`.
+            :func:`priors.weights.official_wdm_hagan.wdm_or_hagan_of`.
 
     Returns:
         The files written, with their cards.
@@ -168,8 +168,8 @@ def _read(path: Path, settings: Mapping[str, int] | None) -> Checkpoint | Baseli
     content = read_pickled(path)
     if is_factorised(content):
         return factorised_of(path, content)
-    if is_competitor(content):
-        return competitor_of(path, content, settings)
+    if is_wdm_or_hagan(content):
+        return wdm_or_hagan_of(path, content, settings)
     if is_maisi(content):
         return maisi_of(path, content)
     return baseline_of(path, content) if is_baseline(content) else Checkpoint.of(path, content)

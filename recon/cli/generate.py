@@ -79,9 +79,9 @@ def _class_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     group="Prior",
     default="starter",
     metavar="NAME|FOLDER",
-    help="Prior to sample from: a name that 'recon weights list' shows, or a folder, such as that of a competitor that "
-    "'recon train' has trained. 'recon weights import' adds official weights. With --head, it is the head's own prior "
-    "unless this option is given.",
+    help="Prior to sample from: a name that 'recon weights list' shows, or a folder, such as that of another method "
+    "that 'recon train' has trained. 'recon weights import' adds official weights. With --head, it is the head's own "
+    "prior unless this option is given.",
 )
 @option(
     "--sampler",
@@ -215,7 +215,9 @@ def generate(
     place = select_device(device)
     condition = masked.condition if masked else None
     request = Request(anatomy, voxels, spaced, Sampling(sampler, steps, timesteps, start), seeds, batch, condition)
-    check_request(generator, request)
+    plan = check_request(generator, request)
+    if start == "average" != plan.start and _is_given(ctx, "start"):
+        raise click.UsageError(f"--start average: this prior knows no average of {anatomy.name}; leave the option out")
     if masked:
         note_grid(masked, anatomy.name, quiet)
     else:

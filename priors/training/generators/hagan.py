@@ -19,6 +19,7 @@ from priors.networks.hagan.discriminator import HAGANDiscriminator, Judgement
 from priors.networks.hagan.encoders import HAGANEncoder, HAGANSubEncoder
 from priors.networks.hagan.generator import HAGANGenerator
 from priors.training.batches import Sample, generators
+from priors.training.generators.parts import normal_noise
 from priors.training.learner import Learner, Losses
 
 DISCRIMINATOR, GENERATOR, ENCODER, SUB_ENCODER = "discriminator", "generator", "encoder", "sub_encoder"
@@ -71,7 +72,7 @@ class HAGANLearner(Learner):
             self.get_submodule(name).requires_grad_(name == phase)
         image, classes = batch["image"], self._classes(batch)
         random = generators(batch["seed"], image.device)
-        latent = torch.stack([torch.randn(self.config.latent, generator=g, device=image.device) for g in random])
+        latent = normal_noise(random, image.new_empty(len(image), self.config.latent))
         first = first_slice(self.config, int(batch["seed"][0]))
         slab = image[:, :, first : first + self.config.slab]
         if phase == DISCRIMINATOR:

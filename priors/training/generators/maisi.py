@@ -29,6 +29,7 @@ from priors.networks.maisi.controlnet import AttachedMaisiHead, MaisiControlNet
 from priors.networks.maisi.estimate import estimate
 from priors.networks.maisi.unet import MaisiUNet
 from priors.training.batches import Sample, generators
+from priors.training.generators.parts import normal_noise, uniform_numbers
 from priors.training.learner import Learner, Losses
 
 _FLOW_VOXELS = 32**3
@@ -48,8 +49,7 @@ def drawn_latents(autoencoder: MaisiAutoencoder, images: Tensor, random: Sequenc
         (B, C, z, x, y).
     """
     mean, deviation = map(from_maisi, autoencoder.encode(to_maisi(to_unit_range(images)).contiguous()))
-    noise = [torch.randn(m.shape, generator=g, device=m.device) for m, g in zip(mean, random, strict=True)]
-    latents: Tensor = mean + deviation * torch.stack(noise)
+    latents: Tensor = mean + deviation * normal_noise(random, mean.float())
     return latents
 
 
@@ -66,10 +66,7 @@ def noised(
     Returns:
         (B, C, z, x, y), (B,) and (B, C, z, x, y).
     """
-    noise = torch.stack(
-        [torch.randn(z.shape, generator=g, device=z.device) for z, g in zip(latents, random, strict=True)]
-    )
-    place = torch.stack([torch.rand((), generator=each, device=latents.device) for each in random])
+    noise, place = normal_noise(random, latents.float()), uniform_numbers(random, latents.device)
     if config.process == "ddpm":
         t = (place * TIMESTEPS).long().clamp_max(TIMESTEPS - 1)
         return maisi_diffusion(config).to(latents.device).q_sample(latents, t, noise), t, noise

@@ -17,11 +17,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import l1_loss
 
+from priors.diffusion.anatomy import Size
 from priors.networks.maisi.autoencoder import MaisiAutoencoder
 from priors.networks.maisi.axes import to_maisi, to_unit_range
 from priors.networks.maisi.library import MISSING
 from priors.networks.missing import MissingPackageError
+from priors.training.autoencoder_learner import DISCRIMINATOR, GENERATOR
 from priors.training.batches import Sample, generators
+from priors.training.generators.parts import normal_noise, random_parts
 from priors.training.learner import Learner, Losses
 
 try:
@@ -29,8 +32,6 @@ try:
     from monai.networks.nets.patchgan_discriminator import PatchDiscriminator
 except ModuleNotFoundError as error:
     raise MissingPackageError(MISSING) from error
-
-GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class MaisiAutoencoderLearner(Learner):
         discriminator: nn.Module | None = None,
         perceptual: nn.Module | None = None,
         adversarial_start: int = 0,
-        crop: tuple[int, int, int] | None = None,
+        crop: Size | None = None,
     ):
         super().__init__()
         self.net, self.discriminator, self._weights = net, discriminator, weights or MaisiWeights()
@@ -118,30 +119,18 @@ class MaisiAutoencoderLearner(Learner):
 
     def forward(self, batch: Sample, phase: str, step: int) -> Losses:
         random = generators(batch["seed"], batch["image"].device)
-        images = torch.stack([self._cut(image, each) for image, each in zip(batch["image"], random, strict=True)])
-        images = to_maisi(to_unit_range(images)).contiguous()
+        (part,) = random_parts(random, self._crop, batch["image"])
+        images = to_maisi(to_unit_range(part)).contiguous()
         if phase == DISCRIMINATOR:
             with torch.no_grad():
                 output, _, _ = self._through(images, random)
             return self._discriminator_terms(images, output)
         return self._generator_terms(images, *self._through(images, random), step, int(batch["seed"][0]))
 
-    def _cut(self, image: Tensor, random: torch.Generator) -> Tensor:
-        if self._crop is None:
-            return image
-        for axis, edge in enumerate(self._crop, 1):
-            spare = image.shape[axis] - edge
-            if spare < 0:
-                raise ValueError(f"a sample of size {tuple(image.shape[1:])} is smaller than the crop {self._crop}")
-            first = int(torch.randint(spare + 1, (), generator=random, device=random.device))
-            image = image.narrow(axis, first, edge)
-        return image
-
     def _through(self, images: Tensor, random: Sequence[torch.Generator]) -> tuple[Tensor, Tensor, Tensor]:
         """The images through the autoencoder, with a drawn latent; its mean and deviation."""
         mean, deviation = self.net.encode(images)
-        noise = [torch.randn(m.shape, generator=g, device=m.device) for m, g in zip(mean, random, strict=True)]
-        return self.net.decode(mean + deviation * torch.stack(noise)), mean, deviation
+        return self.net.decode(mean + deviation * normal_noise(random, mean.float())), mean, deviation
 
     def _generator_terms(
         self, images: Tensor, output: Tensor, mean: Tensor, deviation: Tensor, step: int, seed: int

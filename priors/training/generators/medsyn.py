@@ -14,21 +14,11 @@ from priors.networks.medsyn.finer import MedSynSR
 from priors.networks.medsyn.grids import Reduction, enlarged, reduced
 from priors.networks.medsyn.low import MedSynLow
 from priors.training.batches import Sample, generators
-from priors.training.generators.parts import random_parts
+from priors.training.generators.parts import normal_noise, random_parts, uniform_numbers
 from priors.training.learner import Learner, Losses
 
 MOST_NOISE = 0.4
 """Largest share of noise in the small volume that the model of the finer grid is shown in training."""
-
-
-def _times(random: list[torch.Generator], like: Tensor) -> Tensor:
-    """Times (B,) of the diffusion, each sample's from its own generator."""
-    return torch.stack([torch.rand((), generator=each, device=like.device) for each in random])
-
-
-def _noise(random: list[torch.Generator], like: Tensor) -> Tensor:
-    each = [torch.randn(like.shape[1:], generator=one, device=like.device, dtype=like.dtype) for one in random]
-    return torch.stack(each)
 
 
 class MedSynLearner(Learner):
@@ -55,7 +45,7 @@ class MedSynLearner(Learner):
     def forward(self, batch: Sample, phase: str, step: int) -> Losses:
         x0 = reduced(batch["image"], self._ratio, self._reduction)
         random = generators(batch["seed"], x0.device)
-        t, noise = _times(random, x0), _noise(random, x0)
+        t, noise = uniform_numbers(random, x0.device), normal_noise(random, x0)
         estimate = self.net(noised(x0, t, noise), TOLD * t, self._text(batch, random))
         return {"total": mse_loss(estimate, x0)}
 
@@ -64,8 +54,9 @@ class MedSynLearner(Learner):
         if "text" not in batch:
             return None
         told = batch["text"]
-        drawn = torch.stack([torch.rand((), generator=each, device=told.device) for each in random])
-        return torch.where((drawn < self._dropped)[:, None, None], self.net.null_cond_emb.to(told), told)
+        return torch.where(
+            (uniform_numbers(random, told.device) < self._dropped)[:, None, None], self.net.null_cond_emb.to(told), told
+        )
 
     def card(self) -> dict[str, Any]:
         return {
@@ -99,9 +90,9 @@ class MedSynSRLearner(Learner):
         image, ratio = batch["image"], self.net.config.ratio
         random = generators(batch["seed"], image.device)
         shown, x0 = random_parts(random, self._column, enlarged(reduced(image, ratio, self._reduction), ratio), image)
-        share = MOST_NOISE * _times(random, x0).view(-1, 1, 1, 1, 1)
-        shown = (1 - share) * shown + share * _noise(random, x0)
-        t, noise = _times(random, x0), _noise(random, x0)
+        share = MOST_NOISE * uniform_numbers(random, x0.device).view(-1, 1, 1, 1, 1)
+        shown = (1 - share) * shown + share * normal_noise(random, x0)
+        t, noise = uniform_numbers(random, x0.device), normal_noise(random, x0)
         return {"total": mse_loss(self.net(shown, noised(x0, t, noise), TOLD * t), x0)}
 
     def card(self) -> dict[str, Any]:

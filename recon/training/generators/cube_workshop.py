@@ -29,10 +29,14 @@ class Cubes:
     val: CubeSource | None
 
     @property
+    def classes(self) -> list[str]:
+        """The names of the classes of the samples, sorted."""
+        return sorted({CLASSES[each.class_index].name for each in self.train.volumes})
+
+    @property
     def facts(self) -> dict[str, Any]:
         """What a card says of them: ``classes`` with their voxel sizes (z, x, y) in mm, and ``size`` in voxels."""
-        names = sorted({CLASSES[each.class_index].name for each in self.train.volumes})
-        return {"classes": {name: [self.grid.spacing] * 3 for name in names}, "size": list(self.grid.size)}
+        return {"classes": {name: [self.grid.spacing] * 3 for name in self.classes}, "size": list(self.grid.size)}
 
 
 def cubes(given: Ingredients, settings: GeneratorTask) -> Cubes:

@@ -9,7 +9,7 @@ from priors.diffusion.anatomy import find_class
 from priors.networks.hagan.config import SIZES
 from priors.networks.hagan.generator import HAGANGenerator
 from priors.training.generators.hagan import HAGANLearner
-from recon.errors import InputError, input_errors
+from recon.errors import InputError
 from recon.training.generators.cube_workshop import cubes, diffusion_workshop
 from recon.training.generators.stages import check_one_class, new_network
 from recon.training.settings.hagan import HAGANTask
@@ -24,19 +24,11 @@ def build_hagan(given: Ingredients) -> Workshop:
     found = cubes(given, settings)
     if not settings.conditional:
         check_one_class("HA-GAN without task.conditional", found)
-    names = list(found.facts["classes"]) if settings.conditional else []
+    names = found.classes if settings.conditional else []
     if settings.conditional and len(names) < 2:
         raise InputError("recipe: task.conditional: the data have one class alone; leave it out")
-    fixed = {"size": settings.size[0], "classes": len(names)}
-    generator: HAGANGenerator = new_network(given, "hagan", fixed)
-    config = generator.config
-    if (config.size, config.classes) != (fixed["size"], fixed["classes"]):
-        raise InputError(
-            f"`warm_start`: HA-GAN of {config.size} voxels and {config.classes} classes, where {fixed['size']} and "
-            f"{fixed['classes']} are learned"
-        )
-    with input_errors("recipe: task.conditional"):
-        learner = HAGANLearner(config, [find_class(name).index for name in names])
+    generator: HAGANGenerator = new_network(given, "hagan", {"size": settings.size[0], "classes": len(names)})
+    learner = HAGANLearner(generator.config, [find_class(name).index for name in names])
     learner.generator = generator
     # No loss of an adversarial training says which step is best, so that the last one is kept.
     return replace(diffusion_workshop(learner, found), validate=None)

@@ -21,9 +21,9 @@ from recon.diffusion.head_sampling import grid
 from recon.errors import InputError, input_errors
 from recon.methods.conditions import weights_of_task
 from recon.scan.padding import grown, pad_to_multiple
+from recon.training.base_prior import in_folder
 from recon.training.excerpts import Excerpts
 from recon.training.generators.cube_workshop import with_cubes
-from recon.training.generators.maisi import in_folder
 from recon.training.latents import LatentSource, StoredLatent
 from recon.training.pairs import StoredPair, simulate_pairs, with_model_error
 from recon.training.settings.maisi import MaisiControlNetTask

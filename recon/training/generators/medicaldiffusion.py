@@ -12,8 +12,9 @@ from priors.weights.card import read_card
 from priors.weights.networks import load_network
 from priors.weights.perceptual_files import load_perceptual
 from recon.errors import InputError, input_errors
+from recon.training.base_prior import in_folder
 from recon.training.generators.cube_workshop import cubes, diffusion_workshop
-from recon.training.generators.stages import check_one_class, check_part, new_network, stage_before
+from recon.training.generators.stages import check_one_class, check_part, new_network
 from recon.training.settings.medicaldiffusion import MedicalDiffusionTask, VQGANTask
 from recon.training.settings.parse import parse_task
 from recon.training.workshop import Ingredients, Workshop
@@ -47,12 +48,10 @@ def _lpips(path: str | None) -> LPIPS | None:
 def build_medicaldiffusion(given: Ingredients) -> Workshop:
     """The noise estimator on the latents of a trained VQ-GAN."""
     settings = parse_task(MedicalDiffusionTask, given.recipe.task)
-    path = stage_before(given, VQGAN_FILE)
+    path = in_folder(given.base, VQGAN_FILE)
     with input_errors("`base`"):
         vqgan: VQGAN = load_network(path, VQGAN_KIND)
     net = new_network(given, UNET_KIND, {"channels": vqgan.config.latent_channels})
-    if net.config.channels != vqgan.config.latent_channels:
-        raise InputError(f"`warm_start`: its latents have {net.config.channels} channels, not those of {path}")
     with input_errors("recipe: task.size"):
         _, x, y = vqgan.latent_size(settings.size)
         check_size((x, y), net.size_multiple, ("X", "Y"))

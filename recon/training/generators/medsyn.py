@@ -18,9 +18,10 @@ from priors.training.batches import Sample
 from priors.training.generators.medsyn import MedSynLearner, MedSynSRLearner
 from priors.weights.card import read_card
 from recon.errors import InputError, input_errors
+from recon.training.base_prior import in_folder
 from recon.training.cubes import CubeSource
 from recon.training.generators.cube_workshop import Cubes, cubes, diffusion_workshop
-from recon.training.generators.stages import check_one_class, check_part, new_network, stage_before
+from recon.training.generators.stages import check_one_class, check_part, new_network
 from recon.training.settings.medsyn import MedSynSRTask, MedSynTask
 from recon.training.settings.parse import parse_task
 from recon.training.validation import noise_validation
@@ -107,14 +108,12 @@ def _check_channels(channels: int) -> None:
 def build_medsyn_sr(given: Ingredients) -> Workshop:
     """The model of the finer grid, for the small volumes of a trained one."""
     settings = parse_task(MedSynSRTask, given.recipe.task)
-    path = stage_before(given, LOW_FILE)
+    path = in_folder(given.base, LOW_FILE)
     with input_errors("`base`"):
         card = read_card(path)
     ratio, reduction = _of_small_volumes(card.extra, str(path))
     net: MedSynSR = new_network(given, SR_KIND, {"ratio": ratio})
     _check_channels(net.config.channels)
-    if net.config.ratio != ratio:
-        raise InputError(f"`warm_start`: made for a ratio of {net.config.ratio}; {path} has {ratio}")
     _check_part(settings, net)
     found = cubes(given, settings)
     if not card.config.get("text_classes"):

@@ -1,13 +1,13 @@
-"""Networks of generators' trainings: new ones, initial weights, and those of the stage before."""
+"""Networks of generators' trainings, new ones or initial weights, and what their data and settings must fit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from priors.diffusion.anatomy import Size
 from priors.networks.registry import KINDS
+from priors.training.section import yaml_text
 from priors.weights.networks import load_network
 from recon.errors import InputError, input_errors
 from recon.training.generators.cube_workshop import Cubes
@@ -15,38 +15,40 @@ from recon.training.settings.parse import merged, tell_overruled
 from recon.training.workshop import Ingredients
 
 
-def new_network(given: Ingredients, kind: str, fixed: Mapping[str, Any] | None = None) -> Any:
+def new_network(
+    given: Ingredients,
+    kind: str,
+    fixed: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> Any:
     """A network of the recipe's size, or that of the initial weights.
 
     Args:
         given: what the training is built from.
         kind: the kind of the network.
-        fixed: settings that follow from something else than the recipe.
+        fixed: settings that follow from something else than the recipe's network section.
+        defaults: settings where the recipe says nothing; None are those of the kind.
 
     Raises:
-        InputError: settings that no network of the kind has, or weights that cannot be used.
+        InputError: settings that no network of the kind has, or that are fixed at another value; or weights that cannot
+            be used.
     """
+    fixed = dict(fixed or {})
     if given.warm_start:
         with input_errors("`warm_start`"):
             net = load_network(given.warm_start, kind)
-        tell_overruled(net.config.to_dict(), given.recipe.network, given.announce)
+        sizes = net.config.to_dict()
+        tell_overruled(sizes, given.recipe.network, given.announce)
+        for name, value in fixed.items():
+            if sizes[name] != value:
+                raise InputError(f"`warm_start`: its {name} is {yaml_text(sizes[name])}; {yaml_text(value)} is wanted")
         return net
     with input_errors("recipe: network"):
-        defaults = KINDS[kind].config_class()().to_dict()
-        return KINDS[kind].build(merged(defaults, given.recipe.network) | dict(fixed or {}), {})
-
-
-def stage_before(given: Ingredients, name: str) -> Path:
-    """The weights file of the stage before, in the folder that the training builds upon.
-
-    Raises:
-        InputError: no folder is named, or there is no such file in it.
-    """
-    if given.base is None:
-        raise InputError(f"`base`: name the folder with {name}, which this network builds upon")
-    if not (given.base / name).is_file():
-        raise InputError(f"`base` {given.base}: there is no {name} in it")
-    return given.base / name
+        sizes = merged(defaults or KINDS[kind].config_class()().to_dict(), given.recipe.network)
+        for name, value in fixed.items():
+            if name in given.recipe.network and sizes[name] != value:
+                raise InputError(f"recipe: network.{name} {yaml_text(sizes[name])}: must be {yaml_text(value)} here")
+        return KINDS[kind].build(sizes | fixed, {})
 
 
 def check_part(name: str, part: Size | None, whole: Size) -> None:
@@ -65,6 +67,5 @@ def check_one_class(method: str, found: Cubes) -> None:
     Raises:
         InputError: several classes.
     """
-    classes = list(found.facts["classes"])
-    if len(classes) > 1:
-        raise InputError(f"`data`: {method} is told no class and learns one at a time, not {', '.join(classes)}")
+    if len(found.classes) > 1:
+        raise InputError(f"`data`: {method} is told no class and learns one at a time, not {', '.join(found.classes)}")

@@ -35,8 +35,8 @@ def test_a_seed_gives_the_same_volume_in_every_batch(tmp_path: Path) -> None:
     made = generator(tmp_path / "mine")
     together = list(made.generate(CHEST, SIZE, [1, 2], Sampling()))
     (alone,) = made.generate(CHEST, SIZE, [2], Sampling())
-    assert torch.equal(together[1], alone)
-    assert not torch.equal(together[0], alone)
+    torch.testing.assert_close(together[1], alone, atol=1e-5, rtol=0)
+    assert not torch.allclose(together[0], alone, atol=1e-2)
     assert alone.shape == SIZE
     assert alone.abs().max() <= 1
     assert (made.method, made.name, made.usual_sizes(CHEST)) == ("HA-GAN", "mine", [SIZE])

@@ -86,6 +86,10 @@ def test_sizes_are_refused_by_axis(tmp_path: Path) -> None:
         generator.check_size((6, 16, 16))
     with pytest.raises(ValueError, match="X is 12 voxels, which is no multiple of 8"):
         generator.check_size((8, 12, 16))
+    with pytest.raises(ValueError, match="X is 12 voxels, which is no multiple of 8"):
+        next(iter(generator.generate(CHEST, (8, 12, 16), [0], Sampling(steps=1))))
+    with pytest.raises(ValueError, match="learned CTChestAbdomen alone"):
+        next(iter(generator.generate(LEGS, SIZE, [0], Sampling(steps=1))))
 
 
 def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:

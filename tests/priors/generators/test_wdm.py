@@ -84,3 +84,14 @@ def test_axes_of_the_released_weights_are_turned(tmp_path: Path, generator: WDMG
 def test_a_folder_without_its_file_or_with_a_damaged_card(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="classes or size"):
         load_generator(folder_with(tmp_path / "broken", classes=[1]))
+    damaged: dict[str, object] = {"timesteps": "many", "schedule": "straight", "axes": "zyx"}
+    for name, value in damaged.items():
+        with pytest.raises(ValueError, match=rf"wdm\.safetensors: its header is damaged: .*{value}"):
+            load_generator(folder_with(tmp_path / name, **{name: value}))
+
+
+def test_a_folder_of_two_methods_is_refused(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path / "both")
+    save_weights(folder / "hagan.safetensors", {"fc1.weight": torch.zeros(1)}, Card("hagan", {}))
+    with pytest.raises(ValueError, match=r"several generators, hagan\.safetensors and wdm\.safetensors; give each"):
+        load_generator(folder)

@@ -98,7 +98,7 @@ def test_the_divergence_of_a_standard_gaussian_is_zero() -> None:
 def test_a_crop_is_a_part_of_the_sample_and_must_fit() -> None:
     net = network("maisi-autoencoder", AUTOENCODER)
     assert MaisiAutoencoderLearner(net, crop=(8, 8, 4))(batch(), GENERATOR, 0)["total"] > 0
-    with pytest.raises(ValueError, match=r"is smaller than the crop \(32, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"is smaller than the part \(32, 8, 8\)"):
         MaisiAutoencoderLearner(net, crop=(32, 8, 8))(batch(), GENERATOR, 0)
 
 

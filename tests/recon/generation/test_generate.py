@@ -314,6 +314,9 @@ def test_volumes_start_from_the_average_that_a_prior_knows(folder: Path) -> None
     images = {name: load(f"{name}.nii.gz").get_fdata() for name in ("average", "noise", "again")}
     assert np.array_equal(images["average"], images["again"])
     assert not np.array_equal(images["average"], images["noise"])
+    unknown = run_recon(*common[:2], "MRAbdomen", *common[3:], "--start", "average")
+    assert unknown.code == 2
+    assert "--start average: this prior knows no average of MRAbdomen" in unknown.err
     for damaged in ({"MRKnee": {"grid": [1], "size": [32, 64, 32]}}, {"Nobody": average.to_dict()}, [1]):
         save_weights(path, tensors, Card("biflownet", card.config, extra={"averages": damaged}))
         refused = run_recon(*common, "--overwrite")

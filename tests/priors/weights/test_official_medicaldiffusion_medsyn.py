@@ -18,7 +18,7 @@ from priors.networks.medsyn.low import MedSynLow
 from priors.weights import store
 from priors.weights.importing import import_file
 from priors.weights.networks import load_network
-from priors.weights.official_factorised import is_factorised
+from priors.weights.official_medicaldiffusion_medsyn import is_factorised
 
 VQ = VQGANConfig(width=16, latent_channels=4, codes=16, downsample=2, judge_channels=4, judge_layers=2)
 UNET = FactorisedUNetConfig(width=8, multipliers=(1, 2), channels=4, heads=2, head_width=8, norm_groups=8)

@@ -19,7 +19,7 @@ from priors.networks.wdm.config import WDMConfig
 from priors.networks.wdm.make import make_wdm
 from priors.weights.importing import import_file
 from priors.weights.networks import load_network
-from priors.weights.official_competitors import is_competitor
+from priors.weights.official_wdm_hagan import is_wdm_or_hagan
 
 HAGAN = HAGANConfig(32, width=4, latent=6)
 
@@ -137,8 +137,8 @@ def test_nothing_in_a_file_is_run(tmp_path: Path) -> None:
 
 
 def test_what_is_recognised() -> None:
-    assert is_competitor(dict(wdm().state_dict()))
-    assert not is_competitor({"input_blocks.0.0.weight": torch.zeros(4, 1, 3, 3)})
-    assert not is_competitor({"model": {"init_conv.weight": torch.zeros(1)}, "ema": {}})
-    assert not is_competitor({"model": None})
-    assert not is_competitor([1])
+    assert is_wdm_or_hagan(dict(wdm().state_dict()))
+    assert not is_wdm_or_hagan({"input_blocks.0.0.weight": torch.zeros(4, 1, 3, 3)})
+    assert not is_wdm_or_hagan({"model": {"init_conv.weight": torch.zeros(1)}, "ema": {}})
+    assert not is_wdm_or_hagan({"model": None})
+    assert not is_wdm_or_hagan([1])

@@ -35,12 +35,12 @@ _EDGES = {5: 128, 6: 256}
 """Edge in voxels of the volumes that a published WDM of so many levels was trained on."""
 
 
-def is_competitor(content: Any) -> bool:
+def is_wdm_or_hagan(content: Any) -> bool:
     """Whether what was read from a file has the layout of WDM's or of HA-GAN's files."""
     return _is_wdm(content) or _is_hagan(content)
 
 
-def competitor_of(path: Path, content: Any, settings: Mapping[str, int] | None = None) -> Baseline:
+def wdm_or_hagan_of(path: Path, content: Any, settings: Mapping[str, int] | None = None) -> Baseline:
     """The network in what :func:`priors.weights.restricted.read_pickled` gave.
 
     Args:
