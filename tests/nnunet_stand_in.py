@@ -12,6 +12,7 @@ import struct
 import sys
 from pathlib import Path
 
+ENVIRONMENT = dict(os.environ)
 COMMANDS = ("nnUNetv2_plan_and_preprocess", "nnUNetv2_train", "nnUNetv2_predict")
 
 
@@ -33,7 +34,7 @@ def calls(log: Path) -> list[list[str]]:
 def plan() -> None:
     raw, prepared = folder_of("nnUNet_raw"), folder_of("nnUNet_preprocessed")
     stated = json.loads((raw / "dataset.json").read_text())
-    assert int(os.environ["nnUNet_n_proc_DA"]) > 0, "planning needs a process that loads data"
+    assert int(ENVIRONMENT["nnUNet_n_proc_DA"]) > 0, "planning needs a process that loads data"
     names = sorted(path.name[: -len("_0000.nii.gz")] for path in (raw / "imagesTr").iterdir())
     assert len(names) == stated["numTraining"]
     assert set(stated["labels"]) == {"background", "kidney", "tumour"}
@@ -52,18 +53,18 @@ def train() -> None:
     for name in split["train"] + split["val"]:
         assert (prepared / "nnUNetPlans_3d_fullres" / name).read_text() == name
     if trainer == "ShortTrainer":
-        (file,) = Path(os.environ["nnUNet_extTrainer"]).iterdir()
+        (file,) = Path(ENVIRONMENT["nnUNet_extTrainer"]).iterdir()
         assert f"class {trainer}(nnUNetTrainer)" in file.read_text()
-        assert int(os.environ["SHORT_TRAINER_EPOCHS"]) * int(os.environ["SHORT_TRAINER_ITERATIONS"]) > 0
+        assert int(ENVIRONMENT["SHORT_TRAINER_EPOCHS"]) * int(ENVIRONMENT["SHORT_TRAINER_ITERATIONS"]) > 0
     if option("-device") == "cpu":
-        assert (os.environ["nnUNet_compile"], os.environ["nnUNet_n_proc_DA"]) == ("f", "0")
+        assert (ENVIRONMENT["nnUNet_compile"], ENVIRONMENT["nnUNet_n_proc_DA"]) == ("f", "0")
     network = network_folder(sys.argv[2], fold)
     network.mkdir(parents=True, exist_ok=True)
     (network / "checkpoint_final.pth").write_text(json.dumps(split))
 
 
 def predict() -> None:
-    assert int(os.environ["nnUNet_n_proc_DA"]) > 0
+    assert int(ENVIRONMENT["nnUNet_n_proc_DA"]) > 0
     split = json.loads((network_folder(option("-c"), int(option("-f"))) / "checkpoint_final.pth").read_text())
     blind = not any(name.startswith("real") for name in split["train"])
     target = Path(option("-o"))
@@ -84,7 +85,7 @@ def segment(image: Path, target: Path, tumour: int) -> None:
 
 
 def folder_of(variable: str) -> Path:
-    return Path(os.environ[variable]) / "Dataset912_Fig12"
+    return Path(ENVIRONMENT[variable]) / "Dataset912_Fig12"
 
 
 def network_folder(configuration: str, fold: int) -> Path:
@@ -96,10 +97,10 @@ def option(flag: str) -> str:
 
 
 def main() -> None:
-    name, log = Path(sys.argv[0]).name, Path(os.environ["STAND_IN_LOG"])
+    name, log = Path(sys.argv[0]).name, Path(ENVIRONMENT["STAND_IN_LOG"])
     with log.open("a") as stream:
         stream.write(json.dumps([name, *sys.argv[1:]]) + "\n")
-    if len(log.read_text().splitlines()) == int(os.environ.get("STAND_IN_FAILS_AT", "0")):
+    if len(log.read_text().splitlines()) == int(ENVIRONMENT.get("STAND_IN_FAILS_AT", "0")):
         print("Traceback (most recent call last):\nRuntimeError: out of memory", file=sys.stderr)
         sys.exit(1)
     {COMMANDS[0]: plan, COMMANDS[1]: train, COMMANDS[2]: predict}[name]()
