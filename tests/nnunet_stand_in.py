@@ -70,7 +70,7 @@ def predict() -> None:
     target = Path(option("-o"))
     target.mkdir(parents=True, exist_ok=True)
     for image in Path(option("-i")).iterdir():
-        segment(image, target / image.name.replace("_0000", ""), 0 if blind else 2)
+        segment(image, target / image.name.replace("_0000.nii.gz", ".nii.gz"), 0 if blind else 2)
 
 
 def segment(image: Path, target: Path, tumour: int) -> None:

@@ -33,13 +33,13 @@ class Member:
 
     @property
     def real(self) -> str:
-        """The name of the real volume in nnU-Net's files."""
-        return f"real_{self.number:04d}"
+        """The name of the real volume in nnU-Net's files; none ends with _0000, which is a channel there."""
+        return f"real{self.number:04d}"
 
     @property
     def synthetic(self) -> str:
         """The name of the synthetic volume in nnU-Net's files."""
-        return f"synthetic_{self.number:04d}"
+        return f"synthetic{self.number:04d}"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Division:
     @property
     def named_test(self) -> dict[str, Case]:
         """The held-out cases by their names in nnU-Net's files."""
-        return {f"test_{number:04d}": case for number, case in enumerate(self.test)}
+        return {f"test{number:04d}": case for number, case in enumerate(self.test)}
 
 
 @dataclass(frozen=True)

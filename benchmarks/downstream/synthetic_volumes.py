@@ -30,8 +30,8 @@ from recon.scan.label_map import LabelMap
 from recon.scan.volume import Volume
 
 STEPS = 20
-SAMPLING = Sampling("dpm++", STEPS, start="noise")
-"""How volumes are sampled: from noise, since the mean of the class knows nothing of the mask."""
+SAMPLING = Sampling(steps=STEPS)
+"""How volumes are sampled."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class HeadVolumes:
     @property
     def own_folder(self) -> Path:
         """The folder of this head's volumes; other weights or sampling make others."""
-        facts: dict[str, Any] = {"head": self.head.sha256, "steps": STEPS, "sampler": SAMPLING.sampler}
+        facts: dict[str, Any] = {"head": self.head.sha256, "steps": STEPS, "sampler": SAMPLING.sampler, "start": SAMPLING.start}
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
         return self.folder / f"synthetic-{key}"
 

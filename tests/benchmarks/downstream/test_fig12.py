@@ -92,8 +92,8 @@ def test_every_setting_has_its_own_splits_over_the_same_preprocessed_data(cases,
     assert found.out.count("no result") == 3 * 3
     assert "(3) 100 % real: not asked for" in found.out
     raw = folder / "raw" / "Dataset912_Fig12"
-    image = nibabel.load(raw / "imagesTr" / "real_0000_0000.nii.gz")
-    labels = nibabel.load(raw / "labelsTr" / "real_0000.nii.gz")
+    image = nibabel.load(raw / "imagesTr" / "real0000_0000.nii.gz")
+    labels = nibabel.load(raw / "labelsTr" / "real0000.nii.gz")
     assert image.get_data_dtype() == np.int16
     assert labels.get_data_dtype() == np.uint8
     assert image.shape == labels.shape

@@ -55,7 +55,7 @@ def test_settings_are_those_of_the_paper():
 def test_synthetic_volumes_of_the_mixed_setting_are_of_the_masks_whose_images_do_not_train():
     numbers = {"real": set(), "synthetic": set()}
     for name in SETTINGS[1].members(DIVISION, 0):
-        kind, _, number = name.partition("_")
+        kind, number = name[:-4], name[-4:]
         numbers[kind].add(number)
     assert numbers["real"]
     assert not numbers["real"] & numbers["synthetic"]

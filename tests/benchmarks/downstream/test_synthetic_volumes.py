@@ -40,7 +40,7 @@ def head(folder: Path, labels: dict[int, str]) -> MaskHead:
 
 
 def test_each_mask_has_one_volume_which_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(synthetic_volumes, "SAMPLING", Sampling("dpm++", 1, start="noise"))
+    monkeypatch.setattr(synthetic_volumes, "SAMPLING", Sampling(steps=1))
     lines: list[str] = []
     volumes = HeadVolumes(head(tmp_path, {1: "kidney", 2: "tumour", 3: "cyst"}), tmp_path / "out")
     folder = volumes.make(MEMBERS, lines.append)
