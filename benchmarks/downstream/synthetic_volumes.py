@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from benchmarks.downstream.folds import Member
-from benchmarks.downstream.segmentation_cases import synthetic_file
+from benchmarks.downstream.segmentation_cases import identity, synthetic_file
+from benchmarks.generation.cells import key_of
 from datasets.case import Case
 from priors.diffusion.anatomy import Anatomy, find_class
 from priors.generators.generator import Sampling
@@ -40,18 +38,17 @@ class HeadVolumes:
 
     Attributes:
         head: the head with its prior, on the device that computes.
-        folder: the folder of all synthetic volumes of a run; each head has one of its own in it.
+        folder: the folder of all synthetic volumes of a run; each head and data set has one of its own in it.
     """
 
     head: MaskHead
     folder: Path
 
-    @property
-    def own_folder(self) -> Path:
-        """The folder of this head's volumes; other weights or sampling make others."""
-        facts: dict[str, Any] = {"head": self.head.sha256, "steps": STEPS, "sampler": SAMPLING.sampler, "start": SAMPLING.start}
-        key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-        return self.folder / f"synthetic-{key}"
+    def own_folder(self, members: Sequence[Member]) -> Path:
+        """The folder of this head's volumes of these masks; other weights, sampling or data make others."""
+        sampling = [SAMPLING.sampler, SAMPLING.steps, SAMPLING.start]
+        key = key_of(self.head.sha256, sampling, [identity(each.case) for each in members])
+        return self.folder / f"synthetic-{key[:16]}"
 
     def make(self, members: Sequence[Member], announce: Callable[[str], None]) -> Path:
         """Make the volumes that are missing, each with the seed of its case's number; returns their folder.
@@ -59,16 +56,17 @@ class HeadVolumes:
         Raises:
             InputError: a segmentation that the head cannot be shown.
         """
-        missing = [each for each in members if not synthetic_file(self.own_folder, each.case).is_file()]
+        folder = self.own_folder(members)
+        missing = [each for each in members if not synthetic_file(folder, each.case).is_file()]
         if missing:
             announce(f"synthetic volumes: {len(members) - len(missing)} of {len(members)} are there")
         with memory_errors():
             for member in missing:
-                self._make(member)
+                self._make(member, folder)
                 announce(f"synthetic volume of mask {member.number} made")
-        return self.own_folder
+        return folder
 
-    def _make(self, member: Member) -> None:
+    def _make(self, member: Member, folder: Path) -> None:
         condition = condition_of(self.head, member.case)
         request = Request(
             self._anatomy,
@@ -79,7 +77,7 @@ class HeadVolumes:
             mask=condition,
         )
         check_request(LatentGenerator(self.head.prior), request)
-        file = synthetic_file(self.own_folder, member.case)
+        file = synthetic_file(folder, member.case)
         file.parent.mkdir(parents=True, exist_ok=True)
         files = output_files(file, request.seeds, preview=False, mask=True)
         save_volumes(conditioned(self.head, condition), request, files, Acceleration(), overwrite=True)
