@@ -117,10 +117,10 @@ def _synthetic(
         head = load_mask_head(request.head)
         head.prior.to(request.how.device)
         folder = HeadVolumes(head, request.out / _FOLDER).make(members, announce)
-        return folder, f"made by the head {head.sha256[:16]} in {STEPS} steps, one volume for each mask"
+        return folder, f"made by the head {head.sha256[:16]} in {STEPS} steps, one for each mask"
     if request.synthetic is not None:
         check_synthetic(request.synthetic, members)
-        return request.synthetic, "given, one volume for each mask"
+        return request.synthetic, "given by the user, one for each mask"
     if any(setting.synthetic for setting in settings):
         raise InputError(
             "`synthetic`: the folder of volumes that were generated for the segmentations is wanted, or a `head` that "

@@ -19,6 +19,8 @@ COMMANDS = (PLAN, TRAIN, PREDICT)
 
 INSTALL = "pip install 'meddiffusion-recon[nnunet]'"
 
+UNKNOWN = "unknown"
+
 _ASK_VERSION = "import importlib.metadata; print(importlib.metadata.version('nnunetv2'))"
 _SECONDS_TO_END = 10.0
 
@@ -29,7 +31,7 @@ class NnUNet:
 
     Attributes:
         commands: the file of each command.
-        version: the version of the package; "unknown" where no Python lies beside the commands to say it.
+        version: the version of the package; ``UNKNOWN`` where no Python lies beside the commands to say it.
     """
 
     commands: Mapping[str, Path]
@@ -94,9 +96,9 @@ def _version(folder: Path) -> str:
     """What the Python beside the commands says."""
     python = folder / "python"
     if not python.exists():
-        return "unknown"
+        return UNKNOWN
     asked = subprocess.run([str(python), "-c", _ASK_VERSION], capture_output=True, text=True, check=False)
-    return asked.stdout.strip() if asked.returncode == 0 else "unknown"
+    return asked.stdout.strip() if asked.returncode == 0 else UNKNOWN
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,16 +76,16 @@ def write_raw(raw: RawData, division: Division, synthetic: Path | None, announce
         return
     announce(f"writing {len(division.training)} cases for training and {len(division.test)} for testing")
     for member in division.training:
-        _write(raw.image(member.real), raw.labels(member.real), lambda case=member.case: read_real(case))
+        _write(raw.image(member.real), raw.labels(member.real), partial(read_real, member.case))
         if synthetic:
             file = synthetic_file(synthetic, member.case)
             _write(
                 raw.image(member.synthetic),
                 raw.labels(member.synthetic),
-                lambda file=file, case=member.case: read_synthetic(file, case),
+                partial(read_synthetic, file, member.case),
             )
     for name, case in division.named_test.items():
-        _write(raw.test_image(name), raw.test_labels(name), lambda case=case: read_real(case))
+        _write(raw.test_image(name), raw.test_labels(name), partial(read_real, case))
     count = len(division.training) * (2 if synthetic else 1)
     with whole_file(listed) as temporary:
         temporary.write_text(json.dumps(dataset_json(count), indent=1) + "\n", encoding="utf-8")

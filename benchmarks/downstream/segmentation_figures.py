@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import mean
 
 from benchmarks.downstream.folds import COMPARED, FOLDS, SETTINGS
+from benchmarks.downstream.nnunet import UNKNOWN
 from benchmarks.downstream.segmentation_result import Figure, SegmentationResult, SettingResult
 from benchmarks.downstream.segmentation_scores import STRUCTURES, Structure
 from benchmarks.downstream.training import PUBLISHED_EPOCHS, PUBLISHED_ITERATIONS
@@ -18,13 +19,13 @@ from benchmarks.generation.page import Content, page
 from benchmarks.generation.text import block_lines, ending
 from benchmarks.table.statistics import compare, summary
 
-_FIGURES: tuple[tuple[Figure, str, float, int], ...] = (("dice", "Dice, % ↑", 100.0, 2), ("hd95", "95HD, mm ↓", 1.0, 2))
-"""Each figure with its heading, the factor of its unit and its decimals."""
+_FIGURES: tuple[tuple[Figure, str, float, int], ...] = (("dice", "Dice ↑", 100.0, 2), ("hd95", "95HD ↓", 1.0, 2))
+"""Each figure with its heading, the factor that makes per cent or millimetres of it, and its decimals."""
 
 _SHOWN = [(structure, *figure) for structure in STRUCTURES for figure in _FIGURES]
 
 NOTES = (
-    "Kidney is kidney and tumour together, as KiTS19 has it; kidney without tumour is the label by itself.",
+    "Kidney is kidney and tumour together, as KiTS19 has it; kidney alone is the label without the tumour.",
     "95HD is the larger of the two directed 95th percentiles of surface distances.",
     "A structure that is missed or invented has Dice 0; it is left out of 95HD, and counted. One that is neither there "
     "nor found has no figure.",
@@ -64,10 +65,10 @@ def facts(result: SegmentationResult) -> list[str]:
     """What all figures are of, in sentences."""
     found = [
         f"{result.dataset}: {result.training} cases train in {FOLDS} folds, {result.test} are held out.",
-        f"nnU-Net {result.version}, {result.how.configuration}, {result.how.device}.",
+        f"nnU-Net ({_version(result)}), {result.how.configuration}, {result.how.device}.",
     ]
     if result.synthetic:
-        found.append(f"Synthetic: {result.synthetic}.")
+        found.append(f"Synthetic volumes: {result.synthetic}.")
     short = result.how.short
     if short:
         found.append(
@@ -77,6 +78,10 @@ def facts(result: SegmentationResult) -> list[str]:
     return found
 
 
+def _version(result: SegmentationResult) -> str:
+    return "version not known" if result.version == UNKNOWN else f"version {result.version}"
+
+
 def blocks(result: SegmentationResult) -> list[Block]:
     """Figures, counts, differences and times."""
     if not result.settings:
@@ -84,7 +89,8 @@ def blocks(result: SegmentationResult) -> list[Block]:
     headings = tuple(f"{structure.title} {title}" for structure, _, title, _, _ in _SHOWN)
     return [
         Block(
-            f"Mean over {FOLDS} folds for each held-out case, then mean (standard deviation) over cases",
+            f"Dice in %, 95HD in mm; mean over {FOLDS} folds for each held-out case, then mean (standard deviation) "
+            "over cases",
             headings,
             _rows(result, _figures),
         ),
@@ -96,8 +102,12 @@ def blocks(result: SegmentationResult) -> list[Block]:
         Block(
             "Differences of the means over folds, paired by held-out case: mean, bootstrap 95 % interval, Wilcoxon's "
             "test (two-sided, not corrected for many comparisons)",
-            headings[:4],
-            tuple((_pair_label(*pair), _difference(result, *pair)) for pair in COMPARED),
+            tuple(title for _, title, _, _ in _FIGURES),
+            tuple(
+                (f"{_pair_label(*pair)}, {structure.title}", _difference(result, *pair, structure))
+                for pair in COMPARED
+                for structure in STRUCTURES[:2]
+            ),
         ),
         Block(
             "What each network is trained on, mean over folds, and its time",
@@ -132,12 +142,20 @@ def _counts_of(setting: SettingResult, structure: Structure) -> tuple[str, str, 
     return str(missed), str(invented), str(setting.count(structure.key, lambda score: True))
 
 
-def _difference(result: SegmentationResult, one: str, other: str) -> tuple[str, ...]:
+def _difference(result: SegmentationResult, one: str, other: str, structure: Structure) -> tuple[str, ...]:
     texts = []
-    for structure, figure, _, factor, digits in _SHOWN[:4]:
+    for figure, _, factor, digits in _FIGURES:
         pairs = [(factor * a, factor * b) for a, b in result.pairs(one, other, structure.key, figure)]
-        texts.append(compare(pairs).text(digits).replace("-", "−") if pairs else NOTHING)
+        texts.append(_comparison(pairs, digits))
     return tuple(texts)
+
+
+def _comparison(pairs: list[tuple[float, float]], digits: int) -> str:
+    if not pairs:
+        return NOTHING
+    if all(one == other for one, other in pairs):
+        return f"none ({len(pairs)} cases)"
+    return compare(pairs).text(digits).replace("-", "−")
 
 
 def _pair_label(one: str, other: str) -> str:

@@ -32,7 +32,7 @@ class Structure:
 STRUCTURES = (
     Structure("kidney", "kidney", (KIDNEY, TUMOUR)),
     Structure("tumour", "tumour", (TUMOUR,)),
-    Structure("kidney_alone", "kidney without tumour", (KIDNEY,)),
+    Structure("kidney_alone", "kidney alone", (KIDNEY,)),
 )
 """KiTS19's own two, where a tumour belongs to its kidney, and the label of the kidney by itself."""
 
