@@ -64,7 +64,7 @@ def _content(result: SegmentationResult) -> Content:
 def facts(result: SegmentationResult) -> list[str]:
     """What all figures are of, in sentences."""
     found = [
-        f"{result.dataset}: {result.training} cases train in {FOLDS} folds, {result.test} are held out.",
+        f"Data: {result.dataset}; {result.training} cases train in {FOLDS} folds, {result.test} are held out.",
         f"nnU-Net ({_version(result)}), {result.how.configuration}, {result.how.device}.",
     ]
     if result.synthetic:

@@ -162,6 +162,7 @@ class Workspace:
             "nnUNet_raw": str(self.raw.folder.parent),
             "nnUNet_preprocessed": str(preprocessed),
             "nnUNet_results": str(results),
+            "nnUNet_def_n_proc": str(self.how.processes),  # of the validation that ends each training
         }
         if loaders is not None:
             found["nnUNet_n_proc_DA"] = str(loaders)
