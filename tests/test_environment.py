@@ -54,7 +54,7 @@ def runtime() -> dict[str, Requirement]:
     return requirements(PROJECT["project"]["dependencies"])
 
 
-TOO_LARGE = {"spekpy", "deepinv", "simpleitk", "xarray"}
+TOO_LARGE = {"nnunetv2", "spekpy", "deepinv", "simpleitk", "xarray"}
 """Extras that the tests do without, since they would add much to what is downloaded; their own tests skip."""
 
 

@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmarks.cli.downstream import (
+    FIG12,
+    OF_SEGMENTATION,
+    SEGMENTATION_OPTIONS,
+    TAKEN_BY_FIG12,
+    SegmentationOptions,
+    segmentation_table,
+)
 from benchmarks.cli.generation import OWN, TAKEN, GenerationOptions, generation_table
 from benchmarks.cli.measured import OF_REAL_SCANS, real_table
 from benchmarks.cli.memory import MEMORY_TABLE, memory_table
@@ -68,7 +76,7 @@ class Options:
         group="Methods",
         default="",
         metavar="A,B",
-        help="Methods of the table to measure, separated by commas.  [default: all]",
+        help="Methods of the table to measure, or settings of fig12, separated by commas.  [default: all]",
     ),
     option(
         "--weights",
@@ -131,6 +139,7 @@ class Options:
         default=None,
         help="Folder for prepared volumes, such as that of the trainings.  [default: generation/cache in --out]",
     ),
+    *SEGMENTATION_OPTIONS,
     option(
         "--jobs",
         group="Run",
@@ -160,6 +169,7 @@ def run(ctx: click.Context, table: str, data: tuple[Path, ...], device: str, as_
     table3, table4
              generators: volumes beside real ones of --data, CT and MR
     fig6     generators: features of all volumes in two dimensions
+    fig12    generated volumes as training data of nnU-Net, which is called
     table9   CT from 40 fan-beam views
     table10  MR at acceleration 8, two masks
     realistic-svct, realistic-mri
@@ -177,6 +187,7 @@ def run(ctx: click.Context, table: str, data: tuple[Path, ...], device: str, as_
     from benchmarks.measured.spec import TABLES as REAL_TABLES
 
     told = {name: options.pop(name) for name in OWN}
+    of_segmentation = {name: options.pop(name) for name in OF_SEGMENTATION}
 
     check_device(device)
     if table in ablation_names():
@@ -194,7 +205,14 @@ def run(ctx: click.Context, table: str, data: tuple[Path, ...], device: str, as_
         given = GenerationOptions(data, options["split"], device, options["out"], as_json, **told)
         generation_table(table, given)
         return
-    others = tuple(parameter.name or "" for parameter in ctx.command.params if parameter.name not in OWN)
+    if table == FIG12:
+        _refuse_others(ctx, TAKEN_BY_FIG12, f"has no effect on {FIG12}, which trains nnU-Net")
+        shared = {name: options[name] for name in ("datasets", "methods", "jobs", "out")}
+        segmentation_table(SegmentationOptions(**shared, **of_segmentation, device=device, as_json=as_json))
+        return
+    everything = tuple(parameter.name or "" for parameter in ctx.command.params)
+    _refuse_others(ctx, tuple(name for name in everything if name not in OF_SEGMENTATION), f"is for {FIG12}")
+    others = tuple(name for name in everything if name not in OWN)
     _refuse_others(ctx, others, f"is for {', '.join(generation_names())}; {table} compares methods of reconstruction")
     if data:
         raise InputError(f"`data`: is for {' and '.join(REAL_TABLES)}; {table} takes a `dataset`")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.cli.downstream import FIG12, FIG12_TITLE
 from benchmarks.cli.memory import MEMORY_TABLE, MEMORY_TITLE
 from benchmarks.cli.options import OUT
 from recon.cli.harmless import harmless
@@ -17,6 +18,7 @@ from recon.errors import input_errors
 def list_tables() -> None:
     """List the tables that can be run, and their methods."""
     from benchmarks.ablations.spec import ablation_names, load_ablation
+    from benchmarks.downstream.folds import SETTINGS
     from benchmarks.generation.spec import generation_names, load_generation_spec
     from benchmarks.measured.spec import TABLES, load_measured_spec
     from benchmarks.table.spec import load_table_spec, table_names
@@ -31,6 +33,7 @@ def list_tables() -> None:
     for name in generation_names():
         generation = load_generation_spec(name)
         click.echo(f"{name}: {generation.title}, with --prior; {', '.join(generation.methods)}")
+    click.echo(f"{FIG12}: {FIG12_TITLE}, with --dataset; {', '.join(setting.key for setting in SETTINGS)}")
     for name in TABLES:
         real = load_measured_spec(name)
         click.echo(f"{name}: {real.title}, with --data; {', '.join(row.name for row in real.rows)}")

@@ -62,5 +62,15 @@ def paper_text(value: object) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-PAPER_TITLES = {"fid": "FID", "ms_ssim": "MS-SSIM", "mmd": "MMD", "training_h": "training, h", "inference": "inference"}
+PAPER_TITLES = {
+    "fid": "FID",
+    "ms_ssim": "MS-SSIM",
+    "mmd": "MMD",
+    "training_h": "training, h",
+    "inference": "inference",
+    "kidney_dice": "kidney Dice",
+    "tumour_dice": "tumour Dice",
+    "kidney_hd95": "kidney 95HD",
+    "tumour_hd95": "tumour 95HD",
+}
 """The columns of the paper's tables as it names them."""

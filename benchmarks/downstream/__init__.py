@@ -1,0 +1,1 @@
+"""What generated volumes are worth as training data of other networks."""
