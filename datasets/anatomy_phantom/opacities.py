@@ -35,7 +35,9 @@ def _opacity(body: Body, side: float, rng: np.random.Generator) -> None:
         return
     hu = canvas.hu[region]
     z, y, x = (_ROUGH / step for step in canvas.spacing)
-    signed = ellipsoid_distance(canvas.grid(region), spot, radii) + 0.5 * _ROUGH * smooth_noise(hu.shape, (z, y, x), rng)
+    signed = ellipsoid_distance(canvas.grid(region), spot, radii) + 0.5 * _ROUGH * smooth_noise(
+        hu.shape, (z, y, x), rng
+    )
     parenchyma = np.clip((-600 - hu) / 100, 0, 1) * np.clip((hu + 955) / 30, 0, 1)  # neither vessels nor airways
     weight = np.clip(0.5 - signed / _ROUGH, 0, 1) * parenchyma * (body.wall[region] < -body.depth)
     canvas.hu[region] += weight * (value - hu)

@@ -1,9 +1,9 @@
 """MosMedData (COVID19_1110), chest CT with and without findings related to COVID-19 (Morozov et al., arXiv:2005.06465).
 
 Folders ``CT-0`` to ``CT-4`` hold one NIfTI file a study, ``study_0001.nii.gz`` to ``study_1110.nii.gz``, numbered from
-one folder to the next. CT-0 has no findings; CT-1 to CT-4 have, from less than a quarter of the lung to more than three
-quarters. Names and numbers are those of the published copies as far as they are known here; what a copy has otherwise is
-read all the same, and :meth:`MosMed.remarks` says it.
+one folder to the next. CT-0 has no findings; CT-1 to CT-4 have, from less than a quarter of the lung to more than
+three quarters. Names and numbers are those of the published copies as far as they are known here; what a copy has
+otherwise is read all the same, and :meth:`MosMed.remarks` says it.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def official_grade(name: str) -> str | None:
 
 
 def study_split(name: str) -> Split:
-    """The split of a study: 700 train, 290 val, 120 test with 60 of each class; by a hash where the name is not official."""
+    """The split of a study: 700 train, 290 val, 120 test with 60 of each class; of another name, by its hash."""
     return _official_splits().get(name) or split_by_hash(name)
 
 

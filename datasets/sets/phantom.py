@@ -239,7 +239,7 @@ ENTRY = Entry(
     more={
         "Settings": "phantom:count=64,seed=0,size=64x256x256,spacing=2.5x1.5x1.5,anatomy=torso"
         "    (z, y, x; mm; torso, chest, head, limbs, mixed)\n"
-        "anatomy=chest,opacities=0.5    (half of the chests with opacities in the lungs: class abnormal, the others normal)"
+        "anatomy=chest,opacities=0.5    (half with opacities in the lungs: class abnormal, the others normal)"
     },
     needs_folder=False,
     takes_settings=True,
