@@ -225,6 +225,8 @@ def load_split(
             cases = dataset.cases(split) if split in part.splits else []
             if part.manifest:
                 _compare(cases, part.manifest)
+        for case in cases:
+            part.class_of(case)  # what is wrong is said before any work
         if cases:
             volumes = prepare(cases, cache, announce=announce)
             counts = part.repeat if split == "train" else 1

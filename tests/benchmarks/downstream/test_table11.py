@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,9 @@ from tiny_prior import BASE, write_prior
 
 from benchmarks.downstream.table11 import train_rows
 from benchmarks.table.published import published
-from priors.networks.biflownet import BiFlowNetConfig
 from priors.weights.seen import Seen
 
-DATA = "phantom:count=24,anatomy=chest,opacities=0.5,size=8x16x16,spacing=30x22x22"
+DATA = "phantom:count=24,anatomy=chest,opacities=0.5,size=8x16x16,spacing=20x20x20"
 RECIPE = """
 network: {width: 2, stem_kernel: [3, 3, 3], blocks: [1]}
 task: {size: [8, 16, 16], augmentation: {flip: 0.5}}
@@ -29,11 +29,11 @@ ROWS = ["real", "real, repeated", "real, augmented", "real + synthetic", "synthe
 def prior(folder: Path, **facts: object) -> Path:
     """A prior of random weights that says it learned both classes."""
     known = {
-        "classes": {"abnormal": [30, 22, 22], "normal": [30, 22, 22]},
+        "classes": {"abnormal": [20, 20, 20], "normal": [20, 20, 20]},
         "size": [32, 32, 32],
         "anatomies": [{"name": "abnormal", "modality": "CT"}, {"name": "normal", "modality": "CT"}],
     }
-    return write_prior(folder, BiFlowNetConfig(**{**BASE.to_dict(), "classes": 2}), **known, **facts)  # type: ignore[arg-type]
+    return write_prior(folder, replace(BASE, classes=2), **known, **facts)
 
 
 def run(out: Path, *words: object) -> Run:

@@ -154,7 +154,7 @@ def test_written_files_hold_the_same_and_keep_their_split(tmp_path: Path) -> Non
         ("size=4x64x64", "each 8 or more"),
         ("spacing=0.1x1x1", "each 0.2 to 20"),
         ("spacing=nanx1x1", "each 0.2 to 20"),
-        ("anatomy=hand", "anatomy 'hand'; there are torso, head, limbs, mixed"),
+        ("anatomy=hand", "anatomy 'hand'; there are torso, chest, head, limbs, mixed"),
         ("count=1,count=2", "count is given twice"),
     ],
 )

@@ -34,5 +34,5 @@ def test_it_learns_to_tell_bright_from_dark():
         losses = learner(batch, "classifier", step)
         losses["total"].backward()
         optimizer.step()
-    assert float(losses["total"]) < 0.2
-    assert float(losses["accuracy"]) == 1.0
+    assert losses["total"].item() < 0.2
+    assert losses["accuracy"].item() == 1.0

@@ -78,7 +78,7 @@ def test_a_class_is_generated_by_its_name_and_others_are_refused(tuned, tmp_path
         ("abnormal", DATA, "is normal, which is none of the --classes abnormal"),
         ("abnormal,abnormal", DATA, "each must have another name"),
         ("abnormal,", DATA, "a name is wanted"),
-        ("abnormal,normal", "phantom:count=8,size=16x32x32", "it does not say the class of torso-0-"),
+        ("abnormal,normal", "phantom:count=8,size=16x32x32,spacing=12x10x10", "it does not say the class of torso-0-"),
     ],
 )
 def test_classes_that_cannot_be_learned_are_one_line(tmp_path, classes, data, words):
