@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
-from datasets.case import CLASS, Case, Split, of_split
+from datasets.case import CLASS, SEGMENTATION, Case, Split, of_split
 from datasets.entry import Entry
 from datasets.splits import split_by_hash
 from datasets.walk import is_nifti_name, without_suffix
@@ -52,7 +52,7 @@ class MosMed:
         return True
 
     def cases(self, split: str | None = None) -> list[Case]:
-        """The studies with their ``class`` (normal or abnormal) and ``grade`` among the details.
+        """The studies; details: ``class`` (normal or abnormal), ``grade``, and ``segmentation`` where there is one.
 
         Raises:
             ValueError: no such folder, or another layout.
@@ -111,6 +111,10 @@ class MosMed:
 def _case(path: Path, grade: str) -> Case:
     name = without_suffix(path.name)
     details = {CLASS: "normal" if grade == NORMAL else "abnormal", "grade": grade}
+    masks = (path.parent.parent.parent / "masks" / f"{name}_mask{suffix}" for suffix in (".nii.gz", ".nii"))
+    mask = next((each for each in masks if each.is_file()), None)
+    if mask is not None:
+        details[SEGMENTATION] = str(mask)
     return Case(name, name, "CT", "volume", path, study_split(name), details)
 
 
@@ -158,6 +162,7 @@ ENTRY = Entry(
     get="Ask for it at https://mosmed.ai/datasets/covid19_1110, and unpack the archive.",
     layout="""\
 COVID19_1110/studies/CT-0/study_0001.nii.gz … CT-4/study_1110.nii.gz; give this folder, studies, or the one above.
+COVID19_1110/masks/study_0255_mask.nii.gz …: outlines of the opacities of some.
 Files .nii are taken too. 'benchmarks data check' says what a copy has otherwise.""",
     terms="""\
 CC BY-NC-ND 3.0: not for commercial use, nothing derived from it is passed on, and it is cited:

@@ -17,7 +17,7 @@ from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
 from priors.networks.class_rows import with_classes
 from priors.networks.sizes import check_size
 from priors.training.diffusion_learner import BiFlowNetLearner, ControlNetLearner
-from priors.weights.card import SHOWN_WEIGHTS, read_card
+from priors.weights.card import SHOWN_WEIGHTS
 from priors.weights.networks import load_biflownet
 from priors.weights.store import BIFLOWNET
 from recon.errors import InputError, input_errors
@@ -27,7 +27,7 @@ from recon.training.build_mask_head import build_mask_head
 from recon.training.excerpts import Excerpts
 from recon.training.generators.cube_workshop import with_cubes
 from recon.training.latents import Encoding, LatentSource, Size, StoredLatent
-from recon.training.own_classes import anatomies, class_facts
+from recon.training.own_classes import anatomies, check_released_classes, class_facts, own_class_names
 from recon.training.pairs import StoredPair, simulate_pairs, with_model_error
 from recon.training.settings.parse import merged, parse_task, tell_overruled
 from recon.training.settings.volumes import BiFlowNetTask, ControlNetTask, LatentTask
@@ -127,6 +127,8 @@ def _biflownet(given: Ingredients, channels: int) -> BiFlowNet:
     if given.warm_start:
         with input_errors("`warm_start`"):
             net = load_biflownet(given.warm_start)
+        if not given.classes:
+            check_released_classes(given.warm_start, "warm_start")
         tell_overruled(net.config.to_dict(), given.recipe.network, given.announce)
         return with_classes(net, _rows(given, net)) if given.classes else net
     with input_errors("recipe: network"):
@@ -141,8 +143,7 @@ def _rows(given: Ingredients, net: BiFlowNet) -> list[int]:
     That is the row of a class of the same name or, where there is none, that of the modality's usual class.
     """
     assert given.warm_start is not None
-    own = read_card(given.warm_start).extra.get(ANATOMIES)
-    names = [str(each["name"]) for each in own] if own else [each.name for each in CLASSES]
+    names = own_class_names(given.warm_start) or [each.name for each in CLASSES]
     usual = {"CT": "CTChestAbdomen", "MR": "MRT1Brain"}[given.train[0].volume.modality]
     default = min(names.index(usual), net.config.classes - 1) if usual in names else 0
     return [names.index(name) if name in names[: net.config.classes] else default for name in given.classes]
@@ -158,6 +159,7 @@ def build_controlnet(given: Ingredients) -> Workshop:
     settings.refuse_without_effect("mask", given.task.acquisition.card_name)
     encoding = encoding_of(given, settings)
     base = load_biflownet(in_folder(given.base, BIFLOWNET))
+    check_released_classes(in_folder(given.base, BIFLOWNET), "base")
     check_crop(settings, base)
     source, pairs = _encoded_scans(given, given.train, settings, encoding, settings.excerpts, settings.variants)
     task = with_model_error(given.task, (pair.model_error for pair in pairs))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from priors.diffusion.anatomy import CLASSES, Anatomy
-from recon.errors import InputError
+from priors.diffusion.anatomy import ANATOMIES, CLASSES, Anatomy
+from priors.weights.card import read_card
+from recon.errors import InputError, input_errors
 from recon.training.sources import TrainingVolume
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
@@ -49,3 +51,35 @@ def anatomies(classes: Sequence[str], volumes: Sequence[TrainingVolume]) -> tupl
 def class_facts(classes: Sequence[Anatomy]) -> list[dict[str, Any]]:
     """What a card says of a training's own classes, in the order of their indices."""
     return [{"name": each.name, "modality": each.modality} for each in classes]
+
+
+def own_class_names(path: Path) -> list[str]:
+    """The classes that a weights file names as its own, in the order of their indices; none for those of the release.
+
+    Raises:
+        InputError: a damaged file.
+    """
+    with input_errors():
+        listed = read_card(path).extra.get(ANATOMIES, [])
+    try:
+        return [str(each["name"]) for each in listed]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: its header is damaged: anatomies") from error
+
+
+def check_released_classes(path: Path, parameter: str) -> None:
+    """Refuse a noise estimator of its own classes where the classes are taken to be those of the released networks.
+
+    Args:
+        path: the weights file.
+        parameter: the parameter that named it.
+
+    Raises:
+        InputError: such a file.
+    """
+    names = own_class_names(path)
+    if names:
+        raise InputError(
+            f"`{parameter}` {path}: its classes are its own ({', '.join(names)}); this training needs a prior of the "
+            "released networks' classes"
+        )

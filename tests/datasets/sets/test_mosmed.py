@@ -55,9 +55,12 @@ def test_the_number_of_a_study_says_its_folder(name, grade):
 def test_the_folder_may_be_that_of_the_studies_or_above(tmp_path, given):
     write(tmp_path / "COVID19_1110" / "studies", "CT-0/study_0001.nii.gz", "CT-1/study_0255.nii")
     root = {"": tmp_path, "studies": tmp_path / "COVID19_1110" / "studies"}.get(given, tmp_path / given)
+    write(tmp_path / "COVID19_1110", "masks/study_0255_mask.nii.gz")
     first, second = open_dataset("mosmed", root).cases()
     assert (first.id, first.details["class"], first.details["grade"]) == ("study_0001", "normal", "CT-0")
     assert (second.id, second.details["class"], second.details["grade"]) == ("study_0255", "abnormal", "CT-1")
+    assert Path(second.details["segmentation"]).name == "study_0255_mask.nii.gz"
+    assert "segmentation" not in first.details
 
 
 def test_what_is_otherwise_is_read_and_said(tmp_path):

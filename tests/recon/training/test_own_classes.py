@@ -89,6 +89,23 @@ def test_classes_that_cannot_be_learned_are_one_line(tmp_path, classes, data, wo
     assert found.err.strip().count("\n") == 0
 
 
+def test_trainings_for_the_released_classes_refuse_a_prior_of_its_own(tuned, tmp_path):
+    data = [
+        "--dataset",
+        "phantom:count=4,size=16x32x32,spacing=12x10x10",
+        "--recipe",
+        "tiny",
+        "--out",
+        tmp_path / "run",
+    ]
+    own = ["--warm-start", tuned / "biflownet.safetensors", "--set", "task.crop=[8,8,8]"]
+    head = ["--task", "svct", "--simulate", "ideal", "--set", "task.crop=[8,8,8]"]
+    for words in (["biflownet", "--base", tuned, *own], ["controlnet", "--base", tuned, *head]):
+        found = run_recon("train", *words, *data)
+        assert found.code == 2
+        assert "its classes are its own (abnormal, normal)" in found.err
+
+
 def test_a_damaged_list_of_classes_is_one_line(tmp_path):
     facts = {"classes": {"a": [1, 1, 1]}, "size": [32, 32, 32], "anatomies": [{"name": "a", "modality": "CT"}]}
     with pytest.raises(ValueError, match="header is damaged: anatomies"):
