@@ -13,7 +13,7 @@ def with_classes(net: BiFlowNet, rows: Sequence[int]) -> BiFlowNet:
 
     Args:
         net: the trained network.
-        rows: for each new class, the index of the class whose row it begins with; training tells the rows apart.
+        rows: the index of the class whose row each new class begins with; training tells the rows apart.
 
     Raises:
         ValueError: no class, or a row that the network does not have.

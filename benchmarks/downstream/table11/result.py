@@ -43,8 +43,8 @@ class Table11Result:
 
     Attributes:
         data: the titles of the data sets.
-        counts: by split, the numbers of abnormal and normal real volumes.
-        abnormal: for every test volume whether it is abnormal.
+        counts: the numbers of abnormal and normal real volumes in each split.
+        abnormal: whether each test volume is abnormal.
         generator: the hash of each network's tensors of the generator, by file name; empty without one.
         synthetic: the number of generated volumes of each class.
         recipe: the name of the recipe.
