@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +96,6 @@ class Training:
 
     def _parts(self, row: Row) -> list[DataPart]:
         """The data sets of a row; every classifier is chosen by the real volumes of the validation split."""
-        from dataclasses import replace
-
         real = self.real if row.real else tuple(replace(part, splits=("val",)) for part in self.real)
         synthetic = tuple(replace(part, splits=("train",)) for part in self.synthetic) if row.synthetic else ()
         return [*real, *synthetic]
