@@ -86,7 +86,7 @@ def classifier_table(
         count,
         _steps(steps),
         chosen,
-        recipe,
+        Path(recipe).stem,
         seeds,
         out / TABLE11,
         cache or out / TABLE11 / "cache",

@@ -18,9 +18,10 @@ _SCORES = {
 def facts(result: Table11Result) -> list[str]:
     """What all figures are of."""
     splits = ", ".join(f"{split} {a} abnormal and {n} normal" for split, (a, n) in result.counts.items())
+    each = "one classifier" if result.seeds == 1 else f"{result.seeds} classifiers"
     lines = [
         f"Real volumes of {', '.join(result.data)}: {splits}.",
-        f"3D ResNet by the recipe {result.recipe}, {result.seeds} classifiers a row, each with a seed of its own.",
+        f"3D ResNet by the recipe {result.recipe}, {each} a row, each with a seed of its own.",
     ]
     if result.generator:
         lines.append(f"{result.synthetic} generated volumes of each class.")

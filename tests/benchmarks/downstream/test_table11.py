@@ -72,6 +72,7 @@ def test_every_row_has_scores_and_is_compared_with_real_volumes_alone(made):
         assert [len(each) for each in row["probabilities"]] == [test, test]
         assert 0 <= row["scores"]["auc"]["low"] <= row["scores"]["auc"]["value"] <= row["scores"]["auc"]["high"] <= 1
         assert (row["mcnemar"] is None) == (row["label"] == "real")
+    assert content["recipe"] == "recipe", "no folder of anybody's"
     assert content["paper"] == {**published("table11")}
 
 
