@@ -19,6 +19,9 @@ GENERATED = "generator"
 SEGMENTATION = "segmentation"
 """The detail of a case that has a label map on a file: its path. Generated cases have computed ones."""
 
+CLASS = "class"
+"""The detail of a case whose class is known, such as normal or abnormal."""
+
 SERIES = "series"
 """The detail of a case that is one DICOM series of a folder: its SeriesInstanceUID."""
 

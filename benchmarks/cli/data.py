@@ -49,6 +49,7 @@ def data() -> None:
 
     \b
     kits19        KiTS19, abdominal CT
+    mosmed        MosMedData, chest CT of two classes
     fastmri       fastMRI knee, single-coil k-space
     folder        your own NIfTI and DICOM volumes
     sample        the two shipped cases

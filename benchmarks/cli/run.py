@@ -20,6 +20,7 @@ from benchmarks.cli.generation import OWN, TAKEN, GenerationOptions, generation_
 from benchmarks.cli.measured import OF_REAL_SCANS, real_table
 from benchmarks.cli.memory import MEMORY_TABLE, memory_table
 from benchmarks.cli.options import DEVICE, JSON, OUT, check_device, datasets_option, pair
+from benchmarks.cli.table11 import OF_CLASSIFIERS, TABLE11, TAKEN_BY_TABLE11, classifier_options, classifier_table
 from recon.cli.console import say
 from recon.cli.flags import in_flags
 from recon.cli.harmless import harmless
@@ -140,6 +141,7 @@ class Options:
         help="Folder for prepared volumes, such as that of the trainings.  [default: generation/cache in --out]",
     ),
     *SEGMENTATION_OPTIONS,
+    *classifier_options(),
     option(
         "--jobs",
         group="Run",
@@ -172,6 +174,7 @@ def run(ctx: click.Context, table: str, data: tuple[Path, ...], device: str, as_
     fig12    generated volumes as training data of nnU-Net, which is called
     table9   CT from 40 fan-beam views
     table10  MR at acceleration 8, two masks
+    table11  generated volumes as training data of classifiers
     realistic-svct, realistic-mri
              few to very few measurements, noise from none to strong
     real-ct  measured CT and CT of finer objects, of files in --data
@@ -188,6 +191,7 @@ def run(ctx: click.Context, table: str, data: tuple[Path, ...], device: str, as_
 
     told = {name: options.pop(name) for name in OWN}
     of_segmentation = {name: options.pop(name) for name in OF_SEGMENTATION}
+    of_classifiers = {name: options.pop(name) for name in OF_CLASSIFIERS}
 
     check_device(device)
     if table in ablation_names():
@@ -210,8 +214,14 @@ def run(ctx: click.Context, table: str, data: tuple[Path, ...], device: str, as_
         shared = {name: options[name] for name in ("datasets", "methods", "jobs", "out")}
         segmentation_table(SegmentationOptions(**shared, **of_segmentation, device=device, as_json=as_json))
         return
+    if table == TABLE11:
+        _refuse_others(ctx, TAKEN_BY_TABLE11, f"has no effect on {TABLE11}, which trains classifiers")
+        shared = {name: told[name] for name in ("priors", "count", "steps", "cache")}
+        classifier_table(data, options["datasets"], device, options["out"], as_json, **shared, **of_classifiers)
+        return
     everything = tuple(parameter.name or "" for parameter in ctx.command.params)
     _refuse_others(ctx, tuple(name for name in everything if name not in OF_SEGMENTATION), f"is for {FIG12}")
+    _refuse_others(ctx, tuple(name for name in everything if name not in OF_CLASSIFIERS), f"is for {TABLE11}")
     others = tuple(name for name in everything if name not in OWN)
     _refuse_others(ctx, others, f"is for {', '.join(generation_names())}; {table} compares methods of reconstruction")
     if data:

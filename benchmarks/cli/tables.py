@@ -9,6 +9,7 @@ import click
 from benchmarks.cli.downstream import FIG12, FIG12_TITLE
 from benchmarks.cli.memory import MEMORY_TABLE, MEMORY_TITLE
 from benchmarks.cli.options import OUT
+from benchmarks.cli.table11 import TABLE11, TABLE11_TITLE
 from recon.cli.harmless import harmless
 from recon.cli.options import GroupedCommand
 from recon.errors import input_errors
@@ -34,6 +35,7 @@ def list_tables() -> None:
         generation = load_generation_spec(name)
         click.echo(f"{name}: {generation.title}, with --prior; {', '.join(generation.methods)}")
     click.echo(f"{FIG12}: {FIG12_TITLE}, with --dataset; {', '.join(setting.key for setting in SETTINGS)}")
+    click.echo(f"{TABLE11}: {TABLE11_TITLE}, with --prior")
     for name in TABLES:
         real = load_measured_spec(name)
         click.echo(f"{name}: {real.title}, with --data; {', '.join(row.name for row in real.rows)}")

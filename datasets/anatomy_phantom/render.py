@@ -5,23 +5,29 @@ from __future__ import annotations
 import numpy as np
 
 from datasets.anatomy_phantom.abdomen import paint_abdomen
-from datasets.anatomy_phantom.body import paint_body, paint_table
+from datasets.anatomy_phantom.body import Body, paint_body, paint_table
 from datasets.anatomy_phantom.canvas import Canvas, smooth_noise
 from datasets.anatomy_phantom.chest import paint_chest
 from datasets.anatomy_phantom.head import paint_head
 from datasets.anatomy_phantom.limbs import paint_limbs
+from datasets.anatomy_phantom.opacities import paint_opacities
 from datasets.anatomy_phantom.skeleton import paint_pelvis, paint_ribs, paint_spine
 
-ANATOMIES = ("torso", "head", "limbs")
+ANATOMIES = ("torso", "chest", "head", "limbs")
 LOWEST, HIGHEST = -1024, 3071
 """HU of a scanner with 12 bits."""
 
-_CENTRES = {"torso": (-330.0, 170.0), "head": (-80.0, 10.0), "limbs": (-200.0, 200.0)}
-_BEND = {"torso": 5.0, "head": 1.5, "limbs": 3.0}
+_CENTRES = {"torso": (-330.0, 170.0), "chest": (70.0, 120.0), "head": (-80.0, 10.0), "limbs": (-200.0, 200.0)}
+_BEND = {"torso": 5.0, "chest": 5.0, "head": 1.5, "limbs": 3.0}
 
 
 def render(
-    anatomy: str, seed: int, index: int, shape: tuple[int, int, int], spacing: tuple[float, float, float]
+    anatomy: str,
+    seed: int,
+    index: int,
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+    opacities: bool = False,
 ) -> np.ndarray:
     """One anatomy as (z, y, x) int16 HU; x to the Right, y to the Anterior, z to the Superior.
 
@@ -33,8 +39,9 @@ def render(
         seed, index: the seed of a set, and the index of the case in it.
         shape: (z, y, x) voxels.
         spacing: (z, y, x) mm.
+        opacities: whether there are opacities in the lungs of a chest; everything else is as without them.
     """
-    canvas, rng, noise = _painted(anatomy, seed, index, shape, spacing)
+    canvas, rng, noise = _painted(anatomy, seed, index, shape, spacing, opacities)
     return _scan(canvas, rng, noise)
 
 
@@ -49,15 +56,22 @@ def render_labels(
 
 
 def _painted(
-    anatomy: str, seed: int, index: int, shape: tuple[int, int, int], spacing: tuple[float, float, float]
+    anatomy: str,
+    seed: int,
+    index: int,
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+    opacities: bool = False,
 ) -> tuple[Canvas, np.random.Generator, np.random.Generator]:
     """The anatomy before it is scanned, and the generators of what is drawn and of noise."""
     drawn, noisy = np.random.SeedSequence([seed, index]).spawn(2)
     rng, noise = np.random.Generator(np.random.PCG64(drawn)), np.random.Generator(np.random.PCG64(noisy))
     centre = float(rng.uniform(*_CENTRES[anatomy]))
     canvas = Canvas(shape, spacing, rng, bend=_BEND[anatomy], offset=(centre, 0.0, 0.0))
-    if anatomy == "torso":
-        _paint_torso(canvas, rng, noise)
+    if anatomy in ("torso", "chest"):
+        body = _paint_torso(canvas, rng, noise)
+        if opacities:
+            paint_opacities(body, np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index, 3]))))
     elif anatomy == "head":
         paint_head(canvas, rng, noise)
     else:
@@ -65,7 +79,7 @@ def _painted(
     return canvas, rng, noise
 
 
-def _paint_torso(canvas: Canvas, rng: np.random.Generator, noise: np.random.Generator) -> None:
+def _paint_torso(canvas: Canvas, rng: np.random.Generator, noise: np.random.Generator) -> Body:
     widest = 0.46 * canvas.spacing[2] * canvas.hu.shape[2]
     body = paint_body(canvas, rng, half_width=min(rng.uniform(140, 195), widest))
     if rng.uniform() < 0.6:
@@ -75,6 +89,7 @@ def _paint_torso(canvas: Canvas, rng: np.random.Generator, noise: np.random.Gene
     paint_pelvis(body)
     paint_ribs(body)
     paint_spine(body)
+    return body
 
 
 def _scan(canvas: Canvas, rng: np.random.Generator, noise: np.random.Generator) -> np.ndarray:

@@ -11,12 +11,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-from datasets.case import GENERATED, Case, of_split
+from datasets.case import CLASS, GENERATED, Case, of_split
 from datasets.entry import Entry
 from datasets.splits import split_by_hash
 from datasets.whole_file import whole_file
 
-_ANATOMIES = ("torso", "head", "limbs", "mixed")
+_ANATOMIES = ("torso", "chest", "head", "limbs", "mixed")
 _VERSION = "phantom-1"
 """Changes whenever the same seed gives other voxels, so that nothing cached of the old ones is taken for the new."""
 
@@ -33,7 +33,10 @@ class PhantomSet:
         seed: the seed of all cases.
         size: (z, y, x) voxels.
         spacing: (z, y, x) mm.
-        anatomy: ``torso``, ``head``, ``limbs``, or ``mixed``: of every ten, about six, two and two.
+        anatomy: ``torso``, ``chest``, ``head``, ``limbs``, or ``mixed``: of every ten, about six torsos, two heads and
+            two pairs of limbs. A chest is a torso of which the lungs are seen.
+        opacities: the share of chests with opacities in the lungs, whose class is then ``abnormal``, and that of the
+            others ``normal``; None draws none and names no class.
     """
 
     count: int = 64
@@ -41,6 +44,7 @@ class PhantomSet:
     size: tuple[int, int, int] = (64, 256, 256)
     spacing: tuple[float, float, float] = (2.5, 1.5, 1.5)
     anatomy: str = "torso"
+    opacities: float | None = None
     name: str = "phantom"
 
     def __post_init__(self) -> None:
@@ -54,6 +58,8 @@ class PhantomSet:
             raise ValueError(f"phantom: spacing {self.spacing} must be (z, y, x) mm, each 0.2 to 20")
         if self.anatomy not in _ANATOMIES:
             raise ValueError(f"phantom: anatomy {self.anatomy!r}; there are {', '.join(_ANATOMIES)}")
+        if self.opacities is not None and not (self.anatomy == "chest" and 0 <= self.opacities <= 1):
+            raise ValueError(f"phantom: opacities {self.opacities} must be 0 to 1, and need anatomy=chest")
 
     @property
     def title(self) -> str:
@@ -93,6 +99,8 @@ class PhantomSet:
             "size": "x".join(map(str, self.size)),
             "spacing": "x".join(f"{step:g}" for step in self.spacing),
         }
+        if self.opacities is not None:
+            details[CLASS] = "abnormal" if _has_opacities(self.seed, index, self.opacities) else "normal"
         return Case(name, name, "CT", "volume", Path(f"{name}.nii.gz"), split_by_hash(name), details)
 
 
@@ -107,7 +115,7 @@ def voxels(case: Case) -> tuple[np.ndarray, np.ndarray]:
     from datasets.anatomy_phantom.render import render
 
     anatomy, seed, index, size, spacing = _drawn(case)
-    data = render(anatomy, seed, index, size, spacing)
+    data = render(anatomy, seed, index, size, spacing, case.details.get(CLASS) == "abnormal")
     affine = np.diag([*reversed(spacing), 1.0])
     affine[:3, 3] = [-step * (count - 1) / 2 for step, count in zip(reversed(spacing), reversed(size), strict=True)]
     return data, affine
@@ -197,6 +205,10 @@ def _mixed(seed: int, index: int) -> str:
     return "torso" if draw < 6 else "head" if draw < 8 else "limbs"
 
 
+def _has_opacities(seed: int, index: int, share: float) -> bool:
+    return float(np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index, 2]))).uniform()) < share
+
+
 def _sizes(text: str) -> tuple[int, int, int]:
     z, y, x = (int(part) for part in text.split("x"))
     return z, y, x
@@ -208,7 +220,7 @@ def _lengths(text: str) -> tuple[float, float, float]:
 
 
 _PARSERS: Mapping[str, Callable[[str], object]] = MappingProxyType(
-    {"count": int, "seed": int, "size": _sizes, "spacing": _lengths, "anatomy": str}
+    {"count": int, "seed": int, "size": _sizes, "spacing": _lengths, "anatomy": str, "opacities": float}
 )
 _EXAMPLE = "count=8,seed=0,size=64x256x256,spacing=2.5x1.5x1.5,anatomy=torso"
 
@@ -226,7 +238,8 @@ ENTRY = Entry(
     check="phantom:count=4",
     more={
         "Settings": "phantom:count=64,seed=0,size=64x256x256,spacing=2.5x1.5x1.5,anatomy=torso"
-        "    (z, y, x; mm; torso, head, limbs, mixed)"
+        "    (z, y, x; mm; torso, chest, head, limbs, mixed)\n"
+        "anatomy=chest,opacities=0.5    (half with opacities in the lungs: class abnormal, the others normal)"
     },
     needs_folder=False,
     takes_settings=True,

@@ -6,9 +6,9 @@ Sizes and spacings are in the order (z, x, y) of the networks' tensors.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Size = tuple[int, int, int]
 
@@ -67,6 +67,31 @@ CLASSES: tuple[Anatomy, ...] = (
     Anatomy(5, "MRAbdomen", "MR", (Grid((128, 256, 256), (2, 1.2, 1.2)),)),
     Anatomy(6, "MRKnee", "MR", (Grid((64, 320, 320), (1, 1, 1)),)),
 )
+
+ANATOMIES = "anatomies"
+"""Entry of a card whose network has classes of its own: their names and modalities in the order of the indices."""
+
+
+def own_anatomies(
+    listed: Sequence[Mapping[str, Any]], spacings: Mapping[str, tuple[float, float, float]], size: Size
+) -> tuple[Anatomy, ...]:
+    """The classes that a card lists.
+
+    Args:
+        listed: the name and the modality of each.
+        spacings: the voxel size (z, x, y) in mm of each one's volumes.
+        size: the size (z, x, y) in voxels of volumes.
+
+    Raises:
+        KeyError, TypeError, ValueError: no such list.
+    """
+    found = []
+    for index, each in enumerate(listed):
+        name, modality = each["name"], each["modality"]
+        if not isinstance(name, str) or modality not in ("CT", "MR"):
+            raise ValueError(f"a class {name!r} of {modality!r}")
+        found.append(Anatomy(index, name, modality, (Grid(size, spacings[name]),)))
+    return tuple(found)
 
 
 def find_class(name: str, anatomies: Sequence[Anatomy] = CLASSES) -> Anatomy:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from priors.diffusion.anatomy import CLASSES, Anatomy, Size, find_class
+from priors.diffusion.anatomy import ANATOMIES, CLASSES, Anatomy, Size, find_class, own_anatomies
 from priors.diffusion.average import START, AverageLatent
 from priors.diffusion.learned import check_learned, learned_of
 from priors.diffusion.prior import NoisedStart, VoxelSize
@@ -26,7 +26,7 @@ from priors.networks.biflownet import BiFlowNet
 from priors.networks.controlnet import AttachedHead, ControlNet, attach
 from priors.networks.inference import Acceleration
 from priors.networks.sizes import check_size
-from priors.weights.card import read_card
+from priors.weights.card import Card, read_card
 from priors.weights.networks import load_autoencoder, load_biflownet
 from priors.weights.store import AUTOENCODER, BIFLOWNET
 
@@ -53,6 +53,7 @@ class PatchVolumePrior:
             do not say.
         size: the size (z, x, y) in voxels of what the BiFlowNet learned from; None where the weights do not say.
         averages: the latents of classes from which samples of them may start, by name.
+        anatomies: the classes that the BiFlowNet can be asked for: those of the release, or the weights' own.
 
     Raises:
         ValueError: the autoencoder's latents do not have the channels that the BiFlowNet takes.
@@ -66,9 +67,9 @@ class PatchVolumePrior:
     classes: Mapping[str, VoxelSize] = field(default_factory=dict)
     size: Size | None = None
     averages: Mapping[str, AverageLatent] = field(default_factory=dict)
+    anatomies: Sequence[Anatomy] = CLASSES
 
     latent_limit = 1.0
-    anatomies = CLASSES
 
     def __post_init__(self) -> None:
         latents, taken = self.autoencoder.config.latent_channels, self.biflownet.config.channels
@@ -191,7 +192,9 @@ class PatchVolumePrior:
         check_learned(anatomy, self.classes)
 
     def default_class(self, modality: Literal["CT", "MR"]) -> int:
-        """Chest and abdomen for CT, the brain for MR; the last class of a BiFlowNet with fewer."""
+        """Chest and abdomen for CT, the brain for MR; the last class of a BiFlowNet with fewer; the first own class."""
+        if self.anatomies != CLASSES:
+            return next((each.index for each in self.anatomies if each.modality == modality), 0)
         return min(_DEFAULT_CLASSES[modality], self.biflownet.config.classes - 1)
 
     def usual_sizes(self, anatomy: Anatomy) -> list[Size]:
@@ -229,18 +232,35 @@ def load_patch_volume(folder: Path) -> PatchVolumePrior:
     if not isinstance(timesteps, int):
         raise ValueError(f"{folder / BIFLOWNET}: its header is damaged: timesteps is {timesteps!r}")
     classes, size = learned_of(folder / BIFLOWNET, card.extra)
-    averages = _averages(folder / BIFLOWNET, card.extra, biflownet.config.channels)
+    anatomies = _anatomies(folder / BIFLOWNET, card, classes, size)
+    averages = _averages(folder / BIFLOWNET, card.extra, biflownet.config.channels, anatomies)
     name = folder.resolve().name
     try:
         diffusion = GaussianDiffusion(timesteps)
-        return PatchVolumePrior(autoencoder, biflownet, diffusion, name, hashes, classes, size, averages)
+        return PatchVolumePrior(autoencoder, biflownet, diffusion, name, hashes, classes, size, averages, anatomies)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
 
 
-def _averages(path: Path, extra: Mapping[str, Any], channels: int) -> dict[str, AverageLatent]:
+def _anatomies(path: Path, card: Card, classes: Mapping[str, VoxelSize], size: Size | None) -> tuple[Anatomy, ...]:
+    """The classes of the release, or those that the weights name as their own."""
+    if ANATOMIES not in card.extra:
+        return CLASSES
+    try:
+        if size is None or len(card.extra[ANATOMIES]) != card.config["classes"]:
+            raise ValueError("another number of classes")
+        return own_anatomies(card.extra[ANATOMIES], classes, size)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: its header is damaged: anatomies") from error
+
+
+def _averages(
+    path: Path, extra: Mapping[str, Any], channels: int, anatomies: Sequence[Anatomy]
+) -> dict[str, AverageLatent]:
     try:
         found = extra.get("averages", {})
-        return {find_class(name).name: AverageLatent.from_dict(each, channels) for name, each in found.items()}
+        return {
+            find_class(name, anatomies).name: AverageLatent.from_dict(each, channels) for name, each in found.items()
+        }
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: its header is damaged: averages") from error

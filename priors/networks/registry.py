@@ -163,6 +163,11 @@ KINDS: dict[str, Kind] = {
         "priors.networks.resnet3d:ResNet3DConfig",
         "gives features of volumes, by which generated ones are compared with real ones",
     ),
+    "classifier": Kind(
+        "priors.networks.classifier:VolumeClassifier",
+        "priors.networks.classifier:ClassifierConfig",
+        "tells classes of volumes apart; the classes are named in its card",
+    ),
     "efficientnet-lite0": Kind(
         "priors.networks.efficientnet_lite0:EfficientNetLite0",
         "",

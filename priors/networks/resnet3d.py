@@ -97,15 +97,35 @@ class Bottleneck(nn.Module):
         self.bn2 = nn.BatchNorm3d(width)
         self.conv3 = nn.Conv3d(width, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm3d(outputs)
-        self.downsample = nn.Sequential()
-        if inputs != outputs or stride != 1:
-            projection = nn.Conv3d(inputs, outputs, 1, stride, bias=False)
-            self.downsample = nn.Sequential(projection, nn.BatchNorm3d(outputs))
+        self.downsample = shortcut(inputs, outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         branch = torch.relu(self.bn1(self.conv1(x)))
         branch = torch.relu(self.bn2(self.conv2(branch)))
         return torch.relu(self.bn3(self.conv3(branch)) + self.downsample(x))
+
+
+class BasicBlock(nn.Module):
+    """Two convolutions of edge 3 beside a shortcut, as in ResNet-18 and ResNet-34."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv3d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm3d(outputs)
+        self.conv2 = nn.Conv3d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm3d(outputs)
+        self.downsample = shortcut(inputs, outputs, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        return torch.relu(branch + self.downsample(x))
+
+
+def shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    """What goes past a block: its input, projected where channels or resolution change."""
+    if inputs == outputs and stride == 1:
+        return nn.Sequential()
+    return nn.Sequential(nn.Conv3d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm3d(outputs))
 
 
 class ResNet3D(nn.Module):

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from priors.diffusion.anatomy import CLASSES
+from priors.diffusion.anatomy import ANATOMIES, CLASSES, Anatomy
 from priors.diffusion.average import average_latent
 from priors.diffusion.patch_volume import PatchVolumePrior
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
+from priors.networks.class_rows import with_classes
 from priors.networks.sizes import check_size
 from priors.training.diffusion_learner import BiFlowNetLearner, ControlNetLearner
 from priors.weights.card import SHOWN_WEIGHTS
@@ -26,6 +27,7 @@ from recon.training.build_mask_head import build_mask_head
 from recon.training.excerpts import Excerpts
 from recon.training.generators.cube_workshop import with_cubes
 from recon.training.latents import Encoding, LatentSource, Size, StoredLatent
+from recon.training.own_classes import anatomies, check_released_classes, class_facts, own_class_names
 from recon.training.pairs import StoredPair, simulate_pairs, with_model_error
 from recon.training.settings.parse import merged, parse_task, tell_overruled
 from recon.training.settings.volumes import BiFlowNetTask, ControlNetTask, LatentTask
@@ -59,15 +61,25 @@ def build_biflownet(given: Ingredients) -> Workshop:
     loss = noise_validation(learner, _latent_source(held_out, settings, net.config.channels) if held_out else None)
     pictures = _generated(given, encoding, learner.diffusion, settings) if loss and settings.sampling_steps else None
     named = {"autoencoder": encoding.sha256}
+    known = anatomies(given.classes, given.train)
     facts = {
-        "classes": _classes(given.train),
+        "classes": _classes(given.train, known),
         "size": list(encoding.least),
-        "averages": average_latents(given.train, encoding, settings.crop, net.size_multiple),
+        "averages": average_latents(given.train, encoding, settings.crop, net.size_multiple, known),
     }
-    return Workshop(learner, source, together(loss, pictures), named, named | facts)
+    if given.classes:
+        named = named | {"classes": ",".join(given.classes)}
+        facts |= {ANATOMIES: class_facts(known)}
+    return Workshop(learner, source, together(loss, pictures), named, {"autoencoder": encoding.sha256} | facts)
 
 
-def average_latents(volumes: Sequence[TrainingVolume], encoding: Encoding, crop: Size, multiple: int) -> dict[str, Any]:
+def average_latents(
+    volumes: Sequence[TrainingVolume],
+    encoding: Encoding,
+    crop: Size,
+    multiple: int,
+    known: Sequence[Anatomy] = CLASSES,
+) -> dict[str, Any]:
     """Of each class, as plain values; see :mod:`priors.diffusion.average`.
 
     Args:
@@ -76,11 +88,12 @@ def average_latents(volumes: Sequence[TrainingVolume], encoding: Encoding, crop:
         crop: (z, x, y) latent voxels that samples of the training have; the usual volume is as thick, and as wide as
             the class's median.
         multiple: latent voxels that the noise estimator's sizes are multiples of.
+        known: the classes by their indices.
     """
     found: dict[str, dict[str, np.ndarray]] = {}
     for each in volumes:
         stored = encoding.volume_latent(each.volume, each.class_index, flip=False)
-        found.setdefault(CLASSES[each.class_index].name, {})[each.volume.case.id] = stored.latents
+        found.setdefault(known[each.class_index].name, {})[each.volume.case.id] = stored.latents
     factor, averages = encoding.autoencoder.compression, {}
     for name, latents in sorted(found.items()):
         widths = np.median([latent.shape[2:] for latent in latents.values()], axis=0)
@@ -90,9 +103,9 @@ def average_latents(volumes: Sequence[TrainingVolume], encoding: Encoding, crop:
     return averages
 
 
-def _classes(volumes: Sequence[TrainingVolume]) -> dict[str, list[float]]:
+def _classes(volumes: Sequence[TrainingVolume], known: Sequence[Anatomy]) -> dict[str, list[float]]:
     """The classes that are learned, each with the median (z, x, y) mm of its volumes."""
-    names = [CLASSES[each.class_index].name for each in volumes]
+    names = [known[each.class_index].name for each in volumes]
     return {
         name: np.median([v.volume.spacing for v, own in zip(volumes, names, strict=True) if own == name], 0).tolist()
         for name in sorted(set(names))
@@ -114,12 +127,26 @@ def _biflownet(given: Ingredients, channels: int) -> BiFlowNet:
     if given.warm_start:
         with input_errors("`warm_start`"):
             net = load_biflownet(given.warm_start)
+        if not given.classes:
+            check_released_classes(given.warm_start, "warm_start")
         tell_overruled(net.config.to_dict(), given.recipe.network, given.announce)
-        return net
+        return with_classes(net, _rows(given, net)) if given.classes else net
     with input_errors("recipe: network"):
-        return BiFlowNet(
-            BiFlowNetConfig.from_dict(merged(BiFlowNetConfig(channels=channels).to_dict(), given.recipe.network))
-        )
+        settings = merged(BiFlowNetConfig(channels=channels).to_dict(), given.recipe.network)
+        own = {"classes": len(given.classes)} if given.classes else {}
+        return BiFlowNet(BiFlowNetConfig.from_dict(settings | own))
+
+
+def _rows(given: Ingredients, net: BiFlowNet) -> list[int]:
+    """For each own class the row of the initial weights' embedding that it begins with.
+
+    That is the row of a class of the same name or, where there is none, that of the modality's usual class.
+    """
+    assert given.warm_start is not None
+    names = own_class_names(given.warm_start) or [each.name for each in CLASSES]
+    usual = {"CT": "CTChestAbdomen", "MR": "MRT1Brain"}[given.train[0].volume.modality]
+    default = min(names.index(usual), net.config.classes - 1) if usual in names else 0
+    return [names.index(name) if name in names[: net.config.classes] else default for name in given.classes]
 
 
 def build_controlnet(given: Ingredients) -> Workshop:
@@ -132,6 +159,7 @@ def build_controlnet(given: Ingredients) -> Workshop:
     settings.refuse_without_effect("mask", given.task.acquisition.card_name)
     encoding = encoding_of(given, settings)
     base = load_biflownet(in_folder(given.base, BIFLOWNET))
+    check_released_classes(in_folder(given.base, BIFLOWNET), "base")
     check_crop(settings, base)
     source, pairs = _encoded_scans(given, given.train, settings, encoding, settings.excerpts, settings.variants)
     task = with_model_error(given.task, (pair.model_error for pair in pairs))

@@ -20,6 +20,7 @@ from recon.learned.mask_task import MaskTask
 from recon.training.base_prior import check_crop, encoding_of, in_folder, new_head, timesteps_of
 from recon.training.latents import Encoding
 from recon.training.mask_latents import MaskSource, class_map, stored_mask
+from recon.training.own_classes import check_released_classes
 from recon.training.settings.volumes import ControlNetTask
 from recon.training.sources import TrainingVolume
 from recon.training.validation import noise_validation
@@ -39,6 +40,7 @@ def build_mask_head(given: Ingredients, task: MaskTask, settings: ControlNetTask
         raise InputError("`data`: no volume for training has a segmentation; 'benchmarks data how' says where they lie")
     encoding = encoding_of(given, settings)
     base = load_biflownet(in_folder(given.base, BIFLOWNET))
+    check_released_classes(in_folder(given.base, BIFLOWNET), "base")
     check_crop(settings, base)
     voxels = label_voxels(train, task, given)
     flips = (False, True) if settings.mirror else (False,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from datasets.cache import Cache
+from recon.training.own_classes import check_own_classes
 from recon.training.registry import find_training
 from recon.training.request import Request
 from recon.training.sources import TrainingVolume, load_split, parts_for
@@ -24,6 +25,7 @@ def make_workshop(
     parts = parts_for(request.parts, request.mask or task)
     train_volumes = load_split(parts, "train", cache, announce)
     val_volumes = load_split(parts, "val", cache, announce)
+    check_own_classes(request.classes, train_volumes)
     announce(f"{len(train_volumes)} volumes for training, {len(val_volumes)} for validation")
     given = Ingredients(
         request.recipe,
@@ -38,5 +40,6 @@ def make_workshop(
         request.head,
         request.mask,
         device or torch.device("cpu"),
+        classes=request.classes,
     )
     return train_volumes, find_training(request.network).build(given)

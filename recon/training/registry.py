@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from recon.training.workshop import Ingredients, Workshop
 
 TaskName = Literal["svct", "mri", "mask"]
-Extra = Literal["base", "class", "stage", "head", "condition", "reference"]
+Extra = Literal["base", "class", "classes", "stage", "head", "condition", "reference"]
 
 TASKS: tuple[TaskName, ...] = get_args(TaskName)
 SCAN_TASKS: tuple[TaskName, ...] = ("svct", "mri")
@@ -41,6 +41,7 @@ class TrainingKind:
         derived: settings of the network that follow from something else than the recipe.
         file: the name of its weights file; "" for the kind's own.
         scans_each_step: whether scans are simulated anew at every step, and not once before the first one.
+        needs_classes: whether it must be told the names of its classes.
         beside: the weights files of the base that are copied beside the trained one, so that the folder generates.
     """
 
@@ -53,6 +54,7 @@ class TrainingKind:
     derived: tuple[str, ...] = ()
     file: str = ""
     scans_each_step: bool = False
+    needs_classes: bool = False
     beside: tuple[str, ...] = ()
 
     def build(self, given: Ingredients) -> Workshop:
@@ -84,7 +86,7 @@ TRAININGS: dict[str, TrainingKind] = {
         "`base` runs/autoencoder",
         "recon.training.build_latent:build_biflownet",
         f"{_VOLUMES}:BiFlowNetTask",
-        takes=frozenset({"base", "class"}),
+        takes=frozenset({"base", "class", "classes"}),
         beside=("autoencoder.safetensors",),
     ),
     "controlnet": TrainingKind(
@@ -184,6 +186,15 @@ TRAININGS: dict[str, TrainingKind] = {
         f"{_SLICES}:UnrolledTask",
         ("mri",),
         scans_each_step=True,
+    ),
+    "classifier": TrainingKind(
+        "A 3D ResNet, which tells classes of volumes apart.",
+        "`classes` abnormal,normal `dataset` mosmed",
+        "recon.training.build_classifier:build_classifier",
+        "recon.training.settings.classifier:ClassifierTask",
+        takes=frozenset({"class", "classes"}),
+        derived=("classes",),
+        needs_classes=True,
     ),
     "medicaldiffusion-vqgan": TrainingKind(
         "The VQ-GAN of Medical Diffusion, which compresses volumes to latents.",

@@ -12,6 +12,7 @@ from priors.weights.card import read_card
 from recon.errors import InputError, input_errors
 from recon.learned.mask_task import GENERATES, MaskTask, is_mask_task
 from recon.learned.task import Task, task_from_dict
+from recon.training.own_classes import check_names
 from recon.training.registry import MODALITIES, Extra, TrainingKind, find_training, takers
 from recon.training.settings.parse import parse_task
 from recon.training.sources import DataPart
@@ -33,6 +34,8 @@ class Request:
         task: what a head or a method learns to undo; a refiner has its head's.
         head: the file of the head whose samples a refiner learns from.
         mask: the labels that a head for segmentations is shown; it takes the place of a task.
+        classes: the classes that the training names itself, in the order of their indices; none for those of the
+            released networks.
         licence: the licence that is written into the weights file.
         name: the name of the recipe, for the card.
 
@@ -51,6 +54,7 @@ class Request:
     task: Task | None = None
     head: Path | None = None
     mask: MaskTask | None = None
+    classes: tuple[str, ...] = ()
     licence: str = ""
     name: str = ""
 
@@ -59,6 +63,8 @@ class Request:
         self._check_extra(kind, "base", self.base is not None)
         self._check_extra(kind, "head", self.head is not None)
         self._check_extra(kind, "stage", self.stage != 1)
+        self._check_extra(kind, "classes", bool(self.classes))
+        self._check_classes(kind)
         if self.stage not in (1, 2):
             raise InputError(f"`stage` {self.stage}: must be 1 or 2")
         if "head" in kind.takes and self.head is None:
@@ -78,6 +84,15 @@ class Request:
     def _check_extra(self, kind: TrainingKind, extra: Extra, given: bool) -> None:
         if given and extra not in kind.takes:
             raise InputError(f"`{extra}`: has no effect on {self.network}; it is for {', '.join(takers(extra))}")
+
+    def _check_classes(self, kind: TrainingKind) -> None:
+        if kind.needs_classes and not self.classes:
+            raise InputError(
+                f"`classes`: name the classes that {self.network} shall tell apart, such as abnormal,normal"
+            )
+        check_names(self.classes)
+        if any(part.own_classes != self.classes for part in self.parts):
+            raise InputError("`classes`: the data sets were read for other classes")
 
     def _check_task(self, kind: TrainingKind) -> None:
         if self.mask is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import reprlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from datasets import find_entry, open_dataset
 from datasets.cache import Cache
-from datasets.case import GENERATED, Case
+from datasets.case import CLASS, GENERATED, SPLITS, Case
 from datasets.identity import content_sha256
 from datasets.manifest import Manifest, read_manifest
 from priors.diffusion.anatomy import CLASSES, find_class
@@ -42,6 +42,9 @@ class DataPart:
             its hash.
         repeat: how often each of its training volumes counts in an epoch.
         segmentations: the folder of the label maps of a data set ``folder``; None for those beside its volumes.
+        own_classes: the classes that the training names itself, in the order of their indices; none where the classes
+            are those of the released networks.
+        splits: the splits whose cases the training uses.
     """
 
     dataset: str
@@ -51,6 +54,8 @@ class DataPart:
     manifest: Manifest | None = None
     repeat: int = 1
     segmentations: Path | None = None
+    own_classes: tuple[str, ...] = ()
+    splits: tuple[str, ...] = SPLITS
 
     def facts(self) -> dict[str, str]:
         """What a weights file says of its data; the name of a folder of one's own may be a person's and is left out."""
@@ -62,7 +67,8 @@ class DataPart:
     def known_modality(self) -> Modality | None:
         """As given, or that of the data set or of the class; None where none says it."""
         own = self.modality or find_entry(self.dataset.partition(":")[0]).modality
-        return own or (find_class(self.class_name).modality if self.class_name else None)
+        released = self.class_name and not self.own_classes
+        return own or (find_class(str(self.class_name)).modality if released else None)
 
     @property
     def class_index(self) -> int:
@@ -71,6 +77,24 @@ class DataPart:
             return find_class(self.class_name).index
         wanted = "CTChestAbdomen" if self.known_modality != "MR" else "MRT1Brain"
         return find_class(wanted).index
+
+    def class_of(self, case: Case) -> int:
+        """Index of a case's class: that of the part, or of the training's own classes the one that the case names.
+
+        Raises:
+            InputError: a case of no class, or of one that the training does not name.
+        """
+        if not self.own_classes:
+            return self.class_index
+        where, known = f"`data` {self.path or self.dataset}", ", ".join(self.own_classes)
+        name = self.class_name or case.details.get(CLASS)
+        if name is None:
+            raise InputError(
+                f"{where}: it does not say the class of {case.id}; give each part its class in a YAML list"
+            )
+        if name not in self.own_classes:
+            raise InputError(f"{where}: {case.id} is {name}, which is none of the `classes` {known}")
+        return self.own_classes.index(name)
 
 
 @dataclass(frozen=True)
@@ -88,6 +112,7 @@ def parse_data(
     class_name: str | None,
     manifest: Path | None = None,
     segmentations: Path | None = None,
+    classes: tuple[str, ...] = (),
 ) -> list[DataPart]:
     """What `data` names.
 
@@ -95,6 +120,7 @@ def parse_data(
         data: a folder, or a YAML file with a list of ``dataset``, ``path`` (relative to the file), ``modality``,
             ``class``, ``manifest``, ``repeat``, ``segmentations`` (a folder, relative to the file).
         dataset, modality, class_name, manifest, segmentations: the facts of a folder that is no YAML list.
+        classes: the classes that the training names itself; none for those of the released networks.
 
     Raises:
         InputError: no such path, not such a list, or an unknown class.
@@ -104,11 +130,12 @@ def parse_data(
         parts = [_part(entry, path) for entry in _read_list(path)]
     else:
         kind = _modality(modality, "`modality`")
-        own = DataPart(
-            dataset, path if data else None, kind, class_name, _manifest(manifest), segmentations=segmentations
-        )
-        parts = [_checked(own)]
-    return parts
+        parts = [
+            DataPart(
+                dataset, path if data else None, kind, class_name, _manifest(manifest), segmentations=segmentations
+            )
+        ]
+    return [_checked(replace(part, own_classes=classes)) for part in parts]
 
 
 def _read_list(path: Path) -> list[Any]:
@@ -136,7 +163,7 @@ def _part(entry: Any, file: Path) -> DataPart:
         )
     kind = str(entry.get("dataset", "folder"))
     segmentations = file.parent / str(entry["segmentations"]) if "segmentations" in entry else None
-    return _checked(DataPart(kind, path, modality, entry.get("class"), manifest, repeat, segmentations))
+    return DataPart(kind, path, modality, entry.get("class"), manifest, repeat, segmentations)
 
 
 def _manifest(path: Path | None) -> Manifest | None:
@@ -160,7 +187,10 @@ def _checked(part: DataPart) -> DataPart:
         find_entry(part.dataset.partition(":")[0])
     if part.path is not None and not part.path.exists():
         raise InputError(f"`data` {part.path}: does not exist")
-    if part.class_name:
+    if part.class_name and part.own_classes:
+        if part.class_name not in part.own_classes:
+            raise InputError(f"`class` {part.class_name}: none of the `classes` {', '.join(part.own_classes)}")
+    elif part.class_name:
         with input_errors("`class`"):
             anatomy = find_class(part.class_name)
         if part.known_modality != anatomy.modality:
@@ -192,13 +222,15 @@ def load_split(
     for part in parts:
         with input_errors(f"`data` {part.path or part.dataset}"):
             dataset = open_dataset(part.dataset, part.path, modality=part.modality, segmentations=part.segmentations)
-            cases = dataset.cases(split)
+            cases = dataset.cases(split) if split in part.splits else []
             if part.manifest:
                 _compare(cases, part.manifest)
+        for case in cases:
+            part.class_of(case)  # what is wrong is said before any work
         if cases:
             volumes = prepare(cases, cache, announce=announce)
             counts = part.repeat if split == "train" else 1
-            found += [TrainingVolume(volume, part.class_index) for volume in volumes] * counts
+            found += [TrainingVolume(volume, part.class_of(volume.case)) for volume in volumes] * counts
     if not found and split == "train":
         raise InputError(f"`data`: no volume for training in {', '.join(str(p.path or p.dataset) for p in parts)}")
     return found

@@ -37,6 +37,8 @@ class Ingredients:
         head: whose samples a refiner learns from.
         mask: the labels that a head for segmentations is shown; None for every other network.
         device: the device on which scans are simulated and frozen networks run, before and beside the training.
+        classes: the classes that the training names itself, in the order of their indices; none for those of the
+            released networks.
     """
 
     recipe: Recipe
@@ -51,6 +53,7 @@ class Ingredients:
     head: Path | None = None
     mask: MaskTask | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 from datasets import dataset_names, find_entry, how_to_get, open_dataset, sets
 from datasets.entry import Entry
 
-MODALITIES = {"fastmri": "MR", "folder": None, "kits19": "CT", "phantom": "CT", "sample": None}
+MODALITIES = {"fastmri": "MR", "folder": None, "kits19": "CT", "mosmed": "CT", "phantom": "CT", "sample": None}
 
 
 @pytest.mark.parametrize("name", dataset_names())

@@ -49,6 +49,7 @@ class Options:
     modality: str | None = None
     manifest: Path | None = None
     class_name: str | None = None
+    classes: str = ""
     cache: Path | None = None
     task: str | None = None
     geometry: str = "paper40"
@@ -197,7 +198,8 @@ def _data(kind: TrainingKind) -> list[Decorator]:
             group="Data",
             default="folder",
             metavar="NAME",
-            help="Data set in --data: folder, kits19 or fastmri. sample and phantom[:count=8,size=...] need no --data.",
+            help="Data set in --data: folder, kits19, mosmed or fastmri. sample and phantom[:count=8,size=...] need no "
+            "--data.",
         ),
         option(
             "--modality",
@@ -237,6 +239,12 @@ def _data(kind: TrainingKind) -> list[Decorator]:
     if "class" in kind.takes:
         text = "Anatomy of the volumes, one of the classes of recon generate."
         found.append(option("--class", "class_name", group="Data", default=None, metavar="NAME", help=text))
+    if "classes" in kind.takes:
+        text = (
+            "Names of the training's own classes, in place of those of recon generate. Data sets with classes say the "
+            "class of each volume; other data have it in a YAML list or by --class."
+        )
+        found.append(option("--classes", group="Data", default="", metavar="A,B", help=text))
     return found
 
 

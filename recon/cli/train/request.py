@@ -31,10 +31,19 @@ def make_request(network: str, given: Options) -> Request:
         recipe = recipe.model_copy(update={"task": recipe.task | {"conditions": list(given.conditions)}})
     if not given.data and given.dataset.partition(":")[0] not in ("sample", "phantom"):
         raise click.UsageError("--data: name a folder of volumes, or a YAML file that lists data sets")
+    classes = tuple(name.strip() for name in given.classes.split(",")) if given.classes else ()
     return Request(
         network,
         recipe,
-        parse_data(given.data, given.dataset, given.modality, given.class_name, given.manifest, given.segmentations),
+        parse_data(
+            given.data,
+            given.dataset,
+            given.modality,
+            given.class_name,
+            given.manifest,
+            given.segmentations,
+            classes=classes,
+        ),
         given.out,
         given.cache or given.out.parent / "cache",
         base=_prior_folder(given.base),
@@ -43,6 +52,7 @@ def make_request(network: str, given: Options) -> Request:
         task=_task(given, tuple(given.conditions or own or ())),
         head=given.head,
         mask=_mask(given),
+        classes=classes,
         licence=given.licence,
         name=given.recipe,
     )
