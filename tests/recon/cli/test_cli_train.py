@@ -23,10 +23,13 @@ def test_networks_have_the_options_that_they_have_a_use_for() -> None:
     assert all(shared <= flags(each) for each in TRAININGS)
     assert {name for name in TRAININGS if "--stage" in flags(name)} == {"autoencoder"}
     assert {name for name in TRAININGS if "--head" in flags(name)} == {"refiner"}
-    assert {name for name in TRAININGS if "--base" in flags(name)} == {"biflownet", "controlnet", "refiner"}
-    assert {name for name in TRAININGS if "--reference" in flags(name)} == {"controlnet"}
+    second_stages = {"medicaldiffusion", "medsyn-sr", "maisi"}
+    heads = {"controlnet", "maisi-controlnet"}
+    assert {name for name in TRAININGS if "--base" in flags(name)} == {"biflownet", "refiner"} | heads | second_stages
+    assert {name for name in TRAININGS if "--reference" in flags(name)} == heads
     assert {name for name in TRAININGS if "--mask" in flags(name)} == {
         "controlnet",
+        "maisi-controlnet",
         "fbpconv",
         "unet",
         "dolce",
@@ -58,7 +61,10 @@ def test_every_option_of_a_network_has_a_sentence(command: click.Command) -> Non
             ["fbpconv", "--mask", "nonsense", "--stage", "2", "--base", "starter"],
             "no option --stage of 'recon train fbpconv'; 'recon train autoencoder' has it",
         ),
-        (["modl", "--geometry", "paper40"], "'recon train' has it for controlnet, fbpconv, unet, dolce, primal-dual"),
+        (
+            ["modl", "--geometry", "paper40"],
+            "'recon train' has it for controlnet, maisi-controlnet, fbpconv, unet, dolce, primal-dual",
+        ),
         (["fbpconv", "--mask", "nonsense", "--task", "mri"], "--mask: masks nonsense; there are gauss1d"),
         (["fbpconv", "--photons", "1e4", "--task", "mri"], "--photons: has no effect with --task mri"),
         (["fbpconv", "--accel", "4", "--task", "svct"], "--accel: has no effect with --task svct"),
