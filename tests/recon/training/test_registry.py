@@ -38,7 +38,7 @@ def test_what_a_registry_names_is_there(network):
     assert set(kind.derived) <= set(KINDS[network].config_class().__dataclass_fields__)
 
 
-@pytest.mark.parametrize("kind", [*NETWORKS, *NOT_TRAINED])
+@pytest.mark.parametrize("kind", [*NETWORKS, *sorted(NOT_TRAINED)])
 def test_every_kind_says_what_it_is_for(kind):
     assert len(KINDS[kind].use.split()) > 3
 
