@@ -550,8 +550,8 @@ def test_the_commands_run_show_and_compare(tmp_path):
     ("arguments", "line"),
     [
         (
-            ["run", "table11"],
-            "no table 'table11'; there are ablation-mri, ablation-svct, noise-svct, realistic-mri, realistic-svct, "
+            ["run", "table99"],
+            "no table 'table99'; there are ablation-mri, ablation-svct, noise-svct, realistic-mri, realistic-svct, "
             "settings-mri, settings-svct, table10, table9",
         ),
         (["run", "table9", "--methods", "fbp,nosuch"], "--methods nosuch: not in table9"),
