@@ -231,8 +231,8 @@ ENTRY = Entry(
     modality="CT",
     about="phantom: random anatomies in HU, computed when they are read; no one's scan is in it.",
     get="Nothing to get, nothing to ask.",
-    layout="None; 'benchmarks data write phantom:count=4 DIR' writes them as NIfTI files, if asked\n"
-    "with their label maps: 1 kidney, 2 tumour, 3 cyst (torso).",
+    layout="None; 'benchmarks data write phantom:count=4 DIR' writes them as NIfTI files,\n"
+    "if asked with their label maps: 1 kidney, 2 tumour, 3 cyst (torso).",
     terms="None: use as you like. Figures on phantoms say how a method behaves, not how it does on patients.",
     splits="By a hash of the case's name, which holds seed and index.",
     check="phantom:count=4",

@@ -155,7 +155,7 @@ def test_bad_input_is_one_line(tmp_path):
     ("arguments", "line"),
     [
         (["run", "table5"], "table5: networks are trained for it; 'benchmarks ablate table5' does that"),
-        (["run", "table9", "--recipe", "nonsense", "--base", "nowhere"], "no option --recipe of 'benchmarks run'"),
+        (["run", "table9", "--base", "nowhere"], "no option --base of 'benchmarks run'; 'benchmarks ablate' has it"),
         (["run", "table1", "--methods", "tv"], "--methods: has no effect on table1"),
         (["ablate", "table9"], "'benchmarks run table9' measures it"),
         (
