@@ -237,7 +237,7 @@ ENTRY = Entry(
     splits="By a hash of the case's name, which holds seed and index.",
     check="phantom:count=4",
     more={
-        "Settings": "phantom:count=64,seed=0,size=64x256x256,spacing=2.5x1.5x1.5,anatomy=torso"
+        "Settings": "phantom:count=64,seed=0,size=64x256x256,spacing=2.5x1.5x1.5,anatomy=torso\n"
         "    (z, y, x; mm; torso, chest, head, limbs, mixed)\n"
         "anatomy=chest,opacities=0.5    (half with opacities in the lungs: class abnormal, the others normal)"
     },
