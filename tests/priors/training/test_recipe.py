@@ -85,4 +85,5 @@ def test_every_setting_of_a_recipe_is_described():
 def test_the_networks_of_its_recipes_can_be_built(name):
     values = BiFlowNetConfig(channels=8).to_dict() | load_recipe("biflownet", name).network
     with torch.device("meta"):
-        BiFlowNet(BiFlowNetConfig.from_dict(values))
+        net = BiFlowNet(BiFlowNetConfig.from_dict(values))
+    assert net.config.to_dict() == BiFlowNetConfig.from_dict(values).to_dict()
