@@ -174,7 +174,8 @@ class PatchVolumePrior:
         y = torch.full((batch,), class_index, device=self.device)
         latent = torch.tensor(self.latent_size(size), device=self.device)
         bound = self.biflownet.bind(y, latent.expand(batch, 3) / RESOLUTION_UNIT, heads=heads)
-        return options.wrap(bound, self.device)
+        estimate = options.wrap(bound, self.device)
+        return self.diffusion.noise_estimator(estimate, self.biflownet.config.prediction)
 
     def attach(
         self, head: nn.Module, hint: Tensor, controlnet_scale: float = 1.0, *, allow_other_base: bool = False

@@ -16,7 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from priors.networks.biflownet_config import Prediction
+
 LossKind = Literal["l1", "l2"]
+
 
 _OFFSET = 0.008  # keeps the first steps from being too small
 _LARGEST_BETA = 0.9999  # the last step of a cosine schedule would otherwise leave no signal at all
@@ -77,6 +80,27 @@ class GaussianDiffusion(nn.Module):
         """The clean latents that ``z_t`` (B, ...) would come from if its noise were ``eps``; not clipped."""
         return _at(self.sqrt_recip_alphas_cumprod, t, z_t) * z_t - _at(self.sqrt_recipm1_alphas_cumprod, t, z_t) * eps
 
+    def velocity(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """sqrt(abar_t) noise - sqrt(1 - abar_t) z_0 (Salimans and Ho, "Progressive Distillation", 2022, section 4).
+
+        Near the end of pure noise it is the clean latent but for its sign, so that an error of a network there is an
+        error of the image, and not one that the estimate of the image multiplies.
+        """
+        return _at(self.sqrt_alphas_cumprod, t, x0) * noise - _at(self.sqrt_one_minus_alphas_cumprod, t, x0) * x0
+
+    def noise_of_velocity(self, z_t: Tensor, t: Tensor, velocity: Tensor) -> Tensor:
+        """The noise in ``z_t`` (B, ...) that a velocity at the steps ``t`` (B,) means."""
+        kept, lost = _at(self.sqrt_alphas_cumprod, t, z_t), _at(self.sqrt_one_minus_alphas_cumprod, t, z_t)
+        return kept * velocity + lost * z_t
+
+    def noise_estimator(
+        self, estimate: Callable[[Tensor, Tensor], Tensor], prediction: Prediction
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """The estimator (z_t, t) -> noise of a network that estimates ``prediction``."""
+        if prediction == "noise":
+            return estimate
+        return lambda z_t, t: self.noise_of_velocity(z_t, t, estimate(z_t, t))
+
     def learned_log_variance(self, fraction: Tensor, t: Tensor) -> Tensor:
         """Log variance of the step back between the two bounds on it (Nichol and Dhariwal, 2021, equation 15).
 
@@ -96,26 +120,29 @@ class GaussianDiffusion(nn.Module):
         noise: Tensor,
         kind: LossKind = "l1",
         weight: Tensor | None = None,
+        prediction: Prediction = "noise",
     ) -> Tensor:
-        """Mean error of a noise estimator on the noisy latents.
+        """Mean error of a noise estimator, or of an estimator of velocities, on the noisy latents.
 
         Equation 8 of the paper writes the squared error; the released networks were trained with the absolute one.
 
         Args:
-            estimate: (z_t, t) -> noise.
+            estimate: (z_t, t) -> what ``prediction`` says.
             x0: (B, C, Z, X, Y) clean latents.
             t: (B,) steps.
             noise: (B, C, Z, X, Y) standard normal.
             kind: ``"l1"`` or ``"l2"``.
             weight: (B, 1, Z, X, Y) weights of the latent voxels in the mean; None weighs all alike.
+            prediction: what the network estimates.
         """
         distance = {"l1": functional.l1_loss, "l2": functional.mse_loss}.get(kind)
         if distance is None:
             raise ValueError(f"no diffusion loss {kind!r}; one of 'l1', 'l2'")
         found = estimate(self.q_sample(x0, t, noise), t)
+        wanted = noise if prediction == "noise" else self.velocity(x0, t, noise)
         if weight is None:
-            return distance(found, noise)
-        return (weight * distance(found, noise, reduction="none")).mean() / weight.mean()
+            return distance(found, wanted)
+        return (weight * distance(found, wanted, reduction="none")).mean() / weight.mean()
 
 
 def cosine_betas(timesteps: int) -> Tensor:

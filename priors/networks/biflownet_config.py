@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal, get_args
 
 from priors.networks.settings import MOST_BLOCKS
 
@@ -15,6 +15,12 @@ FUSED_LEVELS = 2
 
 INTRA_PATCH = ("dit", "unet", "none")
 """What the intra-patch flow may be."""
+
+Prediction = Literal["noise", "velocity"]
+"""What the output may be: the noise as published, or the velocity of Salimans and Ho (2022)."""
+
+_LATER: dict[str, Any] = {"prediction": "noise"}
+"""Settings that older weights do not name, with what they have."""
 
 _OFFICIAL_NAMES = {
     "dim": "width",
@@ -59,6 +65,8 @@ class BiFlowNetConfig:
         init_kernel: the kernel size of the first convolution; odd.
         intra_patch: what sees the cubes: ``dit`` as published; ``unet``, residual convolutions in its place, or
             ``none``, for the paper's ablation (Table VII).
+        prediction: what the output is: ``noise`` as published, or ``velocity``, sqrt(abar) noise - sqrt(1 - abar) z_0,
+            from which short trainings learn the coarse structure of volumes sooner.
 
     Raises:
         ValueError: sizes that do not fit together.
@@ -78,6 +86,7 @@ class BiFlowNetConfig:
     mlp_ratio: int = 4
     init_kernel: int = 3
     intra_patch: str = "dit"
+    prediction: Prediction = "noise"
 
     def __post_init__(self) -> None:
         self._check_positive()
@@ -90,6 +99,8 @@ class BiFlowNetConfig:
             raise ValueError(f"cubes of {self.sub_volume} do not divide into tokens of {self.token_patch}")
         if self.intra_patch not in INTRA_PATCH:
             raise ValueError(f"intra_patch is {self.intra_patch!r}; one of {', '.join(INTRA_PATCH)}")
+        if self.prediction not in get_args(Prediction):
+            raise ValueError(f"prediction is {self.prediction!r}; one of {', '.join(get_args(Prediction))}")
         if self.init_kernel % 2 == 0:
             raise ValueError(f"the first convolution's kernel is odd, not {self.init_kernel}")
 
@@ -140,12 +151,15 @@ class BiFlowNetConfig:
         Raises:
             ValueError: a setting that is unknown, missing, of the wrong type, or that does not fit.
         """
+        values = {**_LATER, **values}
         names = {field.name for field in fields(cls)}
         if set(values) != names:
             raise ValueError(f"BiFlowNet settings unknown or missing: {', '.join(sorted(set(values) ^ names))}")
-        if type(values["intra_patch"]) is not str:
-            raise ValueError(f"BiFlowNet setting intra_patch is {values['intra_patch']!r}; it must be a word")
-        for name in names - {"multipliers", "attention", "intra_patch"}:
+        words = {"intra_patch", "prediction"}
+        for name in sorted(words):
+            if type(values[name]) is not str:
+                raise ValueError(f"BiFlowNet setting {name} is {values[name]!r}; it must be a word")
+        for name in names - {"multipliers", "attention"} - words:
             if type(values[name]) is not int:
                 raise ValueError(f"BiFlowNet setting {name} is {values[name]!r}; it must be a whole number")
         multipliers, attention = values["multipliers"], values["attention"]

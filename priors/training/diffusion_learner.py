@@ -1,4 +1,4 @@
-"""Learning to estimate noise: BiFlowNet on latents, and a ControlNet head on a frozen BiFlowNet."""
+"""Learning to estimate noise or velocities: BiFlowNet on latents, and a ControlNet head on a frozen BiFlowNet."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ class BiFlowNetLearner(Learner):
         def estimate(z_t: Tensor, t: Tensor) -> Tensor:
             return self.net(z_t, t, y, size_condition(latent))
 
-        return {"total": self.diffusion.loss(estimate, latent, t, noise, self._loss)}
+        prediction = self.net.config.prediction
+        return {"total": self.diffusion.loss(estimate, latent, t, noise, self._loss, prediction=prediction)}
 
     def card(self) -> dict[str, Any]:
         return {"config": self.net.config.to_dict(), "extra": {"timesteps": self.diffusion.timesteps}}
@@ -99,7 +100,8 @@ class ControlNetLearner(Learner):
         def estimate(z_t: Tensor, t: Tensor) -> Tensor:
             return self.base(z_t, t, y, res, control=self.head(z_t, t, y, res, hint))
 
-        return {"total": self.diffusion.loss(estimate, latent, t, noise, self._loss, batch.get("weight"))}
+        weight, prediction = batch.get("weight"), self.base.config.prediction
+        return {"total": self.diffusion.loss(estimate, latent, t, noise, self._loss, weight, prediction)}
 
     def state(self) -> dict[str, Tensor]:
         """The head alone: the base lies in its own file."""
