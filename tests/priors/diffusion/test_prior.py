@@ -115,6 +115,19 @@ def test_class_and_resolution_reach_the_network(tiny: PatchVolumePrior, monkeypa
     assert seen == [([3, 3], [[8 / 64, 16 / 64, 24 / 64]] * 2)]
 
 
+def test_a_network_of_velocities_is_a_noise_estimator_too(tiny: PatchVolumePrior) -> None:
+    config = replace(tiny.biflownet.config, prediction="velocity")
+    network = BiFlowNet(config).eval()
+    network.load_state_dict(tiny.biflownet.state_dict())
+    prior = replace(tiny, biflownet=network)
+    z_t = torch.randn(1, tiny.channels, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+    t = torch.tensor([700])
+    output = tiny.estimator(1, (32, 32, 32))(z_t, t)
+    noise = prior.estimator(1, (32, 32, 32))(z_t, t)
+    torch.testing.assert_close(noise, tiny.diffusion.noise_of_velocity(z_t, t, output))
+    assert not torch.allclose(noise, output, atol=0.1)
+
+
 def test_progress_of_steps_and_of_decoding(tiny: PatchVolumePrior) -> None:
     steps: list[tuple[int, int]] = []
     latents = sample_latents(

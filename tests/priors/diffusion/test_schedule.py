@@ -84,6 +84,29 @@ def test_the_loss_is_the_mean_error_of_the_estimate() -> None:
     assert seen[1] is t
 
 
+def test_a_velocity_means_the_noise_and_the_image_that_it_was_made_of() -> None:
+    diffusion = GaussianDiffusion(1000)
+    x0, noise = torch.randn(2, 3, 1, 2, 2, 2, generator=torch.Generator().manual_seed(0))
+    t = torch.tensor([0, 500, 990])
+    velocity, z_t = diffusion.velocity(x0, t, noise), diffusion.q_sample(x0, t, noise)
+    torch.testing.assert_close(diffusion.noise_of_velocity(z_t, t, velocity), noise, rtol=0, atol=1e-5)
+    estimate = diffusion.noise_estimator(lambda z, t: velocity, "velocity")
+    torch.testing.assert_close(estimate(z_t, t), noise, rtol=0, atol=1e-5)
+    assert float(diffusion.loss(lambda z, t: velocity, x0, t, noise, prediction="velocity")) == 0
+
+
+def test_an_error_of_a_velocity_is_no_larger_in_the_image() -> None:
+    """At the noisy end an error of a noise estimate is multiplied there, which short trainings cannot repair."""
+    diffusion = GaussianDiffusion(1000)
+    x0, noise, error = torch.randn(3, 1, 1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    t = torch.tensor([990])
+    z_t, velocity = diffusion.q_sample(x0, t, noise), diffusion.velocity(x0, t, noise)
+    by_noise = diffusion.predict_x0(z_t, t, noise + error) - x0
+    by_velocity = diffusion.predict_x0(z_t, t, diffusion.noise_of_velocity(z_t, t, velocity + error)) - x0
+    assert float(by_velocity.norm()) <= 1.001 * float(error.norm())
+    assert float(by_noise.norm()) > 50 * float(error.norm())
+
+
 def test_wrong_arguments() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         GaussianDiffusion(0)

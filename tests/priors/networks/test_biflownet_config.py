@@ -39,6 +39,8 @@ def test_settings_survive_json() -> None:
         ({"init_kernel": 2}, "odd"),
         ({"intra_patch": "vit"}, "one of dit, unet, none"),
         ({"intra_patch": 1}, "must be a word"),
+        ({"prediction": "image"}, "one of noise, velocity"),
+        ({"prediction": 0}, "prediction is 0; it must be a word"),
     ],
 )
 def test_wrong_settings_are_refused_in_one_line(change: dict[str, Any], message: str) -> None:
@@ -63,3 +65,9 @@ def test_official_settings_that_never_worked_are_refused() -> None:
             BiFlowNet.from_official_config(wrong)
     with pytest.raises(ValueError, match="unknown BiFlowNet settings: depth"):
         BiFlowNet.from_official_config({"depth": 3})
+
+
+def test_weights_from_before_velocities_estimate_noise() -> None:
+    values = SMALL.to_dict()
+    del values["prediction"]
+    assert BiFlowNetConfig.from_dict(values).prediction == "noise"
