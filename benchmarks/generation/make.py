@@ -14,6 +14,7 @@ from benchmarks.generation.competitors import Competitor
 from benchmarks.generation.memory import peak_memory
 from benchmarks.generation.result import Sampled
 from benchmarks.generation.volumes import Made, VolumeFolder, settings_key, slug
+from benchmarks.table.dependencies import code_of
 from priors.diffusion.anatomy import Anatomy, Size
 from priors.diffusion.prior import VoxelSize
 from recon.errors import RunError
@@ -26,10 +27,11 @@ Announce = Callable[[str], None]
 def volume_folder(
     competitor: Competitor, anatomy: Anatomy, size: Size, spacing: VoxelSize, folder: Path
 ) -> VolumeFolder:
-    """The folder of a method's volumes, whose name ends with the hash of weights and settings."""
+    """The folder of a method's volumes, whose name ends with the hash of weights, code and settings."""
     plan = competitor.plan
     facts = {
         "weights": dict(competitor.generator.sha256),
+        "code": code_of(competitor.generator),
         "class": anatomy.name,
         "size": list(size),
         "spacing": list(spacing),

@@ -18,7 +18,7 @@ from benchmarks.quality.generation.measures import (
     similarity_of_pairs,
 )
 from benchmarks.quality.generation.ms_ssim import PairSimilarity, largest_scales
-from benchmarks.table.dependencies import source_sha256
+from benchmarks.table.dependencies import code_of, source_sha256
 from priors.diffusion.anatomy import Size
 from priors.diffusion.prior import VoxelSize
 
@@ -67,7 +67,7 @@ class Measuring:
         """(n, d) features; those of volumes that were seen before are not computed again."""
         found, computed = [], 0
         for place, content in enumerate(volumes.sha256):
-            key = key_of("features", content, self.features.sha256, self.features.name, list(self.spacing))
+            key = key_of("features", content, self._features_known_by(), list(self.spacing))
             known = self.cells.get_features(key)
             if known is None:
                 known = self.features.features(volumes.read(place)[None], self.spacing)[0]
@@ -85,7 +85,7 @@ class Measuring:
         key = key_of(
             "measures",
             [real.identity, generated.identity, training.identity if training else ""],
-            [self.features.name, self.features.sha256],
+            self._features_known_by(),
             asdict(self.settings),
             source_sha256(_MEASURED_BY),
         )
@@ -105,6 +105,10 @@ class Measuring:
             known = self.cells.put(key, measured.to_dict())
             announce(f"{generated.label}: measured")
         return GenerationMeasures.from_dict(known)
+
+    def _features_known_by(self) -> list[str]:
+        """What features depend on: their network, its weights and its code."""
+        return [self.features.name, self.features.sha256, code_of(self.features)]
 
     def _similarity(self, real: VolumeSet) -> PairSimilarity | None:
         """MS-SSIM of pairs of the real volumes, once for all methods."""

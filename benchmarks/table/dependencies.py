@@ -49,6 +49,16 @@ def measuring_sha256() -> str:
     return source_sha256(MEASURED_BY)
 
 
+def code_of(computes: object) -> str:
+    """Hash of the source of an object's class and of all modules of the suite that it imports."""
+    return _module_sha256(type(computes).__module__)
+
+
+@lru_cache(maxsize=256)
+def _module_sha256(module: str) -> str:
+    return source_sha256((module,))
+
+
 def source_sha256(roots: tuple[str, ...]) -> str:
     """Hash of the source of some modules and of all modules of the suite that they import."""
     digest = hashlib.sha256()

@@ -12,6 +12,8 @@ import pytest
 from cli_helpers import Run, run_benchmarks
 from toy_generators import ToyGenerator, write_toy
 
+import benchmarks.generation.make as make
+import benchmarks.generation.measures as measures
 import benchmarks.generation.run as runs
 from benchmarks.generation.spec import generation_names, load_generation_spec
 from benchmarks.table.published import published
@@ -138,6 +140,18 @@ def test_other_weights_or_steps_are_other_volumes(scans, priors, tmp_path, seeds
     assert len(list((results / "generation" / "volumes").iterdir())) == 2
     run("table3", scans, results, write_toy(tmp_path / "wdm", "WDM", 0.2))
     assert len(seeds) == 3 * COUNT
+
+
+def test_other_code_makes_other_volumes_and_other_features(scans, priors, tmp_path, seeds, monkeypatch):
+    assert run("table3", scans, tmp_path, priors / "wdm").code == 0
+    seeds.clear()
+    monkeypatch.setattr(measures, "code_of", lambda computes: "changed")
+    found = run("table3", scans, tmp_path, priors / "wdm")
+    assert seeds == []
+    assert f"features of {COUNT} volumes" in found.err
+    monkeypatch.setattr(make, "code_of", lambda computes: "changed")
+    run("table3", scans, tmp_path, priors / "wdm")
+    assert seeds == list(range(COUNT))
 
 
 def test_two_folders_of_one_method_have_their_names(scans, priors, tmp_path):
