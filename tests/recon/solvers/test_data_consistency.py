@@ -17,6 +17,7 @@ from recon.methods import get_method, parse_options
 from recon.scan.measurement import Measurement, RunContext
 from recon.scan.units import hu_to_attenuation
 from recon.scan.volume import Volume
+from recon.solvers import data_consistency
 from recon.solvers.data_consistency import (
     NOISE_FREE_WEIGHT,
     PHASE_TRUST,
@@ -172,6 +173,20 @@ def test_with_noise_the_residual_comes_down_to_what_the_noise_explains_and_not_b
     assert residual <= noise_power(measurement)
     looser, _ = enforce_data(measurement, estimate, weight * 10**0.5)
     assert float((measurement.operator(looser) - measurement.y).square().sum()) > noise_power(measurement)
+
+
+def test_the_weight_is_found_by_a_few_proximal_steps(monkeypatch):
+    measurement = simulate_ct(disc(), GEOMETRY, None, TransmissionNoise(1e4), seed=1)
+    solved: list[float] = []
+    proximal = data_consistency._proximal
+
+    def counted(slab, estimate, weight, *rest):
+        solved.append(weight)
+        return proximal(slab, estimate, weight, *rest)
+
+    monkeypatch.setattr(data_consistency, "_proximal", counted)
+    enforce_data(measurement, hu_to_attenuation(disc().data) * 0.9)
+    assert len(solved) <= 5, "four that are tried, and the one that is taken"
 
 
 def test_an_estimate_that_the_noise_explains_is_left_alone_almost():
