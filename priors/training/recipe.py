@@ -84,6 +84,9 @@ class ValidationSettings(Section):
     cases: int = setting(3, "largest number of volumes of a validation", ge=1)
     metric: str = setting("loss", "figure that chooses the best checkpoint, such as loss or psnr")
     higher_is_better: bool = setting(False, "whether the better figure is the higher one")
+    keep: Literal["best", "last"] = setting(
+        "best", "weights that are written: the best ones by the metric, or the last ones"
+    )
 
 
 class Recipe(Section):

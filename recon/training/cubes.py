@@ -106,7 +106,7 @@ class CubeSource:
                 f"`data`: no volume is as high as task.least_height {settings.least_height:g} of a cube of "
                 f"{grid.extent[0]:.0f} mm; lower task.spacing or task.size"
             )
-        self._grid, self._per_volume, self._mirror = grid, settings.per_volume, mirror
+        self._grid, self._per_volume, self._mirror, self._stretch = grid, settings.per_volume, mirror, settings.stretch
         self._items = [(each, in_plane(each.volume, grid, cache)) for each in high]
 
     def __len__(self) -> int:
@@ -118,27 +118,44 @@ class CubeSource:
         return [volume for volume, _ in self._items]
 
     def sample(self, item: int, seed: int) -> Sample:
-        """One cube, at a height and mirrored as the seed says."""
+        """One cube, at a height, stretched and mirrored as the seed says."""
         random = torch.Generator().manual_seed(seed)
         place, side = torch.rand(2, generator=random).tolist()
         volume, slices = self._items[item % len(self._items)]
-        image = self._cube(volume.volume, slices, place)
+        sizes = [1.0, 1.0, 1.0]
+        if self._stretch:
+            sizes = (1 + self._stretch * (2 * torch.rand(3, generator=random) - 1)).tolist()
+        image = stretched(self._cube(volume.volume, slices, place, sizes[0]), sizes[1], sizes[2])
         if self._mirror and side < 0.5:
             image = image.flip(1)
         return {"image": image[None].contiguous(), "class": torch.tensor(volume.class_index)}
 
-    def _cube(self, volume: Prepared, slices: np.ndarray, place: float) -> Tensor:
-        """The (Z, X, Y) cube that begins at a share ``place`` of the heights where it fits."""
-        spare = _height(volume) - self._grid.extent[0]
+    def _cube(self, volume: Prepared, slices: np.ndarray, place: float, height: float) -> Tensor:
+        """The (Z, X, Y) cube that begins at a share ``place`` of the heights where it fits, the patient ``height``
+        times as tall."""
+        step = self._grid.spacing / height
+        spare = _height(volume) - self._grid.size[0] * step
         first = spare * (place if spare > 0 else 0.5)
         depth, spacing = volume.data.shape[0], volume.spacing[0]
-        weights = sampled_means(depth, spacing, first, self._grid.size[0], self._grid.spacing).float()
+        weights = sampled_means(depth, spacing, first, self._grid.size[0], step).float()
         used = weights.any(0).nonzero()
         part = slice(int(used[0]), int(used[-1]) + 1)
         values = torch.from_numpy(np.array(slices[part], dtype=np.float32)) / _UNIT
         weights = weights[:, part]
         means = torch.einsum("cz,zxy->cxy", weights, values)
         return means + _AIR * (1 - weights.sum(1))[:, None, None]
+
+
+def stretched(image: Tensor, x: float, y: float) -> Tensor:
+    """A (Z, X, Y) image in the network range with its middle ``x`` and ``y`` times as wide, air beyond its sides."""
+    if x == y == 1:
+        return image
+    rows, columns = (
+        sampled_means(n, 1.0, (n - n / factor) / 2, n, 1 / factor).float()
+        for n, factor in zip(image.shape[1:], (x, y), strict=True)
+    )
+    outside = _AIR * (1 - torch.outer(rows.sum(1), columns.sum(1)))
+    return torch.einsum("ax,zxy,by->zab", rows, image, columns) + outside
 
 
 def in_plane(volume: Prepared, grid: CubeGrid, cache: Cache) -> np.ndarray:

@@ -99,9 +99,9 @@ def _train(
 
 
 def _export(training: Training, workshop: Workshop, path: Path, request: Request, facts: dict[str, Any]) -> None:
-    """Write the best network by validation, or the last where nothing was validated."""
+    """Write the best network by validation, or the last where nothing was validated or the recipe asks for it."""
     best = request.out / "checkpoints" / "best.ckpt"
-    if training.best is not None and best.is_file():
+    if request.recipe.validation.keep == "best" and training.best is not None and best.is_file():
         state = read_checkpoint(best)
         facts |= {"step": state["step"], "validation": {request.recipe.validation.metric: state["best"]}}
         training.restore(state)

@@ -15,6 +15,13 @@ class CubeTask(Section):
     least_height: float = setting(
         0.75, "share of a cube's height that a volume must have, to be learned from", gt=0, le=1
     )
+    stretch: float = setting(
+        0.0,
+        "largest relative change of the size along each axis, drawn for every cube, so that cubes of few people are not "
+        "learned by heart",
+        ge=0,
+        lt=0.5,
+    )
     per_volume: int = setting(8, "cubes of one volume in an epoch", ge=1)
 
 

@@ -95,3 +95,42 @@ def test_cubes_as_volumes_of_the_same_subject(tmp_path: Path) -> None:
     assert [each.volume.sha256 for each in cube_volumes([whole], CubeGrid((4, 4, 4), 2.0), settings, cache)] == [
         each.volume.sha256 for each in made[::2]
     ]
+
+
+def test_cubes_are_stretched_about_their_middle_by_the_seed(tmp_path: Path) -> None:
+    data = np.full((32, 32, 32), -1000)
+    data[:, 8:24, 8:24] = 0
+    grid = CubeGrid((16, 32, 32), 1.0)
+    source = CubeSource(
+        [volume(tmp_path, data, (1.0, 1.0, 1.0))],
+        grid,
+        CubeTask(size=grid.size, stretch=0.25),
+        Cache(tmp_path / "cache"),
+    )
+    widths = []
+    for seed in range(20):
+        image = source.sample(0, seed)["image"][0]
+        assert image.shape == grid.size
+        body = image + 1
+        widths.append([float(body[0, :, 16].sum()), float(body[0, 16].sum())])
+        middle = float((body[0, :, 16] * torch.arange(32)).sum() / body[0, :, 16].sum())
+        assert middle == pytest.approx(15.5, abs=0.01)
+    x, y = np.array(widths).T
+    for each in (x, y):
+        assert 16 * 0.75 <= each.min() < 14.5
+        assert 17.5 < each.max() <= 16 * 1.25
+    assert not np.allclose(x, y)
+
+
+def test_heights_are_stretched_too(tmp_path: Path) -> None:
+    data = np.broadcast_to(10 * np.arange(40)[:, None, None], (40, 8, 8)).copy()
+    grid = CubeGrid((8, 8, 8), 1.0)
+    source = CubeSource(
+        [volume(tmp_path, data, (1.0, 1.0, 1.0))],
+        grid,
+        CubeTask(size=grid.size, stretch=0.25),
+        Cache(tmp_path / "cache"),
+    )
+    rises = [float(image[7, 4, 4] - image[0, 4, 4]) / 7 for s in range(20) for image in [source.sample(0, s)["image"][0]]]
+    assert 0.0078 < min(rises) < 0.0095
+    assert 0.0105 < max(rises) < 0.0136
