@@ -18,6 +18,7 @@ from benchmarks.cli.lesions import lesions
 from benchmarks.cli.prior import prior
 from benchmarks.cli.readers import readers
 from benchmarks.cli.run import run
+from benchmarks.cli.spacing import spacing
 from benchmarks.cli.speed import speed, speed_prior
 from benchmarks.cli.tables import compare, list_tables, show
 from recon.cli.options import SETTINGS, help_alone
@@ -65,6 +66,7 @@ for command in (
     compare,
     prior,
     faithfulness,
+    spacing,
     lesions,
     calibrate,
     readers,

@@ -24,7 +24,10 @@ from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.autoencoder import PatchVolumeAutoencoder
 from priors.networks.biflownet import BiFlowNet
 from priors.networks.controlnet import AttachedHead, ControlNet, attach
+from priors.networks.implicit_decoder import ImplicitDecoder
+from priors.networks.implicit_streaming import decode_on_grid
 from priors.networks.inference import Acceleration
+from priors.networks.resampling import Axis
 from priors.networks.sizes import check_size
 from priors.weights.card import Card, read_card
 from priors.weights.networks import load_autoencoder, load_biflownet
@@ -152,6 +155,25 @@ class PatchVolumePrior:
             latent = self.autoencoder.denormalise(z)
             volumes.append(self.autoencoder.decode(latent, on_progress=report, most_keys=most_keys).float())
         return torch.cat(volumes)
+
+    def decode_on_grid(
+        self,
+        latent: Tensor,
+        decoder: ImplicitDecoder,
+        axes: Sequence[Axis],
+        on_progress: Callable[[float], None] | None = None,
+    ) -> Tensor:
+        """A latent (1, C, z, x, y) in [-1, 1] on a grid of any spacing, (Z', X', Y') float32 on the CPU.
+
+        Args:
+            latent: the latent.
+            decoder: an implicit decoder of this prior's autoencoder; :meth:`ImplicitDecoder.check_autoencoder` tells.
+            axes: the axes (z, x, y) of the grid, over the voxels of the usual image.
+            on_progress: called with the share, 0 to 1, that is done.
+        """
+        return decode_on_grid(
+            self.autoencoder, decoder, self.autoencoder.denormalise(latent), axes, on_progress=on_progress
+        )
 
     def estimator(
         self,

@@ -34,11 +34,14 @@ class LatentGenerator:
         prior: the latent diffusion prior.
         method: the name of the method.
         heads: the heads that steer the volumes, as :meth:`priors.diffusion.prior.LatentPrior.attach` gives them.
+        decoding: the function from a latent (1, C, z, x, y) to an image (Z, X, Y) of any grid, which is told whom to
+            tell its progress, as shares from 0 to 1; None decodes as the prior does.
     """
 
     prior: LatentPrior
     method: str = "3D MedDiffusion"
     heads: Sequence[Any] = ()
+    decoding: Callable[[Tensor, Callable[[float], None]], Tensor] | None = None
 
     @property
     def name(self) -> str:
@@ -120,8 +123,9 @@ class LatentGenerator:
 
     def _decoded(self, latents: Tensor, seeds: Sequence[int], on_progress: OnProgress) -> Iterator[Tensor]:
         """Volumes (Z, X, Y) on the CPU, of latents (B, C, z, x, y) with one seed each."""
+        decode = self.decoding or (lambda latent, report: self.prior.decode(latent, report)[0, 0])
         for seed, z in zip(seeds, latents, strict=True):
-            yield self.prior.decode(z[None], _percent(f"seed {seed}: decoding, %", on_progress))[0, 0].float().cpu()
+            yield decode(z[None], _percent(f"seed {seed}: decoding, %", on_progress)).float().cpu()
 
 
 def _percent(stage: str, on_progress: OnProgress) -> Callable[[float], None]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from einops import rearrange
@@ -15,7 +15,7 @@ from priors.networks.codebook import Codebook
 from priors.networks.discriminator import VolumeDiscriminator
 from priors.networks.perceptual import LPIPS
 from priors.networks.sizes import check_size
-from priors.networks.streaming import free_bytes, stream_decode
+from priors.networks.streaming import free_bytes, stream_decode, stream_features
 
 ENCODING_COPIES = 8
 """Activations of the finest level that the encoder holds at a time, its convolutions' own memory included."""
@@ -155,10 +155,40 @@ class PatchVolumeAutoencoder(nn.Module):
         Raises:
             ValueError: a tensor that is no latent of this network, or an axis that is no multiple of ``size_multiple``.
         """
+        return self._decode_codes(self._codes(z), planes, on_progress, most_keys)
+
+    @torch.no_grad()
+    def decode_features(
+        self,
+        z: Tensor,
+        *,
+        planes: int | None = None,
+        on_progress: Callable[[float], None] | None = None,
+        most_keys: int | None = None,
+    ) -> Iterator[Tensor]:
+        """What the decoder's last convolution takes, by chunks; see :func:`priors.networks.streaming.stream_features`.
+
+        Arguments and errors are those of :meth:`decode`.
+        """
+        latent = self.post_vq_conv(self._codes(z).to(self._dtype))
+        yield from stream_features(self.decoder, latent, planes, on_progress, most_keys)
+
+    @property
+    def last_convolution(self) -> nn.Conv3d:
+        """The decoder's last convolution, from features to a volume."""
+        return cast(nn.Conv3d, self.decoder.final_block[-1])
+
+    @property
+    def feature_channels(self) -> int:
+        """The channels of what the decoder's last convolution takes."""
+        return self.last_convolution.in_channels
+
+    def _codes(self, z: Tensor) -> Tensor:
+        """The codes (B, C, Z, X, Y) of a continuous latent, or of indices; ``ValueError`` as :meth:`decode`."""
         indices = self._indices(z) if z.is_floating_point() else z
         if indices.dim() != 4:
             raise ValueError(f"indices of shape {tuple(z.shape)}; (B, Z, X, Y) is needed")
-        return self._decode_codes(self.codebook.lookup(indices), planes, on_progress, most_keys)
+        return self.codebook.lookup(indices)
 
     def _indices(self, z: Tensor) -> Tensor:
         if z.dim() != 5 or z.shape[1] != self.config.latent_channels:

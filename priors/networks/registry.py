@@ -97,6 +97,12 @@ KINDS: dict[str, Kind] = {
         place="head",
         told=("base_sha256",),
     ),
+    "implicit-decoder": Kind(
+        "priors.networks.implicit_decoder:ImplicitDecoder",
+        "priors.networks.implicit_decoder:ImplicitDecoderConfig",
+        "decodes latents of the autoencoder that it was trained on to volumes of any voxel size",
+        told=("autoencoder_sha256",),
+    ),
     "maisi-autoencoder": Kind(
         "priors.networks.maisi.autoencoder:MaisiAutoencoder",
         "priors.networks.maisi.config:MaisiAutoencoderConfig",

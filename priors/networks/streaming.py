@@ -84,9 +84,26 @@ def stream_decode(
     Raises:
         ValueError: a chunk of less than one plane.
     """
-    if planes is not None and planes < 1:
-        raise ValueError(f"chunks of {planes} planes; at least 1 is needed")
     return _Stream(decoder, latent, planes, on_progress or (lambda share: None), most_keys).run()
+
+
+@torch.no_grad()
+def stream_features(
+    decoder: Decoder,
+    latent: Tensor,
+    planes: int | None = None,
+    on_progress: OnProgress | None = None,
+    most_keys: int | None = None,
+) -> Iterator[Tensor]:
+    """What the last convolution of ``decoder`` takes, by chunks; arguments and errors as for :func:`stream_decode`.
+
+    The work is that of decoding but for the last convolution, and is nearly all done when the first chunk comes.
+
+    Returns:
+        Chunks (B, C, planes + 2, X, Y): each has the last plane of the one before and the first of the one after, and
+        zeros beyond the ends, so that a 3 x 3 x 3 convolution without padding along Z gives the chunk's own planes.
+    """
+    yield from _Stream(decoder, latent, planes, on_progress or (lambda share: None), most_keys).features()
 
 
 class _Stream:
@@ -95,6 +112,8 @@ class _Stream:
     def __init__(
         self, decoder: Decoder, latent: Tensor, planes: int | None, on_progress: OnProgress, most_keys: int | None
     ) -> None:
+        if planes is not None and planes < 1:
+            raise ValueError(f"chunks of {planes} planes; at least 1 is needed")
         self.decoder, self.latent, self.on_progress, self.most_keys = decoder, latent, on_progress, most_keys
         self.levels = [cast(DecoderLevel, level) for level in decoder.conv_blocks]
         self.finest = 2 ** (len(self.levels) - 1)
@@ -110,13 +129,22 @@ class _Stream:
         return chunk_thickness(batch * width * x * y * self.finest**2 * 4, self.latent.device)
 
     def run(self) -> Tensor:
+        return self._final(self._finest())
+
+    def features(self) -> Iterator[Tensor]:
+        """See :func:`stream_features`."""
+        x = self._finest()
+        yield from with_neighbours(x.normed(cast(nn.GroupNorm, self.decoder.final_block[0]), x.chunks()))
+
+    def _finest(self) -> ChunkStore:
+        """The output of the last level."""
         *coarse, finest = self.levels
         chunks, factor = self._middle(), 1
         for level in coarse:
             # Nothing but these chunks refers to the level's memory, so it is freed with the last of them.
             chunks = self._upsample(cast(Upsampling, level.up), self._level(level, chunks, factor).chunks())
             factor *= 2
-        return self._final(self._level(finest, chunks, factor))
+        return self._level(finest, chunks, factor)
 
     def _final(self, x: ChunkStore) -> Tensor:
         norm, convolution = self.decoder.final_block[0], cast(nn.Conv3d, self.decoder.final_block[2])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from priors.networks.autoencoder import PatchVolumeAutoencoder
 from priors.networks.biflownet import BiFlowNet
 from priors.networks.controlnet import ControlNet
+from priors.networks.implicit_decoder import ImplicitDecoder
 from priors.networks.missing import MissingPackageError
 from priors.networks.perceptual import LPIPS
 from priors.networks.registry import KINDS
@@ -41,6 +42,11 @@ def load_biflownet(path: Path | str, dtype: torch.dtype | None = None) -> BiFlow
 def load_controlnet(path: Path | str, dtype: torch.dtype | None = None) -> ControlNet:
     """A ControlNet head from its weights file, without its base; as :func:`load_autoencoder`."""
     return load_network(path, "controlnet", dtype)
+
+
+def load_implicit_decoder(path: Path | str, dtype: torch.dtype | None = None) -> ImplicitDecoder:
+    """An implicit decoder from its weights file, without its autoencoder; as :func:`load_autoencoder`."""
+    return load_network(path, "implicit-decoder", dtype)
 
 
 def head_kinds() -> tuple[str, ...]:

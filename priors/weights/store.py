@@ -19,6 +19,7 @@ from priors.weights.card import Card, count_numbers, read_card
 
 AUTOENCODER = "autoencoder.safetensors"
 BIFLOWNET = "biflownet.safetensors"
+IMPLICIT_DECODER = "implicit-decoder.safetensors"
 """File names in a prior's folder."""
 
 SUFFIX = ".safetensors"

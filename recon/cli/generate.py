@@ -49,6 +49,23 @@ def _class_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     help="Voxel size in mm that the file states.  [default: the voxel size that the prior was trained on]",
 )
 @option(
+    "--output-spacing",
+    group="Volume",
+    default=None,
+    metavar="X,Y,Z",
+    help="Voxel size in mm at which the volume is decoded and written, finer or coarser than --spacing; both cover the "
+    "same place. It needs an implicit decoder, see --decoder.  [default: that of --spacing]",
+)
+@option(
+    "--decoder",
+    group="Volume",
+    type=PATH,
+    default=None,
+    metavar="FILE",
+    help="Implicit decoder for --output-spacing, of the prior's own autoencoder: 'recon train implicit-decoder' trains "
+    "one.  [default: implicit-decoder.safetensors in the prior's folder]",
+)
+@option(
     "--mask",
     group="Mask",
     type=PATH,
@@ -158,6 +175,8 @@ def generate(
     class_name: str | None,
     size: str | None,
     spacing: str | None,
+    output_spacing: str | None,
+    decoder: Path | None,
     mask: Path | None,
     head: str | None,
     body: Path | None,
@@ -186,11 +205,14 @@ def generate(
     recon generate --class CTChestAbdomen --seed 1 -o volume.nii.gz
     recon generate --class MRT1Brain --prior official-4x --sampler dpm++ --steps 20 --count 4 --preview
     recon generate --mask case_seg.nii.gz --head runs/head/head.safetensors -o case.nii.gz
+    recon generate --class CTChestAbdomen --output-spacing 0.8,0.8,1.5 --decoder implicit-decoder.safetensors
     """
     from priors.diffusion.anatomy import find_class
+    from recon.cli.generate_grid import check_grid_options, load_grid
     from recon.cli.generate_mask import check_mask_options, load_masked, note_grid
 
     check_mask_options(ctx, mask, head)
+    check_grid_options(ctx)
     masked = None
     if mask is not None and head is not None:
         masked = load_masked(head, mask, body, prior_name if _is_given(ctx, "prior_name") else None)
@@ -200,13 +222,15 @@ def generate(
     voxels = masked.size if masked else _voxels(size, anatomy, generator)
     spaced = masked.condition.spacing if masked else _millimetres(spacing, anatomy, generator, voxels)
     seeds = tuple(range(seed, seed + count))
+    grid = load_grid(generator, output_spacing, decoder, prior_name, voxels, spaced, quiet)
     from recon.generation.files import output_files, save_volumes
+    from recon.generation.output_grid import on_grid
     from recon.generation.request import Request, check_request
     from recon.io.atomic import check_output
 
     files = output_files(output or Path(f"{anatomy.name}.nii.gz"), seeds, preview, masked is not None)
     for path in (path for each in files for path in each.all()):
-        check_output(path, overwrite, folder=False, inputs=[each for each in (mask, body) if each])
+        check_output(path, overwrite, folder=False, inputs=[each for each in (mask, body, decoder) if each])
     from priors.generators.generator import Sampling
     from priors.networks.inference import Acceleration
     from recon.run.devices import select_device
@@ -214,7 +238,7 @@ def generate(
 
     place = select_device(device)
     condition = masked.condition if masked else None
-    request = Request(anatomy, voxels, spaced, Sampling(sampler, steps, timesteps, start), seeds, batch, condition)
+    request = Request(anatomy, voxels, spaced, Sampling(sampler, steps, timesteps, start), seeds, batch, condition, grid)
     plan = check_request(generator, request)
     if start == "average" != plan.start and _is_given(ctx, "start"):
         raise click.UsageError(f"--start average: this prior knows no average of {anatomy.name}; leave the option out")
@@ -223,10 +247,12 @@ def generate(
     else:
         _note_size(anatomy, generator, voxels, quiet)
     acceleration = Acceleration.from_name(dtype, place, compile=compiled)
-    with memory_errors(), progress_bar(quiet) as progress:
+    with memory_errors(grid.bytes if grid else 0), progress_bar(quiet) as progress:
         generator = generator.to(place, acceleration.dtype)
         if masked:
             generator = masked.conditioned()
+        elif grid:
+            generator = on_grid(generator, grid)
         results = save_volumes(generator, request, files, acceleration, overwrite=overwrite, on_progress=progress)
     if as_json:
         click.echo(json.dumps(results[0] if count == 1 else results, indent=2))
@@ -267,15 +293,9 @@ def _voxels(text: str | None, anatomy: Anatomy, generator: Generator) -> Size:
 
 def _millimetres(text: str | None, anatomy: Anatomy, generator: Generator, size: Size) -> tuple[float, float, float]:
     """``--spacing`` (X,Y,Z) in the order (z, x, y)."""
-    if text is None:
-        return generator.usual_spacing(anatomy, size)
-    try:
-        x, y, z = (float(part) for part in text.split(","))
-    except ValueError:
-        raise click.UsageError(f"--spacing {text}: must be three numbers X,Y,Z in mm, such as 0.7,0.7,1") from None
-    if not all(0 < each < 1000 for each in (x, y, z)):
-        raise click.UsageError(f"--spacing {text}: must be positive, in mm")
-    return z, x, y
+    from recon.cli.generate_grid import millimetres
+
+    return generator.usual_spacing(anatomy, size) if text is None else millimetres("--spacing", text)
 
 
 def _note_size(anatomy: Anatomy, generator: Generator, size: Size, quiet: bool) -> None:

@@ -7,13 +7,13 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from priors.diffusion.anatomy import Size
 from priors.generators.generator import Generator
 from priors.networks.inference import Acceleration
+from priors.weights.store import IMPLICIT_DECODER
 from recon.errors import InputError
 from recon.generation.preview import preview
 from recon.generation.request import Request
@@ -22,6 +22,8 @@ from recon.io.nifti.header import PROGRAM
 from recon.run import provenance
 from recon.run.devices import describe_device
 from recon.scan.measurement import Progress, no_progress
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -122,10 +124,15 @@ def result_json(
     (z, x, y), (dz, dx, dy) = request.size, request.spacing
     plan = generator.plan(request.anatomy, request.size, request.sampling)
     mask: dict[str, Any] = {}
+    sampled: dict[str, Any] = {}
     weights = dict(generator.sha256)
     if request.mask is not None:
         (z, x, y), weights = request.mask.size, weights | {"head": request.mask.head_sha256}
         mask = {"mask": {"output": str(files.mask), **request.mask.facts()}, "sampled_shape": _patient(request.size)}
+    elif request.output is not None:
+        (z, x, y), (dz, dx, dy) = request.output.size, request.output.spacing
+        weights = weights | {IMPLICIT_DECODER: request.output.sha256}
+        sampled = {"sampled_shape": _patient(request.size), "sampled_spacing_mm": _patient(request.spacing)}
     return {
         "task": "generate",
         "class": request.anatomy.name,
@@ -134,6 +141,7 @@ def result_json(
         "output": str(files.volume),
         "preview": str(files.preview) if files.preview else None,
         **mask,
+        **sampled,
         "shape": [z, y, x],
         "spacing_mm": [dz, dy, dx],
         "method": generator.method,
@@ -154,7 +162,7 @@ def result_json(
     }
 
 
-def _patient(size: Size) -> list[int]:
-    """A size (z, x, y) in the order (z, y, x)."""
+def _patient(size: tuple[Number, Number, Number]) -> list[Number]:
+    """A size (z, x, y), in voxels or mm, in the order (z, y, x)."""
     z, x, y = size
     return [z, y, x]

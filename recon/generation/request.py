@@ -9,6 +9,7 @@ from priors.diffusion.prior import VoxelSize
 from priors.generators.generator import Generator, Plan, Sampling
 from recon.errors import InputError
 from recon.generation.mask import MaskCondition
+from recon.generation.output_grid import OutputGrid
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Request:
         seeds: one seed for each volume.
         batch: the number of volumes that are sampled together; 1 gives a seed the same file whatever the other seeds.
         mask: the segmentation that the volumes are generated for, on whose grid they are written; None without one.
+        output: the grid of another voxel size that the volumes are decoded on; None for that of ``size`` and
+            ``spacing``.
     """
 
     anatomy: Anatomy
@@ -32,6 +35,7 @@ class Request:
     seeds: tuple[int, ...] = (0,)
     batch: int = 1
     mask: MaskCondition | None = None
+    output: OutputGrid | None = None
 
 
 def check_request(generator: Generator, request: Request) -> Plan:

@@ -39,7 +39,8 @@ def to_volume(image: Tensor, request: Request) -> Volume:
     """A (Z, X, Y) network image in about [-1, 1] as a volume: HU, or magnitude from 0 to 1.
 
     What overshoots [-1, 1] is clipped: no training image lay there. The networks' X runs to the right, Y to the
-    anterior, Z to the superior; voxel 0 is the origin. A volume for a segmentation lies on the segmentation's grid.
+    anterior, Z to the superior; voxel 0 is the origin. A volume for a segmentation lies on the segmentation's grid, one
+    that was decoded on a grid of its own where the sampled volume would lie.
 
     Raises:
         RunError: NaN or infinity in it.
@@ -52,5 +53,7 @@ def to_volume(image: Tensor, request: Request) -> Volume:
     data = network_to_hu(image) if request.anatomy.modality == "CT" else network_to_magnitude(image)
     if request.mask is not None:
         return Volume(data.contiguous(), request.mask.labels.affine, "CT", request.mask.labels.source)
+    if request.output is not None:
+        return Volume(data.contiguous(), request.output.affine, request.anatomy.modality)
     dz, dx, dy = request.spacing
     return Volume(data.contiguous(), np.diag([dx, dy, dz, 1.0]), request.anatomy.modality)

@@ -99,6 +99,14 @@ TRAININGS: dict[str, TrainingKind] = {
         ("base", "hint_channels", "task"),
         "head.safetensors",
     ),
+    "implicit-decoder": TrainingKind(
+        "An implicit decoder, which decodes latents at any voxel size; it needs a trained autoencoder.",
+        "`base` runs/autoencoder",
+        "recon.training.build_implicit:build_implicit_decoder",
+        "recon.training.settings.implicit:ImplicitTask",
+        takes=frozenset({"base"}),
+        derived=("channels", "finest", "coarsest"),
+    ),
     "maisi-autoencoder": TrainingKind(
         "MAISI's autoencoder, which compresses volumes to latents; it needs the package monai.",
         "",
