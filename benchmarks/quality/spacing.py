@@ -18,11 +18,11 @@ from torch import Tensor
 from benchmarks.quality.radial_power import Band, bands
 from priors.diffusion.patch_volume import PatchVolumePrior
 from priors.networks.implicit_decoder import ImplicitDecoder
-from priors.networks.implicit_streaming import decode_on_grid
+from priors.networks.implicit_streaming import fill_grid, mixed_features
 from priors.networks.resampling import Axis, axis_over, weighted, weights
 from recon.errors import InputError
 from recon.metrics import psnr
-from recon.scan.padding import centre, pad_to_multiple
+from recon.scan.padding import pad_to_multiple
 from recon.training.coarse_pairs import Coarsening, coarse_image, coarsening
 from recon.training.prepared import Prepared
 
@@ -106,15 +106,16 @@ def measure(wanted: Wanted, announce: Announce) -> tuple[list[ScaleRow], list[tu
     return rows, pictures
 
 
+@torch.no_grad()
 def _measure_volume(wanted: Wanted, volume: Prepared, announce: Announce) -> tuple[list[ScaleRow], Picture]:
     how = coarsening(volume, wanted.longest, wanted.depth)
     fine = volume.network((how.planes, slice(None), slice(None)))
     coarse = coarse_image(volume, how)
     net, device = wanted.prior.autoencoder, wanted.prior.device
     padded = pad_to_multiple(coarse, net.config.patch)
-    with torch.no_grad():
-        z = net.patch_encode(padded[None, None].to(device))
-    usual = net.decode(z)[0, 0].float().cpu()
+    z = net.patch_encode(padded[None, None].to(device))
+    chunks = list(mixed_features(net, wanted.decoder, z))
+    usual = torch.cat([chunk[0] for chunk in chunks]).float().cpu()
     rows, picture = [], {}
     for scale in sorted(wanted.scales):
         axes, cells = _grid(how, scale)
@@ -123,7 +124,7 @@ def _measure_volume(wanted: Wanted, volume: Prepared, announce: Announce) -> tup
         before = [(have - want) // 2 for have, want in zip(padded.shape, coarse.shape, strict=True)]
         moved = [Axis(axis.first + gap, axis.cell, axis.count) for axis, gap in zip(axes, before, strict=True)]
         outputs = {kernel: _interpolated(usual, moved, kernel) for kernel in WAYS[:2]}
-        outputs["implicit"] = decode_on_grid(net, wanted.decoder, z, moved).clamp(-1, 1)
+        outputs["implicit"] = fill_grid(wanted.decoder, chunks, padded.shape, moved).clamp(-1, 1)
         rows.append(_row(wanted, volume, how, scale, cells, truth, outputs))
         announce(f"{volume.case.id}: scale {scale:g}: {rows[-1].gain:+.2f} dB over cubic interpolation")
         if not picture:
@@ -184,12 +185,12 @@ def verdict(rows: Sequence[ScaleRow]) -> list[str]:
     """For each scale in words whether the implicit decoder beats cubic interpolation, and by how much."""
     lines = []
     for scale in sorted({row.scale for row in rows}):
-        gains = [row.gain for row in rows if row.scale == scale]
-        mean, better = float(np.mean(gains)), sum(gain > 0 for gain in gains)
-        word = "better than" if mean > 0 else "worse than" if mean < 0 else "equal to"
+        gains = [round(row.gain, 2) for row in rows if row.scale == scale]
+        mean, better = round(float(np.mean(gains)), 2), sum(gain > 0 for gain in gains)
+        word = "beats" if mean > 0 else "does not beat"
         lines.append(
-            f"scale {scale:g}: {word} cubic interpolation by {abs(mean):.2f} dB in the mean "
-            f"({better} of {len(gains)} volumes better, {min(gains):+.2f} to {max(gains):+.2f} dB)"
+            f"scale {scale:g}: the implicit decoder {word} cubic interpolation: {mean:+.2f} dB in the mean "
+            f"({min(gains):+.2f} to {max(gains):+.2f}; {better} of {len(gains)} volumes better)"
         )
     return lines
 

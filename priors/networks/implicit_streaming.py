@@ -7,7 +7,7 @@ held, and the output itself. The result does not depend on how thick the slabs a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,28 +51,60 @@ def decode_on_grid(
     Raises:
         ValueError: a tensor that is no latent of one volume, or a slab of less than one plane.
     """
+    report = on_progress or (lambda share: None)
+    chunks = mixed_features(autoencoder, decoder, z, planes, lambda share: report(TRUNK_SHARE * share))
+    size = [autoencoder.compression * edge for edge in z.shape[-3:]]
+    return fill_grid(
+        decoder, chunks, size, axes, planes, lambda share: report(TRUNK_SHARE + (1 - TRUNK_SHARE) * share)
+    )
+
+
+@torch.no_grad()
+def mixed_features(
+    autoencoder: PatchVolumeAutoencoder,
+    decoder: ImplicitDecoder,
+    z: Tensor,
+    planes: int | None = None,
+    on_progress: Callable[[float], None] | None = None,
+) -> Iterator[Tensor]:
+    """What :func:`fill_grid` takes: chunks (1 + W, planes, X, Y) of the usual output and of the mixed features.
+
+    Arguments and errors are those of :func:`decode_on_grid`.
+    """
     if len(z) != 1:
         raise ValueError(f"{len(z)} latents; one at a time is decoded on a grid")
-    report = on_progress or (lambda share: None)
-    chunks = autoencoder.decode_features(z, planes=planes, on_progress=lambda share: report(TRUNK_SHARE * share))
-    window = Window(_mixed(autoencoder, decoder, chunks))
-    size = tuple(autoencoder.compression * edge for edge in z.shape[-3:])
-    grid = _Grid(axes, size, decoder)
+    last = autoencoder.last_convolution
+    for padded in autoencoder.decode_features(z, planes=planes, on_progress=on_progress):
+        usual = functional.conv3d(padded, last.weight, last.bias, padding=(0, 1, 1))
+        own = functional.conv3d(padded.to(decoder.mix.weight), decoder.mix.weight, decoder.mix.bias, padding=(0, 1, 1))
+        yield torch.cat([usual[0, :1].to(own), own[0]])
+
+
+@torch.no_grad()
+def fill_grid(
+    decoder: ImplicitDecoder,
+    chunks: Iterable[Tensor],
+    size: Sequence[int],
+    axes: Sequence[Axis],
+    planes: int | None = None,
+    on_progress: Callable[[float], None] | None = None,
+) -> Tensor:
+    """The volume (Z', X', Y') float32 on the CPU that an implicit decoder makes of mixed features.
+
+    Args:
+        decoder: the implicit decoder.
+        chunks: chunks as :func:`mixed_features` gives them.
+        size: the size (z, x, y) in voxels of the usual output.
+        axes, planes, on_progress: the arguments of :func:`decode_on_grid`.
+    """
+    window, grid = Window(iter(chunks)), _Grid(axes, size, decoder)
     along, slabs = axes[0].count, []
     for first in range(0, along, thickness := planes or grid.thickness):
         last = min(first + thickness, along)
         slabs.append(grid.slab(window, first, last).float().cpu())
-        report(TRUNK_SHARE + (1 - TRUNK_SHARE) * last / along)
+        if on_progress is not None:
+            on_progress(last / along)
     return torch.cat(slabs)
-
-
-def _mixed(autoencoder: PatchVolumeAutoencoder, decoder: ImplicitDecoder, chunks: Iterator[Tensor]) -> Iterator[Tensor]:
-    """Chunks (1 + W, planes, X, Y): the usual output, and the features as the implicit decoder mixes them."""
-    last = autoencoder.last_convolution
-    for padded in chunks:
-        usual = functional.conv3d(padded, last.weight, last.bias, padding=(0, 1, 1))
-        own = functional.conv3d(padded.to(decoder.mix.weight), decoder.mix.weight, decoder.mix.bias, padding=(0, 1, 1))
-        yield torch.cat([usual[0, :1].to(own), own[0]])
 
 
 class Window:
@@ -83,19 +115,24 @@ class Window:
     """
 
     def __init__(self, chunks: Iterator[Tensor]) -> None:
-        self._chunks, self._first = chunks, 0
-        self._kept: Tensor | None = None
+        self._chunks = chunks
+        self._kept: list[Tensor] = []
+        self._first = self._stop = 0
 
     def planes(self, first: int, last: int) -> Tensor:
         """The planes from ``first`` until before ``last``; those before ``first`` are forgotten."""
-        parts = [] if self._kept is None else [self._kept[:, first - self._first :]]
-        stop = first if self._kept is None else self._first + self._kept.shape[1]
-        while stop < last:
-            chunk = next(self._chunks)
-            parts.append(chunk[:, max(first - stop, 0) :])
-            stop += chunk.shape[1]
-        self._kept, self._first = torch.cat(parts, dim=1), first
-        return self._kept[:, : last - first]
+        while self._stop < last:
+            self._kept.append(next(self._chunks))
+            self._stop += self._kept[-1].shape[1]
+            self._forget(first)
+        self._forget(first)
+        held = torch.cat(self._kept, dim=1)
+        return held[:, first - self._first : last - self._first]
+
+    def _forget(self, first: int) -> None:
+        """Drop the chunks that end before a plane."""
+        while self._kept and self._first + self._kept[0].shape[1] <= first:
+            self._first += self._kept.pop(0).shape[1]
 
 
 @dataclass(frozen=True)

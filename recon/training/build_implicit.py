@@ -68,18 +68,21 @@ def _network(given: Ingredients, autoencoder: PatchVolumeAutoencoder, settings: 
         "finest": settings.finest,
         "coarsest": settings.coarsest,
     }
+    for name, value in derived.items():
+        if given.recipe.network.get(name, value) != value:
+            raise InputError(f"recipe: network.{name} {given.recipe.network[name]}: must be {value} here")
     with input_errors("recipe: network"):
         chosen = merged(ImplicitDecoderConfig().to_dict(), given.recipe.network)
         net = ImplicitDecoder.on(autoencoder, ImplicitDecoderConfig.from_dict(chosen | derived))
-    if given.warm_start:
-        with input_errors("`warm_start`"):
-            other = load_implicit_decoder(given.warm_start)
-            tell_overruled(other.config.to_dict(), given.recipe.network, given.announce)
-            sizes = other.config.to_dict() | {"finest": settings.finest, "coarsest": settings.coarsest}
-            if other.config.channels != autoencoder.feature_channels:
-                raise ValueError("an implicit decoder for an autoencoder of other sizes")
-            net = ImplicitDecoder.on(autoencoder, ImplicitDecoderConfig.from_dict(sizes))
-            net.load_state_dict(other.state_dict())
+    if not given.warm_start:
+        return net
+    with input_errors("`warm_start`"):
+        other = load_implicit_decoder(given.warm_start)
+        if other.config.channels != autoencoder.feature_channels:
+            raise ValueError("an implicit decoder for an autoencoder of other sizes")
+    tell_overruled(other.config.to_dict(), given.recipe.network, given.announce)
+    net = ImplicitDecoder.on(autoencoder, ImplicitDecoderConfig.from_dict(other.config.to_dict() | derived))
+    net.load_state_dict(other.state_dict())
     return net
 
 

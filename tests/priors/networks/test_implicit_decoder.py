@@ -7,30 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from implicit_decoders import SMALL, random_decoder, write_decoder
 from tiny_prior import networks
-from torch import Tensor, nn
+from torch import Tensor
 
 from priors.networks.autoencoder import PatchVolumeAutoencoder
 from priors.networks.implicit_decoder import ImplicitDecoder, ImplicitDecoderConfig, interpolated
 from priors.networks.implicit_streaming import decode_on_grid
 from priors.networks.resampling import Axis, axis_over, resampled
-from priors.weights.card import Card, save_weights
 from priors.weights.networks import load_implicit_decoder
-
-SMALL = ImplicitDecoderConfig(channels=8, width=6, layers=2)
-
 
 def autoencoder() -> PatchVolumeAutoencoder:
     return networks()[0].eval().requires_grad_(False)
-
-
-def random_decoder(net: PatchVolumeAutoencoder) -> ImplicitDecoder:
-    """A decoder that adds something."""
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        decoder = ImplicitDecoder.on(net, SMALL).eval()
-        nn.init.normal_(decoder.last.weight, std=0.3)
-    return decoder
 
 
 def latent(seed: int = 0) -> Tensor:
@@ -49,14 +37,12 @@ def test_sizes_that_no_network_can_have_are_refused(changes: dict[str, float]) -
 
 def test_a_configuration_survives_a_file_and_so_does_the_hash(tmp_path: Path) -> None:
     net = autoencoder()
-    decoder = random_decoder(net)
     assert ImplicitDecoderConfig.from_dict(SMALL.to_dict()) == SMALL
-    card = Card("implicit-decoder", SMALL.to_dict(), extra={"autoencoder_sha256": decoder.autoencoder_sha256})
-    save_weights(tmp_path / "own.safetensors", decoder.state_dict(), card)
+    write_decoder(net, tmp_path / "own.safetensors")
     read = load_implicit_decoder(tmp_path / "own.safetensors")
     assert read.config == SMALL
     read.check_autoencoder(net)
-    wanted = decode_on_grid(net, decoder, latent(), grid(net, (1.3, 0.6, 0.6)))
+    wanted = decode_on_grid(net, random_decoder(net), latent(), grid(net, (1.3, 0.6, 0.6)))
     torch.testing.assert_close(decode_on_grid(net, read, latent(), grid(net, (1.3, 0.6, 0.6))), wanted)
 
 
@@ -123,6 +109,18 @@ def test_slabs_of_any_thickness_give_what_decoding_at_once_gives(
     assert at_once.shape == tuple(axis.count for axis in axes)
     by_slabs = decode_on_grid(net, decoder, latent(), axes, planes=planes)
     torch.testing.assert_close(by_slabs, at_once, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("planes", [1, 4, 100])
+def test_a_grid_may_begin_and_end_inside(planes: int) -> None:
+    net = autoencoder()
+    decoder = random_decoder(net)
+    whole = grid(net, (0.5, 1.0, 1.0))
+    part = [Axis(whole[0].first + 20 * 0.5, 0.5, 15), *whole[1:]]
+    made = decode_on_grid(net, decoder, latent(), part, planes=planes)
+    torch.testing.assert_close(
+        made, decode_on_grid(net, decoder, latent(), whole, planes=planes)[20:35], atol=2e-4, rtol=0
+    )
 
 
 def test_progress_rises_to_the_end_and_several_latents_are_refused() -> None:

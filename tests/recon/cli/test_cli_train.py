@@ -23,7 +23,7 @@ def test_networks_have_the_options_that_they_have_a_use_for() -> None:
     assert all(shared <= flags(each) for each in TRAININGS)
     assert {name for name in TRAININGS if "--stage" in flags(name)} == {"autoencoder"}
     assert {name for name in TRAININGS if "--head" in flags(name)} == {"refiner"}
-    second_stages = {"medicaldiffusion", "medsyn-sr", "maisi"}
+    second_stages = {"medicaldiffusion", "medsyn-sr", "maisi", "implicit-decoder"}
     heads = {"controlnet", "maisi-controlnet"}
     assert {name for name in TRAININGS if "--base" in flags(name)} == {"biflownet", "refiner"} | heads | second_stages
     assert {name for name in TRAININGS if "--reference" in flags(name)} == heads
