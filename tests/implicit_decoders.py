@@ -14,7 +14,7 @@ from priors.weights.card import Card, save_weights
 SMALL = ImplicitDecoderConfig(channels=8, width=6, layers=2)
 
 
-def random_decoder(net: PatchVolumeAutoencoder, spread: float = 0.3) -> ImplicitDecoder:
+def random_decoder(net: PatchVolumeAutoencoder, spread: float = 3.0) -> ImplicitDecoder:
     """An implicit decoder that adds something to the interpolation; nothing with a spread of 0."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
@@ -23,7 +23,7 @@ def random_decoder(net: PatchVolumeAutoencoder, spread: float = 0.3) -> Implicit
     return decoder
 
 
-def write_decoder(net: PatchVolumeAutoencoder, path: Path, spread: float = 0.3) -> Path:
+def write_decoder(net: PatchVolumeAutoencoder, path: Path, spread: float = 3.0) -> Path:
     """Its weights file, as a training writes it."""
     decoder = random_decoder(net, spread)
     extra = {"autoencoder_sha256": decoder.autoencoder_sha256, "longest_mm": 8.0}

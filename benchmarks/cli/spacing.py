@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -37,7 +35,10 @@ def _numbers(ctx: click.Context, param: click.Parameter, text: str) -> list[floa
     help="Prior whose autoencoder the decoder was trained on.",
 )
 @click.option(
-    "--data", default="", metavar="FOLDER|FILE", help="Folder of volumes, or a YAML list of data sets as for recon train."
+    "--data",
+    default="",
+    metavar="FOLDER|FILE",
+    help="Folder of volumes, or a YAML list of data sets as for recon train.",
 )
 @click.option(
     "--dataset",
@@ -67,8 +68,8 @@ def _numbers(ctx: click.Context, param: click.Parameter, text: str) -> list[floa
     "--longest",
     type=click.FloatRange(0, min_open=True),
     default=None,
-    help="Longest edge in mm that coarsening by two may give a voxel; other axes stay as they are.  [default: as in the "
-    "decoder's training]",
+    help="Longest edge in mm that coarsening by two may give a voxel; other axes stay as they are.  [default: as in "
+    "the decoder's training]",
 )
 @click.option(
     "--depth",

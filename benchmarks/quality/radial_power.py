@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -36,8 +37,8 @@ def bands(reference: Tensor, image: Tensor, cells: Sequence[float], edges: Seque
         image: (Z, X, Y).
         cells: the edges (z, x, y) of their voxels, in voxels of the coarse grid. An axis with voxels no finer than
             the coarse grid's has no frequencies above its Nyquist frequency.
-        edges: the ends of the bands, rising, in units of the coarse grid's Nyquist frequency along each axis; the radius
-            is that of the ellipsoid through these.
+        edges: the ends of the bands, rising, in units of the coarse grid's Nyquist frequency along each axis; the
+            radius is that of the ellipsoid through these.
 
     Returns:
         The bands in which the reference has frequencies.
@@ -45,7 +46,7 @@ def bands(reference: Tensor, image: Tensor, cells: Sequence[float], edges: Seque
     spectra = [torch.fft.rfftn(_windowed(each)) for each in (reference, image)]
     radius = _radius(reference.shape, cells)
     found = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         inside = (radius >= low) & (radius < high)
         if not bool(inside.any()):
             continue

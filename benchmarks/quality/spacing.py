@@ -29,7 +29,7 @@ from recon.training.prepared import Prepared
 Announce = Callable[[str], None]
 
 WAYS = ("linear", "cubic", "implicit")
-"""The ways to voxels of another size: trilinear and cubic interpolation of the usual output, and the implicit decoder."""
+"""The ways to voxels of another size: trilinear and cubic interpolation of the usual output; the implicit decoder."""
 
 _BAND = 0.25
 """The width of a band of the spectrum, in units of the coarse grid's Nyquist frequency."""
@@ -116,7 +116,8 @@ def _measure_volume(wanted: Wanted, volume: Prepared, announce: Announce) -> tup
     z = net.patch_encode(padded[None, None].to(device))
     chunks = list(mixed_features(net, wanted.decoder, z))
     usual = torch.cat([chunk[0] for chunk in chunks]).float().cpu()
-    rows, picture = [], {}
+    rows: list[ScaleRow] = []
+    picture: Picture = {}
     for scale in sorted(wanted.scales):
         axes, cells = _grid(how, scale)
         positions = [axis.positions() for axis in axes]
@@ -200,7 +201,9 @@ def table(rows: Sequence[ScaleRow]) -> list[str]:
     lines = [f"{'PSNR, dB':34}{'scale':>7}{'linear':>9}{'cubic':>9}{'implicit':>10}{'gain':>8}"]
     for row in rows:
         figures = "".join(f"{row.psnr[way]:>{9 + (way == 'implicit')}.2f}" for way in WAYS)
-        lines.append(f"{row.case[-33:]:34}{row.scale:>7g}{figures}{row.gain:>+8.2f}{'' if row.learned else '  not learned'}")
+        lines.append(
+            f"{row.case[-33:]:34}{row.scale:>7g}{figures}{row.gain:>+8.2f}{'' if row.learned else '  not learned'}"
+        )
     spectral = [line for row in rows if row.spectrum for line in _spectral_lines(row)]
     if spectral:
         heading = "share of the truth's power (and correlation with it) above the coarse grid's Nyquist frequency"

@@ -25,6 +25,10 @@ from priors.networks.settings import check_positive, plain_settings, read_settin
 MOST_POINTS = 1 << 17
 """Points that the perceptron takes at a time where no gradient is recorded."""
 
+_SIZE = 0.1
+"""What the last layer's 1 is in the network range: the size of what interpolation misses, so that a step of the
+training changes the output by little."""
+
 _PLACE = 6
 """Numbers that say where in its voxel a point lies: sine and cosine along each axis."""
 
@@ -72,6 +76,8 @@ class ImplicitDecoder(nn.Module):
     """Values at any points, from the features of a frozen autoencoder's decoder.
 
     The place of a point in its voxel enters as sine and cosine, so that no value jumps where the next voxel begins.
+    Place and edges multiply the features (FiLM, Perez et al. 2018): a filter whose weights depend on where between the
+    voxels a point lies, which is what interpolation is, is then learned first, and what is not linear is added to it.
 
     Args:
         config: sizes.
@@ -84,8 +90,8 @@ class ImplicitDecoder(nn.Module):
         self.config, self.autoencoder_sha256 = config, autoencoder_sha256
         width = config.width
         self.mix = nn.Conv3d(config.channels, width, kernel_size=3)
-        inputs = [width + _PLACE + 3, *[width] * (config.layers - 1)]
-        self.hidden = nn.ModuleList(nn.Linear(each, width) for each in inputs)
+        self.modulation = nn.Linear(_PLACE + 3, 2 * width)
+        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(config.layers))
         self.last = nn.Linear(width, 1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
@@ -152,10 +158,11 @@ class ImplicitDecoder(nn.Module):
         return torch.cat([self._perceptron(*part) for part in parts])
 
     def _perceptron(self, points: Tensor, known: Tensor) -> Tensor:
-        hidden = torch.cat([points, known], dim=1)
+        factor, summand = self.modulation(known).chunk(2, dim=1)
+        hidden = points * (1 + factor) + summand
         for layer in self.hidden:
-            hidden = functional.silu(layer(hidden))
-        return self.last(hidden)
+            hidden = hidden + functional.silu(layer(hidden))
+        return _SIZE * self.last(hidden)
 
     def _cell(self, cell: Tensor) -> Tensor:
         """Logarithms to the base 2 of the edges, held within what was learned."""

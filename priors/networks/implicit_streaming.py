@@ -54,9 +54,7 @@ def decode_on_grid(
     report = on_progress or (lambda share: None)
     chunks = mixed_features(autoencoder, decoder, z, planes, lambda share: report(TRUNK_SHARE * share))
     size = [autoencoder.compression * edge for edge in z.shape[-3:]]
-    return fill_grid(
-        decoder, chunks, size, axes, planes, lambda share: report(TRUNK_SHARE + (1 - TRUNK_SHARE) * share)
-    )
+    return fill_grid(decoder, chunks, size, axes, planes, lambda share: report(TRUNK_SHARE + (1 - TRUNK_SHARE) * share))
 
 
 @torch.no_grad()

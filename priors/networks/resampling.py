@@ -63,7 +63,9 @@ def axis_over(size: int, cell: float) -> Axis:
         ValueError: a cell that is no such length, or so large or small that the grid would have no use.
     """
     if not math.isfinite(cell) or not 1 / MOST_FINER <= cell <= MOST_COARSER:
-        raise ValueError(f"voxels of {cell:.4g} times the edge; 1/{MOST_FINER:.0f} to {MOST_COARSER:.0f} times is possible")
+        raise ValueError(
+            f"voxels of {cell:.4g} times the edge; 1/{MOST_FINER:.0f} to {MOST_COARSER:.0f} times is possible"
+        )
     count = round(size / cell)
     if count < 1:
         raise ValueError(f"voxels of {cell:.4g} times the edge are wider than all {size} voxels together")
@@ -97,7 +99,9 @@ def resampled(image: Tensor, axes: Sequence[Axis], kernel: Kernel = "cubic") -> 
     Returns:
         (..., Z', X', Y').
     """
-    z, x, y = (weights(axis.positions(), axis.cell, size, kernel) for axis, size in zip(axes, image.shape[-3:], strict=True))
+    z, x, y = (
+        weights(axis.positions(), axis.cell, size, kernel) for axis, size in zip(axes, image.shape[-3:], strict=True)
+    )
     return weighted(image, z, x, y)
 
 

@@ -238,7 +238,9 @@ def generate(
 
     place = select_device(device)
     condition = masked.condition if masked else None
-    request = Request(anatomy, voxels, spaced, Sampling(sampler, steps, timesteps, start), seeds, batch, condition, grid)
+    request = Request(
+        anatomy, voxels, spaced, Sampling(sampler, steps, timesteps, start), seeds, batch, condition, grid
+    )
     plan = check_request(generator, request)
     if start == "average" != plan.start and _is_given(ctx, "start"):
         raise click.UsageError(f"--start average: this prior knows no average of {anatomy.name}; leave the option out")

@@ -85,9 +85,7 @@ class OutputGrid:
         return decode
 
 
-def load_output_grid(
-    generator: Generator, file: Path, wanted: VoxelSize, size: Size, sampled: VoxelSize
-) -> OutputGrid:
+def load_output_grid(generator: Generator, file: Path, wanted: VoxelSize, size: Size, sampled: VoxelSize) -> OutputGrid:
     """A grid of a wanted voxel size over volumes of a generator, on the CPU.
 
     Args:
@@ -103,9 +101,7 @@ def load_output_grid(
     """
     prior = patch_volume_prior(generator)
     with input_errors("`output_spacing`"):
-        z, x, y = (
-            axis_over(edge, want / have) for edge, want, have in zip(size, wanted, sampled, strict=True)
-        )
+        z, x, y = (axis_over(edge, want / have) for edge, want, have in zip(size, wanted, sampled, strict=True))
     with input_errors("`decoder`"):
         decoder, sha256 = load_implicit_decoder(file).eval(), read_card(file).sha256
     with input_errors(f"`decoder` {file}"):

@@ -42,7 +42,9 @@ def build_implicit_decoder(given: Ingredients) -> Workshop:
     with input_errors("`base`"):
         autoencoder = load_autoencoder(path).eval().requires_grad_(False)
     net = _network(given, autoencoder, settings)
-    encoding = Encoding(autoencoder.to(given.device), read_card(path).sha256, given.cache, least=settings.crop)
+    patch = autoencoder.config.patch
+    z, x, y = (-(-edge // patch) * patch for edge in settings.crop)  # crops of all sizes then share what is kept
+    encoding = Encoding(autoencoder.to(given.device), read_card(path).sha256, given.cache, least=(z, x, y))
 
     def pairs(volumes: Sequence[TrainingVolume]) -> list[CoarsePair]:
         unique = {each.volume.case.id: each.volume for each in volumes}

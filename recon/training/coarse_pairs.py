@@ -126,9 +126,7 @@ def coarse_pair(volume: Prepared, encoding: Encoding, longest: float, depth: int
 
     settings = {"autoencoder": encoding.sha256, "least": list(encoding.least), "longest": longest, "depth": depth}
     stored = encoding.cache.entry(volume.case, "coarse-features-1", settings, make).array
-    z, x, y = (
-        encoding.padded_axis(size, least)[0] for size, least in zip(how.size, encoding.least, strict=True)
-    )
+    z, x, y = (encoding.padded_axis(size, least)[0] for size, least in zip(how.size, encoding.least, strict=True))
     return CoarsePair(volume, how, (z, x, y), stored)
 
 

@@ -46,13 +46,15 @@ class ImplicitSource:
         cells = [self._edge(finest, random) for finest in pair.how.finest(self._settings.finest)]
         firsts, positions = self._points(pair, random)
         crop = tuple(slice(first, first + edge) for first, edge in zip(firsts, self._settings.crop, strict=True))
-        features = torch.from_numpy(np.array(pair.stored[(slice(1, None), *crop)], dtype=np.float32))
+        features = torch.from_numpy(np.array(pair.stored[1:][(slice(None), *crop)], dtype=np.float32))
         z, x, y = (along.float() for along in positions)
         padded = [first + along for first, along in zip(firsts, positions, strict=True)]
         own = [along - before for along, before in zip(padded, pair.before, strict=True)]
         return {
             "features": features,
-            **{"z": z, "x": x, "y": y},
+            "z": z,
+            "x": x,
+            "y": y,
             "cell": torch.tensor(cells),
             "base": _base(pair, padded, cells),
             "truth": pair.truth(own, cells),
@@ -92,5 +94,5 @@ def _base(pair: CoarsePair, positions: Sequence[Tensor], cells: Sequence[float])
         part = slice(int(used[0]), int(used[-1]) + 1)
         rows.append(each[:, part])
         region.append(part)
-    usual = torch.from_numpy(np.array(pair.stored[(0, *region)], dtype=np.float32))
+    usual = torch.from_numpy(np.array(pair.stored[0][tuple(region)], dtype=np.float32))
     return weighted(usual, *rows)

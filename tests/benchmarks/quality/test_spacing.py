@@ -128,10 +128,10 @@ def row(scale: float, cubic: float, implicit: float) -> ScaleRow:
 def test_the_verdict_is_by_the_mean_and_says_who_loses() -> None:
     rows = [row(0.5, 30.0, 31.0), row(0.5, 30.0, 29.9), row(2.5, 30.0, 29.5)]
     assert verdict(rows) == [
-        "scale 0.5: the implicit decoder beats cubic interpolation: +0.45 dB in the mean (-0.10 to +1.00; 1 of 2 volumes "
-        "better)",
-        "scale 2.5: the implicit decoder does not beat cubic interpolation: -0.50 dB in the mean (-0.50 to -0.50; 0 of 1 "
-        "volumes better)",
+        "scale 0.5: the implicit decoder beats cubic interpolation: +0.45 dB in the mean "
+        "(-0.10 to +1.00; 1 of 2 volumes better)",
+        "scale 2.5: the implicit decoder does not beat cubic interpolation: -0.50 dB in the mean "
+        "(-0.50 to -0.50; 0 of 1 volumes better)",
     ]
     assert sum("not learned" in line for line in table(rows)) == 1
     assert as_dict(rows)["rows"][0]["gain"] == pytest.approx(1)
@@ -145,7 +145,10 @@ def test_the_verdict_is_by_the_mean_and_says_who_loses() -> None:
         (("--scales", "a"), "Invalid value for '--scales': a: must be numbers such as 0.5"),
         (("--scales", "-1"), "Invalid value for '--scales': -1: must be positive"),
         (("--longest", "0"), "Invalid value for '--longest'"),
-        (("--split", "val", "--dataset", "phantom:count=1,seed=3,size=8x32x32"), "--split val: no volume of the data is in it"),
+        (
+            ("--split", "val", "--dataset", "phantom:count=1,seed=3,size=8x32x32"),
+            "--split val: no volume of the data is in it",
+        ),
         (("--dataset", "folder"), "--data: name a folder of volumes, or take --dataset phantom"),
         (("--prior", "nowhere"), "no prior and no folder of the name 'nowhere'"),
     ],

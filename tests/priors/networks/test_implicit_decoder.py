@@ -17,6 +17,7 @@ from priors.networks.implicit_streaming import decode_on_grid
 from priors.networks.resampling import Axis, axis_over, resampled
 from priors.weights.networks import load_implicit_decoder
 
+
 def autoencoder() -> PatchVolumeAutoencoder:
     return networks()[0].eval().requires_grad_(False)
 
@@ -126,9 +127,7 @@ def test_a_grid_may_begin_and_end_inside(planes: int) -> None:
 def test_progress_rises_to_the_end_and_several_latents_are_refused() -> None:
     net = autoencoder()
     shares: list[float] = []
-    decode_on_grid(
-        net, random_decoder(net), latent(), grid(net, (0.5, 1, 1)), planes=4, on_progress=shares.append
-    )
+    decode_on_grid(net, random_decoder(net), latent(), grid(net, (0.5, 1, 1)), planes=4, on_progress=shares.append)
     assert shares == sorted(shares)
     assert len(shares) > 10
     assert shares[-1] == 1

@@ -101,8 +101,14 @@ def test_the_prior_s_own_decoder_is_found_and_unlearned_edges_are_said(folder: P
         (("--output-spacing", "1,1"), "--output-spacing 1,1: must be three numbers X,Y,Z in mm"),
         (("--output-spacing", "1,0,1"), "--output-spacing 1,0,1: must be positive, in mm"),
         (("--output-spacing", "1,nan,1"), "--output-spacing 1,nan,1: must be positive, in mm"),
-        (("--output-spacing", "0.01,1,1", *FINER[2:]), "--output-spacing: voxels of 0.005 times the edge; 1/16 to 16 times"),
-        (("--output-spacing", "1,1,900", *FINER[2:]), "--output-spacing: voxels of 225 times the edge; 1/16 to 16 times"),
+        (
+            ("--output-spacing", "0.01,1,1", *FINER[2:]),
+            "--output-spacing: voxels of 0.005 times the edge; 1/16 to 16 times",
+        ),
+        (
+            ("--output-spacing", "1,1,900", *FINER[2:]),
+            "--output-spacing: voxels of 225 times the edge; 1/16 to 16 times",
+        ),
         (("--output-spacing", "1,1,1", "--decoder", "no.safetensors"), "--decoder: no.safetensors: no such file"),
         (
             ("--output-spacing", "1,1,1", "--decoder", "tiny/biflownet.safetensors"),
@@ -140,7 +146,7 @@ def test_a_volume_that_does_not_fit_in_memory_is_refused(folder: Path, monkeypat
 
 
 def test_generators_without_such_an_autoencoder_are_refused() -> None:
-    with pytest.raises(InputError, match="^`output_spacing`: WDM has no Patch-Volume autoencoder"):
+    with pytest.raises(InputError, match=r"^`output_spacing`: WDM has no Patch-Volume autoencoder"):
         patch_volume_prior(ToyGenerator("toy", "WDM", 0.0, 32, True, {}))
 
 

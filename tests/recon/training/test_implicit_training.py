@@ -181,7 +181,10 @@ def test_a_run_is_validated_goes_on_and_says_whose_it_is(prior: Path, cache: Cac
     ("more", "line"),
     [
         (("--base", "nowhere"), "recon: --base nowhere: no prior and no folder of the name 'nowhere'"),
-        (("--set", "task.longest=3"), "recon: recipe: task.longest 3: no volume has voxels fine enough to be coarsened"),
+        (
+            ("--set", "task.longest=3"),
+            "recon: recipe: task.longest 3: no volume has voxels fine enough to be coarsened",
+        ),
         (("--set", "task.finest=0.2"), "recon: recipe: task.finest: Input should be greater than or equal to 0.5"),
         (("--set", "task.crop=[2,8,8]"), "recon: recipe: task: crop [2, 8, 8]: each must be 4 or more"),
         (("--set", "network.channels=5"), "recon: recipe: network.channels 5: must be 8 here"),
@@ -189,9 +192,7 @@ def test_a_run_is_validated_goes_on_and_says_whose_it_is(prior: Path, cache: Cac
         (("--warm-start", "nothing.safetensors"), "recon: --warm-start: nothing.safetensors: no such file"),
     ],
 )
-def test_bad_input_gives_one_line(
-    prior: Path, cache: Cache, tmp_path: Path, more: tuple[str, ...], line: str
-) -> None:
+def test_bad_input_gives_one_line(prior: Path, cache: Cache, tmp_path: Path, more: tuple[str, ...], line: str) -> None:
     done = train(prior, cache, tmp_path / "run", *more)
     assert done.code == 2
     assert done.err.startswith(line), done.err
