@@ -88,6 +88,13 @@ def weights(positions: Tensor, cell: float, size: int, kernel: Kernel = "cubic")
     return dense.scatter_add_(1, voxels.long().clamp(0, size - 1), values)
 
 
+def used(rows: Tensor) -> tuple[Tensor, slice]:
+    """Weights (n, size) without the voxels at both ends that have no weight, and the voxels that are left."""
+    voxels = rows.abs().sum(0).nonzero()
+    part = slice(int(voxels[0]), int(voxels[-1]) + 1)
+    return rows[:, part], part
+
+
 def resampled(image: Tensor, axes: Sequence[Axis], kernel: Kernel = "cubic") -> Tensor:
     """A volume (..., Z, X, Y) on another grid, anti-aliased.
 

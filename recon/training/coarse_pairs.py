@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from priors.networks.resampling import Axis, axis_over, resampled, weighted, weights
+from priors.networks.resampling import Axis, axis_over, resampled, used, weighted, weights
 from recon.scan.padding import AIR
 from recon.training.latents import Encoding
 from recon.training.prepared import Prepared
@@ -100,15 +101,19 @@ class CoarsePair:
     def truth(self, positions: Sequence[Tensor], cells: Sequence[float]) -> Tensor:
         """The truth (n, m, k) at positions of the coarse image, anti-aliased for voxels of edges ``cells``."""
         sizes = (self.how.planes.stop - self.how.planes.start, *self.volume.data.shape[1:])
-        rows, region = [], []
-        for each in self.how.truth_weights(sizes, positions, cells):
-            used = each.abs().sum(0).nonzero()
-            part = slice(int(used[0]), int(used[-1]) + 1)
-            rows.append(each[:, part])
-            region.append(part)
+        z, x, y = (used(each) for each in self.how.truth_weights(sizes, positions, cells))
         start = self.how.planes.start
-        inside = (slice(start + region[0].start, start + region[0].stop), region[1], region[2])
-        return weighted(self.volume.network(inside), *rows)
+        inside = (slice(start + z[1].start, start + z[1].stop), x[1], y[1])
+        return weighted(self.volume.network(inside), z[0], x[0], y[0])
+
+    def interpolated(self, positions: Sequence[Tensor], cells: Sequence[float]) -> Tensor:
+        """The usual output's anti-aliased cubic interpolation (n, m, k) at positions of the padded coarse image."""
+        z, x, y = (
+            used(weights(along, cell, size))
+            for along, cell, size in zip(positions, cells, self.stored.shape[1:], strict=True)
+        )
+        usual = torch.from_numpy(np.array(self.stored[0][z[1], x[1], y[1]], dtype=np.float32))
+        return weighted(usual, z[0], x[0], y[0])
 
 
 def coarse_pair(volume: Prepared, encoding: Encoding, longest: float, depth: int | None) -> CoarsePair:
@@ -138,7 +143,7 @@ def _features(encoding: Encoding, image: Tensor) -> np.ndarray:
     z = net.patch_encode(image[None, None].to(last.weight.device))
     stored, first = np.empty((1 + net.feature_channels, *image.shape), np.float16), 0
     for padded in net.decode_features(z):
-        usual = torch.nn.functional.conv3d(padded, last.weight, last.bias, padding=(0, 1, 1))[0, :1]
+        usual = functional.conv3d(padded, last.weight, last.bias, padding=(0, 1, 1))[0, :1]
         part = torch.cat([usual, padded[0, :, 1:-1]]).to(torch.float16).cpu().numpy()
         stored[:, first : first + part.shape[1]] = part
         first += part.shape[1]

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from priors.networks.resampling import weighted, weights
 from priors.training.batches import Sample
 from recon.training.coarse_pairs import CoarsePair
 from recon.training.settings.implicit import ImplicitTask
@@ -56,7 +55,7 @@ class ImplicitSource:
             "x": x,
             "y": y,
             "cell": torch.tensor(cells),
-            "base": _base(pair, padded, cells),
+            "base": pair.interpolated(padded, cells),
             "truth": pair.truth(own, cells),
         }
 
@@ -83,16 +82,3 @@ class ImplicitSource:
             firsts.append(first)
             positions.append(torch.sort(start + (stop - start) * drawn).values)
         return firsts, positions
-
-
-def _base(pair: CoarsePair, positions: Sequence[Tensor], cells: Sequence[float]) -> Tensor:
-    """The usual output's anti-aliased cubic interpolation at positions of the padded image."""
-    rows, region = [], []
-    for along, cell, size in zip(positions, cells, pair.stored.shape[1:], strict=True):
-        each = weights(along, cell, size)
-        used = each.abs().sum(0).nonzero()
-        part = slice(int(used[0]), int(used[-1]) + 1)
-        rows.append(each[:, part])
-        region.append(part)
-    usual = torch.from_numpy(np.array(pair.stored[0][tuple(region)], dtype=np.float32))
-    return weighted(usual, *rows)
