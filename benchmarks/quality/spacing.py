@@ -207,7 +207,7 @@ def table(rows: Sequence[ScaleRow]) -> list[str]:
     spectral = [line for row in rows if row.spectrum for line in _spectral_lines(row)]
     if spectral:
         heading = "share of the truth's power (and correlation with it) above the coarse grid's Nyquist frequency"
-        lines += ["", heading, f"{'':34}{'scale':>7}{'band':>12}" + "".join(f"{way:>14}" for way in WAYS), *spectral]
+        lines += ["", heading, f"{'':34}{'scale':>7}{'band':>12}" + "".join(f"{way:>16}" for way in WAYS), *spectral]
     return [*lines, "", *verdict(rows)]
 
 
@@ -215,7 +215,7 @@ def _spectral_lines(row: ScaleRow) -> list[str]:
     lines = []
     for each in zip(*(row.spectrum[way] for way in WAYS), strict=True):
         band = f"{each[0].low:.2f}-{each[0].high:.2f}"
-        figures = "".join(f"{f'{own.share:.3f} ({own.agreement:.2f})':>14}" for own in each)
+        figures = "".join(f"{f'{own.share:.3f} ({own.agreement:.2f})':>16}" for own in each)
         lines.append(f"{row.case[-33:]:34}{row.scale:>7g}{band:>12}{figures}")
     return lines
 

@@ -21,7 +21,7 @@ from priors.networks.resampling import Axis, weighted, weights
 TRUNK_SHARE = 0.5
 """The share of the work that progress takes the usual layers of the decoder to be."""
 
-SLAB_BYTES = 1 << 28
+SLAB_BYTES = 1 << 26
 """The memory of the features of one slab of the output, at most, as long as a slab of one plane is no larger."""
 
 
