@@ -17,8 +17,8 @@ class CubeTask(Section):
     )
     stretch: float = setting(
         0.0,
-        "largest relative change of the size along each axis, drawn for every cube, so that cubes of few people are not "
-        "learned by heart",
+        "largest relative change of the size along each axis, drawn for every cube, so that cubes of few people are "
+        "not learned by heart",
         ge=0,
         lt=0.5,
     )
