@@ -22,6 +22,12 @@ SEGMENTATION = "segmentation"
 CLASS = "class"
 """The detail of a case whose class is known, such as normal or abnormal."""
 
+AGE = "age"
+"""The detail of a case whose person's age is known: years, at most 90; see :mod:`datasets.patients`."""
+
+SEX = "sex"
+"""The detail of a case whose person's sex is known: female or male."""
+
 SERIES = "series"
 """The detail of a case that is one DICOM series of a folder: its SeriesInstanceUID."""
 

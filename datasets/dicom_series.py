@@ -8,19 +8,31 @@ from typing import Any
 
 from datasets.case import Modality
 from datasets.dicom_file import NO_UID, is_dicom, read_dicom, series_uid
+from datasets.patients import dicom_age, dicom_sex
 
-_TAGS = ["SeriesInstanceUID", "Modality", "PatientID", "Rows"]
+_TAGS = ["SeriesInstanceUID", "Modality", "PatientID", "PatientAge", "PatientSex", "Rows"]
 _MODALITIES: dict[str, Modality] = {"CT": "CT", "MR": "MR"}
 
 
 @dataclass(frozen=True)
 class DicomSeries:
-    """One series: the ``folder`` that holds its files directly, its ``uid``, its patient's ID ("" if not stated)."""
+    """One series.
+
+    Attributes:
+        folder: the folder that holds its files directly.
+        uid: its SeriesInstanceUID.
+        modality: its modality.
+        patient: its patient's ID; "" where none is stated.
+        age: its patient's age in years, at most 90; None where none is stated, or nothing that is an age.
+        sex: its patient's sex; None where neither female nor male is stated.
+    """
 
     folder: Path
     uid: str
     modality: Modality
     patient: str
+    age: float | None = None
+    sex: str | None = None
 
 
 def find_series(folder: Path) -> list[DicomSeries]:
@@ -36,7 +48,9 @@ def find_series(folder: Path) -> list[DicomSeries]:
         modality = _MODALITIES.get(str(header.get("Modality")))
         if modality and "Rows" in header:
             patient = str(header.get("PatientID") or "")
-            found.setdefault(series_uid(header), DicomSeries(folder, series_uid(header), modality, patient))
+            age, sex = dicom_age(str(header.get("PatientAge") or "")), dicom_sex(str(header.get("PatientSex") or ""))
+            series = DicomSeries(folder, series_uid(header), modality, patient, age, sex)
+            found.setdefault(series.uid, series)
     if len(found) == 2:
         found.pop(NO_UID, None)
     return [found[uid] for uid in sorted(found)]

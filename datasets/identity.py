@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from datasets.case import GENERATED, Case
+from datasets.case import AGE, GENERATED, SEX, Case
 
 _BLOCK = 1 << 20
 
@@ -25,10 +26,14 @@ def quick_identity(source: Case | Path | str) -> str:
         return source
     if isinstance(source, Path):
         return "\n".join(_stamp(file) for file in _files(source))
-    details = "\n".join(f"{name}={value}" for name, value in sorted(source.details.items()))
     if GENERATED in source.details:
-        return f"{source.id}\n{details}"
-    return f"{quick_identity(source.path)}\n{details}"
+        return f"{source.id}\n{_listed(source.details)}"
+    of_the_image = {name: value for name, value in source.details.items() if name not in (AGE, SEX)}
+    return f"{quick_identity(source.path)}\n{_listed(of_the_image)}"
+
+
+def _listed(details: Mapping[str, str]) -> str:
+    return "\n".join(f"{name}={value}" for name, value in sorted(details.items()))
 
 
 def file_sha256(path: Path) -> str:

@@ -15,6 +15,7 @@ from benchmarks.cli.calibrate import calibrate
 from benchmarks.cli.data import data
 from benchmarks.cli.faithfulness import faithfulness
 from benchmarks.cli.lesions import lesions
+from benchmarks.cli.patient import patient
 from benchmarks.cli.prior import prior
 from benchmarks.cli.readers import readers
 from benchmarks.cli.run import run
@@ -67,6 +68,7 @@ for command in (
     prior,
     faithfulness,
     spacing,
+    patient,
     lesions,
     calibrate,
     readers,

@@ -121,8 +121,12 @@ def check(
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--segmentations", is_flag=True, help="Write label maps too: ID_seg.nii.gz beside ID.nii.gz.")
 def write(name: str, folder: Path, segmentations: bool) -> None:
-    """Write the phantoms NAME, such as phantom:count=8, as NIfTI files in FOLDER/train, val and test."""
+    """Write the phantoms NAME, such as phantom:count=8, as NIfTI files in FOLDER/train, val and test.
+
+    Phantoms of an age or a sex get a table, FOLDER/patients.csv, which says them.
+    """
     from datasets import open_dataset
+    from datasets.patients import write_patients
     from datasets.sets.phantom import PhantomSet, write_nifti
 
     dataset = open_dataset(name)
@@ -132,6 +136,7 @@ def write(name: str, folder: Path, segmentations: bool) -> None:
         for index, case in enumerate(dataset.cases()):
             write_nifti(case, folder, segmentation=segmentations)
             progress(index + 1, dataset.count)
+    write_patients(dataset.cases(), folder)
     click.echo(
         f"{dataset.count} {'pairs of ' if segmentations else ''}files in {folder}; check them with: "
         f"benchmarks data check folder {folder} --modality CT"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datasets.anatomy_phantom.canvas import Array, Canvas, Point, ellipsoid_distance
+from datasets.anatomy_phantom.constitution import UNTOLD, Constitution
 
 SKIN = 2.0
 
@@ -22,6 +23,7 @@ class Body:
         wall: distance to the skin in mm on the whole canvas, negative inside.
         depth: the depth of fat and muscle together with the skin, mm: what lies deeper is the cavity.
         blood: HU of vessels; above 100 there is contrast agent in them.
+        constitution: what age and sex do to it.
     """
 
     canvas: Canvas
@@ -31,6 +33,7 @@ class Body:
     wall: Array
     depth: float
     blood: float
+    constitution: Constitution = UNTOLD
 
     @property
     def enhanced(self) -> bool:
@@ -40,6 +43,15 @@ class Body:
     def draw(self, low: float, high: float) -> float:
         """A random number between two."""
         return float(self.rng.uniform(low, high))
+
+    def bone(self, low: float, high: float) -> float:
+        """HU of bone: a random number between two, drawn together, and scaled, as age and sex want it."""
+        middle, reach = (low + high) / 2, self.constitution.spread * (high - low) / 2
+        return self.constitution.density * self.draw(middle - reach, middle + reach)
+
+    def cortex(self, thickness: float) -> float:
+        """The thickness in mm of cortical bone that is ``thickness`` where no age is told."""
+        return self.constitution.thickness * thickness
 
     def organ(self, centre: Point, radii: Point, value: float, *, tilt: float = 0.0) -> None:
         """An ellipsoid (z, y, x) mm, cut off where the wall of the trunk begins."""
@@ -51,13 +63,16 @@ class Body:
             self.canvas.paint(np.maximum(signed, self.wall[region] + self.depth), value, region)
 
 
-def paint_body(canvas: Canvas, rng: np.random.Generator, *, half_width: float) -> Body:
+def paint_body(
+    canvas: Canvas, rng: np.random.Generator, *, half_width: float, constitution: Constitution = UNTOLD
+) -> Body:
     """Skin, subcutaneous fat, muscle, and a cavity filled with fat.
 
     Args:
         canvas: the canvas in the trunk's coordinates.
         rng: draws shape and thicknesses.
         half_width: half of the width from left to right, mm.
+        constitution: what age and sex do to the trunk.
     """
     b = half_width * rng.uniform(0.6, 0.76)
     fat, muscle = rng.uniform(5, 0.2 * half_width), rng.uniform(9, 15)
@@ -68,7 +83,7 @@ def paint_body(canvas: Canvas, rng: np.random.Generator, *, half_width: float) -
     depth = SKIN + fat + muscle
     canvas.paint(wall + depth, _filling(canvas, rng.uniform(-110, -80)), whole)
     blood = float(rng.choice([rng.uniform(38, 50), rng.uniform(120, 190), rng.uniform(200, 330)]))
-    return Body(canvas, rng, half_width, b, wall, float(depth), blood)
+    return Body(canvas, rng, half_width, b, wall, float(depth), blood, constitution)
 
 
 def paint_table(body: Body) -> None:

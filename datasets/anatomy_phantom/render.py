@@ -8,6 +8,7 @@ from datasets.anatomy_phantom.abdomen import paint_abdomen
 from datasets.anatomy_phantom.body import Body, paint_body, paint_table
 from datasets.anatomy_phantom.canvas import Canvas, smooth_noise
 from datasets.anatomy_phantom.chest import paint_chest
+from datasets.anatomy_phantom.constitution import UNTOLD, Constitution
 from datasets.anatomy_phantom.head import paint_head
 from datasets.anatomy_phantom.limbs import paint_limbs
 from datasets.anatomy_phantom.opacities import paint_opacities
@@ -28,6 +29,7 @@ def render(
     shape: tuple[int, int, int],
     spacing: tuple[float, float, float],
     opacities: bool = False,
+    constitution: Constitution = UNTOLD,
 ) -> np.ndarray:
     """One anatomy as (z, y, x) int16 HU; x to the Right, y to the Anterior, z to the Superior.
 
@@ -40,19 +42,25 @@ def render(
         shape: (z, y, x) voxels.
         spacing: (z, y, x) mm.
         opacities: whether there are opacities in the lungs of a chest; everything else is as without them.
+        constitution: what age and sex do to a trunk.
     """
-    canvas, rng, noise = _painted(anatomy, seed, index, shape, spacing, opacities)
+    canvas, rng, noise = _painted(anatomy, seed, index, shape, spacing, opacities, constitution)
     return _scan(canvas, rng, noise)
 
 
 def render_labels(
-    anatomy: str, seed: int, index: int, shape: tuple[int, int, int], spacing: tuple[float, float, float]
+    anatomy: str,
+    seed: int,
+    index: int,
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+    constitution: Constitution = UNTOLD,
 ) -> np.ndarray:
     """The label map of what :func:`render` gives for the same arguments, (z, y, x) uint8.
 
     The labels are those of :data:`datasets.anatomy_phantom.abdomen.LABELS`; heads and limbs have none.
     """
-    return _painted(anatomy, seed, index, shape, spacing)[0].labels
+    return _painted(anatomy, seed, index, shape, spacing, constitution=constitution)[0].labels
 
 
 def _painted(
@@ -62,14 +70,16 @@ def _painted(
     shape: tuple[int, int, int],
     spacing: tuple[float, float, float],
     opacities: bool = False,
+    constitution: Constitution = UNTOLD,
 ) -> tuple[Canvas, np.random.Generator, np.random.Generator]:
     """The anatomy before it is scanned, and the generators of what is drawn and of noise."""
     drawn, noisy = np.random.SeedSequence([seed, index]).spawn(2)
     rng, noise = np.random.Generator(np.random.PCG64(drawn)), np.random.Generator(np.random.PCG64(noisy))
     centre = float(rng.uniform(*_CENTRES[anatomy]))
-    canvas = Canvas(shape, spacing, rng, bend=_BEND[anatomy], offset=(centre, 0.0, 0.0))
+    dz, dy, dx = (step / constitution.size for step in spacing)  # a body of half the size on twice as coarse a grid
+    canvas = Canvas(shape, (dz, dy, dx), rng, bend=_BEND[anatomy], offset=(centre, 0.0, 0.0))
     if anatomy in ("torso", "chest"):
-        body = _paint_torso(canvas, rng, noise)
+        body = _paint_torso(canvas, rng, noise, constitution)
         if opacities:
             paint_opacities(body, np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index, 3]))))
     elif anatomy == "head":
@@ -79,9 +89,12 @@ def _painted(
     return canvas, rng, noise
 
 
-def _paint_torso(canvas: Canvas, rng: np.random.Generator, noise: np.random.Generator) -> Body:
+def _paint_torso(
+    canvas: Canvas, rng: np.random.Generator, noise: np.random.Generator, constitution: Constitution
+) -> Body:
     widest = 0.46 * canvas.spacing[2] * canvas.hu.shape[2]
-    body = paint_body(canvas, rng, half_width=min(rng.uniform(140, 195), widest))
+    half_width = min(rng.uniform(*constitution.widths), widest)
+    body = paint_body(canvas, rng, half_width=half_width, constitution=constitution)
     if rng.uniform() < 0.6:
         paint_table(body)
     paint_chest(body, noise)

@@ -11,6 +11,7 @@ from pathlib import Path
 from datasets.case import SEGMENTATION, SERIES, SPLITS, Case, Modality, Split, of_split
 from datasets.dicom_series import DicomSeries, find_series
 from datasets.entry import Entry
+from datasets.patients import PATIENTS_FILE, details_of, table_in
 from datasets.splits import StatedSplits, check_no_leak, read_splits, split_by_hash
 from datasets.walk import FolderListing, is_nifti_name, list_folder, without_suffix
 
@@ -56,11 +57,12 @@ class VolumeFolder:
         return self._splits_file is not None or self._in_split_folders
 
     def cases(self, split: str | None = None) -> list[Case]:
-        """The cases; details: ``series``, the UID of a DICOM series, and ``segmentation``, the path of a label map.
+        """The cases; details: ``series``, the UID of a DICOM series, ``segmentation``, the path of a label map, and
+        ``age`` and ``sex`` where a DICOM header or a table says them.
 
         Raises:
             ValueError: no such folder, nothing in it, no folder of label maps where one was named, mixed or unknown
-                modality, a pattern that fits nothing, or splits that are wrong.
+                modality, a pattern that fits nothing, or splits or a table of patients that are wrong.
         """
         return of_split(self._split_cases[0], split)
 
@@ -97,7 +99,9 @@ class VolumeFolder:
         maps = set(self._label_maps.values())
         cases = [self._nifti_case(path, modality) for path in self._listing.nifti if path not in maps]
         cases += [self._dicom_case(found, modality, series) for found in series]
-        return _unique(sorted(cases, key=lambda case: case.id))
+        cases = _unique(sorted(cases, key=lambda case: case.id))
+        table = table_in(self.root)
+        return table.told(cases, self.root) if table else cases
 
     @cached_property
     def _label_maps(self) -> dict[str, Path]:
@@ -139,7 +143,8 @@ class VolumeFolder:
         alone = sum(other.folder == found.folder for other in series) == 1
         identifier = name if alone else f"{name}/{found.uid}"
         subject = self._subject(identifier, found.patient or found.folder.resolve().name)
-        details = {SERIES: found.uid} | (self._segmentation(name) if alone else {})
+        details = {SERIES: found.uid} | details_of(found.age, found.sex)
+        details |= self._segmentation(name) if alone else {}
         return Case(identifier, subject, modality, "volume", found.folder, "train", details)
 
     def _subject(self, name: str, default: str) -> str:
@@ -225,7 +230,8 @@ def _few_subjects(cases: list[Case]) -> list[str]:
 
 
 def _passed_over(files: list[Path]) -> list[str]:
-    others = [path.name for path in files if not is_nifti_name(path.name) and path.name != SPLITS_FILE]
+    known = (SPLITS_FILE, PATIENTS_FILE)
+    others = [path.name for path in files if not is_nifti_name(path.name) and path.name not in known]
     shown = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
     return [f"files passed over, neither NIfTI nor DICOM: {len(others)} ({shown})"] if others else []
 
@@ -249,6 +255,10 @@ heads of the task mask learn, is no case: NAME_seg.nii.gz beside NAME.nii.gz, or
 A subject in two splits is an error.""",
     check="DIR `modality` CT",
     more={
+        "Age and sex": """\
+DICOM says them (PatientAge, PatientSex). For other files, and before those tags, patients.csv in the folder does:
+a first line such as case,age,sex, then a line for each name of a case, file, folder or subject. Years; female, male,
+F or M; nothing where it is not known. Ages above 89 are kept as 90.""",
         "Modality": "`modality` CT or MR; DICOM says it itself. One folder holds one modality.",
         "Subjects": """\
 A NIfTI file's subject is its name without .nii.gz, a DICOM series' its PatientID. Where a person has several

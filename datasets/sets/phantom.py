@@ -11,11 +11,14 @@ from types import MappingProxyType
 
 import numpy as np
 
-from datasets.case import CLASS, GENERATED, Case, of_split
+from datasets.anatomy_phantom.constitution import Constitution, constitution
+from datasets.case import AGE, CLASS, GENERATED, SEX, Case, of_split
 from datasets.entry import Entry
+from datasets.patients import OLDEST, details_of
 from datasets.splits import split_by_hash
 from datasets.whole_file import whole_file
 
+_SEXES = ("female", "male", "mixed")
 _ANATOMIES = ("torso", "chest", "head", "limbs", "mixed")
 _VERSION = "phantom-1"
 """Changes whenever the same seed gives other voxels, so that nothing cached of the old ones is taken for the new."""
@@ -37,6 +40,9 @@ class PhantomSet:
             two pairs of limbs. A chest is a torso of which the lungs are seen.
         opacities: the share of chests with opacities in the lungs, whose class is then ``abnormal``, and that of the
             others ``normal``; None draws none and names no class.
+        age: the lowest and the highest age in years, between which each trunk's is drawn; None tells no age. What ages
+            do is in :mod:`datasets.anatomy_phantom.constitution`.
+        sex: ``female``, ``male``, or ``mixed`` for as many of both; None tells no sex.
     """
 
     count: int = 64
@@ -45,6 +51,8 @@ class PhantomSet:
     spacing: tuple[float, float, float] = (2.5, 1.5, 1.5)
     anatomy: str = "torso"
     opacities: float | None = None
+    age: tuple[float, float] | None = None
+    sex: str | None = None
     name: str = "phantom"
 
     def __post_init__(self) -> None:
@@ -60,6 +68,16 @@ class PhantomSet:
             raise ValueError(f"phantom: anatomy {self.anatomy!r}; there are {', '.join(_ANATOMIES)}")
         if self.opacities is not None and not (self.anatomy == "chest" and 0 <= self.opacities <= 1):
             raise ValueError(f"phantom: opacities {self.opacities} must be 0 to 1, and need anatomy=chest")
+        self._check_patient()
+
+    def _check_patient(self) -> None:
+        if self.age is not None and not 0 <= self.age[0] <= self.age[1] <= OLDEST:
+            low, high = self.age
+            raise ValueError(f"phantom: age {low:g}-{high:g} must be years from 0 to {OLDEST:g}, the lower one first")
+        if self.sex is not None and self.sex not in _SEXES:
+            raise ValueError(f"phantom: sex {self.sex!r}; there are {', '.join(_SEXES)}")
+        if (self.age or self.sex) and self.anatomy not in ("torso", "chest"):
+            raise ValueError(f"phantom: age and sex need anatomy=torso or anatomy=chest, not {self.anatomy}")
 
     @property
     def title(self) -> str:
@@ -101,6 +119,7 @@ class PhantomSet:
         }
         if self.opacities is not None:
             details[CLASS] = "abnormal" if _has_opacities(self.seed, index, self.opacities) else "normal"
+        details |= details_of(*_patient(self.seed, index, self.age, self.sex))
         return Case(name, name, "CT", "volume", Path(f"{name}.nii.gz"), split_by_hash(name), details)
 
 
@@ -115,7 +134,7 @@ def voxels(case: Case) -> tuple[np.ndarray, np.ndarray]:
     from datasets.anatomy_phantom.render import render
 
     anatomy, seed, index, size, spacing = _drawn(case)
-    data = render(anatomy, seed, index, size, spacing, case.details.get(CLASS) == "abnormal")
+    data = render(anatomy, seed, index, size, spacing, case.details.get(CLASS) == "abnormal", _constitution(case))
     affine = np.diag([*reversed(spacing), 1.0])
     affine[:3, 3] = [-step * (count - 1) / 2 for step, count in zip(reversed(spacing), reversed(size), strict=True)]
     return data, affine
@@ -131,7 +150,12 @@ def label_map(case: Case) -> np.ndarray:
     """
     from datasets.anatomy_phantom.render import render_labels
 
-    return render_labels(*_drawn(case))
+    return render_labels(*_drawn(case), _constitution(case))
+
+
+def _constitution(case: Case) -> Constitution:
+    age = case.details.get(AGE)
+    return constitution(None if age is None else float(age), case.details.get(SEX))
 
 
 def _drawn(case: Case) -> tuple[str, int, int, tuple[int, int, int], tuple[float, float, float]]:
@@ -209,6 +233,21 @@ def _has_opacities(seed: int, index: int, share: float) -> bool:
     return float(np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index, 2]))).uniform()) < share
 
 
+def _patient(
+    seed: int, index: int, age: tuple[float, float] | None, sex: str | None
+) -> tuple[float | None, str | None]:
+    """Age in whole years and sex of a case; both are drawn whatever is told, so that neither changes the other."""
+    draw, coin = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index, 4]))).uniform(size=2)
+    years = None if age is None else float(np.rint(age[0] + draw * (age[1] - age[0])))
+    drawn = "female" if coin < 0.5 else "male"
+    return years, drawn if sex == "mixed" else sex
+
+
+def _ages(text: str) -> tuple[float, float]:
+    low, _, high = text.partition("-")
+    return float(low), float(high or low)
+
+
 def _sizes(text: str) -> tuple[int, int, int]:
     z, y, x = (int(part) for part in text.split("x"))
     return z, y, x
@@ -220,7 +259,16 @@ def _lengths(text: str) -> tuple[float, float, float]:
 
 
 _PARSERS: Mapping[str, Callable[[str], object]] = MappingProxyType(
-    {"count": int, "seed": int, "size": _sizes, "spacing": _lengths, "anatomy": str, "opacities": float}
+    {
+        "count": int,
+        "seed": int,
+        "size": _sizes,
+        "spacing": _lengths,
+        "anatomy": str,
+        "opacities": float,
+        "age": _ages,
+        "sex": str,
+    }
 )
 _EXAMPLE = "count=8,seed=0,size=64x256x256,spacing=2.5x1.5x1.5,anatomy=torso"
 
@@ -239,7 +287,8 @@ ENTRY = Entry(
     more={
         "Settings": "phantom:count=64,seed=0,size=64x256x256,spacing=2.5x1.5x1.5,anatomy=torso\n"
         "    (z, y, x; mm; torso, chest, head, limbs, mixed)\n"
-        "anatomy=chest,opacities=0.5    (half with opacities in the lungs: class abnormal, the others normal)"
+        "anatomy=chest,opacities=0.5    (half with opacities in the lungs: class abnormal, the others normal)\n"
+        "age=20-90,sex=mixed    (trunks of people: size and bone follow age and sex; or age=60, sex=female, male)"
     },
     needs_folder=False,
     takes_settings=True,

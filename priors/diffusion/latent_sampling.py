@@ -16,6 +16,7 @@ from priors.diffusion.anatomy import Size
 from priors.diffusion.prior import LatentPrior, NoisedStart, VoxelSize
 from priors.diffusion.samplers import Correct, OnStep, Spacing, corrected, sample, seeded_noise, spaced_timesteps
 from priors.networks.inference import Acceleration
+from priors.networks.patient import UNKNOWN, Patient
 
 
 def sampling_steps(
@@ -45,6 +46,8 @@ def sample_latents(
     spacing: Spacing | None = None,
     voxel_size: VoxelSize | None = None,
     heads: Sequence[Any] = (),
+    patient: Patient = UNKNOWN,
+    guidance: float = 1.0,
     start: NoisedStart | None = None,
     correct: Correct | None = None,
     acceleration: Acceleration | None = None,
@@ -64,6 +67,7 @@ def sample_latents(
         spacing: the spacing of the steps that are visited, see :func:`sampling_steps`.
         voxel_size: the voxel size (z, x, y) in mm, for priors that are told it.
         heads: heads that steer the estimate, as :meth:`LatentPrior.attach` gives them.
+        patient, guidance: age and sex, and the scale of the guidance by them, see :meth:`LatentPrior.estimator`.
         start: the latent to begin from; None is noise alone.
         correct: a function that takes and gives estimates of the latents, see
             :func:`priors.diffusion.samplers.corrected`.
@@ -79,7 +83,14 @@ def sample_latents(
     latent = prior.latent_size(size)
     times = sampling_steps(prior, sampler, steps, spacing, start.step if start else None)
     estimate = prior.estimator(
-        class_index, size, batch=len(seeds), voxel_size=voxel_size, heads=heads, acceleration=acceleration
+        class_index,
+        size,
+        batch=len(seeds),
+        voxel_size=voxel_size,
+        heads=heads,
+        patient=patient,
+        guidance=guidance,
+        acceleration=acceleration,
     )
     if correct is not None:
         estimate = corrected(estimate, prior.diffusion, correct)

@@ -1,4 +1,5 @@
-"""What the card of a weights file says that its network learned from: classes with their voxel sizes, and a size."""
+"""What the card of a weights file says that its network learned from: classes with their voxel sizes, a size, and the
+ages and sexes of people."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 
 from priors.diffusion.anatomy import Anatomy, Size
 from priors.diffusion.prior import VoxelSize
+from priors.networks.patient import NOBODY, SEXES, LearnedPatients
 
 N = TypeVar("N", int, float)
 
@@ -31,6 +33,35 @@ def learned_of(path: Path, extra: Mapping[str, Any]) -> tuple[dict[str, VoxelSiz
         return classes, _three(extra["size"], int) if "size" in extra else None
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: its header is damaged: classes or size") from error
+
+
+PATIENTS = "patients"
+"""The key of a card's extra facts that holds :class:`priors.networks.patient.LearnedPatients`."""
+
+
+def learned_patients(path: Path, extra: Mapping[str, Any]) -> LearnedPatients:
+    """The ages and sexes that were learned, as a card says them.
+
+    Args:
+        path: the path of the weights file; errors name it.
+        extra: what its card says beside the configuration.
+
+    Raises:
+        ValueError: values that are no such facts.
+    """
+    found = extra.get(PATIENTS)
+    if found is None:
+        return NOBODY
+    try:
+        ages, sexes = found["ages"], tuple(found["sexes"])
+        if not set(sexes) <= set(SEXES):
+            raise ValueError("another sex")
+        if ages is None:
+            return LearnedPatients(None, sexes)
+        low, high = (float(age) for age in ages)
+        return LearnedPatients((low, high), sexes)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: its header is damaged: patients") from error
 
 
 def _three(values: Any, kind: Callable[[Any], N]) -> tuple[N, N, N]:

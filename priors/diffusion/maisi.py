@@ -26,6 +26,7 @@ from priors.networks.inference import Acceleration
 from priors.networks.maisi.axes import from_maisi, to_maisi, to_network_range, to_unit_range
 from priors.networks.maisi.conditions import check_told_apart, told
 from priors.networks.maisi.config import TIMESTEPS, MaisiUNetConfig
+from priors.networks.patient import NOBODY, UNKNOWN, Patient
 from priors.networks.sizes import check_size
 from priors.weights.card import Card, read_card
 from priors.weights.networks import load_network
@@ -83,6 +84,7 @@ class MaisiPrior:
     latent_limit = None
     anatomies = CLASSES
     patch = None
+    patients = NOBODY
 
     def __post_init__(self) -> None:
         latents, taken = self.channels, self.unet.config.channels
@@ -178,12 +180,15 @@ class MaisiPrior:
         batch: int = 1,
         voxel_size: VoxelSize | None = None,
         heads: Sequence[Any] = (),
+        patient: Patient = UNKNOWN,
+        guidance: float = 1.0,
         acceleration: Acceleration | None = None,
     ) -> NoiseEstimator:
         """The U-Net for one class and size; it is told regions, voxel size or modality, as its configuration says."""
         if not 0 <= class_index < len(CLASSES):
             raise ValueError(f"class {class_index}: this prior has the classes 0 to {len(CLASSES) - 1}")
         self.latent_size(size)
+        self.patients.check(patient)
         inputs = self.inputs(CLASSES[class_index], size, batch, voxel_size)
         output = self.output(inputs, heads, acceleration)
         return output if self.unet.config.process == "ddpm" else self._noise_of_flow(output)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from priors.diffusion.anatomy import ANATOMIES, CLASSES, Anatomy, Size, find_class, own_anatomies
 from priors.diffusion.average import START, AverageLatent
-from priors.diffusion.learned import check_learned, learned_of
+from priors.diffusion.learned import check_learned, learned_of, learned_patients
 from priors.diffusion.prior import NoisedStart, VoxelSize
 from priors.diffusion.samplers import NoiseEstimator
 from priors.diffusion.schedule import GaussianDiffusion
@@ -27,6 +27,8 @@ from priors.networks.controlnet import AttachedHead, ControlNet, attach
 from priors.networks.implicit_decoder import ImplicitDecoder
 from priors.networks.implicit_streaming import decode_on_grid
 from priors.networks.inference import Acceleration
+from priors.networks.patient import NOBODY, UNKNOWN, LearnedPatients, Patient
+from priors.networks.patient_embedding import Patients
 from priors.networks.resampling import Axis
 from priors.networks.sizes import check_size
 from priors.weights.card import Card, read_card
@@ -57,9 +59,11 @@ class PatchVolumePrior:
         size: the size (z, x, y) in voxels of what the BiFlowNet learned from; None where the weights do not say.
         averages: the latents of classes from which samples of them may start, by name.
         anatomies: the classes that the BiFlowNet can be asked for: those of the release, or the weights' own.
+        patients: the ages and sexes that the BiFlowNet learned.
 
     Raises:
-        ValueError: the autoencoder's latents do not have the channels that the BiFlowNet takes.
+        ValueError: the autoencoder's latents do not have the channels that the BiFlowNet takes, or ``patients`` of a
+            BiFlowNet that is told no age and sex.
     """
 
     autoencoder: PatchVolumeAutoencoder
@@ -71,11 +75,14 @@ class PatchVolumePrior:
     size: Size | None = None
     averages: Mapping[str, AverageLatent] = field(default_factory=dict)
     anatomies: Sequence[Anatomy] = CLASSES
+    patients: LearnedPatients = NOBODY
 
     latent_limit = 1.0
 
     def __post_init__(self) -> None:
         latents, taken = self.autoencoder.config.latent_channels, self.biflownet.config.channels
+        if self.patients != NOBODY and not self.biflownet.config.patient:
+            raise ValueError("the noise estimator's card says which ages and sexes it learned, but it is told neither")
         if latents != taken:
             raise ValueError(
                 f"the autoencoder's latents have {latents} channels and the noise estimator takes {taken}: "
@@ -183,6 +190,8 @@ class PatchVolumePrior:
         batch: int = 1,
         voxel_size: VoxelSize | None = None,
         heads: Sequence[Any] = (),
+        patient: Patient = UNKNOWN,
+        guidance: float = 1.0,
         acceleration: Acceleration | None = None,
     ) -> NoiseEstimator:
         """BiFlowNet for one class and size; it is told the latent's size and not the size of voxels."""
@@ -191,11 +200,16 @@ class PatchVolumePrior:
             raise ValueError(f"class {class_index}: this prior has the classes 0 to {classes - 1}")
         if not all(isinstance(head, AttachedHead) for head in heads):
             raise ValueError("a head of another kind of prior; BiFlowNet takes ControlNets")
+        self.patients.check(patient)
         options = acceleration or Acceleration()
         options.prepare(self.biflownet)
         y = torch.full((batch,), class_index, device=self.device)
         latent = torch.tensor(self.latent_size(size), device=self.device)
-        bound = self.biflownet.bind(y, latent.expand(batch, 3) / RESOLUTION_UNIT, heads=heads)
+        res = latent.expand(batch, 3) / RESOLUTION_UNIT
+        told = Patients.of([patient] * batch, self.device) if patient.known and guidance != 0 else None
+        bound = self.biflownet.bind(y, res, heads=heads, patients=told)
+        if told is not None and guidance != 1:
+            bound = guided(bound, self.biflownet.bind(y, res, heads=heads), guidance)
         estimate = options.wrap(bound, self.device)
         return self.diffusion.noise_estimator(estimate, self.biflownet.config.prediction)
 
@@ -238,6 +252,16 @@ class PatchVolumePrior:
         return NoisedStart(average.latent(self.latent_size(size)), round(START * self.diffusion.timesteps))
 
 
+def guided(told: NoiseEstimator, untold: NoiseEstimator, scale: float) -> NoiseEstimator:
+    """Classifier-free guidance (Ho and Salimans, 2022): (1 - scale) · untold + scale · told, of two estimators."""
+
+    def estimate(z_t: Tensor, t: Tensor) -> Tensor:
+        without = untold(z_t, t)
+        return without + scale * (told(z_t, t) - without)
+
+    return estimate
+
+
 def load_patch_volume(folder: Path) -> PatchVolumePrior:
     """The prior in a folder with ``autoencoder.safetensors`` and ``biflownet.safetensors``, on the CPU, for inference.
 
@@ -257,10 +281,13 @@ def load_patch_volume(folder: Path) -> PatchVolumePrior:
     classes, size = learned_of(folder / BIFLOWNET, card.extra)
     anatomies = _anatomies(folder / BIFLOWNET, card, classes, size)
     averages = _averages(folder / BIFLOWNET, card.extra, biflownet.config.channels, anatomies)
+    patients = learned_patients(folder / BIFLOWNET, card.extra)
     name = folder.resolve().name
     try:
         diffusion = GaussianDiffusion(timesteps)
-        return PatchVolumePrior(autoencoder, biflownet, diffusion, name, hashes, classes, size, averages, anatomies)
+        return PatchVolumePrior(
+            autoencoder, biflownet, diffusion, name, hashes, classes, size, averages, anatomies, patients
+        )
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
 

@@ -19,6 +19,7 @@ from priors.diffusion.anatomy import Anatomy, Size
 from priors.diffusion.samplers import NoiseEstimator
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.inference import Acceleration
+from priors.networks.patient import UNKNOWN, LearnedPatients, Patient
 
 VoxelSize = tuple[float, float, float]
 """Voxel size (z, x, y) in mm."""
@@ -54,6 +55,7 @@ class LatentPrior(Protocol):
         encoding_multiple: the number of voxels that every edge of an encoded image is a multiple of.
         patch: the edge in voxels of the cubes that are encoded one by one; None where images are encoded whole.
         device: the device of the networks.
+        patients: the ages and sexes that the networks learned.
     """
 
     @property
@@ -70,6 +72,8 @@ class LatentPrior(Protocol):
     def anatomies(self) -> Sequence[Anatomy]: ...
     @property
     def classes(self) -> Mapping[str, VoxelSize]: ...
+    @property
+    def patients(self) -> LearnedPatients: ...
     @property
     def size_multiple(self) -> int: ...
     @property
@@ -131,6 +135,8 @@ class LatentPrior(Protocol):
         batch: int = 1,
         voxel_size: VoxelSize | None = None,
         heads: Sequence[Any] = (),
+        patient: Patient = UNKNOWN,
+        guidance: float = 1.0,
         acceleration: Acceleration | None = None,
     ) -> NoiseEstimator:
         """The noise estimator of latents of one class and size, for a sampler.
@@ -141,10 +147,13 @@ class LatentPrior(Protocol):
             batch: the number of latents that are sampled together.
             voxel_size: the voxel size (z, x, y) in mm, for networks that are told it; None where it is not known.
             heads: what :meth:`attach` gave, for heads that steer the estimate.
+            patient: age and sex of the person that the volumes show, as far as they are asked for.
+            guidance: the scale of the classifier-free guidance by age and sex (Ho and Salimans, 2022): the estimate
+                without them, plus the scale times what they change; 1 is the estimate with them, 0 that without.
             acceleration: the precision and layout of the noise estimator; None is exact.
 
         Raises:
-            ValueError: a class, a size or a head that the networks do not have.
+            ValueError: a class, a size or a head that the networks do not have, or a patient that they cannot be told.
         """
         ...
 

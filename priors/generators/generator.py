@@ -17,8 +17,11 @@ from priors.diffusion.anatomy import Anatomy, Size
 from priors.diffusion.prior import VoxelSize
 from priors.diffusion.samplers import Spacing
 from priors.networks.inference import Acceleration
+from priors.networks.patient import UNKNOWN, Patient
 
 Start = Literal["average", "noise"]
+
+_MOST_GUIDANCE = 100.0
 
 OnProgress = Callable[[str, int, int], None]
 """Takes the stage in words, such as ``steps``, how much of it is done, and how much there is to do."""
@@ -54,12 +57,29 @@ class Sampling:
         timesteps: the spacing of the diffusion steps that are visited.
         start: ``average`` starts from the noised average of the class where the generator knows one, ``noise`` from
             noise alone.
+        patient: age and sex of the person that the volumes show, as far as they are asked for.
+        guidance: the scale of the guidance by age and sex; see :meth:`priors.diffusion.prior.LatentPrior.estimator`.
+
+    Raises:
+        ValueError: a guidance outside of 0 to 100, or one without an age or a sex.
     """
 
     sampler: str | None = None
     steps: int | None = None
     timesteps: Spacing | None = None
     start: Start = "average"
+    patient: Patient = UNKNOWN
+    guidance: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.guidance is None:
+            return
+        if not 0 <= self.guidance <= _MOST_GUIDANCE:
+            raise ValueError(f"`guidance` {self.guidance:g}: must be from 0 to {_MOST_GUIDANCE:g}")
+        if not self.patient.known:
+            raise ValueError(
+                f"`guidance` {self.guidance:g}: say `age` or `sex` with it; it is the scale of their effect"
+            )
 
 
 @dataclass(frozen=True)

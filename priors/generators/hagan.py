@@ -16,6 +16,7 @@ from priors.generators.generator import OnProgress, Plan, Sampling, chosen_sampl
 from priors.generators.trained import Origin, TrainedGenerator
 from priors.networks.hagan.generator import HAGANGenerator
 from priors.networks.inference import Acceleration
+from priors.networks.patient import refuse_patient
 from priors.weights.networks import load_network
 from priors.weights.store import SUFFIX
 
@@ -71,6 +72,7 @@ class HAGANSampler(TrainedGenerator):
         return [(self._edge, self._edge, self._edge)]
 
     def plan(self, anatomy: Anatomy, size: Size, sampling: Sampling) -> Plan:
+        refuse_patient(sampling.patient, self.method)
         sampler = chosen_sampler(sampling, self.samplers)
         if sampling.steps not in (None, 1):
             raise ValueError(f"`steps` {sampling.steps}: HA-GAN makes a volume in one pass")

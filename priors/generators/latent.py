@@ -85,6 +85,7 @@ class LatentGenerator:
 
     def plan(self, anatomy: Anatomy, size: Size, sampling: Sampling) -> Plan:
         sampler, first = chosen_sampler(sampling, self.samplers), self._start(anatomy, size, sampling)
+        self.prior.patients.check(sampling.patient)
         steps = sampling.steps or USUAL_STEPS
         times = sampling_steps(self.prior, sampler, steps, sampling.timesteps, first.step if first else None)
         return Plan(sampler, steps, tuple(times.tolist()), "average" if first else "noise")
@@ -115,6 +116,8 @@ class LatentGenerator:
             spacing=sampling.timesteps,
             voxel_size=voxel_size,
             heads=self.heads,
+            patient=sampling.patient,
+            guidance=1.0 if sampling.guidance is None else sampling.guidance,
             start=self._start(anatomy, size, sampling),
             acceleration=acceleration,
             on_step=steps_reporter(seeds, on_progress),

@@ -50,6 +50,7 @@ class MaisiGenerator(LatentGenerator):
         return SAMPLERS[process]
 
     def plan(self, anatomy: Anatomy, size: Size, sampling: Sampling) -> Plan:
+        self.prior.patients.check(sampling.patient)
         sampler, steps = self._chosen(sampling)
         if sampler != "rflow":
             return super().plan(anatomy, size, replace(sampling, sampler=sampler, steps=steps))

@@ -18,6 +18,7 @@ from priors.generators.trained import Origin, TrainedGenerator
 from priors.networks.inference import Acceleration
 from priors.networks.medicaldiffusion.unet import FactorisedUNet
 from priors.networks.medicaldiffusion.vqgan import VQGAN
+from priors.networks.patient import refuse_patient
 from priors.networks.sizes import check_size
 from priors.weights.card import read_card
 from priors.weights.networks import load_network
@@ -84,6 +85,7 @@ class MedicalDiffusion(TrainedGenerator):
         check_size(size[1:], factor * self.unet.size_multiple, ("X", "Y"))
 
     def plan(self, anatomy: Anatomy, size: Size, sampling: Sampling) -> Plan:
+        refuse_patient(sampling.patient, self.method)
         sampler, total = chosen_sampler(sampling, self.samplers), self.diffusion.timesteps
         steps = sampling.steps or (total if sampler == self.samplers[0] else min(OTHER_STEPS, total))
         spacing = sampling.timesteps or ("logsnr" if sampler == "dpm++" else "linspace")

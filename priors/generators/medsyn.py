@@ -21,6 +21,7 @@ from priors.networks.inference import Acceleration
 from priors.networks.medsyn.finer import MedSynSR
 from priors.networks.medsyn.grids import enlarged
 from priors.networks.medsyn.low import MedSynLow
+from priors.networks.patient import refuse_patient
 from priors.networks.sizes import check_size
 from priors.weights.card import read_card
 from priors.weights.networks import load_network
@@ -87,6 +88,7 @@ class MedSyn(TrainedGenerator):
         check_size(size[1:], math.lcm(self.ratio * self.low.size_multiple, finer), ("X", "Y"))
 
     def plan(self, anatomy: Anatomy, size: Size, sampling: Sampling) -> Plan:
+        refuse_patient(sampling.patient, self.method)
         sampler, steps = chosen_sampler(sampling, self.samplers), sampling.steps or USUAL_STEPS
         if sampling.timesteps is not None:
             raise ValueError(f"`timesteps` {sampling.timesteps}: MedSyn's times are evenly spaced")

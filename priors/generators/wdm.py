@@ -18,6 +18,7 @@ from priors.diffusion.schedule import GaussianDiffusion
 from priors.generators.generator import OnProgress, Plan, Sampling, chosen_sampler, no_progress, steps_reporter
 from priors.generators.trained import Origin, TrainedGenerator
 from priors.networks.inference import Acceleration
+from priors.networks.patient import refuse_patient
 from priors.networks.sizes import check_size
 from priors.networks.wdm.config import BANDS
 from priors.networks.wdm.haar import from_coefficients, to_coefficients
@@ -66,6 +67,7 @@ class WDMGenerator(TrainedGenerator):
         check_size(size, self.network.config.size_multiple)
 
     def plan(self, anatomy: Anatomy, size: Size, sampling: Sampling) -> Plan:
+        refuse_patient(sampling.patient, self.method)
         sampler, total = chosen_sampler(sampling, self.samplers), self.diffusion.timesteps
         steps = sampling.steps or (total if sampler == "ddpm" else min(DDIM_STEPS, total))
         if sampling.timesteps is None:

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from priors.networks.biflownet_config import FUSED_LEVELS, BiFlowNetConfig
 from priors.networks.dit import ConvBlock, CubeHead, DiTBlock, FlowStage, PatchEmbedding, merge_cubes, sincos_position
+from priors.networks.patient import UNKNOWN
+from priors.networks.patient_embedding import PatientEmbedding, Patients
 from priors.networks.time_embedding import time_network
 from priors.networks.unet3d import EncoderLevel, ResnetBlock, SpatialAttention
 
@@ -62,14 +64,19 @@ NoiseEstimate = Callable[[Tensor, Tensor], Tensor]
 class Steering(Protocol):
     """A ControlNet head with its condition, as a noise estimator is told of it."""
 
-    def bind(self, y: Tensor, res: Tensor) -> Callable[[Tensor, Tensor], Control]:
-        """The control of a noisy latent at a step, for class indices ``y`` and latent sizes ``res``."""
+    def bind(self, y: Tensor, res: Tensor, patients: Patients | None = None) -> Callable[[Tensor, Tensor], Control]:
+        """The control of a noisy latent at a step, for class indices ``y``, latent sizes ``res`` and patients."""
         ...
 
 
 @dataclass(frozen=True)
 class StaticCondition:
-    """The part of the condition that does not change over the steps of a sampler, (B, 4 * width) each."""
+    """The part of the condition that does not change over the steps of a sampler, (B, 4 * width) each.
+
+    Attributes:
+        of_class: the embedding of the class; in a network that is told age and sex, theirs is added.
+        of_size: the embedding of the latent's size.
+    """
 
     of_class: Tensor
     of_size: Tensor
@@ -84,7 +91,8 @@ class Hint:
 
 
 class BiFlowEncoder(nn.Module):
-    """The first half of both flows with the embeddings of time, class and size: what a ControlNet clones."""
+    """The first half of both flows with the embeddings of time, class, size and, where the network is told them, age
+    and sex: what a ControlNet clones."""
 
     def __init__(self, config: BiFlowNetConfig) -> None:
         super().__init__()
@@ -94,6 +102,8 @@ class BiFlowEncoder(nn.Module):
         self.time_mlp = time_network(width)
         self.cond_emb = nn.Embedding(config.classes, 4 * width)
         self.res_mlp = nn.Sequential(nn.Linear(3, 4 * width), nn.SiLU(), nn.Linear(4 * width, 4 * width))
+        if config.patient:
+            self.patient_emb = PatientEmbedding(width, 4 * width)
         self._local = config.intra_patch != "none"
         if self._local:
             tokens_along = config.sub_volume // config.token_patch
@@ -129,21 +139,27 @@ class BiFlowEncoder(nn.Module):
         """Every axis of a latent must be a multiple of this."""
         return self._sizes.size_multiple
 
-    def static_condition(self, y: Tensor, res: Tensor) -> StaticCondition:
+    def static_condition(self, y: Tensor, res: Tensor, patients: Patients | None = None) -> StaticCondition:
         """What a sampler's steps have in common.
 
         Args:
             y: (B,) class indices.
             res: (B, 3) or (3,), latent size (z, x, y) over 64.
+            patients: age and sex of the batch; None where nothing is known.
 
         Raises:
-            ValueError: shapes that do not fit together.
+            ValueError: shapes that do not fit together, or patients for a network that is told no age and sex.
         """
         if y.ndim != 1 or res.shape not in ((3,), (len(y), 3)):
             raise ValueError(
                 f"classes of shape {tuple(y.shape)} and sizes of shape {tuple(res.shape)}; (B,) and (B, 3) or (3,) fit"
             )
-        return StaticCondition(self.cond_emb(y), self.res_mlp(res.expand(len(y), 3)))
+        told = self.cond_emb(y)
+        if self._sizes.patient:
+            told = told + self.patient_emb(patients or Patients.of([UNKNOWN] * len(y), y.device))
+        elif patients is not None:
+            raise ValueError("age and sex for a network that is told neither")
+        return StaticCondition(told, self.res_mlp(res.expand(len(y), 3)))
 
     def _condition(self, t: Tensor, static: StaticCondition) -> Tensor:
         return torch.cat([self.time_mlp(t) + static.of_class, static.of_size], dim=1)
@@ -192,7 +208,8 @@ class BiFlowEncoder(nn.Module):
 
 @torch.no_grad()
 def initialise(network: nn.Module) -> None:
-    """New weights: Xavier for linear layers and patch embeddings; zero for what joins the DiT to the U-Net."""
+    """New weights: Xavier for linear layers and patch embeddings; zero for what joins the DiT to the U-Net, and for
+    what is added for age and sex."""
     for module in network.modules():
         if isinstance(module, PatchEmbedding):
             nn.init.xavier_uniform_(module.proj.weight.flatten(1))
@@ -201,6 +218,8 @@ def initialise(network: nn.Module) -> None:
             nn.init.xavier_uniform_(module.weight)
             zero_(module.bias)
     for module in network.modules():
+        if isinstance(module, PatientEmbedding):
+            module.silence()
         if isinstance(module, (DiTBlock, CubeHead)):
             zero_(*module.adaLN_modulation.parameters())
         if isinstance(module, CubeHead):

@@ -21,6 +21,7 @@ from priors.networks.biflow_encoder import (
     initialise,
 )
 from priors.networks.biflownet_config import FUSED_LEVELS, BiFlowNetConfig
+from priors.networks.patient_embedding import Patients
 from priors.networks.unet3d import DecoderLevel, ResnetBlock
 
 __all__ = ["BiFlowNet", "BiFlowNetConfig", "Control", "StaticCondition"]
@@ -76,6 +77,7 @@ class BiFlowNet(BiFlowEncoder):
         res: Tensor,
         control: Control | None = None,
         *,
+        patients: Patients | None = None,
         static: StaticCondition | None = None,
     ) -> Tensor:
         """The noise in ``z_t``.
@@ -86,7 +88,8 @@ class BiFlowNet(BiFlowEncoder):
             y: (B,) class indices.
             res: (B, 3) or (3,), latent size (z, x, y) over 64.
             control: the control of one ControlNet, or the sum of several.
-            static: :meth:`static_condition` of ``y`` and ``res``, when it is kept over the steps.
+            patients: age and sex of the batch; None where nothing is known.
+            static: :meth:`static_condition` of ``y``, ``res`` and ``patients``, when it is kept over the steps.
 
         Returns:
             (B, C, Z, X, Y).
@@ -95,7 +98,7 @@ class BiFlowNet(BiFlowEncoder):
             ValueError: shapes that do not fit.
         """
         self._check(z_t, t, y)
-        condition = self._condition(t, static or self.static_condition(y, res))
+        condition = self._condition(t, static or self.static_condition(y, res, patients))
         stem, features = self._encode(z_t, condition)
         if control is not None:
             features = features + control
@@ -112,7 +115,9 @@ class BiFlowNet(BiFlowEncoder):
             x = level(x, condition, features.skips.pop(), features.skips.pop())
         return self.final_conv(torch.cat([x, stem], dim=1))
 
-    def bind(self, y: Tensor, res: Tensor, *, heads: Sequence[Steering] = ()) -> NoiseEstimate:
+    def bind(
+        self, y: Tensor, res: Tensor, *, heads: Sequence[Steering] = (), patients: Patients | None = None
+    ) -> NoiseEstimate:
         """A noise estimator for a sampler: what does not change over the steps is computed here, once.
 
         Gradients reach the latent that the estimator is called on, not the conditions.
@@ -121,15 +126,17 @@ class BiFlowNet(BiFlowEncoder):
             y: (B,) class indices.
             res: (B, 3) or (3,), latent size (z, x, y) over 64.
             heads: ControlNets; their controls are summed.
+            patients: age and sex of the batch; None where nothing is known.
 
         Raises:
-            ValueError: a class that the network does not have, or shapes that do not fit.
+            ValueError: a class that the network does not have, shapes that do not fit, or patients for a network that
+                is told no age and sex.
         """
         if not y.is_meta and bool(((y < 0) | (y >= self.config.classes)).any()):
             raise ValueError(f"class {y.tolist()}: this network has the classes 0 to {self.config.classes - 1}")
         with torch.no_grad():
-            static = self.static_condition(y, res)
-        controls = [head.bind(y, res) for head in heads]
+            static = self.static_condition(y, res, patients)
+        controls = [head.bind(y, res, patients) for head in heads]
 
         def estimate(z_t: Tensor, t: Tensor) -> Tensor:
             control = None

@@ -19,7 +19,7 @@ INTRA_PATCH = ("dit", "unet", "none")
 Prediction = Literal["noise", "velocity"]
 """What the output may be: the noise as published, or the velocity of Salimans and Ho (2022)."""
 
-_LATER: dict[str, Any] = {"prediction": "noise"}
+_LATER: dict[str, Any] = {"prediction": "noise", "patient": False}
 """Settings that older weights do not name, with what they have."""
 
 _OFFICIAL_NAMES = {
@@ -67,6 +67,7 @@ class BiFlowNetConfig:
             ``none``, for the paper's ablation (Table VII).
         prediction: what the output is: ``noise`` as published, or ``velocity``, sqrt(abar) noise - sqrt(1 - abar) z_0,
             from which short trainings learn the coarse structure of volumes sooner.
+        patient: whether the network is told age and sex; see :mod:`priors.networks.patient_embedding`.
 
     Raises:
         ValueError: sizes that do not fit together.
@@ -87,6 +88,7 @@ class BiFlowNetConfig:
     init_kernel: int = 3
     intra_patch: str = "dit"
     prediction: Prediction = "noise"
+    patient: bool = False
 
     def __post_init__(self) -> None:
         self._check_positive()
@@ -107,7 +109,7 @@ class BiFlowNetConfig:
     def _check_positive(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, int) and value < 1:
+            if type(value) is int and value < 1:
                 raise ValueError(f"{field.name} is {value}; it must be 1 or more")
         if self.middle_dit > MOST_BLOCKS:
             raise ValueError(f"middle_dit is {self.middle_dit}; it must be at most {MOST_BLOCKS}")
@@ -159,7 +161,9 @@ class BiFlowNetConfig:
         for name in sorted(words):
             if type(values[name]) is not str:
                 raise ValueError(f"BiFlowNet setting {name} is {values[name]!r}; it must be a word")
-        for name in names - {"multipliers", "attention"} - words:
+        if type(values["patient"]) is not bool:
+            raise ValueError(f"BiFlowNet setting patient is {values['patient']!r}; it must be true or false")
+        for name in names - {"multipliers", "attention", "patient"} - words:
             if type(values[name]) is not int:
                 raise ValueError(f"BiFlowNet setting {name} is {values[name]!r}; it must be a whole number")
         multipliers, attention = values["multipliers"], values["attention"]

@@ -22,6 +22,7 @@ from priors.networks.biflownet import BiFlowNet
 from priors.networks.biflownet_config import FUSED_LEVELS, BiFlowNetConfig
 from priors.networks.dit import PatchEmbedding
 from priors.networks.fingerprint import tensors_sha256
+from priors.networks.patient_embedding import Patients
 
 _NAMES = {"base", "hint_channels", "task"}
 _OPTIONAL_NAMES = {"middle"}
@@ -143,13 +144,16 @@ class ControlNet(BiFlowEncoder):
         head.load_state_dict(own | {name: tensor for name, tensor in state.items() if name in own})
         return head.to(base.init_conv.weight.device)
 
-    def hinted_condition(self, y: Tensor, res: Tensor, hint: Tensor) -> HintedCondition:
+    def hinted_condition(
+        self, y: Tensor, res: Tensor, hint: Tensor, patients: Patients | None = None
+    ) -> HintedCondition:
         """What a sampler's steps have in common.
 
         Args:
             y: (B,) class indices.
             res: (B, 3) or (3,), latent size (z, x, y) over 64.
             hint: (B, hint channels, Z, X, Y), or (1, …) for the whole batch.
+            patients: age and sex of the batch; None where nothing is known.
 
         Raises:
             ValueError: shapes that do not fit.
@@ -159,7 +163,7 @@ class ControlNet(BiFlowEncoder):
             raise ValueError(f"a batch of {len(hint)} hints for {len(y)} latents; as many, or one for all, are wanted")
         features = self.hint_encoder(hint)
         tokens = self.hint_tokens(features.expand(len(y), -1, -1, -1, -1))
-        return HintedCondition(self.static_condition(y, res), Hint(self.hint_grid(features), tokens))
+        return HintedCondition(self.static_condition(y, res, patients), Hint(self.hint_grid(features), tokens))
 
     def _check_hint(self, hint: Tensor) -> None:
         self._check_grid("hint", hint, self.config.hint_channels)
@@ -172,6 +176,7 @@ class ControlNet(BiFlowEncoder):
         res: Tensor,
         hint: Tensor,
         *,
+        patients: Patients | None = None,
         static: HintedCondition | None = None,
     ) -> Control:
         """What to add to the base's features.
@@ -182,7 +187,9 @@ class ControlNet(BiFlowEncoder):
             y: (B,) class indices.
             res: (B, 3) or (3,), latent size (z, x, y) over 64.
             hint: (B or 1, hint channels, Z, X, Y) at the latent's resolution.
-            static: :meth:`hinted_condition` of ``y``, ``res`` and ``hint``, when it is kept over the steps.
+            patients: age and sex of the batch; None where nothing is known.
+            static: :meth:`hinted_condition` of ``y``, ``res``, ``hint`` and ``patients``, when it is kept over the
+                steps.
 
         Raises:
             ValueError: shapes that do not fit.
@@ -191,7 +198,7 @@ class ControlNet(BiFlowEncoder):
         self._check_hint(hint)
         if hint.shape[2:] != z_t.shape[2:]:
             raise ValueError(f"a hint of size {tuple(hint.shape[2:])} for a latent of size {tuple(z_t.shape[2:])}")
-        common = static or self.hinted_condition(y, res, hint)
+        common = static or self.hinted_condition(y, res, hint, patients)
         _, features = self._encode(z_t, self._condition(t, common.condition), common.hint)
         return self._joined(features)
 
@@ -226,10 +233,10 @@ class AttachedHead:
         if not math.isfinite(self.controlnet_scale):
             raise ValueError(f"a head's ControlNet scale must be a finite number, not {self.controlnet_scale}")
 
-    def bind(self, y: Tensor, res: Tensor) -> Callable[[Tensor, Tensor], Control]:
+    def bind(self, y: Tensor, res: Tensor, patients: Patients | None = None) -> Callable[[Tensor, Tensor], Control]:
         """(z_t, t) -> control, with what the steps have in common computed once and without gradients."""
         with torch.no_grad():
-            static = self.head.hinted_condition(y, res, self.hint)
+            static = self.head.hinted_condition(y, res, self.hint, patients)
 
         def control(z_t: Tensor, t: Tensor) -> Control:
             return self.head(z_t, t, y, res, self.hint, static=static).scaled(self.controlnet_scale)

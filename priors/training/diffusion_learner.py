@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.biflownet import BiFlowNet
 from priors.networks.controlnet import ControlNet
-from priors.training.batches import Sample, generators
+from priors.networks.patient_embedding import Patients
+from priors.training.batches import Sample, derived_seed, generators
 from priors.training.learner import Learner, Losses
 
 
@@ -29,8 +30,40 @@ def size_condition(latent: Tensor) -> Tensor:
     return size.expand(len(latent), 3)
 
 
+DROPPED = 0.1
+"""The share of samples whose age and sex are both hidden in training, and that of those where only one of them is."""
+
+
+def patients_of(batch: Sample, *, training: bool) -> Patients | None:
+    """Age and sex of a batch, as the network is told them; None where the samples say neither.
+
+    In training both are hidden in a tenth of the samples, the age alone in another tenth and the sex alone in a third
+    tenth, so that the network also learns to do without either (classifier-free guidance, Ho and Salimans, 2022).
+
+    Args:
+        batch: samples with ``age`` () in years, NaN where it is unknown, and ``sex`` (), or without both.
+        training: whether some are hidden; which ones follows from the samples' seeds.
+    """
+    if "age" not in batch:
+        return None
+    told = Patients(batch["age"], batch["sex"])
+    if not training:
+        return told
+    draws = [torch.rand((), generator=_own_generator(int(seed))) for seed in batch["seed"]]
+    draw = torch.stack(draws).to(told.age.device)
+    return told.without(age=draw < 2 * DROPPED, sex=(draw < DROPPED) | ((draw >= 2 * DROPPED) & (draw < 3 * DROPPED)))
+
+
+def _own_generator(seed: int) -> torch.Generator:
+    """Another generator than that of time step and noise, which hence stay as they are."""
+    return torch.Generator().manual_seed(derived_seed(seed, "patient"))
+
+
 class BiFlowNetLearner(Learner):
-    """Noise estimation on latents (paper, equation 9): samples ``latent`` (C, Z, X, Y) in [-1, 1], ``class`` ().
+    """Noise estimation on latents (paper, equation 9).
+
+    Samples: ``latent`` (C, Z, X, Y) in [-1, 1], ``class`` (), and for a network that is told them ``age`` () and
+    ``sex`` (), see :func:`patients_of`.
 
     Args:
         net: the noise estimator to train.
@@ -50,9 +83,10 @@ class BiFlowNetLearner(Learner):
     def forward(self, batch: Sample, phase: str, step: int) -> Losses:
         latent, y = batch["latent"], batch["class"]
         t, noise = draw_noise(batch["seed"], latent, self.diffusion.timesteps)
+        patients = patients_of(batch, training=self.training)
 
         def estimate(z_t: Tensor, t: Tensor) -> Tensor:
-            return self.net(z_t, t, y, size_condition(latent))
+            return self.net(z_t, t, y, size_condition(latent), patients=patients)
 
         prediction = self.net.config.prediction
         return {"total": self.diffusion.loss(estimate, latent, t, noise, self._loss, prediction=prediction)}
@@ -64,8 +98,8 @@ class BiFlowNetLearner(Learner):
 class ControlNetLearner(Learner):
     """Noise estimation under a condition, the base frozen (paper, equation 11).
 
-    Samples: ``latent``, ``class`` as for BiFlowNet, ``hint`` (hint channels, Z, X, Y), and, where some voxels count for
-    more, their ``weight`` (1, Z, X, Y).
+    Samples: ``latent``, ``class``, ``age``, ``sex`` as for BiFlowNet, ``hint`` (hint channels, Z, X, Y), and, where
+    some voxels count for more, their ``weight`` (1, Z, X, Y).
 
     Args:
         head: the ControlNet head to train.
@@ -95,10 +129,11 @@ class ControlNetLearner(Learner):
     def forward(self, batch: Sample, phase: str, step: int) -> Losses:
         latent, y, hint = batch["latent"], batch["class"], batch["hint"]
         t, noise = draw_noise(batch["seed"], latent, self.diffusion.timesteps)
-        res = size_condition(latent)
+        res, patients = size_condition(latent), patients_of(batch, training=self.training)
 
         def estimate(z_t: Tensor, t: Tensor) -> Tensor:
-            return self.base(z_t, t, y, res, control=self.head(z_t, t, y, res, hint))
+            control = self.head(z_t, t, y, res, hint, patients=patients)
+            return self.base(z_t, t, y, res, control=control, patients=patients)
 
         weight, prediction = batch.get("weight"), self.base.config.prediction
         return {"total": self.diffusion.loss(estimate, latent, t, noise, self._loss, weight, prediction)}

@@ -15,6 +15,7 @@ from recon.errors import input_errors
 if TYPE_CHECKING:
     from priors.diffusion.anatomy import Anatomy, Size
     from priors.generators.generator import Generator
+    from priors.networks.patient import Patient
 
 
 def _class_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -89,6 +90,31 @@ def _class_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     metavar="FILE",
     help="CT image in HU on the segmentation's grid, whose outline becomes the label of the body. For segmentations "
     "without that label.",
+)
+@option(
+    "--age",
+    group="Patient",
+    type=float,
+    default=None,
+    metavar="YEARS",
+    help="Age of the person that the volume shows, 0 to 120 years, for a prior that learned ages: 'recon train "
+    "biflownet' with --set task.patient=true trains one.  [default: not told]",
+)
+@option(
+    "--sex",
+    group="Patient",
+    type=click.Choice(["female", "male"]),
+    default=None,
+    help="Sex of the person that the volume shows, for a prior that learned it.  [default: not told]",
+)
+@option(
+    "--guidance",
+    group="Patient",
+    type=float,
+    default=None,
+    metavar="SCALE",
+    help="Scale of the effect of --age and --sex (classifier-free guidance): above 1 it is stronger than learned. Any "
+    "other scale than 1 doubles the time of a step.  [default: 1]",
 )
 @option(
     "--prior",
@@ -180,6 +206,9 @@ def generate(
     mask: Path | None,
     head: str | None,
     body: Path | None,
+    age: float | None,
+    sex: Any,
+    guidance: float | None,
     prior_name: str,
     sampler: str | None,
     steps: int | None,
@@ -203,6 +232,7 @@ def generate(
 
     \b
     recon generate --class CTChestAbdomen --seed 1 -o volume.nii.gz
+    recon generate --class CTChestAbdomen --prior runs/patient --age 60 --sex female --guidance 2
     recon generate --class MRT1Brain --prior official-4x --sampler dpm++ --steps 20 --count 4 --preview
     recon generate --mask case_seg.nii.gz --head runs/head/head.safetensors -o case.nii.gz
     recon generate --class CTChestAbdomen --output-spacing 0.8,0.8,1.5 --decoder implicit-decoder.safetensors
@@ -233,14 +263,15 @@ def generate(
         check_output(path, overwrite, folder=False, inputs=[each for each in (mask, body, decoder) if each])
     from priors.generators.generator import Sampling
     from priors.networks.inference import Acceleration
+    from priors.networks.patient import Patient
     from recon.run.devices import select_device
     from recon.run.memory import memory_errors
 
     place = select_device(device)
     condition = masked.condition if masked else None
-    request = Request(
-        anatomy, voxels, spaced, Sampling(sampler, steps, timesteps, start), seeds, batch, condition, grid
-    )
+    with input_errors():
+        sampling = Sampling(sampler, steps, timesteps, start, Patient(age, sex), guidance)
+    request = Request(anatomy, voxels, spaced, sampling, seeds, batch, condition, grid)
     plan = check_request(generator, request)
     if start == "average" != plan.start and _is_given(ctx, "start"):
         raise click.UsageError(f"--start average: this prior knows no average of {anatomy.name}; leave the option out")
@@ -248,6 +279,7 @@ def generate(
         note_grid(masked, anatomy.name, quiet)
     else:
         _note_size(anatomy, generator, voxels, quiet)
+    _note_age(sampling.patient, generator, quiet)
     acceleration = Acceleration.from_name(dtype, place, compile=compiled)
     with memory_errors(grid.bytes if grid else 0), progress_bar(quiet) as progress:
         generator = generator.to(place, acceleration.dtype)
@@ -309,3 +341,13 @@ def _note_size(anatomy: Anatomy, generator: Generator, size: Size, quiet: bool) 
             f"note: these networks learned {anatomy.name} at {shown} voxels (X,Y,Z); other sizes may differ",
             quiet,
         )
+
+
+def _note_age(patient: Patient, generator: Generator, quiet: bool) -> None:
+    """Say so where an age lies outside of those that the networks learned from."""
+    from priors.generators.latent import LatentGenerator
+
+    learned = generator.prior.patients.ages if isinstance(generator, LatentGenerator) else None
+    if patient.age is not None and learned and not learned[0] <= patient.age <= learned[1]:
+        low, high = learned
+        say(f"note: these networks learned ages from {low:g} to {high:g} years; others may differ", quiet)

@@ -125,6 +125,7 @@ def result_json(
     plan = generator.plan(request.anatomy, request.size, request.sampling)
     mask: dict[str, Any] = {}
     sampled: dict[str, Any] = {}
+    asked = request.sampling.patient
     weights = dict(generator.sha256)
     if request.mask is not None:
         (z, x, y), weights = request.mask.size, weights | {"head": request.mask.head_sha256}
@@ -144,6 +145,9 @@ def result_json(
         **sampled,
         "shape": [z, y, x],
         "spacing_mm": [dz, dy, dx],
+        "age": asked.age,
+        "sex": asked.sex,
+        "guidance": 1.0 if request.sampling.guidance is None and asked.known else request.sampling.guidance,
         "method": generator.method,
         "sampler": plan.sampler,
         "steps": plan.steps,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,12 @@ import torch
 
 from priors.diffusion.anatomy import ANATOMIES, CLASSES, Anatomy
 from priors.diffusion.average import average_latent
+from priors.diffusion.learned import PATIENTS
 from priors.diffusion.patch_volume import PatchVolumePrior
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.biflownet import BiFlowNet, BiFlowNetConfig
-from priors.networks.class_rows import with_classes
+from priors.networks.new_conditions import with_classes, with_patient
+from priors.networks.patient import SEXES, LearnedPatients
 from priors.networks.sizes import check_size
 from priors.training.diffusion_learner import BiFlowNetLearner, ControlNetLearner
 from priors.weights.card import SHOWN_WEIGHTS
@@ -51,14 +55,15 @@ def build_biflownet(given: Ingredients) -> Workshop:
 
     def encoded(volumes: Sequence[TrainingVolume], flips: Sequence[bool]) -> list[StoredLatent]:
         given.announce(f"encoding {len(volumes)} volumes")
-        return [encoding.volume_latent(v.volume, v.class_index, flip=flip) for v in volumes for flip in flips]
+        found = [(encoding.volume_latent(v.volume, v.class_index, flip=flip), v) for v in volumes for flip in flips]
+        return [replace(latent, patient=v.patient) for latent, v in found]
 
-    net = _biflownet(given, encoding.autoencoder.config.latent_channels)
+    net = _biflownet(given, encoding.autoencoder.config.latent_channels, settings)
     check_crop(settings, net)
     learner = BiFlowNetLearner(net, GaussianDiffusion(settings.timesteps), settings.loss)
-    source = _latent_source(encoded(given.train, flips), settings, net.config.channels)
+    source = _latent_source(encoded(given.train, flips), settings, net.config)
     held_out = encoded(given.val[: given.recipe.validation.cases], (False,))
-    loss = noise_validation(learner, _latent_source(held_out, settings, net.config.channels) if held_out else None)
+    loss = noise_validation(learner, _latent_source(held_out, settings, net.config) if held_out else None)
     pictures = _generated(given, encoding, learner.diffusion, settings) if loss and settings.sampling_steps else None
     named = {"autoencoder": encoding.sha256}
     known = anatomies(given.classes, given.train)
@@ -67,10 +72,38 @@ def build_biflownet(given: Ingredients) -> Workshop:
         "size": list(encoding.least),
         "averages": average_latents(given.train, encoding, settings.crop, net.size_multiple, known),
     }
+    if net.config.patient:
+        named = named | {"patient": patients_sha256(given.train)}
+        facts |= {PATIENTS: learned_from(given).to_dict()}
     if given.classes:
         named = named | {"classes": ",".join(given.classes)}
         facts |= {ANATOMIES: class_facts(known)}
     return Workshop(learner, source, together(loss, pictures), named, {"autoencoder": encoding.sha256} | facts)
+
+
+def learned_from(given: Ingredients) -> LearnedPatients:
+    """The ages and sexes that a training learns from, told in one line.
+
+    Raises:
+        InputError: the data say neither of anybody.
+    """
+    people = {each.volume.case.subject: each.patient for each in given.train}
+    ages = [each.age for each in people.values() if each.age is not None]
+    sexes = tuple(sex for sex in SEXES if any(each.sex == sex for each in people.values()))
+    if not ages and not sexes:
+        raise InputError(
+            "`data`: no volume says age or sex; state them in a list (age, sex, patients), or leave task.patient out"
+        )
+    span = f" ({min(ages):g} to {max(ages):g} years)" if ages else ""
+    known = sum(each.sex is not None for each in people.values())
+    given.announce(f"of {len(people)} people the age of {len(ages)} is known{span}, and the sex of {known}")
+    return LearnedPatients((min(ages), max(ages)) if ages else None, sexes)
+
+
+def patients_sha256(volumes: Sequence[TrainingVolume]) -> str:
+    """A hash of the ages and sexes of a training, which a resumed run must share with its checkpoint."""
+    listing = [[each.patient.age, each.patient.sex] for each in volumes]
+    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
 
 
 def average_latents(
@@ -123,18 +156,21 @@ def _generated(
     return generation_pictures(encoding.autoencoder, diffusion, classes, (z, x, y), settings.sampling_steps)
 
 
-def _biflownet(given: Ingredients, channels: int) -> BiFlowNet:
+def _biflownet(given: Ingredients, channels: int, settings: BiFlowNetTask) -> BiFlowNet:
     if given.warm_start:
         with input_errors("`warm_start`"):
             net = load_biflownet(given.warm_start)
         if not given.classes:
             check_released_classes(given.warm_start, "warm_start")
         tell_overruled(net.config.to_dict(), given.recipe.network, given.announce)
-        return with_classes(net, _rows(given, net)) if given.classes else net
+        net = with_classes(net, _rows(given, net)) if given.classes else net
+        return with_patient(net) if settings.patient else net
     with input_errors("recipe: network"):
-        settings = merged(BiFlowNetConfig(channels=channels).to_dict(), given.recipe.network)
+        if "patient" in given.recipe.network:
+            raise ValueError("patient: it follows from task.patient; set that")
+        sizes = merged(BiFlowNetConfig(channels=channels).to_dict(), given.recipe.network)
         own = {"classes": len(given.classes)} if given.classes else {}
-        return BiFlowNet(BiFlowNetConfig.from_dict(settings | own))
+        return BiFlowNet(BiFlowNetConfig.from_dict(sizes | own | {"patient": settings.patient}))
 
 
 def _rows(given: Ingredients, net: BiFlowNet) -> list[int]:
@@ -161,7 +197,9 @@ def build_controlnet(given: Ingredients) -> Workshop:
     base = load_biflownet(in_folder(given.base, BIFLOWNET))
     check_released_classes(in_folder(given.base, BIFLOWNET), "base")
     check_crop(settings, base)
-    source, pairs = _encoded_scans(given, given.train, settings, encoding, settings.excerpts, settings.variants)
+    source, pairs = _encoded_scans(
+        given, given.train, settings, encoding, base.config, settings.excerpts, settings.variants
+    )
     task = with_model_error(given.task, (pair.model_error for pair in pairs))
     head = new_head(given, base, base.config.channels * len(task.conditions), task.to_dict())
     diffusion = GaussianDiffusion(timesteps_of(in_folder(given.base, BIFLOWNET), settings.timesteps))
@@ -178,6 +216,7 @@ def _encoded_scans(
     volumes: Sequence[TrainingVolume],
     settings: ControlNetTask,
     encoding: Encoding,
+    base: BiFlowNetConfig,
     excerpts: Excerpts,
     variants: int,
 ) -> tuple[LatentSource, list[StoredPair]]:
@@ -187,9 +226,12 @@ def _encoded_scans(
     pairs = simulate_pairs(
         [each.volume for each in volumes], given.task, variants, given.cache, device=given.device, excerpts=excerpts
     )
-    classes = [each.class_index for each in volumes for _ in range(variants)]
-    stored = [encoding.pair_latent(pair, index) for pair, index in zip(pairs, classes, strict=True)]
-    return _latent_source(stored, settings, encoding.autoencoder.config.latent_channels), pairs
+    owners = [each for each in volumes for _ in range(variants)]
+    stored = [
+        replace(encoding.pair_latent(pair, each.class_index), patient=each.patient)
+        for pair, each in zip(pairs, owners, strict=True)
+    ]
+    return _latent_source(stored, settings, base), pairs
 
 
 def _validate_head(
@@ -200,7 +242,7 @@ def _validate_head(
     learner: ControlNetLearner,
 ) -> Validation | None:
     """The loss on held-out scans, and what the head makes of them."""
-    source, pairs = _encoded_scans(given, volumes, settings, encoding, settings.held_out, 1)
+    source, pairs = _encoded_scans(given, volumes, settings, encoding, learner.base.config, settings.held_out, 1)
     if not settings.sampling_steps:
         return noise_validation(learner, source)
     prior = PatchVolumePrior(encoding.autoencoder, learner.base, learner.diffusion)
@@ -208,6 +250,6 @@ def _validate_head(
     return together(noise_validation(learner, source), reconstruction_validation(pairs, reconstruct))
 
 
-def _latent_source(stored: Sequence[StoredLatent], settings: LatentTask, channels: int) -> LatentSource:
+def _latent_source(stored: Sequence[StoredLatent], settings: LatentTask, net: BiFlowNetConfig) -> LatentSource:
     with input_errors("recipe: task.crop"):
-        return LatentSource(stored, settings.crop, channels, settings.per_volume)
+        return LatentSource(stored, settings.crop, net.channels, settings.per_volume, told_patient=net.patient)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,13 +45,15 @@ def build_mask_head(given: Ingredients, task: MaskTask, settings: ControlNetTask
     check_crop(settings, base)
     voxels = label_voxels(train, task, given)
     flips = (False, True) if settings.mirror else (False,)
-    source = _source(given, train, task, settings, encoding, weights, flips)
+    source = _source(given, train, task, settings, encoding, weights, flips, base.config.patient)
     hint_channels = task.hint_channels(base.config.channels, encoding.autoencoder.compression)
     head = new_head(given, base, hint_channels, task.to_dict())
     diffusion = GaussianDiffusion(timesteps_of(in_folder(given.base, BIFLOWNET), settings.timesteps))
     learner = ControlNetLearner(head, base, diffusion, settings.loss)
     held_out = _with_segmentation(given, given.val)[: given.recipe.validation.cases]
-    val = _source(given, held_out, task, settings, encoding, weights, (False,)) if held_out else None
+    val = (
+        _source(given, held_out, task, settings, encoding, weights, (False,), base.config.patient) if held_out else None
+    )
     identity = {"base": head.base_hash, "autoencoder": encoding.sha256, "task": json.dumps(task.to_dict())}
     facts: dict[str, Any] = {"autoencoder": encoding.sha256, SHOWN_WEIGHTS: {}, "label_voxels": voxels}
     return Workshop(learner, source, noise_validation(learner, val), identity, facts | _grids(train))
@@ -104,10 +107,13 @@ def _source(
     encoding: Encoding,
     weights: dict[int, float],
     flips: Sequence[bool],
+    told_patient: bool,
 ) -> MaskSource:
     given.announce(f"encoding {len(volumes)} volumes")
     stored = [
-        stored_mask(each.volume, task, encoding, each.class_index, flip=flip) for each in volumes for flip in flips
+        replace(stored_mask(each.volume, task, encoding, each.class_index, flip=flip), patient=each.patient)
+        for each in volumes
+        for flip in flips
     ]
     first = len(task.numbers) - len(task.labels)
     with input_errors("recipe: task.crop"):
@@ -118,6 +124,7 @@ def _source(
             settings.per_volume,
             around_labels=settings.around_labels,
             first_label=first,
+            told_patient=told_patient,
         )
 
 

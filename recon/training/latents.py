@@ -12,6 +12,8 @@ from torch.nn import functional
 
 from datasets.cache import Cache
 from priors.networks.autoencoder import PatchVolumeAutoencoder
+from priors.networks.patient import UNKNOWN, Patient
+from priors.networks.patient_embedding import Patients
 from priors.training.batches import Sample
 from recon.scan.padding import AIR, grown, pad_to_multiple
 from recon.training.pairs import StoredPair
@@ -27,10 +29,12 @@ class StoredLatent:
     Attributes:
         latents: (n · C, Z, X, Y) float16, in about [-1, 1]: the target's, or the conditions' and then the target's.
         class_index: the class index of the anatomy.
+        patient: age and sex of the person that they show, as far as they are known.
     """
 
     latents: np.ndarray
     class_index: int
+    patient: Patient = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -136,20 +140,31 @@ def _half(latent: Tensor) -> np.ndarray:
 
 
 class LatentSource:
-    """Crops of latents: ``latent`` (C, z, x, y), ``class`` (), and ``hint`` where there are conditions.
+    """Crops of latents: ``latent`` (C, z, x, y), ``class`` (), ``hint`` where there are conditions, and ``age`` and
+    ``sex`` where they are asked for.
 
     Args:
         stored: latents of volumes, or of scans.
         crop: (z, x, y) of the crop, a multiple of the noise estimator's; smaller latents are refused.
         channels: C of one latent; what comes before the last C channels is the hint.
         per_volume: crops of one latent in an epoch.
+        told_patient: whether samples say age and sex; see :func:`patient_sample`.
 
     Raises:
         ValueError: a latent is smaller than the crop.
     """
 
-    def __init__(self, stored: Sequence[StoredLatent], crop: Size, channels: int, per_volume: int = 1):
+    def __init__(
+        self,
+        stored: Sequence[StoredLatent],
+        crop: Size,
+        channels: int,
+        per_volume: int = 1,
+        *,
+        told_patient: bool = False,
+    ):
         self._stored, self._crop, self._channels, self._per_volume = stored, crop, channels, per_volume
+        self._told_patient = told_patient
         for each in stored:
             if any(size < want for size, want in zip(each.latents.shape[1:], crop, strict=True)):
                 raise ValueError(
@@ -170,7 +185,14 @@ class LatentSource:
         crop = torch.from_numpy(np.array(stored.latents[tuple(region)], dtype=np.float32))
         hint, latent = crop[: -self._channels], crop[-self._channels :]
         sample = {"latent": latent, "class": torch.tensor(stored.class_index)}
+        sample |= patient_sample(stored.patient) if self._told_patient else {}
         return sample | ({"hint": hint} if len(hint) else {})
+
+
+def patient_sample(patient: Patient) -> Sample:
+    """Age and sex as a sample holds them: ``age`` () years, NaN where it is unknown, and ``sex`` (), an index."""
+    told = Patients.of([patient])
+    return {"age": told.age[0], "sex": told.sex[0]}
 
 
 class CodeSource:

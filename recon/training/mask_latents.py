@@ -13,6 +13,7 @@ from torch import Tensor
 from datasets.cache import Cache
 from datasets.case import SEGMENTATION, Case
 from datasets.identity import quick_identity
+from priors.networks.patient import UNKNOWN, Patient
 from priors.training.batches import Sample
 from recon.acquisition.network_scale import network_axes
 from recon.diffusion.mask_hint import classes_of, fractions, hint_of, with_body
@@ -21,7 +22,7 @@ from recon.io.cases import read_case, read_segmentation
 from recon.learned.mask_task import MaskTask
 from recon.scan.body_mask import body_mask
 from recon.scan.volume import Volume
-from recon.training.latents import Encoding, Size
+from recon.training.latents import Encoding, Size, patient_sample
 from recon.training.prepared import Prepared
 
 
@@ -66,12 +67,14 @@ class StoredMask:
         hint: (hint channels, z, x, y) float16.
         shares: (classes, z, x, y) float16, the share of each class in each latent voxel.
         class_index: the class index of the anatomy.
+        patient: age and sex of the person that the volume shows, as far as they are known.
     """
 
     latent: np.ndarray
     hint: np.ndarray
     shares: np.ndarray
     class_index: int
+    patient: Patient = UNKNOWN
 
 
 def stored_mask(volume: Prepared, task: MaskTask, encoding: Encoding, class_index: int, *, flip: bool) -> StoredMask:
@@ -108,7 +111,7 @@ def _half(values: Tensor) -> np.ndarray:
 
 class MaskSource:
     """Crops of latents with their segmentations: ``latent`` (C, z, x, y), ``hint`` (hint channels, z, x, y), ``class``
-    (), and ``weight`` (1, z, x, y) where some label counts for more.
+    (), ``weight`` (1, z, x, y) where some label counts for more, and ``age`` and ``sex`` where they are asked for.
 
     Args:
         stored: latents of volumes with their segmentations.
@@ -117,6 +120,7 @@ class MaskSource:
         per_volume: crops of one volume in an epoch.
         around_labels: the share of the crops that are centred on a voxel of a label.
         first_label: the index of the first class that is a label.
+        told_patient: whether samples say age and sex; see :func:`recon.training.latents.patient_sample`.
 
     Raises:
         ValueError: a latent is smaller than the crop.
@@ -131,7 +135,9 @@ class MaskSource:
         *,
         around_labels: float = 0.0,
         first_label: int = 1,
+        told_patient: bool = False,
     ):
+        self._told_patient = told_patient
         self._stored, self._crop, self._weights, self._per_volume = stored, crop, weights, per_volume
         self._around, self._first = around_labels, first_label
         for each in stored:
@@ -155,6 +161,7 @@ class MaskSource:
             "hint": _read(stored.hint, region),
             "class": torch.tensor(stored.class_index),
         }
+        sample |= patient_sample(stored.patient) if self._told_patient else {}
         return sample | ({"weight": self._weight(shares)} if self._weights else {})
 
     def _region(self, number: int, random: torch.Generator) -> list[slice]:

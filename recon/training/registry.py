@@ -87,6 +87,7 @@ TRAININGS: dict[str, TrainingKind] = {
         "recon.training.build_latent:build_biflownet",
         f"{_VOLUMES}:BiFlowNetTask",
         takes=frozenset({"base", "class", "classes"}),
+        derived=("patient",),
         beside=("autoencoder.safetensors",),
     ),
     "controlnet": TrainingKind(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import reprlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ import numpy as np
 
 from datasets import find_entry, open_dataset
 from datasets.cache import Cache
-from datasets.case import CLASS, GENERATED, SPLITS, Case
+from datasets.case import AGE, CLASS, GENERATED, SEX, SPLITS, Case
 from datasets.identity import content_sha256
 from datasets.manifest import Manifest, read_manifest
+from datasets.patients import PatientTable, details_of, read_patients, stated_age, stated_sex
 from priors.diffusion.anatomy import CLASSES, find_class
+from priors.networks.patient import SEXES, Patient
 from priors.training.plain_yaml import read_yaml_file
 from recon.errors import InputError, input_errors
 from recon.io.cases import read_case
@@ -26,7 +28,7 @@ from recon.scan.volume import Modality
 from recon.training.prepared import Prepared, prepare
 
 _MOST_REPEATS = 1000
-_KEYS = {"dataset", "path", "modality", "class", "manifest", "repeat", "segmentations"}
+_KEYS = {"dataset", "path", "modality", "class", "manifest", "repeat", "segmentations", "patients", "age", "sex"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class DataPart:
         own_classes: the classes that the training names itself, in the order of their indices; none where the classes
             are those of the released networks.
         splits: the splits whose cases the training uses.
+        patients: the table of ages and sexes of its people; None without one.
+        patient: the age and sex of all its cases, as their details have them; empty where they are not stated.
     """
 
     dataset: str
@@ -56,6 +60,8 @@ class DataPart:
     segmentations: Path | None = None
     own_classes: tuple[str, ...] = ()
     splits: tuple[str, ...] = SPLITS
+    patients: PatientTable | None = None
+    patient: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def facts(self) -> dict[str, str]:
         """What a weights file says of its data; the name of a folder of one's own may be a person's and is left out."""
@@ -77,6 +83,15 @@ class DataPart:
             return find_class(self.class_name).index
         wanted = "CTChestAbdomen" if self.known_modality != "MR" else "MRT1Brain"
         return find_class(wanted).index
+
+    def told(self, cases: list[Case]) -> list[Case]:
+        """Cases with the ages and sexes that the list of data states, which go before those of their files.
+
+        Raises:
+            ValueError: a table that knows none of the cases.
+        """
+        found = [replace(case, details={**case.details, **self.patient}) for case in cases] if self.patient else cases
+        return self.patients.told(found, self.path or Path()) if self.patients else found
 
     def class_of(self, case: Case) -> int:
         """Index of a case's class: that of the part, or of the training's own classes the one that the case names.
@@ -104,6 +119,12 @@ class TrainingVolume:
     volume: Prepared
     class_index: int
 
+    @property
+    def patient(self) -> Patient:
+        """Age and sex of its person, as far as the data say them."""
+        age, sex = (self.volume.case.details.get(name) for name in (AGE, SEX))
+        return Patient(None if age is None else float(age), next((each for each in SEXES if each == sex), None))
+
 
 def parse_data(
     data: str,
@@ -118,7 +139,9 @@ def parse_data(
 
     Args:
         data: a folder, or a YAML file with a list of ``dataset``, ``path`` (relative to the file), ``modality``,
-            ``class``, ``manifest``, ``repeat``, ``segmentations`` (a folder, relative to the file).
+            ``class``, ``manifest``, ``repeat``, ``segmentations`` (a folder, relative to the file), ``patients`` (a
+            table, relative to the file; see :func:`datasets.patients.read_patients`), and ``age`` and ``sex`` of all
+            its cases.
         dataset, modality, class_name, manifest, segmentations: the facts of a folder that is no YAML list.
         classes: the classes that the training names itself; none for those of the released networks.
 
@@ -163,7 +186,29 @@ def _part(entry: Any, file: Path) -> DataPart:
         )
     kind = str(entry.get("dataset", "folder"))
     segmentations = file.parent / str(entry["segmentations"]) if "segmentations" in entry else None
-    return DataPart(kind, path, modality, entry.get("class"), manifest, repeat, segmentations)
+    patients = _patients(file.parent / str(entry["patients"]) if "patients" in entry else None)
+    patient = _patient(entry, f"`data` {file}")
+    return DataPart(
+        kind,
+        path,
+        modality,
+        entry.get("class"),
+        manifest,
+        repeat,
+        segmentations,
+        patients=patients,
+        patient=patient,
+    )
+
+
+def _patients(path: Path | None) -> PatientTable | None:
+    with input_errors("`data`: patients"):
+        return read_patients(path) if path else None
+
+
+def _patient(entry: Mapping[str, Any], subject: str) -> dict[str, str]:
+    with input_errors(subject):
+        return details_of(stated_age(str(entry.get("age", ""))), stated_sex(str(entry.get("sex", ""))))
 
 
 def _manifest(path: Path | None) -> Manifest | None:
@@ -222,7 +267,7 @@ def load_split(
     for part in parts:
         with input_errors(f"`data` {part.path or part.dataset}"):
             dataset = open_dataset(part.dataset, part.path, modality=part.modality, segmentations=part.segmentations)
-            cases = dataset.cases(split) if split in part.splits else []
+            cases = part.told(dataset.cases(split)) if split in part.splits else []
             if part.manifest:
                 _compare(cases, part.manifest)
         for case in cases:

@@ -65,6 +65,9 @@ class BiFlowNetTask(LatentTask):
 
     timesteps: int = setting(1000, "timesteps of the diffusion", ge=1)
     mirror: bool = setting(True, "whether mirror images of the volumes are learned from too")
+    patient: bool = setting(
+        False, "whether the network is told age and sex, where the data say them; initial weights that are stay so"
+    )
     cubes: CubeTask | None = setting(
         None, "coarse cubes of the volumes, to learn from in their place; null learns from the volumes as they are"
     )

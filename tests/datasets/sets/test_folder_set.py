@@ -242,3 +242,30 @@ def test_a_folder_knows_whether_anybody_stated_its_splits(
     if file:
         (tmp_path / "splits.json").write_text('{"train": ["a"], "test": ["b"]}')
     assert open_dataset("folder", tmp_path, modality="CT").has_splits is stated
+
+
+def test_age_and_sex_come_from_dicom_tags_and_before_them_from_a_table(tmp_path: Path) -> None:
+    tags = {"good": {"PatientAge": "045Y", "PatientSex": "F"}, "old": {"PatientAge": "099Y", "PatientSex": "O"}}
+    for name, told in {**tags, "none": {}}.items():
+        write_series(tmp_path / name, name, patient=name, **told)
+    known = {
+        name: (case.details.get("age"), case.details.get("sex")) for name, case in by_id(VolumeFolder(tmp_path)).items()
+    }
+    assert known == {"good": ("45", "female"), "old": ("90", None), "none": (None, None)}
+    (tmp_path / "patients.csv").write_text("case,age,sex\nnone,018M,M\ngood,50,\n", encoding="utf-8")
+    told = by_id(VolumeFolder(tmp_path))
+    assert told["none"].details["age"] == "1.5"
+    assert told["none"].details["sex"] == "male"
+    assert (told["good"].details["age"], told["good"].details["sex"]) == ("50", "female")
+    assert not any("passed over" in remark for remark in VolumeFolder(tmp_path).remarks())
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+@pytest.mark.parametrize(
+    "tags", [{"PatientAge": "45"}, {"PatientAge": "forty"}, {"PatientSex": "Z"}, {"PatientAge": ""}]
+)
+def test_tags_that_mean_nothing_are_unknown(tmp_path: Path, tags: dict[str, str]) -> None:
+    write_series(tmp_path / "a", "a", **tags)
+    details = by_id(VolumeFolder(tmp_path))["a"].details
+    assert "age" not in details
+    assert "sex" not in details

@@ -41,6 +41,7 @@ def test_settings_survive_json() -> None:
         ({"intra_patch": 1}, "must be a word"),
         ({"prediction": "image"}, "one of noise, velocity"),
         ({"prediction": 0}, "prediction is 0; it must be a word"),
+        ({"patient": 1}, "patient is 1; it must be true or false"),
     ],
 )
 def test_wrong_settings_are_refused_in_one_line(change: dict[str, Any], message: str) -> None:

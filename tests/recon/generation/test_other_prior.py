@@ -23,6 +23,7 @@ from priors.diffusion.prior import LatentPrior, NoisedStart, VoxelSize
 from priors.diffusion.samplers import SAMPLERS
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.inference import Acceleration
+from priors.networks.patient import UNKNOWN, LearnedPatients, Patient
 from priors.networks.registry import KINDS, Kind
 from priors.networks.sizes import check_size
 from priors.weights.card import Card, read_card, save_weights
@@ -74,6 +75,7 @@ class ToyPrior:
     size_multiple: ClassVar[int] = FACTOR
     encoding_multiple: ClassVar[int] = FACTOR
     patch: ClassVar[None] = None
+    patients: ClassVar[LearnedPatients] = LearnedPatients()
 
     @property
     def device(self) -> torch.device:
@@ -107,6 +109,8 @@ class ToyPrior:
         batch: int = 1,
         voxel_size: VoxelSize | None = None,
         heads: Sequence[Any] = (),
+        patient: Patient = UNKNOWN,
+        guidance: float = 1.0,
         acceleration: Acceleration | None = None,
     ) -> Callable[[Tensor, Tensor], Tensor]:
         return self.net

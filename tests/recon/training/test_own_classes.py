@@ -11,7 +11,7 @@ from cli_helpers import run_recon, train
 from tiny_prior import write_prior
 
 from priors.diffusion.load import load_prior
-from priors.networks.class_rows import with_classes
+from priors.networks.new_conditions import with_classes
 from priors.weights.card import read_card, read_tensors
 from recon.errors import InputError
 from recon.training.own_classes import check_names

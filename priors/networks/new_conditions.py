@@ -1,4 +1,4 @@
-"""Another set of classes for a trained noise estimator: other rows in the embedding of classes, all else as it was."""
+"""Other conditions for a trained noise estimator: other classes, or age and sex besides; all else as it was."""
 
 from __future__ import annotations
 
@@ -25,4 +25,16 @@ def with_classes(net: BiFlowNet, rows: Sequence[int]) -> BiFlowNet:
     state = net.state_dict()
     state["cond_emb.weight"] = state["cond_emb.weight"][list(rows)]
     copy.load_state_dict(state)
+    return copy
+
+
+def with_patient(net: BiFlowNet) -> BiFlowNet:
+    """A copy of a network that is told age and sex, and computes what the network did until it is trained further.
+
+    A network that is told them already is returned as it is.
+    """
+    if net.config.patient:
+        return net
+    copy = BiFlowNet(replace(net.config, patient=True))
+    copy.load_state_dict(copy.state_dict() | net.state_dict())
     return copy
