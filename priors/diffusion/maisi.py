@@ -83,6 +83,7 @@ class MaisiPrior:
     latent_limit = None
     anatomies = CLASSES
     patch = None
+    distilled = None
 
     def __post_init__(self) -> None:
         latents, taken = self.channels, self.unet.config.channels

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from priors.diffusion.anatomy import ANATOMIES, CLASSES, Anatomy, Size, find_class, own_anatomies
 from priors.diffusion.average import START, AverageLatent
+from priors.diffusion.distilled import Distilled, distilled_of
 from priors.diffusion.learned import check_learned, learned_of
 from priors.diffusion.prior import NoisedStart, VoxelSize
 from priors.diffusion.samplers import NoiseEstimator
@@ -57,6 +58,7 @@ class PatchVolumePrior:
         size: the size (z, x, y) in voxels of what the BiFlowNet learned from; None where the weights do not say.
         averages: the latents of classes from which samples of them may start, by name.
         anatomies: the classes that the BiFlowNet can be asked for: those of the release, or the weights' own.
+        distilled: how the BiFlowNet was distilled to a few steps; None where it was not.
 
     Raises:
         ValueError: the autoencoder's latents do not have the channels that the BiFlowNet takes.
@@ -71,6 +73,7 @@ class PatchVolumePrior:
     size: Size | None = None
     averages: Mapping[str, AverageLatent] = field(default_factory=dict)
     anatomies: Sequence[Anatomy] = CLASSES
+    distilled: Distilled | None = None
 
     latent_limit = 1.0
 
@@ -257,10 +260,13 @@ def load_patch_volume(folder: Path) -> PatchVolumePrior:
     classes, size = learned_of(folder / BIFLOWNET, card.extra)
     anatomies = _anatomies(folder / BIFLOWNET, card, classes, size)
     averages = _averages(folder / BIFLOWNET, card.extra, biflownet.config.channels, anatomies)
+    distilled = distilled_of(folder / BIFLOWNET, card.extra)
     name = folder.resolve().name
     try:
         diffusion = GaussianDiffusion(timesteps)
-        return PatchVolumePrior(autoencoder, biflownet, diffusion, name, hashes, classes, size, averages, anatomies)
+        return PatchVolumePrior(
+            autoencoder, biflownet, diffusion, name, hashes, classes, size, averages, anatomies, distilled
+        )
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
 

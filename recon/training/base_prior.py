@@ -16,7 +16,7 @@ from priors.weights.store import AUTOENCODER
 from recon.errors import InputError, input_errors
 from recon.training.latents import Encoding
 from recon.training.settings.parse import merged
-from recon.training.settings.volumes import LatentTask
+from recon.training.settings.volumes import LatentSamples
 from recon.training.workshop import Ingredients
 
 
@@ -34,7 +34,7 @@ def in_folder(folder: Path | None, name: str) -> Path:
     return path
 
 
-def encoding_of(given: Ingredients, settings: LatentTask) -> Encoding:
+def encoding_of(given: Ingredients, settings: LatentSamples) -> Encoding:
     """The encoding by the prior's autoencoder, frozen, which grows every image to the crop at least.
 
     Raises:
@@ -48,7 +48,7 @@ def encoding_of(given: Ingredients, settings: LatentTask) -> Encoding:
         return Encoding(autoencoder, read_card(path).sha256, given.cache, volume_wise, (z, x, y))
 
 
-def check_crop(settings: LatentTask, net: BiFlowNet) -> None:
+def check_crop(settings: LatentSamples, net: BiFlowNet) -> None:
     """Refuse a crop that the noise estimator cannot take.
 
     Raises:

@@ -74,6 +74,7 @@ class ToyPrior:
     size_multiple: ClassVar[int] = FACTOR
     encoding_multiple: ClassVar[int] = FACTOR
     patch: ClassVar[None] = None
+    distilled: ClassVar[None] = None
 
     @property
     def device(self) -> torch.device:
