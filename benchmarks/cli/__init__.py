@@ -20,6 +20,7 @@ from benchmarks.cli.readers import readers
 from benchmarks.cli.run import run
 from benchmarks.cli.spacing import spacing
 from benchmarks.cli.speed import speed, speed_prior
+from benchmarks.cli.steps import steps
 from benchmarks.cli.tables import compare, list_tables, show
 from recon.cli.options import SETTINGS, help_alone
 from recon.cli.program import Program
@@ -67,6 +68,7 @@ for command in (
     prior,
     faithfulness,
     spacing,
+    steps,
     lesions,
     calibrate,
     readers,

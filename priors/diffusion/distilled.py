@@ -73,9 +73,9 @@ def distilled_of(path: Path, extra: Mapping[str, Any]) -> Distilled | None:
     Raises:
         ValueError: values that say no such thing.
     """
-    found = extra.get(DISTILLED)
-    if found is None:
+    if DISTILLED not in extra:
         return None
+    found = extra[DISTILLED]
     if not isinstance(found, Mapping) or {name: type(value) for name, value in found.items()} != _TYPES:
         raise ValueError(f"{path}: its header is damaged: {DISTILLED}")
     if not 1 <= found["steps"] <= found["teacher_steps"]:

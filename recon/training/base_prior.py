@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from priors.diffusion.distilled import distilled_of
 from priors.networks.biflownet import BiFlowNet
 from priors.networks.controlnet import ControlNet
 from priors.networks.sizes import check_size
@@ -46,6 +47,21 @@ def encoding_of(given: Ingredients, settings: LatentSamples) -> Encoding:
         z, x, y = (edge * autoencoder.compression for edge in settings.crop)
         volume_wise = settings.encoding == "volume"
         return Encoding(autoencoder, read_card(path).sha256, given.cache, volume_wise, (z, x, y))
+
+
+def check_many_steps(base: Path) -> None:
+    """Refuse a distilled base: a head learns at every noise level, of which a distilled base knows a few alone.
+
+    Raises:
+        InputError: such a base.
+    """
+    with input_errors("`base`"):
+        distilled = distilled_of(base, read_card(base).extra)
+    if distilled is not None:
+        raise InputError(
+            f"`base` {base.parent}: it was distilled to {distilled.steps} steps, and no head can be trained on it; "
+            "name the prior that it was distilled from"
+        )
 
 
 def check_crop(settings: LatentSamples, net: BiFlowNet) -> None:

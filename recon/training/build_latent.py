@@ -22,7 +22,7 @@ from priors.weights.networks import load_biflownet
 from priors.weights.store import BIFLOWNET
 from recon.errors import InputError, input_errors
 from recon.methods.conditions import weights_of_task
-from recon.training.base_prior import check_crop, encoding_of, in_folder, new_head, timesteps_of
+from recon.training.base_prior import check_crop, check_many_steps, encoding_of, in_folder, new_head, timesteps_of
 from recon.training.build_mask_head import build_mask_head
 from recon.training.excerpts import Excerpts
 from recon.training.generators.cube_workshop import with_cubes
@@ -160,6 +160,7 @@ def build_controlnet(given: Ingredients) -> Workshop:
     encoding = encoding_of(given, settings)
     base = load_biflownet(in_folder(given.base, BIFLOWNET))
     check_released_classes(in_folder(given.base, BIFLOWNET), "base")
+    check_many_steps(in_folder(given.base, BIFLOWNET))
     check_crop(settings, base)
     source, pairs = _encoded_scans(given, given.train, settings, encoding, settings.excerpts, settings.variants)
     task = with_model_error(given.task, (pair.model_error for pair in pairs))
