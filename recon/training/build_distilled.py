@@ -14,7 +14,8 @@ from priors.diffusion.distilled import Distilled
 from priors.diffusion.patch_volume import PatchVolumePrior, load_patch_volume
 from priors.networks.biflownet import BiFlowNet
 from priors.networks.biflownet_config import Prediction
-from priors.training.distillation import DistillationLearner, Schedule, plan_stages
+from priors.training.distillation import DistillationLearner
+from priors.training.distillation_stages import Schedule, plan_stages
 from priors.weights.store import BIFLOWNET
 from recon.errors import InputError, input_errors
 from recon.training.base_prior import check_crop, encoding_of, in_folder

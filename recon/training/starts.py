@@ -40,7 +40,7 @@ class StartedLatents:
         crop: (z, x, y) of a crop.
         channels: C of a latent.
         per_volume: crops of one latent in an epoch.
-        starts: where the sampling begins.
+        starts: the place where the sampling of each class begins.
 
     Raises:
         ValueError: a latent is smaller than the crop.

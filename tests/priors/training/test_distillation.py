@@ -15,14 +15,8 @@ from torch import Tensor, nn
 from priors.diffusion.distilled import SPACING, Distilled
 from priors.diffusion.samplers import ddim, spaced_timesteps
 from priors.diffusion.schedule import GaussianDiffusion
-from priors.training.distillation import (
-    DistillationLearner,
-    Schedule,
-    Stage,
-    ddim_move,
-    plan_stages,
-    velocity_of_move,
-)
+from priors.training.distillation import DistillationLearner, ddim_move, velocity_of_move
+from priors.training.distillation_stages import Schedule, Stage, plan_stages
 
 MEAN, DEVIATION = 0.4, 0.2
 DIFFUSION = GaussianDiffusion()
