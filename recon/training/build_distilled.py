@@ -47,7 +47,7 @@ def build_distilled(given: Ingredients) -> Workshop:
         base = load_patch_volume(given.base)
     check_crop(settings, base.biflownet)
     _check_classes(given, base)
-    facts, starts = _distilled(settings, base), _starts(settings, base)
+    facts, starts = _distilled(given, settings, base), _starts(settings, base)
     student = student_of(base.biflownet, _prediction(given, settings, base, starts))
     schedule = _schedule(given, settings, facts, converts=student.config.prediction != base.biflownet.config.prediction)
     given = with_cubes(given, settings.cubes)
@@ -99,11 +99,11 @@ def _check_classes(given: Ingredients, base: PatchVolumePrior) -> None:
             base.check_class(base.anatomies[index])
 
 
-def _distilled(settings: DistilledTask, base: PatchVolumePrior) -> Distilled:
-    """For how many steps the student is made, of how many of the teacher's."""
+def _distilled(given: Ingredients, settings: DistilledTask, base: PatchVolumePrior) -> Distilled:
+    """The student's and the teacher's numbers of steps; a distilled teacher has its own."""
     wanted, own = settings.teacher_steps, base.distilled.steps if base.distilled else None
     if own is not None and wanted not in (None, own):
-        raise InputError(f"recipe: task.teacher_steps {wanted}: the prior was distilled for {own} steps itself")
+        given.announce(f"task.teacher_steps is {own}, for which the prior was distilled itself, not {wanted}")
     teacher_steps = own or wanted or USUAL_TEACHER_STEPS
     if teacher_steps > base.diffusion.timesteps:
         raise InputError(

@@ -15,8 +15,8 @@ class DistilledTask(LatentSamples):
     steps: int = setting(4, "number of sampling steps of the student", "steps", ge=1)
     teacher_steps: int | None = setting(
         None,
-        "number of sampling steps of the teacher, which the student's stand for; null is 64, or what a distilled "
-        "teacher was made for",
+        "number of sampling steps of the teacher, which the student's stand for; null is 64. A distilled teacher has "
+        "its own",
         "steps",
         ge=2,
     )
