@@ -21,6 +21,7 @@ from benchmarks.cli.readers import readers
 from benchmarks.cli.run import run
 from benchmarks.cli.spacing import spacing
 from benchmarks.cli.speed import speed, speed_prior
+from benchmarks.cli.steps import steps
 from benchmarks.cli.tables import compare, list_tables, show
 from recon.cli.options import SETTINGS, help_alone
 from recon.cli.program import Program
@@ -69,6 +70,7 @@ for command in (
     faithfulness,
     spacing,
     patient,
+    steps,
     lesions,
     calibrate,
     readers,

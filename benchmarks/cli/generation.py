@@ -100,10 +100,10 @@ def _asked(spec: GenerationSpec, given: GenerationOptions) -> Asked:
 
     with input_errors("`class`"):
         anatomy = find_class(given.class_name) if given.class_name else spec.usual_class
-    return Asked(anatomy, given.priors, _size(given.size), _steps(given.steps))
+    return Asked(anatomy, given.priors, read_size(given.size), _steps(given.steps))
 
 
-def _size(text: str | None) -> Size | None:
+def read_size(text: str | None) -> Size | None:
     """``--size`` (X,Y,Z) in the order (z, x, y)."""
     if text is None:
         return None

@@ -33,7 +33,10 @@ from recon.errors import input_errors
     "--samples", type=click.IntRange(0), default=3, show_default=True, help="Number of new volumes of each class."
 )
 @click.option(
-    "--steps", type=click.IntRange(1), default=50, show_default=True, help="Number of sampler steps for a new volume."
+    "--steps",
+    type=click.IntRange(1),
+    default=None,
+    help="Number of sampler steps for a new volume.  [default: 50, or what the prior was distilled for]",
 )
 @click.option(
     "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Device that computes."
@@ -58,7 +61,7 @@ def prior(
     modality: str | None,
     split: str,
     samples: int,
-    steps: int,
+    steps: int | None,
     device: str,
     out: Path,
     cache: Path | None,

@@ -39,7 +39,7 @@ def write_all(finished: Finished, folder: Path) -> list[Path]:
     written = write_texts(forms, folder)
     for each, found in zip(sets, drawn, strict=True):
         path = folder / f"contact-{slug(each.label)}.png"
-        _write_png(path, sheet(found))
+        write_png(path, sheet(found))
         written.append(path)
     return written
 
@@ -53,6 +53,7 @@ def write_texts(forms: dict[str, Callable[[], str]], folder: Path) -> list[Path]
     return [folder / name for name in forms]
 
 
-def _write_png(path: Path, pixels: np.ndarray) -> None:
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Write a picture of (h, w) uint8 pixels."""
     with whole_file(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG", optimize=True)

@@ -43,7 +43,7 @@ class Wanted:
         cache: folder of prepared volumes.
         split: the split of the volumes that go through the autoencoder.
         samples: new volumes of each class; 0 makes none.
-        steps: the steps of the sampler.
+        steps: the number of steps of the sampler; None is the prior's own.
         bfloat16: noise estimates in half precision.
     """
 
@@ -52,7 +52,7 @@ class Wanted:
     cache: Path
     split: str = "val"
     samples: int = 3
-    steps: int = 50
+    steps: int | None = None
     bfloat16: bool = False
 
 

@@ -13,10 +13,19 @@ import torch
 from torch import Tensor
 
 from priors.diffusion.anatomy import Size
+from priors.diffusion.distilled import SPACING
 from priors.diffusion.prior import LatentPrior, NoisedStart, VoxelSize
 from priors.diffusion.samplers import Correct, OnStep, Spacing, corrected, sample, seeded_noise, spaced_timesteps
 from priors.networks.inference import Acceleration
 from priors.networks.patient import UNKNOWN, Patient
+
+USUAL_STEPS = 50
+"""Steps of a sampler where nothing is said, of priors that were not distilled."""
+
+
+def usual_steps(prior: LatentPrior) -> int:
+    """The number of steps of a sampler where nothing is said."""
+    return USUAL_STEPS if prior.distilled is None else prior.distilled.steps
 
 
 def sampling_steps(
@@ -25,11 +34,15 @@ def sampling_steps(
     """The steps of the diffusion that a sampler visits, descending, from ``start`` or the noisiest.
 
     Spacing None is the released networks' own for DDIM and DDPM (``linspace``), and for DPM-Solver++ ``logsnr``: its
-    second order is lost where the last steps are large in log signal-to-noise ratio.
+    second order is lost where the last steps are large in log signal-to-noise ratio. A distilled prior has steps of its
+    own.
 
     Raises:
-        ValueError: more steps than the diffusion has, or none.
+        ValueError: more steps than the diffusion has, or none; or steps that a distilled prior was not made for.
     """
+    if prior.distilled is not None:
+        prior.distilled.check(sampler, steps, spacing)
+        spacing = SPACING
     chosen = spacing or ("logsnr" if sampler == "dpm++" else "linspace")
     return spaced_timesteps(prior.diffusion.timesteps, steps, chosen, start, prior.diffusion)
 
@@ -40,7 +53,7 @@ def sample_latents(
     class_index: int,
     size: Size,
     *,
-    steps: int = 50,
+    steps: int | None = None,
     sampler: str = "ddim",
     seeds: Sequence[int] = (0,),
     spacing: Spacing | None = None,
@@ -61,7 +74,7 @@ def sample_latents(
         prior: the latent prior to sample.
         class_index: the index of the class, see :mod:`priors.diffusion.anatomy`.
         size: the size (z, x, y) in voxels of the volumes (not of the latents).
-        steps: the number of steps.
+        steps: the number of steps; None is the usual one of the prior.
         sampler: ``ddim``, ``ddpm`` or ``dpm++``.
         seeds: one seed for each volume.
         spacing: the spacing of the steps that are visited, see :func:`sampling_steps`.
@@ -81,7 +94,7 @@ def sample_latents(
         ValueError: a size, class, sampler or number of steps that the prior does not have.
     """
     latent = prior.latent_size(size)
-    times = sampling_steps(prior, sampler, steps, spacing, start.step if start else None)
+    times = sampling_steps(prior, sampler, steps or usual_steps(prior), spacing, start.step if start else None)
     estimate = prior.estimator(
         class_index,
         size,
@@ -107,7 +120,7 @@ def generate(
     class_index: int,
     size: Size,
     *,
-    steps: int = 50,
+    steps: int | None = None,
     sampler: str = "ddim",
     seeds: Sequence[int] = (0,),
     spacing: Spacing | None = None,

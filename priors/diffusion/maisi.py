@@ -85,6 +85,7 @@ class MaisiPrior:
     anatomies = CLASSES
     patch = None
     patients = NOBODY
+    distilled = None
 
     def __post_init__(self) -> None:
         latents, taken = self.channels, self.unet.config.channels

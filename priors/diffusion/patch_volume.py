@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from priors.diffusion.anatomy import ANATOMIES, CLASSES, Anatomy, Size, find_class, own_anatomies
 from priors.diffusion.average import START, AverageLatent
+from priors.diffusion.distilled import Distilled, distilled_of
 from priors.diffusion.learned import check_learned, learned_of, learned_patients
 from priors.diffusion.prior import NoisedStart, VoxelSize
 from priors.diffusion.samplers import NoiseEstimator
@@ -60,6 +61,7 @@ class PatchVolumePrior:
         averages: the latents of classes from which samples of them may start, by name.
         anatomies: the classes that the BiFlowNet can be asked for: those of the release, or the weights' own.
         patients: the ages and sexes that the BiFlowNet learned.
+        distilled: how the BiFlowNet was distilled to a few steps; None where it was not.
 
     Raises:
         ValueError: the autoencoder's latents do not have the channels that the BiFlowNet takes, or ``patients`` of a
@@ -76,6 +78,7 @@ class PatchVolumePrior:
     averages: Mapping[str, AverageLatent] = field(default_factory=dict)
     anatomies: Sequence[Anatomy] = CLASSES
     patients: LearnedPatients = NOBODY
+    distilled: Distilled | None = None
 
     latent_limit = 1.0
 
@@ -282,11 +285,22 @@ def load_patch_volume(folder: Path) -> PatchVolumePrior:
     anatomies = _anatomies(folder / BIFLOWNET, card, classes, size)
     averages = _averages(folder / BIFLOWNET, card.extra, biflownet.config.channels, anatomies)
     patients = learned_patients(folder / BIFLOWNET, card.extra)
+    distilled = distilled_of(folder / BIFLOWNET, card.extra)
     name = folder.resolve().name
     try:
         diffusion = GaussianDiffusion(timesteps)
         return PatchVolumePrior(
-            autoencoder, biflownet, diffusion, name, hashes, classes, size, averages, anatomies, patients
+            autoencoder,
+            biflownet,
+            diffusion,
+            name,
+            hashes,
+            classes,
+            size,
+            averages,
+            anatomies,
+            patients,
+            distilled,
         )
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error

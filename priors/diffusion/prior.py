@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from priors.diffusion.anatomy import Anatomy, Size
+from priors.diffusion.distilled import Distilled
 from priors.diffusion.samplers import NoiseEstimator
 from priors.diffusion.schedule import GaussianDiffusion
 from priors.networks.inference import Acceleration
@@ -51,6 +52,8 @@ class LatentPrior(Protocol):
         anatomies: the classes that the noise estimator can be asked for.
         classes: the classes that the weights say they learned, each with the usual voxel size of its volumes; empty
             where the weights do not say.
+        distilled: how the noise estimator was distilled to a few steps, which are then its only ones; None where it
+            was not.
         size_multiple: the number of voxels that every edge of a generated volume is a multiple of.
         encoding_multiple: the number of voxels that every edge of an encoded image is a multiple of.
         patch: the edge in voxels of the cubes that are encoded one by one; None where images are encoded whole.
@@ -74,6 +77,8 @@ class LatentPrior(Protocol):
     def classes(self) -> Mapping[str, VoxelSize]: ...
     @property
     def patients(self) -> LearnedPatients: ...
+    @property
+    def distilled(self) -> Distilled | None: ...
     @property
     def size_multiple(self) -> int: ...
     @property

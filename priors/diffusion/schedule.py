@@ -93,6 +93,11 @@ class GaussianDiffusion(nn.Module):
         kept, lost = _at(self.sqrt_alphas_cumprod, t, z_t), _at(self.sqrt_one_minus_alphas_cumprod, t, z_t)
         return kept * velocity + lost * z_t
 
+    def velocity_of_noise(self, z_t: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """The velocity that a noise in ``z_t`` (B, ...) at the steps ``t`` (B,) means; the reverse of the above."""
+        kept, lost = _at(self.sqrt_alphas_cumprod, t, z_t), _at(self.sqrt_one_minus_alphas_cumprod, t, z_t)
+        return (noise - lost * z_t) / kept
+
     def noise_estimator(
         self, estimate: Callable[[Tensor, Tensor], Tensor], prediction: Prediction
     ) -> Callable[[Tensor, Tensor], Tensor]:

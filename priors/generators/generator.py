@@ -91,12 +91,14 @@ class Plan:
         steps: the number of steps of the sampler; 1 for such a network.
         times: the steps or times of the diffusion that are visited; empty for such a network.
         start: what the sampling begins from.
+        distilled_steps: the number of steps that the networks were distilled for; None for networks that were not.
     """
 
     sampler: str
     steps: int
     times: tuple[float, ...] = ()
     start: Start = "noise"
+    distilled_steps: int | None = None
 
 
 class Generator(Protocol):

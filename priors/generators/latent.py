@@ -13,14 +13,11 @@ import torch
 from torch import Tensor
 
 from priors.diffusion.anatomy import Anatomy, Size
-from priors.diffusion.latent_sampling import sample_latents, sampling_steps
+from priors.diffusion.latent_sampling import sample_latents, sampling_steps, usual_steps
 from priors.diffusion.prior import LatentPrior, NoisedStart, VoxelSize
 from priors.diffusion.samplers import SAMPLERS
 from priors.generators.generator import OnProgress, Plan, Sampling, chosen_sampler, no_progress, steps_reporter
 from priors.networks.inference import Acceleration
-
-USUAL_STEPS = 50
-"""Steps of a sampler where nothing is said."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +83,23 @@ class LatentGenerator:
     def plan(self, anatomy: Anatomy, size: Size, sampling: Sampling) -> Plan:
         sampler, first = chosen_sampler(sampling, self.samplers), self._start(anatomy, size, sampling)
         self.prior.patients.check(sampling.patient)
-        steps = sampling.steps or USUAL_STEPS
+        steps = sampling.steps or usual_steps(self.prior)
         times = sampling_steps(self.prior, sampler, steps, sampling.timesteps, first.step if first else None)
-        return Plan(sampler, steps, tuple(times.tolist()), "average" if first else "noise")
+        distilled = self.prior.distilled.steps if self.prior.distilled else None
+        return Plan(sampler, steps, tuple(times.tolist()), "average" if first else "noise", distilled)
 
     def _start(self, anatomy: Anatomy, size: Size, sampling: Sampling) -> NoisedStart | None:
-        """The latent that the sampler begins from; None is noise alone."""
-        return self.prior.average_start(anatomy, size) if sampling.start == "average" else None
+        """The latent that the sampler begins from; None is noise alone.
+
+        Raises:
+            ValueError: noise alone, of a prior that was distilled from the average on.
+        """
+        average = self.prior.average_start(anatomy, size)
+        if sampling.start == "average":
+            return average
+        if average is not None and self.prior.distilled is not None:
+            raise ValueError("`start` noise: this prior was distilled from the class average on; leave `start` out")
+        return None
 
     def generate(
         self,
@@ -110,7 +117,7 @@ class LatentGenerator:
             self.prior,
             anatomy.index,
             size,
-            steps=sampling.steps or USUAL_STEPS,
+            steps=sampling.steps,
             sampler=chosen_sampler(sampling, self.samplers),
             seeds=seeds,
             spacing=sampling.timesteps,

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from priors.diffusion.anatomy import Anatomy, Size
+from priors.diffusion.latent_sampling import USUAL_STEPS
 from priors.diffusion.maisi import MaisiPrior, load_maisi
 from priors.diffusion.prior import VoxelSize
 from priors.diffusion.samplers import seeded_noise
 from priors.generators.generator import OnProgress, Plan, Sampling, chosen_sampler, no_progress, steps_reporter
-from priors.generators.latent import USUAL_STEPS, LatentGenerator
+from priors.generators.latent import LatentGenerator
 from priors.networks.inference import Acceleration
 from priors.networks.maisi.config import TIMESTEPS, Process
 from priors.networks.maisi.library import MISSING

@@ -36,8 +36,8 @@ class Learner(nn.Module, ABC):
         """Which optimiser works at a step."""
         return next(iter(self.phases()))
 
-    def rate_factor(self, phase: str) -> float:
-        """The learning rate of a phase's optimiser over that of the recipe."""
+    def rate_factor(self, phase: str, step: int) -> float:
+        """The learning rate of a phase's optimiser at a step over that of the recipe."""
         return 1.0
 
     @abstractmethod

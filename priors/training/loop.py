@@ -211,7 +211,7 @@ class Training:
         """Optimise once; the losses, averaged over the micro-batches, and the learning rate."""
         phase = self._learner.phase(self.step)
         optimizer = self._optimizers[phase]
-        settings, peak = self.recipe.schedule, self.recipe.optimizer.lr * self._learner.rate_factor(phase)
+        settings, peak = self.recipe.schedule, self.recipe.optimizer.lr * self._learner.rate_factor(phase, self.step)
         rate = learning_rate(self.step, self.recipe.steps, peak, settings, self._elapsed)
         set_learning_rate(optimizer, rate)
         self._learner.train()

@@ -73,12 +73,23 @@ def model_card(path: Path, title: str = "") -> str:
     ]
     rows: dict[str, Any] = {"Size": size, "SHA-256 of the tensors": f"`{card.sha256}`"}
     rows |= {"Settings": _plain(card.config), "Source": card.source, "Licence": card.licence or "not stated"}
-    rows |= _task_rows(extra) | _mask_rows(card) | _shown_rows(card) | _training_rows(extra)
+    rows |= _distilled_rows(extra) | _task_rows(extra) | _mask_rows(card) | _shown_rows(card) | _training_rows(extra)
     lines += ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items() if value)]
     if extra.get("note"):
         lines += ["", str(extra["note"])]
     lines += ["", "Not a medical device. Not for diagnosis, nor for any decision about a patient.", ""]
     return "\n".join(lines)
+
+
+def _distilled_rows(extra: Mapping[str, Any]) -> dict[str, str]:
+    """Of a noise estimator that was distilled, for how many sampling steps, and from what."""
+    found = extra.get("distilled")
+    if not isinstance(found, Mapping):
+        return {}
+    teacher = str(found.get("teacher", ""))[:12]
+    return {
+        "Sampling steps": f"{found.get('steps')}, in place of {found.get('teacher_steps')} of the teacher {teacher}"
+    }
 
 
 def _task_rows(extra: Mapping[str, Any]) -> dict[str, str]:

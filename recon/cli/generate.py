@@ -138,7 +138,8 @@ def _class_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     group="Sampling",
     type=click.IntRange(1),
     default=None,
-    help="Number of steps of the sampler.  [default: the method's own; 50 for 3D MedDiffusion]",
+    help="Number of steps of the sampler.  [default: the method's own; for 3D MedDiffusion 50, or what the prior was "
+    "distilled for]",
 )
 @option(
     "--timesteps",

@@ -104,8 +104,13 @@ def steer(
         allow_other_base: also accept a head that was trained on other weights of the prior.
 
     Raises:
-        InputError: the prior is not the one that the head was trained on.
+        InputError: the prior is not the one that the head was trained on, or it was distilled to a few steps.
     """
+    if prior.distilled is not None:
+        raise InputError(
+            f"`prior` {prior.name}: it was distilled to {prior.distilled.steps} steps, and no head was trained on it; "
+            "leave `prior` out, or name the one that the head was trained on"
+        )
     used = acceleration or Acceleration()
     hint = encode(prior, images, used)
     with input_errors("`weights`"):

@@ -151,6 +151,7 @@ def result_json(
         "method": generator.method,
         "sampler": plan.sampler,
         "steps": plan.steps,
+        "distilled_steps": plan.distilled_steps,
         "timesteps": list(plan.times),
         "start": plan.start,
         "seed": seed,

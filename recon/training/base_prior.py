@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from priors.diffusion.distilled import distilled_of
 from priors.networks.biflownet import BiFlowNet
 from priors.networks.controlnet import ControlNet
 from priors.networks.sizes import check_size
@@ -16,7 +17,7 @@ from priors.weights.store import AUTOENCODER
 from recon.errors import InputError, input_errors
 from recon.training.latents import Encoding
 from recon.training.settings.parse import merged
-from recon.training.settings.volumes import LatentTask
+from recon.training.settings.volumes import LatentSamples
 from recon.training.workshop import Ingredients
 
 
@@ -34,7 +35,7 @@ def in_folder(folder: Path | None, name: str) -> Path:
     return path
 
 
-def encoding_of(given: Ingredients, settings: LatentTask) -> Encoding:
+def encoding_of(given: Ingredients, settings: LatentSamples) -> Encoding:
     """The encoding by the prior's autoencoder, frozen, which grows every image to the crop at least.
 
     Raises:
@@ -48,7 +49,22 @@ def encoding_of(given: Ingredients, settings: LatentTask) -> Encoding:
         return Encoding(autoencoder, read_card(path).sha256, given.cache, volume_wise, (z, x, y))
 
 
-def check_crop(settings: LatentTask, net: BiFlowNet) -> None:
+def check_many_steps(base: Path) -> None:
+    """Refuse a distilled base: a head learns at every noise level, of which a distilled base knows a few alone.
+
+    Raises:
+        InputError: such a base.
+    """
+    with input_errors("`base`"):
+        distilled = distilled_of(base, read_card(base).extra)
+    if distilled is not None:
+        raise InputError(
+            f"`base` {base.parent}: it was distilled to {distilled.steps} steps, and no head can be trained on it; "
+            "name the prior that it was distilled from"
+        )
+
+
+def check_crop(settings: LatentSamples, net: BiFlowNet) -> None:
     """Refuse a crop that the noise estimator cannot take.
 
     Raises:

@@ -26,7 +26,7 @@ from priors.weights.networks import load_biflownet
 from priors.weights.store import BIFLOWNET
 from recon.errors import InputError, input_errors
 from recon.methods.conditions import weights_of_task
-from recon.training.base_prior import check_crop, encoding_of, in_folder, new_head, timesteps_of
+from recon.training.base_prior import check_crop, check_many_steps, encoding_of, in_folder, new_head, timesteps_of
 from recon.training.build_mask_head import build_mask_head
 from recon.training.excerpts import Excerpts
 from recon.training.generators.cube_workshop import with_cubes
@@ -196,6 +196,7 @@ def build_controlnet(given: Ingredients) -> Workshop:
     encoding = encoding_of(given, settings)
     base = load_biflownet(in_folder(given.base, BIFLOWNET))
     check_released_classes(in_folder(given.base, BIFLOWNET), "base")
+    check_many_steps(in_folder(given.base, BIFLOWNET))
     check_crop(settings, base)
     source, pairs = _encoded_scans(
         given, given.train, settings, encoding, base.config, settings.excerpts, settings.variants

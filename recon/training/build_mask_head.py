@@ -18,7 +18,7 @@ from priors.weights.store import BIFLOWNET
 from recon.errors import InputError, input_errors
 from recon.io.cases import has_segmentation
 from recon.learned.mask_task import MaskTask
-from recon.training.base_prior import check_crop, encoding_of, in_folder, new_head, timesteps_of
+from recon.training.base_prior import check_crop, check_many_steps, encoding_of, in_folder, new_head, timesteps_of
 from recon.training.latents import Encoding
 from recon.training.mask_latents import MaskSource, class_map, stored_mask
 from recon.training.own_classes import check_released_classes
@@ -42,6 +42,7 @@ def build_mask_head(given: Ingredients, task: MaskTask, settings: ControlNetTask
     encoding = encoding_of(given, settings)
     base = load_biflownet(in_folder(given.base, BIFLOWNET))
     check_released_classes(in_folder(given.base, BIFLOWNET), "base")
+    check_many_steps(in_folder(given.base, BIFLOWNET))
     check_crop(settings, base)
     voxels = label_voxels(train, task, given)
     flips = (False, True) if settings.mirror else (False,)

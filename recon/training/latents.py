@@ -176,17 +176,22 @@ class LatentSource:
 
     def sample(self, item: int, seed: int) -> Sample:
         """One crop."""
+        stored, region = self.place(item, seed)
+        crop = torch.from_numpy(np.array(stored.latents[region], dtype=np.float32))
+        hint, latent = crop[: -self._channels], crop[-self._channels :]
+        sample = {"latent": latent, "class": torch.tensor(stored.class_index)}
+        sample |= patient_sample(stored.patient) if self._told_patient else {}
+        return sample | ({"hint": hint} if len(hint) else {})
+
+    def place(self, item: int, seed: int) -> tuple[StoredLatent, tuple[slice, ...]]:
+        """What an item is a crop of, and the crop, all channels first."""
         stored = self._stored[item % len(self._stored)]
         random = torch.Generator().manual_seed(seed)
         region = [slice(None)]
         for size, edge in zip(stored.latents.shape[1:], self._crop, strict=True):
             first = int(torch.randint(size - edge + 1, (), generator=random))
             region.append(slice(first, first + edge))
-        crop = torch.from_numpy(np.array(stored.latents[tuple(region)], dtype=np.float32))
-        hint, latent = crop[: -self._channels], crop[-self._channels :]
-        sample = {"latent": latent, "class": torch.tensor(stored.class_index)}
-        sample |= patient_sample(stored.patient) if self._told_patient else {}
-        return sample | ({"hint": hint} if len(hint) else {})
+        return stored, tuple(region)
 
 
 def patient_sample(patient: Patient) -> Sample:

@@ -43,6 +43,8 @@ class TrainingKind:
         scans_each_step: whether scans are simulated anew at every step, and not once before the first one.
         needs_classes: whether it must be told the names of its classes.
         beside: the weights files of the base that are copied beside the trained one, so that the folder generates.
+        retrains: the kind of a network of the base that is trained further, with the settings that it has; "" for a new
+            network, whose settings are the recipe's.
     """
 
     summary: str
@@ -56,6 +58,7 @@ class TrainingKind:
     scans_each_step: bool = False
     needs_classes: bool = False
     beside: tuple[str, ...] = ()
+    retrains: str = ""
 
     def build(self, given: Ingredients) -> Workshop:
         """A learner with its samples and its validation."""
@@ -89,6 +92,16 @@ TRAININGS: dict[str, TrainingKind] = {
         takes=frozenset({"base", "class", "classes"}),
         derived=("patient",),
         beside=("autoencoder.safetensors",),
+    ),
+    "distilled": TrainingKind(
+        "A BiFlowNet of 1 to 4 sampling steps, which learns to make them as a trained one makes its many.",
+        "`base` runs/prior",
+        "recon.training.build_distilled:build_distilled",
+        "recon.training.settings.distilled:DistilledTask",
+        takes=frozenset({"base", "class", "classes"}),
+        file="biflownet.safetensors",
+        beside=("autoencoder.safetensors",),
+        retrains="biflownet",
     ),
     "controlnet": TrainingKind(
         "A ControlNet head, which steers a trained prior by the images of one kind of scan, or by segmentations.",

@@ -64,7 +64,7 @@ class HAGANLearner(Learner):
     def phase(self, step: int) -> str:
         return PHASES[step % len(PHASES)]
 
-    def rate_factor(self, phase: str) -> float:
+    def rate_factor(self, phase: str, step: int) -> float:
         return DISCRIMINATOR_RATE if phase == DISCRIMINATOR else 1.0
 
     def forward(self, batch: Sample, phase: str, step: int) -> Losses:

@@ -24,7 +24,8 @@ def list_settings(network: str) -> list[Described]:
     """
     kind = find_training(network)
     recipe = [each for each in describe(Recipe) if each.key not in ("task", "network")]
-    return [*recipe, *describe(kind.settings_class(), "task."), *_of_network(network, kind.derived)]
+    own = [] if kind.retrains else _of_network(network, kind.derived)
+    return [*recipe, *describe(kind.settings_class(), "task."), *own]
 
 
 def _of_network(network: str, derived: tuple[str, ...]) -> Iterator[Described]:

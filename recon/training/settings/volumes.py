@@ -46,14 +46,19 @@ class AutoencoderTask(Section):
     augmentation: CubeAugmentation = CubeAugmentation()
 
 
-class LatentTask(Section):
-    """What the networks on latents have in common."""
+class LatentSamples(Section):
+    """Samples of latents."""
 
     crop: tuple[int, int, int] = setting(..., "(z, x, y) size of a sample", "latent voxels")
     per_volume: int = setting(8, "samples of one latent in an epoch", ge=1)
     encoding: Literal["patch", "volume"] = setting(
         "patch", "encoding of the latents: by patches as published, or of whole volumes"
     )
+
+
+class LatentTask(LatentSamples):
+    """What the networks on latents have in common."""
+
     loss: Literal["l1", "l2"] = setting("l1", "loss of the noise estimate")
     sampling_steps: int = setting(
         10, "sampling steps of what a validation samples; 0 validates the loss alone", "steps", ge=0

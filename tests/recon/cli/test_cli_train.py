@@ -25,7 +25,11 @@ def test_networks_have_the_options_that_they_have_a_use_for() -> None:
     assert {name for name in TRAININGS if "--head" in flags(name)} == {"refiner"}
     second_stages = {"medicaldiffusion", "medsyn-sr", "maisi", "implicit-decoder"}
     heads = {"controlnet", "maisi-controlnet"}
-    assert {name for name in TRAININGS if "--base" in flags(name)} == {"biflownet", "refiner"} | heads | second_stages
+    assert {name for name in TRAININGS if "--base" in flags(name)} == {
+        "biflownet",
+        "distilled",
+        "refiner",
+    } | heads | second_stages
     assert {name for name in TRAININGS if "--reference" in flags(name)} == heads
     assert {name for name in TRAININGS if "--mask" in flags(name)} == {
         "controlnet",

@@ -76,6 +76,7 @@ class ToyPrior:
     encoding_multiple: ClassVar[int] = FACTOR
     patch: ClassVar[None] = None
     patients: ClassVar[LearnedPatients] = LearnedPatients()
+    distilled: ClassVar[None] = None
 
     @property
     def device(self) -> torch.device:

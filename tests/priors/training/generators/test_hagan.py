@@ -76,7 +76,7 @@ def test_a_phase_changes_its_own_network_alone(phase: str) -> None:
 def test_phases_take_turns_and_the_discriminator_learns_four_times_as_fast() -> None:
     trained = learner()
     assert [trained.phase(step) for step in range(5)] == [*PHASES, DISCRIMINATOR]
-    assert [trained.rate_factor(phase) for phase in PHASES] == [4, 1, 1, 1]
+    assert [trained.rate_factor(phase, 0) for phase in PHASES] == [4, 1, 1, 1]
     assert list(trained.phases()) == list(PHASES)
 
 
