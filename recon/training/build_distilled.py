@@ -36,8 +36,8 @@ def build_distilled(given: Ingredients) -> Workshop:
     """A student of a trained prior.
 
     Raises:
-        InputError: no prior, a prior that is told age and sex, numbers of steps that do not fit, other classes than the prior's, or settings that have no
-            effect here.
+        InputError: no prior, a prior that is told age and sex, numbers of steps that do not fit, other classes than the
+            prior's, or settings that have no effect here.
     """
     settings = parse_task(DistilledTask, given.recipe.task)
     _refuse_without_effect(given)

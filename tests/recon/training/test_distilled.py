@@ -43,6 +43,7 @@ def priors(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("distilled")
     write_prior(folder / "teacher", **LEARNED, averages=AVERAGE)
     write_prior(folder / "noise")
+    write_prior(folder / "told", replace(BASE, patient=True))
     named = [{"name": name, "modality": "CT"} for name in ("abnormal", "normal")]
     grids = {"classes": {each["name"]: [12.0, 10.0, 10.0] for each in named}, "size": [32, 32, 32]}
     write_prior(folder / "own", replace(BASE, classes=2), anatomies=named, **grids)
@@ -211,6 +212,7 @@ def test_heads_of_the_teacher_are_refused_and_none_is_trained_on_a_student(prior
             "--classes: the classes of the prior are those of recon generate; leave it away",
         ),
         ("own", [], "--classes: the classes of the prior are abnormal,normal; name these"),
+        ("told", [], "--base: this prior is told age and sex, which a student does not learn"),
         ("missing", [], "--base"),
     ],
 )
