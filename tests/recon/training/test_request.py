@@ -36,7 +36,11 @@ def ct(conditions: tuple[str, ...] = ("fbp",), reference: tuple[str, ...] = ()) 
         ("adm", {"task": ct}, "`task`: adm learns no task"),
         ("fbpconv", {"task": ct, "stage": 2}, "`stage`: has no effect on fbpconv; it is for autoencoder"),
         ("autoencoder", {"stage": 3}, "`stage` 3: must be 1 or 2"),
-        ("fbpconv", {"task": ct, "base": Path("x")}, "`base`: has no effect on fbpconv; it is for biflownet, distilled, contr"),
+        (
+            "fbpconv",
+            {"task": ct, "base": Path("x")},
+            "`base`: has no effect on fbpconv; it is for biflownet, distilled, contr",
+        ),
         ("unet", {"task": ct, "head": Path("x")}, "`head`: has no effect on unet; it is for refiner"),
         ("refiner", {}, "`head`: name the head"),
         ("refiner", {"head": Path("x"), "task": ct}, "`task`: the head says what a refiner is for"),
