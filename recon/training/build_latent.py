@@ -70,8 +70,9 @@ def build_biflownet(given: Ingredients) -> Workshop:
     facts = {
         "classes": _classes(given.train, known),
         "size": list(encoding.least),
-        "averages": average_latents(given.train, encoding, settings.crop, net.size_multiple, known),
     }
+    if net.config.prediction == "noise":  # from noise alone its samples have a wrong mean; velocities know the mean
+        facts["averages"] = average_latents(given.train, encoding, settings.crop, net.size_multiple, known)
     if net.config.patient:
         named = named | {"patient": patients_sha256(given.train)}
         facts |= {PATIENTS: learned_from(given).to_dict()}
