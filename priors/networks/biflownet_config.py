@@ -66,7 +66,7 @@ class BiFlowNetConfig:
         intra_patch: what sees the cubes: ``dit`` as published; ``unet``, residual convolutions in its place, or
             ``none``, for the paper's ablation (Table VII).
         prediction: what the output is: ``noise`` as published, or ``velocity``, sqrt(abar) noise - sqrt(1 - abar) z_0,
-            from which short trainings learn the coarse structure of volumes sooner.
+            whose errors are not multiplied in the image where there is much noise.
         patient: whether the network is told age and sex; see :mod:`priors.networks.patient_embedding`.
 
     Raises:
