@@ -14,12 +14,21 @@ from datasets.anatomy_phantom.limbs import paint_limbs
 from datasets.anatomy_phantom.opacities import paint_opacities
 from datasets.anatomy_phantom.skeleton import paint_pelvis, paint_ribs, paint_spine
 
-ANATOMIES = ("torso", "chest", "head", "limbs")
+TRUNKS = ("torso", "chest", "abdomen")
+"""Of a chest the lungs are seen, of an abdomen the kidneys, of a torso any part."""
+
+ANATOMIES = (*TRUNKS, "head", "limbs")
 LOWEST, HIGHEST = -1024, 3071
 """HU of a scanner with 12 bits."""
 
-_CENTRES = {"torso": (-330.0, 170.0), "chest": (70.0, 120.0), "head": (-80.0, 10.0), "limbs": (-200.0, 200.0)}
-_BEND = {"torso": 5.0, "chest": 5.0, "head": 1.5, "limbs": 3.0}
+_CENTRES = {
+    "torso": (-330.0, 170.0),
+    "chest": (70.0, 120.0),
+    "abdomen": (-140.0, -80.0),
+    "head": (-80.0, 10.0),
+    "limbs": (-200.0, 200.0),
+}
+_BEND = dict.fromkeys(TRUNKS, 5.0) | {"head": 1.5, "limbs": 3.0}
 
 
 def render(
@@ -78,7 +87,7 @@ def _painted(
     centre = float(rng.uniform(*_CENTRES[anatomy]))
     dz, dy, dx = (step / constitution.size for step in spacing)  # a body of half the size on twice as coarse a grid
     canvas = Canvas(shape, (dz, dy, dx), rng, bend=_BEND[anatomy], offset=(centre, 0.0, 0.0))
-    if anatomy in ("torso", "chest"):
+    if anatomy in TRUNKS:
         body = _paint_torso(canvas, rng, noise, constitution)
         if opacities:
             paint_opacities(body, np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index, 3]))))

@@ -19,7 +19,8 @@ from datasets.splits import split_by_hash
 from datasets.whole_file import whole_file
 
 _SEXES = ("female", "male", "mixed")
-_ANATOMIES = ("torso", "chest", "head", "limbs", "mixed")
+_TRUNKS = ("torso", "chest", "abdomen")
+_ANATOMIES = (*_TRUNKS, "head", "limbs", "mixed")
 _VERSION = "phantom-1"
 """Changes whenever the same seed gives other voxels, so that nothing cached of the old ones is taken for the new."""
 
@@ -36,8 +37,9 @@ class PhantomSet:
         seed: the seed of all cases.
         size: (z, y, x) voxels.
         spacing: (z, y, x) mm.
-        anatomy: ``torso``, ``chest``, ``head``, ``limbs``, or ``mixed``: of every ten, about six torsos, two heads and
-            two pairs of limbs. A chest is a torso of which the lungs are seen.
+        anatomy: ``torso``, ``chest``, ``abdomen``, ``head``, ``limbs``, or ``mixed``: of every ten, about six torsos,
+            two heads and two pairs of limbs. A chest is a torso of which the lungs are seen, an abdomen one of which
+            the kidneys are.
         opacities: the share of chests with opacities in the lungs, whose class is then ``abnormal``, and that of the
             others ``normal``; None draws none and names no class.
         age: the lowest and the highest age in years, between which each trunk's is drawn; None tells no age. What ages
@@ -76,8 +78,8 @@ class PhantomSet:
             raise ValueError(f"phantom: age {low:g}-{high:g} must be years from 0 to {OLDEST:g}, the lower one first")
         if self.sex is not None and self.sex not in _SEXES:
             raise ValueError(f"phantom: sex {self.sex!r}; there are {', '.join(_SEXES)}")
-        if (self.age or self.sex) and self.anatomy not in ("torso", "chest"):
-            raise ValueError(f"phantom: age and sex need anatomy=torso or anatomy=chest, not {self.anatomy}")
+        if (self.age or self.sex) and self.anatomy not in _TRUNKS:
+            raise ValueError(f"phantom: age and sex need anatomy={', '.join(_TRUNKS)}, not {self.anatomy}")
 
     @property
     def title(self) -> str:
@@ -280,14 +282,15 @@ ENTRY = Entry(
     about="phantom: random anatomies in HU, computed when they are read; no one's scan is in it.",
     get="Nothing to get, nothing to ask.",
     layout="None; 'benchmarks data write phantom:count=4 DIR' writes them as NIfTI files,\n"
-    "if asked with their label maps: 1 kidney, 2 tumour, 3 cyst (torso).",
+    "if asked with their label maps: 1 kidney, 2 tumour, 3 cyst (torso, abdomen).",
     terms="None: use as you like. Figures on phantoms say how a method behaves, not how it does on patients.",
     splits="By a hash of the case's name, which holds seed and index.",
     check="phantom:count=4",
     more={
         "Settings": "phantom:count=64,seed=0,size=64x256x256,spacing=2.5x1.5x1.5,anatomy=torso\n"
-        "    (z, y, x; mm; torso, chest, head, limbs, mixed)\n"
+        "    (z, y, x; mm; torso, chest, abdomen, head, limbs, mixed)\n"
         "anatomy=chest,opacities=0.5    (half with opacities in the lungs: class abnormal, the others normal)\n"
+        "anatomy=abdomen    (the kidneys are seen, for segmentations)\n"
         "age=20-90,sex=mixed    (trunks of people: size and bone follow age and sex; or age=60, sex=female, male)"
     },
     needs_folder=False,

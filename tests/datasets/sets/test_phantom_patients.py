@@ -92,7 +92,7 @@ def test_written_phantoms_have_a_table_that_the_folder_is_read_with(tmp_path: Pa
         ("age=nan", "must be years from 0 to 90"),
         ("age=old", "age=old is no value"),
         ("sex=other", "sex 'other'; there are female, male, mixed"),
-        ("anatomy=head,age=30", "age and sex need anatomy=torso or anatomy=chest, not head"),
+        ("anatomy=head,age=30", "age and sex need anatomy=torso, chest, abdomen, not head"),
         ("anatomy=mixed,sex=male", "not mixed"),
     ],
 )

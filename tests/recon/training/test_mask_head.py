@@ -26,7 +26,7 @@ from recon.training.mask_latents import MaskSource, StoredMask, class_map, store
 from recon.training.prepared import Prepared, prepare
 from recon.training.settings.volumes import ControlNetTask
 
-PHANTOMS = "phantom:count=8,seed=3,size=40x64x64,spacing=8x6x6"
+PHANTOMS = "phantom:count=8,anatomy=abdomen,seed=3,size=40x64x64,spacing=8x6x6"
 TASK = mask_task({1: "kidney", 2: "tumour"})
 
 
