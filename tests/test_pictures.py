@@ -18,6 +18,7 @@ from PIL import Image
 from benchmarks.measured.page import page as measured_page
 from benchmarks.measured.results import CellStore, MeasuredCell, MeasuredResult, RowResult
 from benchmarks.quality.prior_report import _slices
+from benchmarks.quality.spacing_report import _magnified
 from benchmarks.render.page import page
 from benchmarks.table.results import CellResult, Store, TableResult
 from datasets.cache import Cache
@@ -84,6 +85,13 @@ def test_previews_of_trainings_and_prior_reports():
             assert is_marked_at_the_top_left(inner(half))
             assert margins(half) == [True] * 4
     assert margins(side_by_side(image[1], frame=UNKNOWN)) == [False] * 4
+
+
+def test_details_of_slices_at_any_voxel_size():
+    image = torch.from_numpy(marked()[1].T / 1000)  # (X, Y), as networks have it
+    picture = _magnified(image.numpy(), shown=max(SHAPE), times=3)
+    assert picture.shape == (3 * SHAPE[1], 3 * SHAPE[2])
+    assert is_marked_at_the_top_left(picture[::3, ::3])
 
 
 def test_the_picture_of_a_generated_volume():
@@ -231,6 +239,7 @@ def test_no_picture_is_written_that_is_not_looked_at_here():
         "benchmarks/generation/page.py",
         "benchmarks/measured/page.py",
         "benchmarks/quality/prior_report.py",
+        "benchmarks/quality/spacing_report.py",
         "benchmarks/render/pictures.py",
         "priors/training/log.py",
         "recon/generation/files.py",

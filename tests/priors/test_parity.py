@@ -30,7 +30,8 @@ def test_what_is_recorded_is_what_the_script_computes() -> None:
 def test_a_network_computes_what_it_did_when_it_agreed_with_the_official_one(name: str) -> None:
     known, computed = NETWORKS["cases"][name], CASES[name].compute()
     assert computed.network == known["network"]
-    assert json.loads(json.dumps(computed.config)) == known["config"]
+    config = json.loads(json.dumps(computed.config))
+    assert config == config | known["config"], "settings that came later may be missing in what was recorded"
     assert computed.weights_sha256 == known["weights_sha256"]
     assert computed.outputs.keys() == known["outputs"].keys()
     found = {
