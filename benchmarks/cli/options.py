@@ -48,6 +48,60 @@ SPLIT = option(
 )
 
 
+def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--steps``, ``--sampler`` and ``--start`` of commands that generate volumes to measure them."""
+    for each in (
+        click.option(
+            "--start",
+            type=click.Choice(["average", "noise"]),
+            default="average",
+            show_default=True,
+            help="Start of the sampler: the class average with noise added, where the prior knows one, or noise alone.",
+        ),
+        click.option(
+            "--sampler",
+            type=click.Choice(["ddim", "ddpm", "dpm++"]),
+            default="ddim",
+            show_default=True,
+            help="Sampler.",
+        ),
+        click.option(
+            "--steps",
+            type=click.IntRange(1),
+            default=20,
+            show_default=True,
+            help="Number of sampler steps of a volume.",
+        ),
+    ):
+        command = each(command)
+    return command
+
+
+def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--seed``, ``--device`` and ``--cache`` of commands that train a network to measure volumes with it."""
+    for each in (
+        click.option(
+            "--cache",
+            type=click.Path(path_type=Path),
+            default=Path("cache"),
+            show_default=True,
+            help="Folder for prepared volumes, as of recon train.",
+        ),
+        click.option(
+            "--device",
+            type=click.Choice(["cpu", "cuda"]),
+            default="cpu",
+            show_default=True,
+            help="Device that computes.",
+        ),
+        click.option(
+            "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all random numbers."
+        ),
+    ):
+        command = each(command)
+    return command
+
+
 def pair(text: str) -> tuple[str, str]:
     """``NAME=VALUE``; the settings of a generated data set (``phantom:count=8``) belong to its name."""
     name, _, value = text.partition("=")

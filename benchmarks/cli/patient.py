@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from benchmarks.cli.options import machine_options, sampling_options
 from recon.cli.console import say
 from recon.cli.flags import FlaggedCommand
 from recon.errors import InputError, input_errors
@@ -55,19 +56,7 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="Scale of the guidance; may be repeated. 0 tells the network nothing, 1 is what it learned.",
 )
-@click.option(
-    "--steps", type=click.IntRange(1), default=20, show_default=True, help="Number of sampler steps of a volume."
-)
-@click.option(
-    "--sampler", type=click.Choice(["ddim", "ddpm", "dpm++"]), default="ddim", show_default=True, help="Sampler."
-)
-@click.option(
-    "--start",
-    type=click.Choice(["average", "noise"]),
-    default="average",
-    show_default=True,
-    help="Start of the sampler: the class average with noise added, where the prior knows one, or noise alone.",
-)
+@sampling_options
 @click.option(
     "--reader-steps",
     type=click.IntRange(1),
@@ -75,17 +64,7 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="Number of training steps of the reader.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all random numbers.")
-@click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Device that computes."
-)
-@click.option(
-    "--cache",
-    type=_PATH,
-    default=Path("cache"),
-    show_default=True,
-    help="Folder for prepared volumes, as of recon train.",
-)
+@machine_options
 @click.option("-o", "--out", type=_PATH, default=None, help="JSON file to write with every volume.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def patient(
