@@ -24,6 +24,7 @@ export OMP_NUM_THREADS="${CORES:-1}"
 size="[$edge,$edge,$edge]"
 half=$(awk "BEGIN { print $minutes / 2 }")
 case $recipe in starter) ours=cubes ;; *) ours=$recipe ;; esac
+case $class in MR*) table=table4 regions=false ;; *) table=table3 regions=true ;; esac # MAISI's regions are of CT
 
 train() { # NAME MINUTES RECIPE SECTION-OF-THE-CUBES [options]: the time ends the training, not the number of steps
     name=$1 time=$2 chosen=$3 section=$4
@@ -37,13 +38,12 @@ train wdm "$minutes" "$recipe" task "$@"
 train medicaldiffusion-vqgan "$half" "$recipe" task "$@"
 train medicaldiffusion "$half" "$recipe" task --base "$out/medicaldiffusion-vqgan" "$@"
 train maisi-autoencoder "$half" "$recipe" task "$@"
-train maisi "$half" "$recipe" task --base "$out/maisi-autoencoder" "$@"
+train maisi "$half" "$recipe" task --base "$out/maisi-autoencoder" --set "network.regions=$regions" "$@"
 train medsyn "$half" "$recipe" task "$@"
 train medsyn-sr "$half" "$recipe" task --base "$out/medsyn" "$@"
 train autoencoder "$half" "$ours" task.cubes "$@"
 train biflownet "$half" "$ours" task.cubes --base "$out/autoencoder" "$@"
 
-case $class in MR*) table=table4 ;; *) table=table3 ;; esac
 priors=
 for name in hagan wdm medicaldiffusion maisi medsyn-sr biflownet; do
     priors="$priors --prior $out/$name"

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+import scripts
 import yaml
+from cli_helpers import Run
 from scripts import run_script
 
 from benchmarks.generation import competitors
@@ -32,3 +34,24 @@ def test_the_whole_way_from_data_to_the_table(tmp_path: Path, monkeypatch: pytes
         assert row["trained"]["seconds"] > 0
         assert set(row["trained"]["steps"].values()) == {2}
         assert row["sampled"]["count"] == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "regions"), [("CTChestAbdomen", "table3", "true"), ("MRT1Brain", "table4", "false")]
+)
+def test_a_class_of_mr_has_no_regions_of_the_body_and_a_table_of_its_own(
+    name: str, table: str, regions: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def heard(*arguments: str) -> Run:
+        asked.append(arguments)
+        return Run(0, "", "")
+
+    for command in scripts.COMMANDS:
+        monkeypatch.setitem(scripts.COMMANDS, command, heard)
+    done = run_script("train-generators.sh", "data.yaml", tmp_path, CLASS=name)
+    assert done.returncode == 0, done.stderr
+    (maisi,) = (each for each in asked if each[:2] == ("train", "maisi"))
+    assert f"network.regions={regions}" in maisi
+    assert asked[-1][:2] == ("run", table)
