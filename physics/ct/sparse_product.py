@@ -3,11 +3,14 @@
 The matrix lies by rows. Its own product gathers; that of its transpose scatters, and needs no second copy. Of the two
 ways to hold a system matrix, by pixels or by rays, that by pixels is the quicker one for forward projections of many
 slices: it writes all over a sinogram, which stays in the cache, in place of reading all over an image, which does not.
+Gathering is torch's; what scatters into sixteen slices at once is a compiled loop
+(:mod:`physics.ct.sparse_kernels`), and into a single one scipy's.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Self
@@ -17,9 +20,6 @@ from scipy import sparse
 from torch import Tensor
 
 from physics.ct.system_matrix import CSR, transpose
-
-# Columns multiplied at once: few enough that what a product reads or writes out of order stays in the cache.
-_GATHERED_ELEMENTS, _WRITTEN_ELEMENTS, _MOST_COLUMNS = 2**21, 2**22, 16
 
 _LEAST_ENTRIES = 100_000
 """Entries of a matrix below which a second thread costs more than it saves."""
@@ -39,7 +39,7 @@ class SparseProduct:
         self.rows, self.shape = rows, (len(rows.crow) - 1, width)
         self._matrix = _sparse(rows, width)
         self._transposed = _sparse(transpose(rows, width), self.shape[0]) if rows.value.is_cuda else None
-        self._parts = [] if rows.value.is_cuda else _parts(rows, width)
+        self._parts = [] if rows.value.is_cuda else _parts(rows)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         return self
@@ -51,8 +51,8 @@ class SparseProduct:
             x: (slices, columns).
             out: (slices, ...) with as many elements a slice as M has rows.
         """
-        for some, target in zip(*self._groups(x, out), strict=True):
-            matrix = self._matrix if some.dtype == self._matrix.dtype else self._matrix.to(some.dtype)
+        matrix = self._matrix if x.dtype == self._matrix.dtype else self._matrix.to(x.dtype)
+        for some, target in zip(*_groups(x, out), strict=True):
             # a vector's product is nearly twice as fast as that of a matrix of one column
             product = matrix @ some[0] if len(some) == 1 else (matrix @ some.t().contiguous()).t()
             target += product.reshape(target.shape)
@@ -64,29 +64,72 @@ class SparseProduct:
             x: (slices, rows).
             out: (slices, ...) with as many elements a slice as M has columns.
         """
-        for some, target in zip(*self._groups(x, out), strict=True):
-            columns = some.t().contiguous()
-            if self._transposed is not None:
-                product = self._transposed.to(some.dtype) @ columns
+        if self._transposed is not None:
+            out += (self._transposed.to(x.dtype) @ x.t()).t().reshape(out.shape)
+            return
+        for some, target in zip(*_groups(x, out), strict=True):
+            if len(some) == 1:
+                target += self._scattered_vector(some[0]).reshape(target.shape)
             else:
-                product = self._scattered(columns)
-            target += product.t().reshape(target.shape)
-
-    def _groups(self, x: Tensor, out: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        if x.is_cuda:
-            return (x,), (out,)
-        size = min(_GATHERED_ELEMENTS // min(self.shape), _WRITTEN_ELEMENTS // max(self.shape), _MOST_COLUMNS)
-        return x.split(max(1, size)), out.split(max(1, size))
+                found = self._scattered(_side_by_side(some))
+                target += found[:, : len(some)].t().reshape(target.shape)
 
     def _scattered(self, columns: Tensor) -> Tensor:
-        """Mᵀ X of X (rows, n) on the CPU, the rows of M shared among threads that each write to an array of its own."""
-        if len(self._parts) == 1:
-            return torch.from_numpy(self._parts[0][1] @ columns.numpy())
-        with ThreadPoolExecutor(len(self._parts)) as pool:
-            found = list(pool.map(lambda part: part[1] @ columns.numpy()[part[0]], self._parts))
-        for each in found[1:]:
-            found[0] += each
-        return torch.from_numpy(found[0])
+        """Mᵀ X of X (rows, 16) on the CPU, the rows shared among threads that each write to an array of their own."""
+        from physics.ct.sparse_kernels import scatter
+
+        matrix, x = [part.numpy() for part in self.rows], columns.numpy().ravel()
+
+        def found(part: slice) -> Tensor:
+            out = columns.new_zeros((self.shape[1], columns.shape[1]))
+            scatter(*matrix, x, out.numpy().ravel(), part.start, part.stop)
+            return out
+
+        return _sum_in_threads(found, self._parts)
+
+    def _scattered_vector(self, column: Tensor) -> Tensor:
+        """Mᵀ x of x (rows,) on the CPU."""
+        crow, index, value = (part.numpy() for part in self.rows)
+
+        def found(part: slice) -> Tensor:
+            entries = slice(crow[part.start], crow[part.stop])
+            pointers = crow[part.start : part.stop + 1] - crow[part.start]
+            shape = (self.shape[1], part.stop - part.start)
+            matrix = sparse.csc_array((value[entries], index[entries], pointers), shape=shape, copy=False)
+            return torch.from_numpy(matrix @ column.numpy()[part])
+
+        return _sum_in_threads(found, self._parts)
+
+
+def _groups(x: Tensor, out: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """On a CPU, as many slices at once as the compiled loop multiplies."""
+    if x.is_cuda:
+        return (x,), (out,)
+    from physics.ct.sparse_kernels import WIDTH
+
+    return x.split(WIDTH), out.split(WIDTH)
+
+
+def _side_by_side(slices: Tensor) -> Tensor:
+    """(n, elements) slices as the columns of (elements, 16), zero beyond n."""
+    from physics.ct.sparse_kernels import WIDTH
+
+    if len(slices) == WIDTH:
+        return slices.t().contiguous()
+    columns = slices.new_zeros((slices.shape[1], WIDTH))
+    columns[:, : len(slices)] = slices.t()
+    return columns
+
+
+def _sum_in_threads(found: Callable[[slice], Tensor], parts: list[slice]) -> Tensor:
+    """The sum of what is found of each part, each in a thread of its own."""
+    if len(parts) == 1:
+        return found(parts[0])
+    with ThreadPoolExecutor(len(parts)) as pool:
+        total, *others = pool.map(found, parts)
+    for each in others:
+        total += each
+    return total
 
 
 def _sparse(rows: CSR, width: int) -> Tensor:
@@ -95,17 +138,9 @@ def _sparse(rows: CSR, width: int) -> Tensor:
         return torch.sparse_csr_tensor(*rows, size=(len(rows.crow) - 1, width), check_invariants=False)
 
 
-def _parts(rows: CSR, width: int) -> list[tuple[slice, sparse.csc_array]]:
-    """The transposes of some consecutive rows each, with about as many entries, one for each thread; they share the
-    memory of ``rows``."""
-    crow, column, value = (each.numpy() for each in rows)
-    count = torch.get_num_threads() if len(value) > _LEAST_ENTRIES else 1
-    edges = [int(crow.searchsorted(len(value) * k // count)) for k in range(count)] + [len(crow) - 1]
-    edges[0] = 0
-    parts = []
-    for first, end in pairwise(edges):
-        entries = slice(crow[first], crow[end])
-        pointers = crow[first : end + 1] - crow[first]
-        matrix = sparse.csc_array((value[entries], column[entries], pointers), shape=(width, end - first), copy=False)
-        parts.append((slice(first, end), matrix))
-    return parts
+def _parts(rows: CSR) -> list[slice]:
+    """Some consecutive rows each, with about as many entries, one for each thread."""
+    crow, count = rows.crow.numpy(), len(rows.value)
+    threads = torch.get_num_threads() if count > _LEAST_ENTRIES else 1
+    inner = (int(crow.searchsorted(count * k // threads)) for k in range(1, threads))
+    return [slice(first, end) for first, end in pairwise([0, *inner, len(crow) - 1])]

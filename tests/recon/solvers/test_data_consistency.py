@@ -175,18 +175,34 @@ def test_with_noise_the_residual_comes_down_to_what_the_noise_explains_and_not_b
     assert float((measurement.operator(looser) - measurement.y).square().sum()) > noise_power(measurement)
 
 
-def test_the_weight_is_found_by_a_few_proximal_steps(monkeypatch):
+def test_the_weight_is_the_largest_whose_step_leaves_no_more_than_the_noise():
+    """Of all weights that are tried, by the steps themselves."""
     measurement = simulate_ct(disc(), GEOMETRY, None, TransmissionNoise(1e4), seed=1)
-    solved: list[float] = []
-    proximal = data_consistency._proximal
+    estimate = hu_to_attenuation(disc().data) * 0.9
+    scale = error_scale(estimate)
+    _, found = enforce_data(measurement, estimate, scale=scale)
+    left = {
+        weight: measurement.operator(enforce_data(measurement, estimate, weight, scale=scale)[0]) - measurement.y
+        for weight in data_consistency._WEIGHTS
+    }
+    allowed = noise_power(measurement)
+    assert found == max(weight for weight, error in left.items() if float(error.square().sum()) <= allowed)
 
-    def counted(slab, estimate, weight, *rest):
-        solved.append(weight)
-        return proximal(slab, estimate, weight, *rest)
 
-    monkeypatch.setattr(data_consistency, "_proximal", counted)
-    enforce_data(measurement, hu_to_attenuation(disc().data) * 0.9)
-    assert len(solved) <= 5, "four that are tried, and the one that is taken"
+def test_the_weight_takes_no_product_more_than_one_step(monkeypatch):
+    measurement = simulate_ct(disc(), GEOMETRY, None, TransmissionNoise(1e4), seed=1)
+    estimate, calls = hu_to_attenuation(disc().data) * 0.9, 0
+    square = measurement.operator.norm_bound**2
+    forward = type(measurement.operator)._forward
+
+    def counted(operator, x):
+        nonlocal calls
+        calls += 1
+        return forward(operator, x)
+
+    monkeypatch.setattr(type(measurement.operator), "_forward", counted)
+    data_consistency.discrepancy_weight(measurement, estimate, square, 20)
+    assert calls <= 21
 
 
 def test_an_estimate_that_the_noise_explains_is_left_alone_almost():
