@@ -22,7 +22,7 @@ _LINE = 64
 """Bytes of a line of the cache, at whose multiples the rows of columns begin."""
 
 
-@intrinsic
+@intrinsic  # numba calls it with the context before these arguments
 def _add_scaled(context: Any, out: Any, at: Any, factor: Any, x: Any, start: Any) -> Any:
     """``out[at : at + WIDTH] += factor * x[start : start + WIDTH]`` of arrays and a factor of one type."""
     if not out.dtype == x.dtype == factor:
@@ -62,4 +62,5 @@ def scatter(crow, column, value, x, out, first, end):  # type: ignore[no-untyped
     for row in range(first, end):
         for entry in range(crow[row], crow[row + 1]):
             factor = out.dtype.type(value[entry])
-            _add_scaled(out, np.int64(column[entry]) * WIDTH, factor, x, np.int64(row) * WIDTH)
+            at, start = np.int64(column[entry]) * WIDTH, np.int64(row) * WIDTH
+            _add_scaled(out, at, factor, x, start)  # type: ignore[call-arg]

@@ -64,7 +64,7 @@ def bidiagonalised(
     """
     left, first = _normalised(data, axes.range)
     right, alpha = _normalised(adjoint(left), axes.domain)
-    diagonal, below = [alpha], []
+    diagonal, below = [alpha], list[Tensor]()
     for step in range(steps):
         if step:
             right, alpha = _normalised(adjoint(left) - _spread(below[-1], right, axes.domain) * right, axes.domain)
