@@ -18,7 +18,7 @@ def primal_step(x, ahead, field, step, weights, relaxation, sums, first, end):  
 
     Args:
         x: (z, y, x) the image.
-        ahead, field, weights, relaxation, first, end: see above.
+        ahead, field, weights, relaxation, first, end: arguments of both loops, see the head of this file.
         step: (z, y, x) or (1, y, x).
         sums: (z, 2) is given Σ (x⁺ − x)² and Σ x² of each slice, float64.
     """
