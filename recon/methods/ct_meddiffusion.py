@@ -14,7 +14,7 @@ def run(measurement: Measurement, options: MedDiffusionOptions, context: RunCont
 
 
 METHOD = Method(
-    summary="3D latent diffusion steered by a ControlNet head",
+    summary="3D latent diffusion with a ControlNet head; so far its refiner and the data give the gain",
     citation="3D MedDiffusion, section III-C",
     options=MedDiffusionOptions,
     run=run,
