@@ -25,7 +25,7 @@ FIG12_TITLE = "generated volumes as training data of nnU-Net"
 OF_SEGMENTATION = ("nnunet", "synthetic", "head", "short", "configuration")
 """What Fig. 12 alone takes."""
 
-TAKEN_BY_FIG12 = ("table", "datasets", "methods", "jobs", "device", "out", "as_json", *OF_SEGMENTATION)
+TAKEN_BY_FIG12 = ("table", "datasets", "methods", "priors", "jobs", "device", "out", "as_json", *OF_SEGMENTATION)
 """What it takes."""
 
 _PROCESSES = 2
@@ -77,6 +77,7 @@ class SegmentationOptions:
 
     datasets: tuple[str, ...]
     methods: str
+    priors: tuple[str, ...]
     jobs: int | None
     device: str
     out: Path
@@ -101,6 +102,10 @@ def segmentation_table(given: SegmentationOptions) -> None:
         )
     if given.synthetic is not None and given.head is not None:
         raise InputError("`head`: has no effect with `synthetic`, which has the volumes already")
+    if given.priors and given.head is None:
+        raise InputError("`prior`: is that of a `head`, and none is named")
+    if len(given.priors) > 1:
+        raise InputError(f"`prior`: a head was trained on one prior; {len(given.priors)} are named")
     name, path = pair(given.datasets[0])
     how = How(given.configuration, _short(given.short), given.device, given.jobs or _PROCESSES)
     asked = tuple(dict.fromkeys(each.strip() for each in given.methods.split(",") if each.strip()))
@@ -111,6 +116,7 @@ def segmentation_table(given: SegmentationOptions) -> None:
         given.nnunet,
         given.synthetic,
         given.head,
+        given.priors[0] if given.priors else None,
         how,
         given.out,
     )

@@ -101,7 +101,7 @@ class Options:
         multiple=True,
         metavar="NAME|FOLDER",
         help="Trained generator: a prior of 'recon weights list', or the folder of a 'recon train'. Its row is named "
-        "after its method. May be repeated.",
+        "after its method. May be repeated. For fig12, once: the prior of --head.  [default for fig12: found by hash]",
     ),
     option(
         "--count",
@@ -211,7 +211,7 @@ def run(ctx: click.Context, table: str, data: tuple[Path, ...], device: str, as_
         return
     if table == FIG12:
         _refuse_others(ctx, TAKEN_BY_FIG12, f"has no effect on {FIG12}, which trains nnU-Net")
-        shared = {name: options[name] for name in ("datasets", "methods", "jobs", "out")}
+        shared = {name: options[name] for name in ("datasets", "methods", "jobs", "out")} | {"priors": told["priors"]}
         segmentation_table(SegmentationOptions(**shared, **of_segmentation, device=device, as_json=as_json))
         return
     if table == TABLE11:

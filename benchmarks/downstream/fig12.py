@@ -42,6 +42,7 @@ class Fig12Request:
         nnunet: the folder of nnU-Net's commands; None for those on the PATH.
         synthetic: a folder of given synthetic volumes; None where a head makes them, or none take part.
         head: the file or name of a head that makes them; None for given ones.
+        prior: the name or folder of the head's prior; None for the installed one with its hash.
         how: how networks are trained.
         out: the folder of all results.
     """
@@ -52,6 +53,7 @@ class Fig12Request:
     nnunet: Path | None
     synthetic: Path | None
     head: str | None
+    prior: str | None
     how: How
     out: Path
 
@@ -114,7 +116,7 @@ def _synthetic(
     if request.head is not None:
         from recon.generation.mask import load_mask_head
 
-        head = load_mask_head(request.head)
+        head = load_mask_head(request.head, request.prior)
         head.prior.to(request.how.device)
         folder = HeadVolumes(head, request.out / _FOLDER).make(members, announce)
         return folder, f"made by the head {head.sha256[:16]} in {STEPS} steps, one for each mask"

@@ -13,6 +13,7 @@ import pytest
 from cli_helpers import Run, run_benchmarks
 
 from benchmarks.table.published import published
+from recon.errors import InputError
 
 
 def fig12(cases: Path, out: Path, *words: object) -> Run:
@@ -177,6 +178,8 @@ def test_synthetic_volumes_of_other_masks_are_refused(cases, synthetic, commands
         (("--count", "3"), "--count: has no effect on fig12"),
         (("--split", "val"), "--split: has no effect on fig12"),
         (("--synthetic", "x", "--head", "y"), "--head: has no effect with --synthetic"),
+        (("--prior", "x"), "--prior: is that of a --head, and none is named"),
+        (("--head", "y", "--prior", "x", "--prior", "z"), "--prior: a head was trained on one prior; 2 are named"),
         (("--dataset", "phantom:count=3"), "--dataset: fig12 trains on one data set"),
     ],
 )
@@ -184,6 +187,18 @@ def test_options_that_cannot_be_meant_are_refused(cases, commands, tmp_path, wor
     found = fig12(cases, tmp_path / "out", "--nnunet", commands, *words)
     assert found.code == 2
     assert message in found.err
+
+
+def test_a_head_may_stand_on_a_prior_that_is_not_installed(cases, commands, tmp_path, monkeypatch):
+    asked = []
+
+    def loaded(*given):
+        asked.append(given)
+        raise InputError("enough")
+
+    monkeypatch.setattr("recon.generation.mask.load_mask_head", loaded)
+    assert fig12(cases, tmp_path / "out", "--nnunet", commands, "--head", "h", "--prior", "p").code == 2
+    assert asked == [("h", "p")]
 
 
 def test_options_of_fig12_are_for_fig12():
