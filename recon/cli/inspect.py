@@ -6,23 +6,26 @@ import dataclasses
 import difflib
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from recon.cli.console import progress_bar
-from recon.cli.flags import with_flags
+from recon.cli.flags import FlaggedCommand, with_flags
 from recon.cli.harmless import harmless
 from recon.cli.mri import mri
 from recon.cli.options import PATH
 from recon.cli.svct import svct
 from recon.errors import InputError
 
+if TYPE_CHECKING:
+    from recon.io.detect import FileInfo
+
 _HEADERS = 100
 """Files of a folder between two reports of progress."""
 
 
-@click.command()
+@click.command(cls=FlaggedCommand)
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def methods(name: str | None, as_json: bool) -> None:
@@ -101,7 +104,7 @@ def _shown(value: Any) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-@click.command()
+@click.command(cls=FlaggedCommand)
 @click.argument("path", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 def info(path: Path, as_json: bool) -> None:
@@ -121,7 +124,7 @@ def info(path: Path, as_json: bool) -> None:
                 progress(ProgressEvent("reading headers", done, total))
 
         facts = describe(path, step)
-    facts = dataclasses.replace(facts, would=with_flags(facts.would, mri if "recon mri" in facts.would else svct))
+    facts = _in_flags(facts)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(facts), indent=2, default=str))
     else:
@@ -130,6 +133,13 @@ def info(path: Path, as_json: bool) -> None:
                 click.echo(harmless(f"{key.replace('_', ' '):12} {_text(value)}"))
     if facts.problem:
         raise InputError(facts.problem)
+
+
+def _in_flags(facts: FileInfo) -> FileInfo:
+    """The facts in the words of the command that would take the file: this one has no options for it."""
+    command = mri if (facts.modality or "").startswith("MR") else svct
+    problem = facts.problem and with_flags(facts.problem, command)
+    return dataclasses.replace(facts, would=with_flags(facts.would, command), problem=problem)
 
 
 def _text(value: Any) -> str:

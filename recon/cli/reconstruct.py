@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from recon.scan.volume import Modality
 
 
-_FILES = (".nii", ".nii.gz", ".hdr", ".img", ".dcm", ".h5", ".npy", ".npz", ".png", ".html", ".json")
-"""Ends of names that are meant as files."""
+_FILES = (".nii.gz", ".nii", ".hdr", ".img", ".dcm", ".h5", ".npy", ".npz", ".png", ".html", ".json")
+"""Ends of names that are meant as files, longer ones before those that they end in."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,9 @@ class Order:
             parse_options(get_method(self.modality, method), settings_of(method, methods, self.settings, self.modality))
         task = "svct" if self.modality == "CT" else "mri"
         folder = self.output or default_folder(self.source, task, self.scan, "-".join(methods))
-        if folder.name.lower().endswith(_FILES) and not folder.is_dir():
-            stem = folder.name[: folder.name.index(".", 1)]
+        end = next((end for end in _FILES if folder.name.lower().endswith(end)), None)
+        if end and not folder.is_dir():
+            stem = folder.name[: -len(end)] or "out"
             raise InputError(
                 f"`output` {folder}: names a file, but a run writes a folder with the volume and its report; "
                 f"give {folder.with_name(stem)}, and the volume will be {folder.with_name(stem) / 'recon.nii.gz'}"

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from recon.cli.flags import FlaggedCommand
 from recon.cli.options import PATH
 
 
-@click.command()
+@click.command(cls=FlaggedCommand)
 @click.argument("paths", nargs=-1, required=True, type=PATH)
 @click.option(
     "--port",

@@ -38,7 +38,16 @@ def test_an_empty_path_is_one_line(option: str) -> None:
     assert "must name a file or folder; it is empty" in run.err
 
 
-@pytest.mark.parametrize(("name", "folder"), [("out.nii.gz", "out"), ("a/b.dcm", "a/b"), ("case.png", "case")])
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("out.nii.gz", "out"),
+        ("a/b.dcm", "a/b"),
+        ("case.png", "case"),
+        ("pixels.0.5mm.nii.gz", "pixels.0.5mm"),
+        (".nii", "out"),
+    ],
+)
 def test_an_output_that_is_meant_as_a_file_says_where_the_volume_will_be(name: str, folder: str) -> None:
     write_ct(Path("ct.nii.gz"))
     run = run_recon("svct", "ct.nii.gz", *FBP, "-o", name)

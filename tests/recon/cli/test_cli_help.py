@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from cli_helpers import ROOT, kspace, run_recon, write_ct, write_dicom, write_fa
 
 from benchmarks.cli import main as benchmarks
 from recon.cli import cli
+from recon.cli.flags import FlaggedCommand
 from recon.methods import get_method, method_names
 from recon.options import described
 
@@ -153,3 +155,32 @@ def test_info_on_a_bad_file_tells_the_problem_and_fails(scans: Path) -> None:
     assert result.code == 2
     assert "truncated" in json.loads(result.out)["problem"]
     assert result.err.startswith("recon: cut.nii.gz")
+
+
+def test_info_and_view_name_flags_and_no_parameters_of_python(scans: Path) -> None:
+    write_dicom(scans / "series", uid="1.2.3.9999")
+    (scans / "echoes.hdr").write_text("# Dimensions\n8 8 1 1 1 2\n")
+    np.ones(128, np.complex64).tofile(scans / "echoes.cfl")
+    told = run_recon("info", "echoes.cfl")
+    assert told.code == 2
+    assert "choose one with --contrast: 0, 1" in told.err
+    assert "choose one with --contrast: 0, 1" in told.out
+    assert "--series and the end of its UID" in run_recon("info", "series").out
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert "--port" in run_recon("view", "ct.nii.gz", "--port", taken.getsockname()[1], "--no-open").err
+
+
+@pytest.mark.parametrize("program", [cli, benchmarks], ids=lambda program: program.name)
+def test_every_command_tells_its_errors_in_flags(program: click.Group) -> None:
+    context = click.Context(program)
+    groups = [program]
+    while groups:
+        group = groups.pop()
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            if isinstance(command, click.Group):
+                groups.append(command)
+            else:
+                assert isinstance(command, FlaggedCommand), name
