@@ -71,12 +71,13 @@ def read_numpy(path: Path, axes: str | None) -> RawKSpace:
     check_centred(path, data)
     meta = {"spacing_known": False, "orientation_known": False}
     notices: tuple[str, ...] = ("real and imaginary parts lie along the last axis of the array",) if paired else ()
-    if _PARTITIONS in order:
+    partitions = _PARTITIONS in order
+    if partitions:
         data, mask, further = volume_as_slices(path, data, mask)
         notices += further
     else:
         check_slices(path, data, "name that axis p in `axes`, such as `axes` pcyx, to have it transformed")
-    return RawKSpace(path, "numpy", data, np.eye(4), mask, meta=meta, notices=notices)
+    return RawKSpace(path, "numpy", data, np.eye(4), mask, transformed=partitions, meta=meta, notices=notices)
 
 
 def stored_arrays(path: Path) -> dict[str, Header]:

@@ -53,13 +53,13 @@ def read_bart(path: Path, request: KSpaceRequest | None = None) -> RawKSpace:
         raise InputError(f"{data}: several slabs of two phase encodings; extract one with 'bart slice 13 0' first")
     volume = array.reshape(*dimensions[:4], dimensions[_SLICE])
     notices: tuple[str, ...] = ()
-    slices = volume[:, :, 0].transpose(3, 2, 0, 1)  # (z, coils, readout, phase)
-    if dimensions[_PARTITION] > 1:
+    slices, transformed = volume[:, :, 0].transpose(3, 2, 0, 1), dimensions[_PARTITION] > 1  # (z, coils, readout, phase)
+    if transformed:
         slices, notices = slices_of_volume(volume[..., 0].transpose(3, 0, 1, 2))
     slices = np.ascontiguousarray(slices, np.complex64)
     check_centred(data, slices)
     meta = {"spacing_known": False, "orientation_known": False}
-    return RawKSpace(data, "bart", slices, np.eye(4), meta=meta, notices=notices)
+    return RawKSpace(data, "bart", slices, np.eye(4), transformed=transformed, meta=meta, notices=notices)
 
 
 def read_bart_readouts(path: Path, request: KSpaceRequest) -> np.ndarray:

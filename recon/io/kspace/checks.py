@@ -29,6 +29,8 @@ class RawKSpace:
         affine, reference, calibration, noise_readouts, image_shape: the fields of :class:`recon.scan.kspace.KSpace`.
         mask: what the file states, (x,), (1, x) or (y, x); None where it states none.
         columns: the columns between the padding, if the file states them.
+        transformed: whether the slices come of a Fourier transform across them, so that all are sampled alike, and
+            those beside the object have zeros at samples that were acquired.
         meta: what else the file says; ``spacing_known`` and ``orientation_known`` among it where they are not.
         notices: what the reader of a result must know.
     """
@@ -43,6 +45,7 @@ class RawKSpace:
     calibration: np.ndarray | None = None
     noise_readouts: np.ndarray | None = None
     columns: slice | None = None
+    transformed: bool = False
     meta: dict[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 
@@ -68,7 +71,7 @@ def checked_kspace(raw: RawKSpace) -> KSpace:
     outside = 0 if stated is None else int(np.count_nonzero((raw.data != 0).any(axis=(0, 1)) & ~stated))
     data = raw.data if stated is None else raw.data * stated
     _check_some_signal(raw.path, data)
-    support = support_of(raw.path, data, stated, raw.columns)
+    support = support_of(raw.path, data, stated, raw.columns, alike=raw.transformed)
     image_shape = _image_shape(raw, (rows, columns))
     y, x = image_shape or (rows, columns)
     meta = {"spacing_known": True} | raw.meta | _mask_notes(support, stated is not None, outside)

@@ -70,9 +70,10 @@ def _read_volume(path: Path, file: h5py.File, axes: str) -> RawKSpace:
     meta = _attributes(file.attrs) | {"spacing_known": False, "orientation_known": False}
     mask = read_mask(path, file)
     notices: tuple[str, ...] = ()
-    if "p" in axes.lower():
+    partitions = "p" in axes.lower()
+    if partitions:
         data, mask, notices = volume_as_slices(path, data, mask)
-    return RawKSpace(path, "fastmri", data, np.eye(4), mask, meta=meta, notices=notices)
+    return RawKSpace(path, "fastmri", data, np.eye(4), mask, transformed=partitions, meta=meta, notices=notices)
 
 
 def read_coils(path: Path, file: h5py.File) -> np.ndarray:

@@ -105,6 +105,7 @@ def read_ismrmrd(path: Path, group: h5py.Group, request: KSpaceRequest) -> RawKS
         image_shape,
         calibration=lines,
         noise_readouts=noise,
+        transformed=True,
         meta=meta,
         notices=slices.notices + corrections + separation.notices,
     )

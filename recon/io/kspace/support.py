@@ -33,7 +33,9 @@ class Support:
     notices: tuple[str, ...]
 
 
-def support_of(path: Path, data: np.ndarray, mask: np.ndarray | None, columns: slice | None = None) -> Support:
+def support_of(
+    path: Path, data: np.ndarray, mask: np.ndarray | None, columns: slice | None = None, *, alike: bool = False
+) -> Support:
     """What was acquired of (z, coils, y, x) k-space.
 
     Args:
@@ -41,6 +43,7 @@ def support_of(path: Path, data: np.ndarray, mask: np.ndarray | None, columns: s
         data: zero where not sampled.
         mask: (y, x) bool that the file states, or None.
         columns: the columns between the padding, if the file states them.
+        alike: whether all slices are known to be sampled alike, whatever zeros they have.
 
     Raises:
         InputError: the slices or the coils are sampled at different places.
@@ -48,7 +51,8 @@ def support_of(path: Path, data: np.ndarray, mask: np.ndarray | None, columns: s
     sampled = data != 0
     if mask is not None:
         sampled &= mask
-    _check_alike(path, sampled, mask)
+    for axis, name in ((0, "coils"),) if alike else ((1, "slices"), (0, "coils")):
+        _check_alike(path, sampled.any(axis=axis), name, mask)
     union = np.asarray(sampled.any(axis=(0, 1)))
     inside = _bounds(union)
     if columns is not None:
@@ -86,21 +90,20 @@ def _edges(inside: tuple[slice, slice], mask: np.ndarray, columns: slice | None)
     return parts[0], parts[1] if columns is None else columns
 
 
-def _check_alike(path: Path, sampled: np.ndarray, mask: np.ndarray | None) -> None:
+def _check_alike(path: Path, sampled: np.ndarray, name: str, mask: np.ndarray | None) -> None:
     """Refuse a mask a slice, or a coil: their union would take zeros for data. Empty slices and dead coils may be."""
-    for axis, name in ((1, "slices"), (0, "coils")):
-        each = sampled.any(axis=axis).reshape(sampled.shape[1 - axis], -1)
-        each = each[each.any(axis=1)]
-        if len(each) < 2:
-            continue
-        union, everywhere = each.any(axis=0), each.all(axis=0)
-        places = int(union.sum()) if mask is None else int(mask.sum())
-        if int(union.sum() - everywhere.sum()) > CHANCE * places:
-            raise InputError(
-                f"{path}: the {name} are sampled at different places ({int(union.sum())} of {union.size} together, "
-                f"{int(everywhere.sum())} in all of them); one mask for the whole volume is needed: "
-                "give each group that shares a mask a file"
-            )
+    each = sampled.reshape(len(sampled), -1)
+    each = each[each.any(axis=1)]
+    if len(each) < 2:
+        return
+    union, everywhere = each.any(axis=0), each.all(axis=0)
+    places = int(union.sum()) if mask is None else int(mask.sum())
+    if int(union.sum() - everywhere.sum()) > CHANCE * places:
+        raise InputError(
+            f"{path}: the {name} are sampled at different places ({int(union.sum())} of {union.size} together, "
+            f"{int(everywhere.sum())} in all of them); one mask for the whole volume is needed: "
+            "give each group that shares a mask a file"
+        )
 
 
 def _bounds(union: np.ndarray) -> tuple[slice, slice]:

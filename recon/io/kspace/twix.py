@@ -93,6 +93,7 @@ def read_twix(path: Path, request: KSpaceRequest | None = None) -> RawKSpace:
         mask,
         image_shape,
         calibration=calibration,
+        transformed=partitions > 1,
         meta={"spacing_known": True, "orientation_known": False, "readouts_left_out": left_out},
         notices=notices,
     )

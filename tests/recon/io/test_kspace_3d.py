@@ -14,6 +14,7 @@ from physics.mr.cartesian_3d import fft3c
 from recon.errors import InputError
 from recon.io.kspace.file import read_kspace
 from recon.io.kspace.partitions import separation_of
+from recon.io.kspace.support import support_of
 
 SHAPE = (8, 2, 12, 10)
 
@@ -47,6 +48,26 @@ def test_partitions_that_are_undersampled(tmp_path: Path, suffix: str, readout: 
     np.save(tmp_path / "whole.npy", whole.numpy())
     complete = read_kspace(tmp_path / "whole.npy", "pcyx")
     torch.testing.assert_close(ifft2c(complete.data), image, atol=1e-5, rtol=1e-4)
+
+
+def test_slices_beside_an_object_without_noise_are_sampled_as_the_others(tmp_path: Path) -> None:
+    """Their samples are zero or a rounding error, by chance."""
+    image = torch.zeros(8, 1, 16, 64, dtype=torch.complex64)
+    image[..., 31:33] = torch.rand(8, 1, 16, 2, generator=torch.Generator().manual_seed(0))
+    mask = np.random.default_rng(0).random((8, 16)) < 0.6
+    mask[3:6, 6:11] = True
+    np.save(tmp_path / "k.npy", fft3c(image).numpy() * mask[:, None, :, None])
+    found = read_kspace(tmp_path / "k.npy", "pcyx")
+    assert found.mask is not None
+    np.testing.assert_array_equal(found.mask.numpy(), mask)
+
+
+def test_zeros_tell_of_a_mask_a_slice_unless_slices_come_of_a_transform() -> None:
+    data = np.ones((2, 1, 6, 8), np.complex64)
+    data[1, ..., ::2] = 0
+    with pytest.raises(InputError, match="the slices are sampled at different places"):
+        support_of(Path("k.npy"), data, None)
+    assert support_of(Path("k.npy"), data, None, alike=True).mask is None
 
 
 def test_plain_hdf5_without_axes_says_what_to_do(tmp_path: Path) -> None:
