@@ -23,6 +23,8 @@ Window = tuple[float, float]
 
 _BODY_HU = -500.0
 _SSIM_SLAB = 16
+_FOURTH_POWERS_FIT = (1e-7, 1e8)
+"""Data ranges of which SSIM in float32 neither underflows nor overflows."""
 
 
 def psnr(truth: np.ndarray, prediction: np.ndarray, data_range: float, window: Window | None = None) -> float:
@@ -43,12 +45,10 @@ def nmse(truth: np.ndarray, prediction: np.ndarray, window: Window | None = None
 
 def ssim_slices(truth: np.ndarray, prediction: np.ndarray, data_range: float, window: Window | None = None) -> float:
     """Mean over axial slices of skimage's SSIM (7×7 uniform window); NaN for slices below 7 pixels."""
-    from skimage.metrics import structural_similarity
-
     if min(truth.shape[1:]) < SSIM_WINDOW or data_range <= 0:
         return math.nan
     pairs = _clipped_pairs(truth, prediction, window)
-    return float(np.mean([structural_similarity(t, p, data_range=data_range) for t, p in pairs]))
+    return float(np.mean([_similarity(t, p, data_range) for t, p in pairs]))
 
 
 def ssim_volume(truth: np.ndarray, prediction: np.ndarray, data_range: float, window: Window | None = None) -> float:
@@ -57,8 +57,6 @@ def ssim_volume(truth: np.ndarray, prediction: np.ndarray, data_range: float, wi
     skimage averages over the voxels whose window fits, so slabs that overlap by the window give the mean
     of the whole.
     """
-    from skimage.metrics import structural_similarity
-
     if min(truth.shape) < SSIM_WINDOW or data_range <= 0:
         return math.nan
     overlap, total = SSIM_WINDOW - 1, 0.0
@@ -67,8 +65,18 @@ def ssim_volume(truth: np.ndarray, prediction: np.ndarray, data_range: float, wi
         count = min(_SSIM_SLAB, valid - first)
         slab = slice(first, first + count + overlap)
         pair = _clip(truth[slab], window), _clip(prediction[slab], window)
-        total += count * float(structural_similarity(*pair, data_range=data_range))
+        total += count * _similarity(*pair, data_range)
     return total / valid
+
+
+def _similarity(truth: np.ndarray, prediction: np.ndarray, data_range: float) -> float:
+    """skimage's SSIM, whose fourth powers of values must fit float32: k-space may be of any scale."""
+    from skimage.metrics import structural_similarity
+
+    if not _FOURTH_POWERS_FIT[0] <= data_range <= _FOURTH_POWERS_FIT[1]:
+        unit = np.float64(data_range)
+        truth, prediction, data_range = truth / unit, prediction / unit, 1.0
+    return float(structural_similarity(truth, prediction, data_range=data_range))
 
 
 def psnr_body(

@@ -229,3 +229,12 @@ def test_every_metric_is_told_from_its_declaration(modality):
         assert metric.heading.startswith(metric.title)
         assert key == "residual" or metric.better is not None
         assert metric.digits is not None or not metric.in_tables
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e12])
+def test_ssim_does_not_depend_on_the_unit_of_the_values(unit: float) -> None:
+    truth, prediction = pair()
+    scaled = (truth * np.float32(unit)), (prediction * np.float32(unit))
+    for measure in (ssim_slices, ssim_volume):
+        expected = measure(truth, prediction, float(truth.max()))
+        assert measure(*scaled, float(scaled[0].max())) == pytest.approx(expected, abs=1e-5)
