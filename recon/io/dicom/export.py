@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,14 @@ def write_series(folder: Path, volume: Volume, description: str, number: int = 1
         dataset.SeriesNumber = series_number(dataset.get("SeriesNumber"), number)
         _set_pixels(dataset, pixels, slope, volume.modality)
         set_windows(dataset, windows)
-        dataset.save_as(folder / f"IM{index:05d}.dcm", enforce_file_format=True)
+        save_file(dataset, folder / f"IM{index:05d}.dcm")
+
+
+def save_file(dataset: Any, path: Path) -> None:
+    """Write a data set with the elements of its source as they are: pydicom warns of those that break the standard."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset.save_as(path, enforce_file_format=True)
 
 
 def on_source_slices(volume: Volume) -> tuple[np.ndarray, list[Path]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from recon.errors import InputError
 from recon.io.dicom.codes import PROGRAM, code, program_version, source_image
-from recon.io.dicom.export import on_source_slices, series_number
+from recon.io.dicom.export import on_source_slices, save_file, series_number
 from recon.io.dicom.files import read_file
 from recon.io.dicom.windows import set_windows, window_from_zero
 
@@ -81,7 +81,7 @@ def write_map(folder: Path, volume: Volume, description: str, number: int = 1) -
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     folder.mkdir(parents=True, exist_ok=True)
-    dataset.save_as(folder / "IM00001.dcm", enforce_file_format=True)
+    save_file(dataset, folder / "IM00001.dcm")
 
 
 def _affine(volume: Volume) -> np.ndarray:

@@ -17,17 +17,21 @@ if TYPE_CHECKING:
     from recon.scan.volume import Modality
 
 
+_TAKEN = {"slope": "1 was", "intercept": "0 was", "slope or intercept": "1 and 0 were"}
+"""What stands in for what a slice lacks of its rescale."""
+
+
 @dataclass
 class Notes:
     """What the reader of a result must know about the pixels.
 
     Attributes:
         padded: number of pixels with the padding value, by that value in HU.
-        unscaled: slices whose rescale is incomplete.
+        unscaled: number of slices without a rescale slope or intercept, by what they lack.
     """
 
     padded: dict[float, int] = field(default_factory=dict)
-    unscaled: int = 0
+    unscaled: dict[str, int] = field(default_factory=dict)
 
     def texts(self, voxels: int) -> list[str]:
         """In words, for a volume of so many voxels."""
@@ -36,12 +40,10 @@ class Notes:
             for value, count in self.padded.items()
             if count
         ]
-        if self.unscaled:
-            found.append(
-                f"{self.unscaled} slices state no rescale slope or intercept: 1 and 0 were taken, as if their values "
-                "were HU"
-            )
-        return found
+        return found + [
+            f"{count} slices state no rescale {lacking}: {_TAKEN[lacking]} taken, as if their values were HU"
+            for lacking, count in self.unscaled.items()
+        ]
 
 
 def read_frames(slices: list[Slice], shape: tuple[int, int], modality: Modality, notes: Notes) -> np.ndarray:
@@ -80,7 +82,9 @@ def _values(found: Slice, dataset: Any, stored: np.ndarray, modality: Modality, 
     slope, intercept = _rescale(found, dataset, "RescaleSlope"), _rescale(found, dataset, "RescaleIntercept")
     values = stored * (1.0 if slope is None else slope) + (intercept or 0.0)
     if modality == "CT":  # the greyscale direction (MONOCHROME1) concerns display, HU keep their meaning
-        notes.unscaled += slope is None or intercept is None
+        lacking = " or ".join(name for name, value in (("slope", slope), ("intercept", intercept)) if value is None)
+        if lacking:
+            notes.unscaled[lacking] = notes.unscaled.get(lacking, 0) + 1
         return _without_padding(dataset, stored, values, notes)
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
         raise InputError(f"{found.path}: an inverted MR image (MONOCHROME1): its values are no signal magnitudes")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -251,13 +252,23 @@ def test_orientations_that_differ_by_rounding_are_averaged(tmp_path: Path) -> No
         read_series(tmp_path / "s", "CT")
 
 
-def test_ct_without_rescale_is_taken_as_hu_with_a_notice(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("missing", "offset", "told"),
+    [
+        (("RescaleSlope", "RescaleIntercept"), 1024, "no rescale slope or intercept: 1 and 0 were taken"),
+        (("RescaleSlope",), 0, "no rescale slope: 1 was taken"),
+        (("RescaleIntercept",), 1024, "no rescale intercept: 0 was taken"),
+    ],
+)
+def test_ct_without_rescale_is_taken_as_hu_with_a_notice(
+    tmp_path: Path, missing: tuple[str, ...], offset: int, told: str
+) -> None:
     write_slices(tmp_path / "s")
     for path in (tmp_path / "s").iterdir():
-        edit(path, RescaleSlope=None, RescaleIntercept=None)
+        edit(path, **dict.fromkeys(missing))
     volume = read_series(tmp_path / "s", "CT")
-    np.testing.assert_array_equal(np.flip(volume.data.numpy(), (1, 2)), HU + 1024)
-    assert "4 slices state no rescale slope or intercept" in volume.notices[0]
+    np.testing.assert_array_equal(np.flip(volume.data.numpy(), (1, 2)), HU + offset)
+    assert f"4 slices state {told}" in volume.notices[0]
 
 
 @pytest.mark.parametrize("preamble", [b"\0" * 128, None])
@@ -470,6 +481,15 @@ def test_a_derived_series_comes_back_with_its_headers_and_new_identity(tmp_path:
 
     write_series(tmp_path / "again", result, "TV reconstruction from 40 views")
     assert [p.read_bytes() for p in written] == [p.read_bytes() for p in sorted((tmp_path / "again").iterdir())]
+
+
+def test_a_derived_series_keeps_a_character_set_that_nobody_knows_without_a_word(tmp_path: Path) -> None:
+    for path in write_slices(tmp_path / "s", SpecificCharacterSet="ISO_IR 100", PatientName="A^B"):
+        path.write_bytes(path.read_bytes().replace(b"ISO_IR 100", b"ISO_IR 999"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_series(tmp_path / "out", read_series(tmp_path / "s", "CT"), "FBP")
+    assert b"ISO_IR 999" in (tmp_path / "out/IM00001.dcm").read_bytes()
 
 
 def test_a_derived_series_has_a_number_of_its_own(tmp_path: Path) -> None:
