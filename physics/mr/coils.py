@@ -83,10 +83,16 @@ def estimate_maps(kspace: Tensor, calib: int) -> Tensor:
         raise ValueError(f"k-space must be (z, coils, y, x) complex, not {kspace.dtype} {tuple(kspace.shape)}")
     if kspace.shape[1] == 1:
         return torch.ones_like(kspace, dtype=torch.complex64)
-    if not LEAST_CALIBRATION <= calib <= min(kspace.shape[-2:]):
+    side = min(kspace.shape[-2:])
+    if side < LEAST_CALIBRATION:
         raise ValueError(
-            f"coil sensitivity maps need a fully sampled centre of {LEAST_CALIBRATION} to "
-            f"{min(kspace.shape[-2:])} samples a side, not {calib}; give the mask a larger calibration region"
+            f"coil sensitivity maps need {LEAST_CALIBRATION} or more samples a side, but k-space is "
+            f"{kspace.shape[-2]} × {kspace.shape[-1]} (y, x); is one of these the axis of the coils?"
+        )
+    if not LEAST_CALIBRATION <= calib <= side:
+        raise ValueError(
+            f"coil sensitivity maps need a fully sampled centre of {LEAST_CALIBRATION} to {side} samples a side, "
+            f"not {calib}; give the mask a larger one (`calib`)"
         )
     return torch.stack([_maps_of_slice(slice_.cpu(), calib) for slice_ in kspace]).to(kspace.device)
 
