@@ -167,6 +167,13 @@ def valid_samples(path: Path, head: np.ndarray, samples: np.ndarray) -> np.ndarr
     count, coils = int(head["number_of_samples"]), int(head["active_channels"])
     if samples.size != 2 * count * coils:
         raise InputError(f"{path}: a readout holds {samples.size // 2} samples, its header says {coils} x {count}")
-    start, stop = int(head["discard_pre"]), count - int(head["discard_post"])
     line = np.ascontiguousarray(samples, np.float32).view(np.complex64).reshape(coils, count)
-    return line[:, start:stop]
+    return line[:, kept_samples(path, head)]
+
+
+def kept_samples(path: Path, head: np.ndarray) -> slice:
+    """Which samples of a readout are left when those that are to be discarded are taken away."""
+    count, before, after = (int(head[name]) for name in ("number_of_samples", "discard_pre", "discard_post"))
+    if before + after >= count:
+        raise InputError(f"{path}: a readout of {count} samples, of which {before} + {after} are to be discarded")
+    return slice(before, count - after)

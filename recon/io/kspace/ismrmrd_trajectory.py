@@ -16,7 +16,15 @@ from recon.errors import InputError
 from recon.io.checks import check_fits
 from recon.io.hdf5 import dataset_of
 from recon.io.kspace.ismrmrd_geometry import affine_of, slices_of
-from recon.io.kspace.ismrmrd_table import Readouts, Table, noise_readouts, one_series, read_table, valid_samples
+from recon.io.kspace.ismrmrd_table import (
+    Readouts,
+    Table,
+    kept_samples,
+    noise_readouts,
+    one_series,
+    read_table,
+    valid_samples,
+)
 from recon.io.kspace.mr_header import Encoding
 from recon.io.kspace.off_grid import RawOffGrid
 from recon.io.kspace.request import KSpaceRequest
@@ -83,7 +91,7 @@ def _sorted(path: Path, table: Table, planes: np.ndarray, depth: int) -> tuple[n
         raise InputError(
             f"{path}: slices or partitions of {counts[counts > 0].min()} to {counts.max()} readouts; all need as many"
         )
-    lengths = {int(h["number_of_samples"]) - int(h["discard_pre"]) - int(h["discard_post"]) for h in table.heads}
+    lengths = {kept.stop - kept.start for kept in (kept_samples(path, head) for head in table.heads)}
     if len(lengths) != 1:
         raise InputError(f"{path}: readouts of {min(lengths)} to {max(lengths)} samples; all need as many")
     order = np.lexsort((table.heads["idx"]["kspace_encode_step_1"], planes)).reshape(-1, counts.max())
@@ -115,6 +123,5 @@ def _coordinates(path: Path, table: Table) -> np.ndarray:
             raise InputError(
                 f"{path}: a readout of {count} samples has {points.size} coordinates, not {axes[0] * count}"
             )
-        kept = slice(int(head["discard_pre"]), count - int(head["discard_post"]))
-        found.append(np.asarray(points, np.float64).reshape(count, axes[0])[kept, :2])
+        found.append(np.asarray(points, np.float64).reshape(count, axes[0])[kept_samples(path, head), :2])
     return np.stack(found)

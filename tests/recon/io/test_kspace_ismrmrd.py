@@ -494,3 +494,12 @@ def test_noise_readouts_whiten_the_coils_and_tell_the_noise(tmp_path: Path) -> N
     assert "from 5120 noise-only samples a coil" in sentences
     stated = measured_mr(kspace, MaskRequest("gauss1d", 1.5, 8), ScanRequest(level=0.1))
     assert "as stated" in " ".join(stated.measurement.protocol.sentences)
+
+
+@pytest.mark.parametrize(("before", "after"), [(60000, 60000), (0, 41), (20, 20)])
+def test_readouts_of_which_nothing_is_left_are_refused(tmp_path: Path, before: int, after: int) -> None:
+    file = multi_slice(tmp_path / "r.h5", kspace_of(1, 1))
+    for line in file.lines:
+        line.discard_pre, line.discard_post = before, after
+    with pytest.raises(InputError, match=f"of which {before} \\+ {after} are to be discarded"):
+        read_kspace(file.save())

@@ -122,6 +122,14 @@ def assert_image(kspace: NonCartesianKSpace, depth: int, largest: float = 0.1) -
     assert float((found - expected).norm() / expected.norm()) < largest
 
 
+def test_readouts_of_which_nothing_is_left_are_refused(tmp_path: Path) -> None:
+    file = scan(tmp_path / "r.h5", samples(1, 1))
+    for line in file.lines:
+        line.discard_post = 60000
+    with pytest.raises(InputError, match="0 \\+ 60000 are to be discarded"):
+        read(file.save())
+
+
 def test_slices_in_an_ismrmrd_file(tmp_path: Path) -> None:
     data = samples(2, 3)
     kspace = read(scan(tmp_path / "r.h5", data).save())
