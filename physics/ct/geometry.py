@@ -70,7 +70,7 @@ def covered_arc(angles: Sequence[float], period: float) -> float:
     """Arc in radians that views at these angles cover, see :attr:`Detector.covered_arc`."""
     gaps = _sorted_gaps(angles, period)
     excess = gaps[-1] - (gaps[-2] if len(gaps) > 1 else 0.0)
-    return period if excess < _SAME_ANGLE else period - float(excess)
+    return period if excess < _SAME_ANGLE else max(period - float(excess), 0.0)
 
 
 def _sorted_gaps(angles: Sequence[float], period: float) -> np.ndarray:

@@ -43,8 +43,8 @@ def choose_geometry(
     geometry: str = DEFAULT_GEOMETRY,
     views: int | None = None,
     arc: float | None = None,
-    start: float = 0.0,
-    order: str = "uniform",
+    start: float | None = None,
+    order: str | None = None,
 ) -> Geometry:
     """A geometry of single slices, as :func:`choose_scan_geometry`; :class:`InputError` also for a cone beam."""
     found = choose_scan_geometry(geometry, views, arc, start, order)
@@ -56,8 +56,8 @@ def choose_scan_geometry(
     geometry: str = DEFAULT_GEOMETRY,
     views: int | None = None,
     arc: float | None = None,
-    start: float = 0.0,
-    order: str = "uniform",
+    start: float | None = None,
+    order: str | None = None,
 ) -> ScanGeometry:
     """A preset or a geometry file, with its angles replaced where something is said of them.
 
@@ -65,33 +65,34 @@ def choose_scan_geometry(
         geometry: preset or path of a YAML file.
         views: number of views; None keeps the geometry's own.
         arc: degrees over which the views are spread; None keeps the geometry's own.
-        start: angle of the first view in degrees.
-        order: ``uniform`` or ``golden``.
+        start: angle of the first view in degrees; None keeps the geometry's own.
+        order: ``uniform`` or ``golden``; None keeps the geometry's own.
 
     Raises:
         InputError: no such geometry, or impossible angles.
     """
     with input_errors(f"`geometry` {geometry}"):
         base = load_scan_protocol(geometry)
-    if views is None and arc is None and not start and order == "uniform":
+    if (views, arc, start, order) == (None, None, None, None):
         return base
     if isinstance(base, ConeViews):
         raise InputError(
             f"`views`, `arc`, `start`, `order`: the views of {geometry} are given as vectors; leave them out"
         )
-    if not math.isfinite(start):
+    if start is not None and not math.isfinite(start):
         raise InputError(f"`start` {start}: must be an angle in degrees")
+    first = base.angles[0] if start is None else math.radians(start)
     count = base.views if views is None else views
     if order == "golden":
         if arc is not None:
             raise InputError("`arc`: golden-angle views cover the full circle; leave `arc` out")
         with input_errors("`views`"):
-            return replace(base, angles=golden_angles(count, math.radians(start)))
+            return replace(base, angles=golden_angles(count, first))
     if arc is None:
         with input_errors("`views`"):
-            return base.with_views(count, math.radians(start))
+            return base.with_views(count, None if start is None else first)
     with input_errors("`views`, `arc`"):
-        return replace(base, angles=circular_angles(count, math.radians(start), math.radians(arc)))
+        return replace(base, angles=circular_angles(count, first, math.radians(arc)))
 
 
 def simulate_ct(

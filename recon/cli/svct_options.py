@@ -31,13 +31,21 @@ geometry_options = all_of(
         metavar="DEGREES",
         help="Arc over which the views are spread evenly.  [default: the geometry's own]",
     ),
-    option("--start", group="Geometry", type=float, default=0.0, metavar="DEGREES", help="Angle of the first view."),
+    option(
+        "--start",
+        group="Geometry",
+        type=float,
+        default=None,
+        metavar="DEGREES",
+        help="Angle of the first view.  [default: the geometry's own]",
+    ),
     option(
         "--order",
         group="Geometry",
         type=click.Choice(["uniform", "golden"]),
-        default="uniform",
-        help="Spread the views evenly (uniform), or by the golden angle over the full circle (golden).",
+        default=None,
+        help="Spread the views evenly (uniform), or by the golden angle over the full circle (golden).  [default: the "
+        "geometry's own]",
     ),
 )
 

@@ -118,7 +118,7 @@ class ConeBeam(Detector):
             return super().with_views(views, start)
         if views < 1:
             raise ValueError(f"views must be at least 1, not {views}")
-        if start not in (None, 0.0):
+        if start is not None:
             raise ValueError("the angle of a helix's first view is stated by its geometry")
         ends = min(self.angles), max(self.angles)
         span = (ends[1] - ends[0]) * self.views / max(self.views - 1, 1)

@@ -74,6 +74,24 @@ def test_a_file_keeps_its_detector(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("angles", "arguments", "expected"),
+    [
+        ("{views: 4, start_deg: 75, arc_deg: 90}", {"views": 3}, [75, 105, 135]),
+        ("{views: 4, start_deg: 75, arc_deg: 90}", {"arc": 60.0}, [75, 90, 105, 120]),
+        ("{views: 4, start_deg: 80, arc_deg: 80}", {"start": 0.0}, [0, 20, 40, 60]),
+        ("{views: 2, start_deg: 75, arc_deg: 90}", {"order": "golden"}, np.degrees(golden_angles(2, math.radians(75)))),
+        ("{views: 5, order: golden}", {"order": "uniform", "arc": 100.0}, [0, 20, 40, 60, 80]),
+    ],
+)
+def test_what_is_not_said_stays_as_the_geometry_has_it(
+    tmp_path: Path, angles: str, arguments: dict[str, object], expected: list[float]
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"type: parallel\npitch_mm: 2\nangles: {angles}\n")
+    np.testing.assert_allclose(degrees(choose_geometry(str(path), **arguments)), expected)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"geometry": "paper4O"}, "`geometry` paper4O: neither a preset"),
