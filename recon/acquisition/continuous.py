@@ -60,7 +60,7 @@ class Scanner:
         for name, most in (("scatter", 10.0), ("gain_error", 0.5), ("dead_cells", 0.5)):
             value = getattr(self, name)
             if not 0 <= value <= most:
-                raise ValueError(f"{name} must be from 0 to {most:g}, not {value:g}")
+                raise ValueError(f"`{name}` {value:g}: must be from 0 to {most:g}")
 
     def describe(self) -> str:
         """The scanner in words."""

@@ -26,6 +26,8 @@ def stated_geometry(
     request: ImportRequest, stored: Stored, arrays: Arrays | None
 ) -> tuple[ScanGeometry, tuple[str, ...]]:
     """The geometry, its angles replaced by those that the user gives, and what was assumed."""
+    if request.angle_unit and request.angles is None and not (stored.angles is not None and stored.angles_assumed):
+        raise InputError(f"`angle_unit` {request.angle_unit}: no angles are read whose unit is open; leave it out")
     own = _own_angles(request, stored)
     given = None if request.angles is None else _given_angles(request, arrays)
     if request.geometry is not None:

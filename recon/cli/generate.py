@@ -33,7 +33,7 @@ def _class_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     metavar="NAME",
     shell_complete=_class_names,
     help="Anatomy to generate: CTHeadNeck, CTChestAbdomen, CTLegs, MRT1Brain, MRT2Brain (FLAIR), MRAbdomen or MRKnee. "
-    "It may be left away with --mask.  [default with --mask: the class that the head was trained on]",
+    "It may be left out with --mask.  [default with --mask: the class that the head was trained on]",
 )
 @option(
     "--size",

@@ -181,9 +181,9 @@ input_options = all_of(
         type=PATH,
         default=None,
         metavar="PATH",
-        help="Magnitude volume (NIfTI file, DICOM folder) or k-space (fastMRI .h5, ISMRMRD, BART .cfl, .npy, .npz), on "
-        "a grid or along a trajectory. It can also be given as an argument. Without an input, the sample that comes "
-        "with the suite is used.",
+        help="Magnitude volume (NIfTI file, DICOM folder) or k-space (fastMRI .h5, ISMRMRD, BART .cfl, "
+        "Siemens .dat, .npy, .npz, .mat), on a grid or along a trajectory. It can also be given as an argument. Without "
+        "an input, the sample that comes with the suite is used.",
     ),
     option(
         "--axes",

@@ -77,7 +77,7 @@ def simulate_sinogram(
     chosen = choose_scan_geometry(geometry, views, arc, start, order)
     volume = read_ct(source, series, intensity, nan, quiet, resample)
     scanner, pixels = (
-        parse_scanner(focal_spot, scatter, gain_error, dead_cells, spectrum),
+        parse_scanner(focal_spot, scatter, gain_error, dead_cells, spectrum, simulate),
         parse_pair("grid", grid, ","),
     )
     scan = measure_ct(volume, chosen, noise, seed, simulate=simulate, model_error="leave", scanner=scanner, grid=pixels)

@@ -135,7 +135,7 @@ def svct(
     elif unit != "HU":
         raise click.UsageError("--unit is for measured data; it needs --sinogram")
     noise = parse_noise(photons, electronic_noise)
-    scanner = parse_scanner(focal_spot, scatter, gain_error, dead_cells, spectrum)
+    scanner = parse_scanner(focal_spot, scatter, gain_error, dead_cells, spectrum, simulate)
     from datasets import sample
     from recon.run.devices import select_device
     from recon.run.measure import measure_ct

@@ -25,10 +25,14 @@ def parse_scanner(
     gain_error: float | None,
     dead_cells: float | None,
     spectrum: float | None,
+    simulate: str | None,
 ) -> Scanner | None:
     """The simulated scanner of the options; None where none is given."""
     if focal_spot is scatter is gain_error is dead_cells is spectrum is None:
         return None
+    if simulate == "ideal":
+        flags = "--focal-spot, --scatter, --gain-error, --dead-cells and --spectrum"
+        raise click.UsageError(f"{flags} have no effect with --simulate ideal")
     from physics.ct.finite_cells import Aperture
     from recon.acquisition.continuous import Scanner
     from recon.acquisition.spectrum import tube_spectrum

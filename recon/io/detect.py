@@ -26,7 +26,7 @@ Step = Callable[[int, int], None]
 
 _READABLE = (
     "NIfTI (.nii, .nii.gz), a folder of DICOM slices, a sinogram in HDF5, k-space (fastMRI or ISMRMRD HDF5, BART .cfl, "
-    "Siemens .dat, .npy, .npz)"
+    "Siemens .dat, .npy, .npz, .mat)"
 )
 _KSPACE_FORMATS = {
     "fastmri": "fastMRI HDF5",
@@ -128,6 +128,7 @@ def read_any(
     path = Path(path)
     kind = detect(path)
     _check_options(path, kind, modality, axes, series)
+    _check_volume_options(path, kind, nan, resample)
     request = replace(kspace or KSpaceRequest(), axes=axes)
     _check_kspace_request(path, kind, request)
     if kind == "nifti":
@@ -216,6 +217,13 @@ def _check_options(path: Path, kind: Kind, modality: Modality, axes: str | None,
         raise InputError(f"`axes` {axes}: is for .npy and .npz files; {path} states its axes itself")
     if series is not None and kind != "dicom":
         raise InputError(f"`series` {series}: is for DICOM folders; {path} is a file")
+
+
+def _check_volume_options(path: Path, kind: Kind, nan: NaNs, resample: bool) -> None:
+    if resample and kind != "dicom":
+        raise InputError(f"`resample`: is for DICOM folders; {path} is a file; leave it out")
+    if nan != "refuse" and kind not in ("nifti", "dicom"):
+        raise InputError(f"`nan` {nan}: is for volumes; {path} is none; leave it out")
 
 
 def _check_kspace_request(path: Path, kind: Kind, request: KSpaceRequest) -> None:

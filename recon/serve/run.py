@@ -63,7 +63,7 @@ def serve(served: Served, say: Callable[[str], None], show_token: Callable[[str]
         InputError: a missing package, or an address that cannot be listened on.
     """
     if served.stream_port is None and served.http_port is None:
-        raise InputError("`ismrmrd`, `http`: neither is served; leave one of them on")
+        raise InputError("`no_ismrmrd`, `no_http`: neither is served; leave one of them out")
     if served.http_port is not None:
         _check_packages()
     old = os.umask(0o077)

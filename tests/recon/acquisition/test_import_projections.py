@@ -113,6 +113,11 @@ def test_angles_from_a_list(tmp_path: Path, unit: Any) -> None:
     np.testing.assert_allclose(geometry_from_dict(import_projections(wanted).geometry).angles, ANGLES)
 
 
+def test_a_unit_of_angles_that_are_not_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="`angle_unit` radians: no angles are read"):
+        import_projections(request(tmp_path, SINOGRAM, YAML.replace("views: 24", "views: 3"), angle_unit="radians"))
+
+
 def test_angles_beside_the_data(tmp_path: Path) -> None:
     np.savez(tmp_path / "scan.npz", sinogram=SINOGRAM, theta=np.degrees(ANGLES), mine=np.degrees(ANGLES)[::-1])
     (tmp_path / "scanner.yaml").write_text(YAML.replace("angles: {views: 24}", ""))

@@ -141,7 +141,7 @@ def test_a_scanner_with_faults_on_a_coarser_grid(
     for wrong, words in (
         (("--grid", "96,96"), "--grid 96,96: finer than the volume"),
         (("--simulate", "ideal", "--grid", "24,24"), "--grid: is for simulations of a continuous object"),
-        (("--dead-cells", "2"), "dead_cells must be from 0 to 0.5"),
+        (("--dead-cells", "2"), "--dead-cells 2: must be from 0 to 0.5"),
         (("--spectrum", "20"), "--spectrum 20: must be a tube voltage from 40 to 150 kV"),
     ):
         refused = run_recon("svct", "trunk.nii.gz", *wrong, "--method", "fbp", "-o", "no")
