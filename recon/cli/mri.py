@@ -182,8 +182,8 @@ input_options = all_of(
         default=None,
         metavar="PATH",
         help="Magnitude volume (NIfTI file, DICOM folder) or k-space (fastMRI .h5, ISMRMRD, BART .cfl, "
-        "Siemens .dat, .npy, .npz, .mat), on a grid or along a trajectory. It can also be given as an argument. Without "
-        "an input, the sample that comes with the suite is used.",
+        "Siemens .dat, .npy, .npz, .mat), on a grid or along a trajectory. It can also be given as an argument. "
+        "Without an input, the sample that comes with the suite is used.",
     ),
     option(
         "--axes",

@@ -53,7 +53,8 @@ def read_bart(path: Path, request: KSpaceRequest | None = None) -> RawKSpace:
         raise InputError(f"{data}: several slabs of two phase encodings; extract one with 'bart slice 13 0' first")
     volume = array.reshape(*dimensions[:4], dimensions[_SLICE])
     notices: tuple[str, ...] = ()
-    slices, transformed = volume[:, :, 0].transpose(3, 2, 0, 1), dimensions[_PARTITION] > 1  # (z, coils, readout, phase)
+    transformed = dimensions[_PARTITION] > 1
+    slices = volume[:, :, 0].transpose(3, 2, 0, 1)  # (z, coils, readout, phase)
     if transformed:
         slices, notices = slices_of_volume(volume[..., 0].transpose(3, 0, 1, 2))
     slices = np.ascontiguousarray(slices, np.complex64)

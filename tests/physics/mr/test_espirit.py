@@ -86,7 +86,7 @@ def test_kernels() -> None:
 
 
 def test_a_centre_that_is_too_small_is_told_from_axes_in_a_wrong_order() -> None:
-    with pytest.raises(ValueError, match=r"centre of 7 to 12 samples a side, not 5; give the mask a larger one \(`calib`"):
+    with pytest.raises(ValueError, match=r"centre of 7 to 12 samples a side, not 5; .* a larger one \(`calib`"):
         estimate_maps(torch.ones(1, 2, 12, 16) + 0j, 5)
-    with pytest.raises(ValueError, match="but k-space is 16 × 4 .* the axis of the coils"):
+    with pytest.raises(ValueError, match=r"but k-space is 16 × 4 .* the axis of the coils"):
         estimate_maps(torch.ones(1, 12, 16, 4) + 0j, 4)
