@@ -106,7 +106,7 @@ def _export(training: Training, workshop: Workshop, path: Path, request: Request
         facts |= {"step": state["step"], "validation": {request.recipe.validation.metric: state["best"]}}
         training.restore(state)
     card = workshop.learner.card()
-    source = f"trained with recon train {request.network}, recipe {request.name or 'of its own'}"
+    source = f"trained with recon train {request.network}, recipe {Path(request.name).name or 'of its own'}"
     with input_errors("`out`"):
         save_weights(
             path,
