@@ -30,8 +30,11 @@ def name(path: Path) -> str:
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """The fenced blocks of a language; "" for those without one, which hold commands on files of the reader's."""
-    found = re.findall(r"^ *```(\w*)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    """The fenced blocks of a language; "" for those without one, which hold commands on files of the reader's.
+
+    Of tables that keep their lines, ```` ``` {.text .printed} ````, the language is the first name.
+    """
+    found = re.findall(r"^ *```(?: \{\.)?(\w*)(?: [^\n]*\})?\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     return [block for named, block in found if named == language]
 
 

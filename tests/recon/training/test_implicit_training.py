@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cli_helpers import Run, run_recon
+from cli_helpers import ROOT, Run, run_recon
 from tiny_prior import networks, write_prior
 
 from datasets import open_dataset
@@ -174,7 +174,11 @@ def test_a_run_is_validated_goes_on_and_says_whose_it_is(prior: Path, cache: Cac
     decoder.check_autoencoder(load_autoencoder(prior / "autoencoder.safetensors"))
     assert (decoder.config.channels, decoder.config.finest, decoder.config.coarsest) == (8, 0.5, 2)
     warm = ("--warm-start", out / "implicit-decoder.safetensors")
-    assert train(prior, cache, tmp_path / "more", *warm, "--set", "steps=1").code == 0
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_bytes((ROOT / "priors" / "training" / "recipes" / "implicit-decoder" / "tiny.yaml").read_bytes())
+    assert train(prior, cache, tmp_path / "more", *warm, "--recipe", recipe, "--set", "steps=1").code == 0
+    source = read_card(tmp_path / "more" / "implicit-decoder.safetensors").source
+    assert source == "trained with recon train implicit-decoder, recipe mine.yaml", "no folder of whoever trained it"
 
 
 @pytest.mark.parametrize(
