@@ -25,6 +25,10 @@ _WIDER_GAP = 1.25
 """How much wider than any that was learned the largest gap between views may be: angles that were measured and not
 set differ from even ones by so much."""
 
+_MORE_VIEWS = 1.2
+"""Factor from the most views that a network of many scanners learned to the most that pass: on validation scans with 90
+views over 90 degrees, one that had learned at most 80 gains 1 to 2.6 dB on total variation."""
+
 _MAGNIFICATION = 1.2
 """Factor by which magnifications may differ, either way: line integrals do not see it, but a focal spot does."""
 
@@ -60,7 +64,7 @@ def why_other_geometry(
     if scan.kind != trained.kind:
         return f"it was trained for {trained.kind} beams, the scan has a {scan.kind} beam"
     low, high = views or (trained.views, trained.views)
-    if not low <= scan.views <= high:
+    if not low <= scan.views <= (high if scanners is None else _MORE_VIEWS * high):
         return f"it was trained for {number_range(low, high)} views, the scan has {scan.views}"
     if scanners is not None:
         arcs = (math.radians(scanners.arc[0]), math.radians(scanners.arc[1]))

@@ -152,11 +152,11 @@ def find_head(scan: Measurement | Protocol, modality: Modality, proven: bool = F
 
 
 def _installed(modality: Modality) -> Iterator[tuple[Entry, Task]]:
-    """The installed heads of a modality with their tasks; those whose cards are damaged are none."""
-    for entry in entries():
-        found = _task_of(entry)
-        if isinstance(found, Task) and found.modality == modality:
-            yield entry, found
+    """The installed heads of a modality with their tasks, those of many scanners last; those whose cards are damaged
+    are none."""
+    tasks = [(entry, _task_of(entry)) for entry in entries()]
+    found = [(entry, task) for entry, task in tasks if isinstance(task, Task) and task.modality == modality]
+    yield from sorted(found, key=lambda each: each[1].of_many_scanners)
 
 
 def _task_of(entry: Entry) -> Task | str | None:

@@ -46,6 +46,11 @@ class Task:
         return self.acquisition.modality
 
     @property
+    def of_many_scanners(self) -> bool:
+        """Whether scanners and arcs were drawn in training; such a network knows more of them, and each less well."""
+        return isinstance(self.acquisition, CTAcquisition) and self.acquisition.scanners is not None
+
+    @property
     def base_methods(self) -> tuple[str, ...]:
         """The names of the methods whose mean image is the base image, which a head's samples change."""
         return self.reference or self.conditions[-1:]

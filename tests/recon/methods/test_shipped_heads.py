@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from cli_helpers import run_recon
 
 from datasets import sample
-from physics.ct.protocol import load_protocol
 from priors.weights.card import read_card
 from priors.weights.networks import verify
 from priors.weights.seen import seen_in
@@ -37,7 +37,7 @@ def middle(kind: str, edge: int, slices: int) -> Volume:
     return replace(volume, data=volume.data[z, y, x].contiguous(), affine=volume.affine @ shift)
 
 
-@pytest.mark.parametrize("name", ["svct", "mri"])
+@pytest.mark.parametrize("name", ["svct", "svct-arc", "mri"])
 def test_they_are_small_sound_and_learned_from_no_held_out_case(name: str) -> None:
     for path in (HEADS / f"{name}.safetensors", HEADS / f"{name}-refiner.safetensors"):
         assert path.stat().st_size <= 12e6
@@ -56,11 +56,27 @@ def test_one_head_serves_a_range_of_views(views: int) -> None:
 
     head = load_head("", "", Protocol(geometry=choose_geometry("paper40", views).to_dict()), "CT")
     assert head.prior.name == "starter"
+    assert head.path.stem == "svct", "though the head of many scanners knows such scans too"
     assert load_refiner("", head.path, head.sha256) is not None
     assert head.trained_with == {}, "no network made the images that it was shown"
-    path, reason = find_head(Protocol(geometry=load_protocol("limited90").to_dict()), "CT")
+
+
+@pytest.mark.parametrize("geometry", [{"arc": 120.0}, {"geometry": "limited90"}])
+def test_a_head_of_many_scanners_serves_shorter_arcs(geometry: dict[str, Any]) -> None:
+    from recon.acquisition.ct import choose_geometry
+
+    scan = Protocol(geometry=choose_geometry(**geometry).to_dict(), simulation="continuous")
+    head = load_head("", "", scan, "CT")
+    assert head.path.stem == "svct-arc"
+    assert load_refiner("", head.path, head.sha256) is not None
+    assert find_head(scan, "CT", proven=True)[0] == head.path
+    path, reason = find_head(replace(scan, simulation=None), "CT", proven=True)
     assert path is None
-    assert "it was trained for an arc of 360 degrees, the scan has 90" in reason or "views" in reason
+    assert "it was trained for an arc of 360 degrees" in reason or "views" in reason
+    assert "measured" in reason
+    path, reason = find_head(Protocol(geometry=choose_geometry(views=10).to_dict()), "CT")
+    assert path is None
+    assert "it was trained for 20 to 80 views, the scan has 10" in reason
 
 
 @pytest.mark.parametrize("kind", ["poisson", "gauss1d"])
