@@ -14,7 +14,7 @@ def run(measurement: Measurement, options: MedDiffusionOptions, context: RunCont
 
 
 METHOD = Method(
-    summary="3D latent diffusion with a ControlNet head; so far its refiner and the data give the gain",
+    summary="3D latent diffusion, ControlNet head; refiner and data give its gain so far",
     citation="3D MedDiffusion, section III-C",
     options=MedDiffusionOptions,
     run=run,

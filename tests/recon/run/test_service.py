@@ -168,7 +168,7 @@ def test_auto_with_a_head_or_its_prior_is_meddiffusion() -> None:
 
 def test_auto_takes_meddiffusion_where_a_shipped_head_fits() -> None:
     case = small_ct()
-    for geometry, method in (("paper40", "meddiffusion"), ("limited90", "tv")):
+    for geometry, method in (("paper40", "meddiffusion"), ("limited90", "meddiffusion"), ("cone180", "tv")):
         chosen, why = choose_method("auto", recon.simulate_ct(case, geometry).protocol, "CT", {})
         assert chosen == method
         assert bool(why) == (method == "tv")
