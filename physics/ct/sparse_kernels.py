@@ -1,4 +1,4 @@
-"""The product of a sparse matrix' transpose with columns of 16 numbers, as a compiled loop.
+"""The product of the transpose of a sparse matrix with columns of 16 slices, as a compiled loop.
 
 Each entry of the matrix costs one multiplication and addition of :data:`WIDTH` numbers that lie side by side. The
 compiler does not find this by itself, so that :func:`_add_scaled` states it as an operation on a vector.

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from scipy import sparse
@@ -39,7 +39,7 @@ class SparseProduct:
         self.rows, self.shape = rows, (len(rows.crow) - 1, width)
         self._matrix = _sparse(rows, width)
         self._transposed = _sparse(transpose(rows, width), self.shape[0]) if rows.value.is_cuda else None
-        self._parts = [] if rows.value.is_cuda else _parts(rows)
+        self._parts = [] if rows.value.is_cuda else _parts(rows, width)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         return self
@@ -80,25 +80,23 @@ class SparseProduct:
 
         matrix, x = [part.numpy() for part in self.rows], columns.numpy().ravel()
 
-        def found(part: slice) -> Tensor:
+        def found(part: _Part) -> Tensor:
             out = columns.new_zeros((self.shape[1], columns.shape[1]))
-            scatter(*matrix, x, out.numpy().ravel(), part.start, part.stop)
+            scatter(*matrix, x, out.numpy().ravel(), part.rows.start, part.rows.stop)
             return out
 
         return _sum_in_threads(found, self._parts)
 
     def _scattered_vector(self, column: Tensor) -> Tensor:
         """Mᵀ x of x (rows,) on the CPU."""
-        crow, index, value = (part.numpy() for part in self.rows)
+        return _sum_in_threads(lambda part: torch.from_numpy(part.transpose @ column.numpy()[part.rows]), self._parts)
 
-        def found(part: slice) -> Tensor:
-            entries = slice(crow[part.start], crow[part.stop])
-            pointers = crow[part.start : part.stop + 1] - crow[part.start]
-            shape = (self.shape[1], part.stop - part.start)
-            matrix = sparse.csc_array((value[entries], index[entries], pointers), shape=shape, copy=False)
-            return torch.from_numpy(matrix @ column.numpy()[part])
 
-        return _sum_in_threads(found, self._parts)
+class _Part(NamedTuple):
+    """Some consecutive rows of a matrix for one thread, and their transpose, which shares the memory of the matrix."""
+
+    rows: slice
+    transpose: sparse.csc_array
 
 
 def _groups(x: Tensor, out: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
@@ -121,7 +119,7 @@ def _side_by_side(slices: Tensor) -> Tensor:
     return columns
 
 
-def _sum_in_threads(found: Callable[[slice], Tensor], parts: list[slice]) -> Tensor:
+def _sum_in_threads(found: Callable[[_Part], Tensor], parts: list[_Part]) -> Tensor:
     """The sum of what is found of each part, each in a thread of its own."""
     if len(parts) == 1:
         return found(parts[0])
@@ -138,9 +136,15 @@ def _sparse(rows: CSR, width: int) -> Tensor:
         return torch.sparse_csr_tensor(*rows, size=(len(rows.crow) - 1, width), check_invariants=False)
 
 
-def _parts(rows: CSR) -> list[slice]:
+def _parts(rows: CSR, width: int) -> list[_Part]:
     """Some consecutive rows each, with about as many entries, one for each thread."""
-    crow, count = rows.crow.numpy(), len(rows.value)
-    threads = torch.get_num_threads() if count > _LEAST_ENTRIES else 1
-    inner = (int(crow.searchsorted(count * k // threads)) for k in range(1, threads))
-    return [slice(first, end) for first, end in pairwise([0, *inner, len(crow) - 1])]
+    crow, column, value = (each.numpy() for each in rows)
+    threads = torch.get_num_threads() if len(value) > _LEAST_ENTRIES else 1
+    inner = (int(crow.searchsorted(len(value) * k // threads)) for k in range(1, threads))
+    parts = []
+    for first, end in pairwise([0, *inner, len(crow) - 1]):
+        entries = slice(crow[first], crow[end])
+        pointers = crow[first : end + 1] - crow[first]
+        matrix = sparse.csc_array((value[entries], column[entries], pointers), shape=(width, end - first), copy=False)
+        parts.append(_Part(slice(first, end), matrix))
+    return parts

@@ -199,7 +199,7 @@ def _proximal(
     estimate = units.possible(estimate)
 
     def normal(change: Tensor) -> Tensor:
-        return units.gradient(operator.gram(units.image(change))).add_(change, alpha=weight)
+        return torch.add(units.gradient(operator.gram(units.image(change))), change, alpha=weight)
 
     gradient = units.gradient(operator.adjoint(slab.y - operator(estimate)))
     change = cg(normal, gradient, torch.zeros_like(gradient), iterations, problem_axes(operator))
