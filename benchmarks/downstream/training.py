@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -61,8 +62,11 @@ class How:
 
     def facts(self) -> dict[str, Any]:
         """What results depend on."""
-        short = [self.short.epochs, self.short.iterations] if self.short else None
-        return {"configuration": self.configuration, "short": short}
+        facts: dict[str, Any] = {"configuration": self.configuration, "short": None}
+        if self.short:
+            trainer = hashlib.sha256(_TRAINER_FILE.read_bytes()).hexdigest()[:12]
+            facts |= {"short": [self.short.epochs, self.short.iterations], "short_trainer": trainer}
+        return facts
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ from recon.training.sources import TrainingVolume
 from recon.training.validation_images import reconstruction_validation
 from recon.training.workshop import Ingredients, Workshop
 
-_GROWN = "down_sample_layers.0.layers.0.weight"
+_OF_INPUTS = "down_sample_layers.0.layers.0.weight"
 """Of the first convolution, which sees the inputs."""
 
 
@@ -53,12 +53,13 @@ def build_refiner(given: Ingredients) -> Workshop:
     head = _head(given)
     if head.task.reference and not settings.sample:
         raise InputError("`sample`: a refiner that also sees the image shown cannot do without the sample")
-    net = _network(given, inputs_of(head.task) if settings.sample else 1)
+    first = _network(given, inputs_of(head.task))
+    net = first if settings.sample else with_inputs(first, 1)
     if settings.rounds > 1 and given.warm_start is None:
         raise InputError("`warm_start`: later rounds start from what a trained network makes; name it")
     learner = ImageLearner(net, KIND, net.config.to_dict(), settings.loss)
     samples = Samples(head, Sampling(start=START), given.cache)
-    start = Refiner(copy.deepcopy(net).eval().to(given.device), tensors_sha256(net.state_dict()))
+    start = Refiner(copy.deepcopy(first).eval().to(given.device), tensors_sha256(first.state_dict()))
     given.announce(f"simulating and sampling {settings.variants * len(given.train)} scans")
     pairs = samples.of(given.train, settings.excerpts, settings.variants, start, settings.rounds)
     held_out = samples.of(given.val[: given.recipe.validation.cases], settings.held_out, 1, start, settings.rounds)
@@ -217,10 +218,10 @@ def _network(given: Ingredients, inputs: int) -> UNet2D:
     with input_errors("`warm_start`"):
         kind = read_card(given.warm_start).kind
         other = load_network(given.warm_start, kind if kind == KIND else "unet")
-        grown = with_inputs(other, inputs)
+        fitted = with_inputs(other, inputs)
         free = ("anti_aliased", "in_channels")
-        tell_overruled(grown.config.to_dict(), given.recipe.network, given.announce, free)
-        return with_upsampling(grown, bool(given.recipe.network.get("anti_aliased", grown.config.anti_aliased)))
+        tell_overruled(fitted.config.to_dict(), given.recipe.network, given.announce, free)
+        return with_upsampling(fitted, bool(given.recipe.network.get("anti_aliased", fitted.config.anti_aliased)))
 
 
 def with_upsampling(network: UNet2D, anti_aliased: bool) -> UNet2D:
@@ -233,21 +234,21 @@ def with_upsampling(network: UNet2D, anti_aliased: bool) -> UNet2D:
 
 
 def with_inputs(network: UNet2D, inputs: int) -> UNet2D:
-    """The network with inputs for the other images, which it does not heed yet.
+    """The network with so many inputs: it does not heed new ones yet, and the last ones are left out where it has more.
 
     Raises:
-        ValueError: a network of more inputs, or one that does not add to the base image.
+        ValueError: a network that does not add to the base image.
     """
     config = network.config
-    if not config.residual or config.out_channels != 1 or config.in_channels > inputs:
+    if not config.residual or config.out_channels != 1:
         raise ValueError(
             "a U-Net of another kind; one from the base image to a change of it is wanted (residual: true)"
         )
     if config.in_channels == inputs:
         return network
-    grown = UNet2D(UNetConfig.from_dict(config.to_dict() | {"in_channels": inputs}))
+    changed = UNet2D(replace(config, in_channels=inputs))
     state = network.state_dict()
-    new = torch.zeros_like(grown.state_dict()[_GROWN])
-    new[:, : config.in_channels] = state[_GROWN]
-    grown.load_state_dict(state | {_GROWN: new})
-    return grown
+    new, shared = torch.zeros_like(changed.state_dict()[_OF_INPUTS]), min(inputs, config.in_channels)
+    new[:, :shared] = state[_OF_INPUTS][:, :shared]
+    changed.load_state_dict(state | {_OF_INPUTS: new})
+    return changed

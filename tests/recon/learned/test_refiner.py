@@ -100,7 +100,17 @@ def test_a_network_of_fewer_images_goes_on_as_it_was_with_more(inputs: int) -> N
     assert with_inputs(grown, inputs) is grown
 
 
-@pytest.mark.parametrize("change", [{"residual": False}, {"in_channels": 3}, {"out_channels": 2}])
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_a_network_of_more_images_starts_as_if_the_last_ones_were_zero(inputs: int) -> None:
+    torch.manual_seed(0)
+    whole = UNet2D(UNetConfig(in_channels=3, chans=4, pool_layers=2, residual=True)).eval()
+    narrow, images = with_inputs(whole, inputs).eval(), torch.rand(2, inputs, 16, 20)
+    missing = torch.zeros(2, 3 - inputs, 16, 20)
+    with torch.no_grad():
+        assert torch.allclose(narrow(images), whole(torch.cat([images, missing], 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize("change", [{"residual": False}, {"out_channels": 2}])
 def test_a_network_of_another_kind_is_no_start(change: dict[str, object]) -> None:
     config = UNetConfig(**{"chans": 4, "pool_layers": 2, "residual": True, "in_channels": 1} | change)  # type: ignore
     with pytest.raises(ValueError, match="from the base image to a change of it"):
@@ -174,6 +184,18 @@ def test_a_refiner_that_the_sample_is_withheld_from_learns_and_refines_all_the_s
     assert refiner is not None
     images = torch.rand(2, 3, 32, 32) - 0.5
     assert torch.equal(refiner.refined(images), refiner.refined(torch.stack([images[0], -images[1]])))
+
+
+def test_a_twin_without_the_sample_starts_from_the_same_weights_and_learns_from_the_same_base_images(
+    chain, tmp_path
+) -> None:
+    common = ["--dataset", DATA, "--recipe", "tiny", "--cache", tmp_path / "cache", "-q", *refiner_arguments(chain)]
+    rounds = ["--set", "task.rounds=2", "--set", "steps=1", "--warm-start", chain / "head" / FILE_NAME]
+    train("refiner", *common, *rounds, "--out", tmp_path / "with")
+    made = set(tmp_path.glob("cache/*/*.npy"))
+    train("refiner", *common, *rounds, "--set", "task.sample=false", "--out", tmp_path / "without")
+    assert set(tmp_path.glob("cache/*/*.npy")) == made, "no scan and no round is made anew"
+    assert read_card(tmp_path / "without" / FILE_NAME).config["in_channels"] == 1
 
 
 def test_reconstruction_goes_through_it_unless_told_otherwise(chain, tmp_path) -> None:
