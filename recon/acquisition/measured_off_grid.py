@@ -13,7 +13,7 @@ from physics.mr.coils import compressed
 from physics.mr.non_cartesian import NonCartesian
 from physics.mr.stack_of_stars import StackOfStars
 from physics.noise import ComplexGaussianNoise, UnknownNoise, noise_from_dict
-from recon.acquisition.mr_measured import COMPRESSED_COILS, MANY_COILS, ScanRequest
+from recon.acquisition.mr_measured import COMPRESSED_COILS, MANY_COILS, ScanRequest, check_compressed
 from recon.acquisition.mr_protocol import simulation_notice
 from recon.acquisition.noise_mr import TakenNoise, is_noise, noise_of_samples, prewhitening
 from recon.acquisition.non_cartesian_mr import gridded_maps
@@ -86,7 +86,7 @@ def volume_name_of(kspace: NonCartesianKSpace) -> str:
 def _with_coils(kspace: NonCartesianKSpace, wanted: ScanRequest) -> tuple[NonCartesianKSpace, tuple[str, ...]]:
     """k-space with white noise and as many virtual coils as are wanted, and what was done in words."""
     coils, words = kspace.data.shape[1], []
-    if wanted.compression != "svd":
+    if wanted.compression == "geometric":
         raise InputError(f"`compression` {wanted.compression}: needs a readout on a grid; leave it out")
     if wanted.coils is not None and not 1 <= wanted.coils <= coils:
         raise InputError(f"`coils_compressed` {wanted.coils}: must be 1 to {coils}, the number of coils of the file")
@@ -103,6 +103,8 @@ def _with_coils(kspace: NonCartesianKSpace, wanted: ScanRequest) -> tuple[NonCar
         data, noise = compressed(kspace.data, count, further)
         kspace = replace(kspace, data=data, noise_readouts=None if noise is None else noise[0, :, 0])
         words.append(f"The {coils} coils were compressed to {count} virtual ones by a singular value decomposition.")
+    else:
+        check_compressed(wanted.compression, coils)
     return kspace, tuple(words)
 
 

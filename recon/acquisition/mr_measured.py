@@ -40,7 +40,7 @@ class ScanRequest:
             from the file, or estimated.
         coils: number of virtual coils to compress to; None: all of them, or fewer of very many.
         compression: how coils are compressed: ``svd``, one combination for the whole scan; or ``geometric``, one for
-            each place along the readout.
+            each place along the readout; None: ``svd``, if they are compressed at all.
         seed: seed of the noise that is added.
     """
 
@@ -48,7 +48,7 @@ class ScanRequest:
     level: float | None = None
     coils: int | None = None
     seed: int = 0
-    compression: Compression = "svd"
+    compression: Compression | None = None
 
 
 def measured_mr(
@@ -107,7 +107,7 @@ def reference_image(kspace: KSpace) -> Tensor | None:
 
 
 def _check(kspace: KSpace, wanted: ScanRequest) -> None:
-    if wanted.compression not in get_args(Compression):
+    if wanted.compression not in (None, *get_args(Compression)):
         raise InputError(f"`compression` {wanted.compression}: must be one of {', '.join(get_args(Compression))}")
     if kspace.mask is not None and wanted.added:
         raise InputError("`noise`: the file is undersampled already; noise is added to fully sampled data only")
@@ -174,14 +174,30 @@ def _within(mask: Mask, acquired: Tensor, name: str) -> Mask:
     return replace(mask, array=array)
 
 
+def check_compressed(compression: Compression | None, coils: int) -> None:
+    """Refuse a way of compression where all coils are kept.
+
+    Args:
+        compression: what the user asked for; None for nothing.
+        coils: the number of coils of the file.
+
+    Raises:
+        InputError: a way was asked for.
+    """
+    if compression is not None:
+        way_out = f"give `coils_compressed` 1 to {coils - 1} too, or leave it out" if coils > 1 else "leave it out"
+        raise InputError(f"`compression` {compression}: has no effect where all coils are kept ({coils}); {way_out}")
+
+
 def _fewer_coils(kspace: KSpace, mask: Mask, wanted: ScanRequest) -> tuple[KSpace, tuple[str, ...]]:
     """k-space in as many virtual coils as are wanted, and what was done in words."""
     coils = kspace.data.shape[1]
     count = wanted.coils or (COMPRESSED_COILS if coils > MANY_COILS else coils)
     if count == coils:
+        check_compressed(wanted.compression, coils)
         return kspace, ()
     data = kspace.data * mask.array
-    if wanted.compression == "svd":
+    if wanted.compression != "geometric":
         data, calibration = compressed(data, count, kspace.calibration)
         words = "by a singular value decomposition"
     else:

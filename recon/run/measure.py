@@ -252,7 +252,7 @@ def measure_mr(
             scans given for measured ones, or the reverse.
     """
     request = mr.MaskRequest(None if mask is None else str(mask), accel, calib, mask_seed)
-    wanted = ScanRequest(noise or 0.0, noise_level, coils_compressed, seed, compression or "svd")
+    wanted = ScanRequest(noise or 0.0, noise_level, coils_compressed, seed, compression)
     if isinstance(data, KSpace):
         _leave_out("measured already", simulate=simulate, coils=coils, trajectory=trajectory, spokes=spokes)
         check_noise(noise or 0.0)

@@ -63,6 +63,7 @@ def test_an_echo_with_partial_fourier(tmp_path: Path) -> None:
         (("--matrix", "8,8"), "--matrix: is for samples along a trajectory"),
         (("--mask", "caipi", "--accel", 2.5), "--mask caipi: caipi takes points of a lattice"),
         (("--compression", "geometric", "--coils-compressed", 9), "--coils-compressed 9: must be 1 to 4"),
+        (("--compression", "svd"), "--compression svd: has no effect where all coils are kept (4); give --coils-compr"),
     ],
 )
 def test_refused(tmp_path: Path, given: tuple[object, ...], message: str) -> None:
