@@ -74,8 +74,9 @@ def read_dicom(path: Path, *, pixels: bool = False, tags: list[str] | None = Non
 
 
 def series_uid(header: Any) -> str:
-    """The SeriesInstanceUID, or :data:`NO_UID`."""
-    return str(header.get("SeriesInstanceUID") or NO_UID)
+    """The SeriesInstanceUID, or :data:`NO_UID`; several values, which it must not have, as the file writes them."""
+    uid = header.get("SeriesInstanceUID") or NO_UID
+    return uid if isinstance(uid, str) else "\\".join(map(str, uid))
 
 
 def _begins_a_data_set(start: bytes, size: int) -> bool:

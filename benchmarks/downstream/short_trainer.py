@@ -43,7 +43,7 @@ class ShortTrainer(nnUNetTrainer):
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """In bfloat16 on processors that multiply in it."""
-        capable = getattr(torch.cpu, "get_capabilities", dict)()  # not before torch 2.10
+        capable: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not before torch 2.10
         fast = self.device.type == "cpu" and bool(capable.get("avx512_bf16") or capable.get("amx_bf16"))
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
             return super().train_step(batch)

@@ -13,8 +13,8 @@ geometry_options = all_of(
         default="paper40",
         metavar="NAME|FILE",
         help="Geometry of the scan: a preset (cone180, limited90, paper40, sparse20) or a YAML file, with distances in "
-        "mm and angles in degrees. With --sinogram it replaces the file's own, whose angles stay where the YAML has "
-        "none.",
+        "mm and angles in degrees. With 'recon svct --sinogram' it replaces the file's own, whose angles stay where "
+        "the YAML has none.",
     ),
     option(
         "--views",
@@ -56,8 +56,8 @@ noise_options = all_of(
         type=float,
         default=None,
         help="Number of photons that reach a detector cell in one view when nothing is in the beam. Without this "
-        "option, simulated data are noise-free, and the noise of measured data (--sinogram) is what the file says, or "
-        "is estimated from the data.",
+        "option, simulated data are noise-free, and the noise of measured data ('recon svct --sinogram') is what the "
+        "file says, or is estimated from the data.",
     ),
     option(
         "--electronic-noise",

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import resource
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recon.errors import InputError
+from recon.io.intensity import AIR_HU, NaNs
+
+if TYPE_CHECKING:
+    from recon.scan.volume import Modality
 
 LARGEST_RATIO = 200
 """Of the bytes that a file unpacks to and those that it has. Scans reach 2 to 20; zeros reach 1000 (deflate's most)."""
@@ -53,6 +58,28 @@ def check_values(path: Path, array: np.ndarray, what: str) -> None:
             f"{path}: the largest value of the {what} is {high:.2g}, too {'small' if high < 1 else 'large'} to compute "
             "with; scale the data, so that it is about 1"
         )
+
+
+def without_nan(
+    path: Path, array: np.ndarray, modality: Modality | None, nan: NaNs
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The array with NaN as background, if that was asked for; and what was done, for the user.
+
+    Raises:
+        InputError: NaN, and nothing was asked for.
+    """
+    missing = np.isnan(array)
+    count = int(np.count_nonzero(missing))
+    if not count or modality is None:
+        return array, ()
+    if nan == "refuse":
+        raise InputError(
+            f"{path}: {count} of {array.size} voxels are NaN; is that the background? "
+            "then give `nan` air to take them as air"
+        )
+    value = AIR_HU if modality == "CT" else 0.0
+    words = f"air ({value:g} HU)" if modality == "CT" else "0"
+    return np.where(missing, np.float32(value), array), (f"{count} voxels that are NaN were taken as {words}",)
 
 
 def check_fits(path: Path, needed: int) -> None:

@@ -117,7 +117,7 @@ def read_any(
         modality: ``CT`` takes volumes and sinograms, ``MR`` volumes and k-space.
         axes: axis order of an .npy or .npz array.
         series: the end of the UID of the DICOM series to take, as for :func:`recon.io.dicom.series.read_series`.
-        nan: what becomes of the NaN of a NIfTI volume, as :func:`recon.io.nifti.volume.read_volume`.
+        nan: what becomes of the NaN of a volume, as :func:`recon.io.nifti.volume.read_volume`.
         resample: whether a DICOM series of uneven or shifted slices is resampled, as :func:`read_series`.
         kspace: what the user says of k-space besides its axis order; None for nothing.
 
@@ -138,7 +138,7 @@ def read_any(
     if kind == "dicom":
         from recon.io.dicom.series import read_series
 
-        return read_series(path, modality, series, resample)
+        return read_series(path, modality, series, resample, nan)
     if kind == "sinogram":
         from recon.io.sinogram import read_sinogram
 

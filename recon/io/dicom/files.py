@@ -26,6 +26,10 @@ _HEADER_TAGS = [
     "PerFrameFunctionalGroupsSequence",
     "SamplesPerPixel",
     "PhotometricInterpretation",
+    "BitsAllocated",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "ModalityLUTSequence",
     "Rows",
     "Columns",
     "PixelSpacing",
@@ -96,7 +100,8 @@ def choose_series(folder: Path, found: dict[str, list[Any]], series: str | None)
 
 def list_series(found: dict[str, list[Any]]) -> str:
     """The series in one line: end of the UID, modality, description, number of slices."""
-    return "; ".join(f"{printable(uid[-_TAIL:])} ({_describe(headers)})" for uid, headers in found.items())
+    ends = {uid: uid if uid == NO_UID else printable(uid[-_TAIL:]) for uid in found}
+    return "; ".join(f"{ends[uid]} ({_describe(headers)})" for uid, headers in found.items())
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _TAKEN = {"slope": "1 was", "intercept": "0 was", "slope or intercept": "1 and 0 were"}
 """What stands in for what a slice lacks of its rescale."""
 
+_BITS = (1, 8, 16, 32, 64)
+"""Bits of a pixel that DICOM knows; 64 are those of double precision."""
+
 
 @dataclass
 class Notes:
@@ -44,6 +47,23 @@ class Notes:
             f"{count} slices state no rescale {lacking}: {_TAKEN[lacking]} taken, as if their values were HU"
             for lacking, count in self.unscaled.items()
         ]
+
+
+def check_headers(headers: list[Any], slices: list[Slice], modality: Modality) -> None:
+    """:class:`InputError` if the headers tell that pixels cannot be read, or are neither HU nor magnitudes."""
+    for header in headers:
+        path = Path(header.filename)
+        _check_decodable(path, header)
+        bits = header.get("BitsAllocated", 16)
+        if bits not in _BITS:
+            raise InputError(f"{path}: BitsAllocated is {bits}; the file is damaged")
+    for found in slices:
+        if found.get("ModalityLUTSequence"):
+            raise InputError(f"{found.path}: its values need a look-up table (Modality LUT), which is not supported")
+        for keyword in ("RescaleSlope", "RescaleIntercept"):
+            _rescale(found, found.header, keyword)
+        if modality == "MR" and found.get("PhotometricInterpretation") == "MONOCHROME1":
+            raise InputError(f"{found.path}: an inverted MR image (MONOCHROME1): its values are no signal magnitudes")
 
 
 def read_frames(slices: list[Slice], shape: tuple[int, int], modality: Modality, notes: Notes) -> np.ndarray:
@@ -77,8 +97,6 @@ def _pixels(path: Path) -> tuple[Any, np.ndarray]:
 
 
 def _values(found: Slice, dataset: Any, stored: np.ndarray, modality: Modality, notes: Notes) -> np.ndarray:
-    if dataset.get("ModalityLUTSequence"):
-        raise InputError(f"{found.path}: its values need a look-up table (Modality LUT), which is not supported")
     slope, intercept = _rescale(found, dataset, "RescaleSlope"), _rescale(found, dataset, "RescaleIntercept")
     values = stored * (1.0 if slope is None else slope) + (intercept or 0.0)
     if modality == "CT":  # the greyscale direction (MONOCHROME1) concerns display, HU keep their meaning
@@ -86,8 +104,6 @@ def _values(found: Slice, dataset: Any, stored: np.ndarray, modality: Modality, 
         if lacking:
             notes.unscaled[lacking] = notes.unscaled.get(lacking, 0) + 1
         return _without_padding(dataset, stored, values, notes)
-    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
-        raise InputError(f"{found.path}: an inverted MR image (MONOCHROME1): its values are no signal magnitudes")
     return np.asarray(values)
 
 

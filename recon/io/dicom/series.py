@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from datasets.dicom_file import NO_UID, series_uid
 from recon.errors import InputError
-from recon.io.checks import check_fits, check_values
+from recon.io.checks import check_fits, check_values, without_nan
 from recon.io.dicom.export import write_series as write_series
 from recon.io.dicom.files import choose_series, scan_folder
 from recon.io.dicom.frames import Slice, is_mosaic, is_phase, slices_of
 from recon.io.dicom.geometry import Stack, stack_slices
-from recon.io.dicom.pixels import Notes, read_frames
-from recon.io.intensity import AIR_HU
+from recon.io.dicom.pixels import Notes, check_headers, read_frames
+from recon.io.intensity import AIR_HU, NaNs
 from recon.io.orientation import to_canonical
 
 if TYPE_CHECKING:
     from recon.scan.volume import Modality, Volume
 
 
-def read_series(folder: Path, modality: Modality, series: str | None = None, resample: bool = False) -> Volume:
+def read_series(
+    folder: Path, modality: Modality, series: str | None = None, resample: bool = False, nan: NaNs = "refuse"
+) -> Volume:
     """The volume of one DICOM series, in canonical orientation.
 
     CT is in HU by each slice's rescale slope and intercept, pixels of the stated padding value are air; MR keeps
@@ -31,10 +33,11 @@ def read_series(folder: Path, modality: Modality, series: str | None = None, res
         modality: what the series must be.
         series: end of the SeriesInstanceUID, or the SeriesNumber, where there are several.
         resample: whether slices of a tilted gantry or of uneven distances are resampled, and not refused.
+        nan: what becomes of the NaN that pixels of floating point may be; ``air`` takes them as air (CT) or 0 (MR).
 
     Raises:
         InputError: no or several series, slices that form no regular grid, phase images, mosaics, colour, a
-            compression that cannot be decoded, damaged files, a constant volume.
+            compression that cannot be decoded, damaged files, NaN, a constant volume.
     """
     import torch
 
@@ -43,9 +46,9 @@ def read_series(folder: Path, modality: Modality, series: str | None = None, res
     chosen = choose_series(folder, scan_folder(folder), series)
     slices, stack, notices = grid_of_series(folder, chosen, modality, resample)
     rows, columns = int(slices[0].get("Rows")), int(slices[0].get("Columns"))
-    check_fits(folder, 16 * rows * columns * len(slices))
     notes = Notes()
     values = read_frames(slices, (rows, columns), modality, notes)
+    values, more = without_nan(folder, values, modality, nan)
     check_values(folder, values, "volume")
     stored = stack.affine
     if stack.skew is not None:
@@ -60,7 +63,7 @@ def read_series(folder: Path, modality: Modality, series: str | None = None, res
     }
     depth, rows, columns = values.shape
     source = Source(folder, "dicom", stored, (columns, rows, depth), header)
-    return Volume(torch.from_numpy(data), affine, modality, source, (*notices, *notes.texts(values.size)))
+    return Volume(torch.from_numpy(data), affine, modality, source, (*notices, *notes.texts(values.size), *more))
 
 
 def grid_of_series(
@@ -73,6 +76,8 @@ def grid_of_series(
     """
     slices, notices = _checked(folder, slices_of(headers), modality)
     stack = stack_slices(folder, slices, resample)
+    check_headers(headers, slices, modality)
+    check_fits(folder, 16 * int(slices[0].get("Rows")) * int(slices[0].get("Columns")) * len(slices))
     if len({series_uid(header) for header in headers}) > 1:
         count = sum(series_uid(header) == NO_UID for header in headers)
         notices.append(f"{count} files state no series; they were taken as part of the one in the folder")

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from recon.errors import InputError
-from recon.io.checks import check_fits, check_unpacked, check_values, require_file
-from recon.io.intensity import AIR_HU, NaNs
+from recon.io.checks import check_fits, check_unpacked, check_values, require_file, without_nan
+from recon.io.intensity import NaNs
 from recon.io.nifti.header import (
     PROGRAM,
     Grid,
@@ -132,7 +132,7 @@ def load_stored(path: Path, modality: Modality | None, nan: NaNs = "refuse", *, 
         raise InputError(f"{path}: damaged or truncated gzip data ({error}); copy the file again") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error})") from error
-    array, more = _without_nan(path, array, modality, nan)
+    array, more = without_nan(path, array, modality, nan)
     if not (label_map and np.ptp(array) == 0):
         check_values(path, array, "volume")
     _make_single(header)
@@ -299,21 +299,3 @@ def _scaled(stored: np.ndarray, slope: float | None, intercept: float | None) ->
         if slope is None or (slope, intercept) == (1, 0):
             return stored.astype(np.float32)
         return (stored * np.float64(slope) + np.float64(intercept or 0)).astype(np.float32)
-
-
-def _without_nan(
-    path: Path, array: np.ndarray, modality: Modality | None, nan: NaNs
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The array with NaN as background, if that was asked for."""
-    missing = np.isnan(array)
-    count = int(np.count_nonzero(missing))
-    if not count or modality is None:
-        return array, ()
-    if nan == "refuse":
-        raise InputError(
-            f"{path}: {count} of {array.size} voxels are NaN; is that the background? "
-            "then give `nan` air to take them as air"
-        )
-    value = AIR_HU if modality == "CT" else 0.0
-    words = f"air ({value:g} HU)" if modality == "CT" else "0"
-    return np.where(missing, np.float32(value), array), (f"{count} voxels that are NaN were taken as {words}",)

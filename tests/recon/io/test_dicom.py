@@ -30,6 +30,7 @@ from datasets import dicom_file
 from datasets.dicom_series import find_series
 from datasets.walk import list_folder
 from recon.errors import InputError
+from recon.io.detect import describe, read_any
 from recon.io.dicom.export import check_exportable
 from recon.io.dicom.series import read_series, write_series
 from recon.scan.volume import Volume
@@ -271,6 +272,19 @@ def test_ct_without_rescale_is_taken_as_hu_with_a_notice(
     assert f"4 slices state {told}" in volume.notices[0]
 
 
+def test_nan_of_floating_point_pixels_become_air_on_request(tmp_path: Path) -> None:
+    for path, pixels in zip(write_slices(tmp_path / "s"), HU, strict=True):
+        values = pixels.astype("<f4")
+        values[0, :2] = np.nan
+        edit(path, PixelData=None, FloatPixelData=values.tobytes(), BitsAllocated=32, RescaleIntercept=0)
+    with pytest.raises(InputError, match=r"8 of 120 voxels are NaN.*`nan` air"):
+        read_any(tmp_path / "s", "CT")
+    volume = read_any(tmp_path / "s", "CT", nan="air")
+    assert isinstance(volume, Volume)
+    assert int((volume.data == -1024).sum()) == 8
+    assert volume.notices == ("8 voxels that are NaN were taken as air (-1024 HU)",)
+
+
 @pytest.mark.parametrize("preamble", [b"\0" * 128, None])
 @pytest.mark.parametrize("implicit", [True, False])
 def test_files_without_preamble_or_meta_header(tmp_path: Path, preamble: bytes | None, implicit: bool) -> None:
@@ -395,6 +409,9 @@ BAD = {
     "no_spacing": (edited(PixelSpacing=None), "no valid PixelSpacing"),
     "zero_spacing": (lambda f: write_slices(f, PixelSpacing=[0, 1]), "must be positive"),
     "zero_slope": (edited(RescaleSlope=0), "RescaleSlope is 0"),
+    "huge_slope": (edited(RescaleSlope="1e308"), "RescaleSlope is 1e308"),
+    "no_bits": (edited(BitsAllocated=0), "BitsAllocated is 0"),
+    "larger_than_memory": (lambda f: write_slices(f, Rows=65535, Columns=65535, NumberOfFrames=1), "of memory to read"),
     "constant": (lambda f: write_slices(f, np.zeros((3, 4, 5), int)), "constant"),
     "truncated": (truncated, "damaged"),
     "compressed": (compressed, "no decoder is installed; install one ("),
@@ -407,6 +424,10 @@ BAD = {
 }
 
 
+IN_THE_PIXELS = {"constant", "truncated"}
+"""What headers do not tell."""
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_bad_series_get_one_line(tmp_path: Path, case: str) -> None:
     make, words = BAD[case]
@@ -416,6 +437,22 @@ def test_bad_series_get_one_line(tmp_path: Path, case: str) -> None:
     assert words in str(caught.value)
     assert str(tmp_path / "s") in str(caught.value)
     assert "\n" not in str(caught.value)
+    if case not in IN_THE_PIXELS | {"missing"}:
+        assert describe(tmp_path / "s").problem, "recon info says that it can be read"
+
+
+def test_inverted_mr_is_described_as_what_cannot_be_read(tmp_path: Path) -> None:
+    write_slices(tmp_path / "m", PhotometricInterpretation="MONOCHROME1", Modality="MR")
+    assert "MONOCHROME1" in (describe(tmp_path / "m").problem or "")
+
+
+@pytest.mark.parametrize(("uid", "shown"), [("", "without-uid"), (["1.2.3", "1.2.345678"], "2.345678")])
+def test_a_series_is_listed_by_an_end_that_chooses_it(tmp_path: Path, uid: Any, shown: str) -> None:
+    """Where anonymisers leave no UID, or write two."""
+    for path in write_slices(tmp_path / "s"):
+        edit(path, SeriesInstanceUID=uid)
+    assert describe(tmp_path / "s").details["series"].startswith(f"{shown} (CT")
+    assert read_series(tmp_path / "s", "CT", shown).data.shape == (4, 5, 6)
 
 
 @pytest.mark.parametrize("syntax", ["JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless"])
