@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from physics.ct.geometry import FanBeam, circular_angles
-from physics.mr.cartesian import fft2c, ifft2c
+from physics.mr.birdcage import birdcage_maps
+from physics.mr.cartesian import CartesianMR, fft2c, ifft2c
 from physics.mr.masks import make_mask
 from physics.mr.phase import smooth_phase, smoothed_phase
 from physics.noise import TransmissionNoise
 from recon.acquisition.ct import simulate_ct
 from recon.acquisition.mr import simulate_mr
 from recon.methods import get_method, parse_options
-from recon.scan.measurement import Measurement, RunContext
+from recon.scan.measurement import Measurement, Protocol, RunContext
 from recon.scan.units import hu_to_attenuation
 from recon.scan.volume import Volume
 from recon.solvers import data_consistency
@@ -233,3 +234,21 @@ def test_any_method_takes_a_data_step(modality, method):
     answer = chosen.run(measurement, parse_options(chosen, {"dc-iterations": "30"}), RunContext())
     y = measurement.y
     assert float((measurement.operator(answer.mean.to(y.dtype)) - y).norm() / y.norm()) < 0.05
+
+
+def test_what_no_image_explains_is_not_fitted_by_noise():
+    """A second signal at each place, as where an image wraps around its field of view, that the coil maps do not have."""
+    generator = torch.Generator().manual_seed(0)
+    maps = birdcage_maps(8, (48, 40)).expand(3, -1, -1, -1)
+    mask = make_mask("poisson", (48, 40), 4, 10, seed=0).array
+    operator = CartesianMR(mask, maps, 3)
+    truth = disc("MR").data.to(torch.complex64)
+    wrapped = 0.1 * truth.roll(20, 2)[:, None] * maps.roll(20, -1)
+    noise = 5 * torch.randn(operator.range, dtype=torch.complex64, generator=generator)
+    data = operator(truth) + mask * (fft2c(wrapped) + noise)
+    step = {
+        sigma: agreeing(Measurement(data, operator, sigma, (1.0, 1.0, 1.0), Protocol()), truth)
+        for sigma in (5.0, 60.0)
+    }
+    error = {sigma: float((image - truth).norm() / truth.norm()) for sigma, image in step.items()}
+    assert error[5.0] < 1.5 * error[60.0], "as if the noise were as large as all that is not explained"
