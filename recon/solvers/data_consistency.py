@@ -41,9 +41,9 @@ _WEIGHTS = tuple(10 ** (-exponent / 2) for exponent in range(-4, 9))
 """λ / ‖A‖² that the discrepancy principle chooses among, descending: 100 to 1e-4."""
 
 LEAST_FITTED = 0.04
-"""Share of the noise of as many data as an image has voxels that some image fits at least. 20 iterations fitted 0.08 to
-0.4 of it where the operator was right; 0.01 and less than nothing where an image wrapped around its field of view, for
-which coil maps have one value a place."""
+"""Least share of the noise power of as many data as an image has voxels, at most of all data, that some image fits. 20
+iterations fitted 0.08 to 0.4 of it where the operator was right; they fitted 0.01 and less than nothing where an image
+wrapped around its field of view, for which coil maps have one value a place."""
 
 UNEXPLAINED = 2.0
 """Residual power that is allowed where no image explains the data, over the least one. Fitting them to the noise would
@@ -154,8 +154,8 @@ def discrepancy_weight(
     )
 
     least = found.residual_power(_WEIGHTS[-1] * square)
-    samples = int(torch.count_nonzero(slab.y))
-    if least > (1 - LEAST_FITTED * estimate[part].numel() / samples) * allowed:
+    voxels, samples = estimate[part].numel(), max(1, int(torch.count_nonzero(slab.y)))
+    if least > (1 - LEAST_FITTED * min(1, voxels / samples)) * allowed:
         allowed = UNEXPLAINED * least
 
     def explained(weight: float) -> bool:

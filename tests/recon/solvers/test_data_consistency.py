@@ -176,9 +176,10 @@ def test_with_noise_the_residual_comes_down_to_what_the_noise_explains_and_not_b
     assert float((measurement.operator(looser) - measurement.y).square().sum()) > noise_power(measurement)
 
 
-def test_the_weight_is_the_largest_whose_step_leaves_no_more_than_the_noise():
+@pytest.mark.parametrize("views", [6, 30])
+def test_the_weight_is_the_largest_whose_step_leaves_no_more_than_the_noise(views):
     """Of all weights that are tried, by the steps themselves."""
-    measurement = simulate_ct(disc(), GEOMETRY, None, TransmissionNoise(1e4), seed=1)
+    measurement = simulate_ct(disc(), FanBeam(circular_angles(views), pitch=2.0), None, TransmissionNoise(1e4), seed=1)
     estimate = hu_to_attenuation(disc().data) * 0.9
     scale = error_scale(estimate)
     _, found = enforce_data(measurement, estimate, scale=scale)
@@ -247,8 +248,7 @@ def test_what_no_image_explains_is_not_fitted_by_noise():
     noise = 5 * torch.randn(operator.range, dtype=torch.complex64, generator=generator)
     data = operator(truth) + mask * (fft2c(wrapped) + noise)
     step = {
-        sigma: agreeing(Measurement(data, operator, sigma, (1.0, 1.0, 1.0), Protocol()), truth)
-        for sigma in (5.0, 60.0)
+        sigma: agreeing(Measurement(data, operator, sigma, (1.0, 1.0, 1.0), Protocol()), truth) for sigma in (5.0, 60.0)
     }
     error = {sigma: float((image - truth).norm() / truth.norm()) for sigma, image in step.items()}
     assert error[5.0] < 1.5 * error[60.0], "as if the noise were as large as all that is not explained"
