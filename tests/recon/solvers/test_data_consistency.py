@@ -238,7 +238,7 @@ def test_any_method_takes_a_data_step(modality, method):
 
 
 def test_what_no_image_explains_is_not_fitted_by_noise():
-    """A second signal at each place, as where an image wraps around its field of view, that the coil maps do not have."""
+    """A second signal at each place, as where an image wraps around its field of view, which no coil map explains."""
     generator = torch.Generator().manual_seed(0)
     maps = birdcage_maps(8, (48, 40)).expand(3, -1, -1, -1)
     mask = make_mask("poisson", (48, 40), 4, 10, seed=0).array
