@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +28,9 @@ from recon.learned.slice_networks import run_slices
 
 KIND = "refiner"
 FILE_NAME = "refiner.safetensors"
+
+START = 0.2
+"""Share of the diffusion that is run for samples where nothing else is said, chosen on validation cases."""
 
 PATTERN = 1.5
 """Pixels over which a pattern of period two is judged, see :func:`without_period_two`."""
@@ -44,11 +48,13 @@ class Refiner:
         sha256: the hash of its tensors.
         trained_with: the hashes of the networks that made the images of its training, as
             :func:`recon.learned.provenance.pinned_weights` reads them; None where its card does not say.
+        start: the share of the diffusion that was run for the samples of its training.
     """
 
     network: UNet2D
     sha256: str
     trained_with: Mapping[str, str] | None = None
+    start: float = START
 
     @property
     def device(self) -> torch.device:
@@ -125,7 +131,16 @@ def load_refiner(given: str, head: Path, head_hash: str) -> Refiner | None:
         network, card = load_network(path, KIND), read_card(path)
         if card.extra.get("head") != head_hash:
             raise ValueError(f"{path}: not made for the head {head_hash[:12]}; another file, or 'none'")
-        return Refiner(network.eval(), card.sha256, pinned_weights(card.extra))
+        return Refiner(network.eval(), card.sha256, pinned_weights(card.extra), _start(card.extra))
+
+
+def _start(extra: Mapping[str, Any]) -> float:
+    """The start that a card says its samples had; ``ValueError`` for what is no share."""
+    sampling = extra.get("sampling", {})
+    start = sampling.get("start", START) if isinstance(sampling, Mapping) else None
+    if not isinstance(start, int | float) or not 0 < start <= 1:
+        raise ValueError(f"its header is damaged: sampling is {sampling!r}")
+    return float(start)
 
 
 def refiner_path(given: str, head: Path, head_hash: str) -> Path | None:

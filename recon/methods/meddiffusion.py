@@ -30,7 +30,7 @@ from recon.diffusion.head_changes import RECORRECTED_AFTER, BaseImage, Refine, a
 from recon.diffusion.head_sampling import Sampling, Steered, class_told, decode, encode, grid, sample, steer
 from recon.diffusion.uncertainty import uncertainty
 from recon.errors import InputError
-from recon.learned.refiner import Refiner, load_refiner
+from recon.learned.refiner import START, Refiner, load_refiner
 from recon.methods.head_options import HeadOptions
 from recon.methods.head_progress import counted, of_sample, voxel_size
 from recon.methods.show import Shown, show
@@ -42,9 +42,6 @@ from recon.solvers.data_consistency import agreeing
 
 ROUNDS: dict[Modality, int] = {"CT": 5, "MR": 4}
 """Turns of refiner and data-consistency step, chosen on validation cases; a sixth would still improve CT a little."""
-
-START = 0.2
-"""Share of the diffusion that is run by default, chosen on validation cases."""
 
 MOST_KEYS = 1 << 13
 """Voxels of the latent that each one attends to when a sample is decoded. A decoded sample advises; for 64 slices of
@@ -64,9 +61,10 @@ class MedDiffusionOptions(HeadOptions):
     refiner: str = setting(
         "", "weights file of the refiner of the samples, or none; empty: the refiner that was trained for the head"
     )
-    start: float = setting(
-        START,
-        "share of the diffusion that is run, starting from the noised latent of the base image; 1: from noise alone",
+    start: float | None = setting(
+        None,
+        "share of the diffusion that is run, starting from the noised latent of the base image; 1: from noise alone; "
+        f"auto: that of the samples which the refiner was trained with, {START:g} without a refiner",
         gt=0,
         le=1,
     )
@@ -91,18 +89,15 @@ class MedDiffusionOptions(HeadOptions):
         AUTO, "floating-point precision of the networks; auto: bfloat16 on processors that compute in it, else float32"
     )
 
-    @property
-    def sampling(self) -> Sampling:
-        """How samples are drawn."""
-        return Sampling(self.steps, self.sampler, self.start)
+    def sampling(self, refiner: Refiner | None) -> Sampling:
+        """How samples are drawn for a refiner, or without one."""
+        trained = START if refiner is None else refiner.start
+        return Sampling(self.steps, self.sampler, trained if self.start is None else self.start)
 
     @model_validator(mode="after")
     def _each_has_an_effect(self) -> Self:
         if self.rounds is not None and not self.agree:
             raise ValueError("`rounds`: has an effect only with `agree`=yes; leave one of the two out")
-        steps = self.sampling.own_steps
-        if self.within > steps:
-            raise ValueError(f"`within` {self.within}: the sampler takes {steps} steps; at most {steps} has an effect")
         return self
 
     def check(self, refiner: Refiner | None) -> None:
@@ -115,6 +110,9 @@ class MedDiffusionOptions(HeadOptions):
             raise InputError("`detail`: has no effect with a refiner; leave it out, or set `refiner`=none")
         if refiner is None and self.rounds is not None:
             raise InputError("`rounds`: has no effect without a refiner; leave it out")
+        steps = self.sampling(refiner).own_steps
+        if self.within > steps:
+            raise InputError(f"`within` {self.within}: the sampler takes {steps} steps; at most {steps} has an effect")
 
 
 def run(
@@ -158,7 +156,7 @@ def reconstruct(
         seed = int(torch.randint(2**31, (), generator=context.generator))
         decoded = sample(
             steered,
-            options.sampling,
+            options.sampling(refiner),
             seed,
             most_keys=MOST_KEYS,
             correct=_correction(steered, base_image, refining, options.within) if options.within else None,

@@ -18,7 +18,7 @@ from priors.networks.unet2d import UNet2D, UNetConfig
 from priors.training.batches import derived_seed
 from priors.training.image_learner import ImageLearner
 from priors.weights.card import SHOWN_WEIGHTS, read_card
-from priors.weights.networks import load_controlnet, load_network
+from priors.weights.networks import load_controlnet
 from recon.acquisition.network_scale import network_scale
 from recon.diffusion.controlnet_head import Head, prior_of
 from recon.diffusion.head_sampling import Sampling, grid, sample, steer
@@ -27,7 +27,7 @@ from recon.learned.refiner import KIND, Refiner
 from recon.learned.slice_networks import run_slices
 from recon.learned.task import Task
 from recon.methods.conditions import weights_of_task
-from recon.methods.meddiffusion import MOST_KEYS, START
+from recon.methods.meddiffusion import MOST_KEYS
 from recon.methods.show import show
 from recon.scan.body_window import body_window
 from recon.scan.measurement import Measurement, RunContext
@@ -40,11 +40,9 @@ from recon.training.settings.parse import merged, parse_task, tell_overruled
 from recon.training.settings.slices import RefinerTask
 from recon.training.slices import SliceSource
 from recon.training.sources import TrainingVolume
+from recon.training.unet_starts import load_unet, with_inputs, with_upsampling
 from recon.training.validation_images import reconstruction_validation
 from recon.training.workshop import Ingredients, Workshop
-
-_OF_INPUTS = "down_sample_layers.0.layers.0.weight"
-"""Of the first convolution, which sees the inputs."""
 
 
 def build_refiner(given: Ingredients) -> Workshop:
@@ -58,7 +56,7 @@ def build_refiner(given: Ingredients) -> Workshop:
     if settings.rounds > 1 and given.warm_start is None:
         raise InputError("`warm_start`: later rounds start from what a trained network makes; name it")
     learner = ImageLearner(net, KIND, net.config.to_dict(), settings.loss)
-    samples = Samples(head, Sampling(start=START), given.cache)
+    samples = Samples(head, Sampling(start=settings.start), given.cache)
     start = Refiner(copy.deepcopy(first).eval().to(given.device), tensors_sha256(first.state_dict()))
     given.announce(f"simulating and sampling {settings.variants * len(given.train)} scans")
     pairs = samples.of(given.train, settings.excerpts, settings.variants, start, settings.rounds)
@@ -216,39 +214,7 @@ def _network(given: Ingredients, inputs: int) -> UNet2D:
             plain = UNetConfig(in_channels=inputs, residual=True).to_dict()
             return UNet2D(UNetConfig.from_dict(merged(plain, given.recipe.network)))
     with input_errors("`warm_start`"):
-        kind = read_card(given.warm_start).kind
-        other = load_network(given.warm_start, kind if kind == KIND else "unet")
-        fitted = with_inputs(other, inputs)
+        fitted = with_inputs(load_unet(given.warm_start), inputs)
         free = ("anti_aliased", "in_channels")
         tell_overruled(fitted.config.to_dict(), given.recipe.network, given.announce, free)
         return with_upsampling(fitted, bool(given.recipe.network.get("anti_aliased", fitted.config.anti_aliased)))
-
-
-def with_upsampling(network: UNet2D, anti_aliased: bool) -> UNet2D:
-    """The network with that way of up-sampling, its tensors as they are."""
-    if network.config.anti_aliased == anti_aliased:
-        return network
-    changed = UNet2D(replace(network.config, anti_aliased=anti_aliased))
-    changed.load_state_dict(network.state_dict())
-    return changed
-
-
-def with_inputs(network: UNet2D, inputs: int) -> UNet2D:
-    """The network with so many inputs: it does not heed new ones yet, and the last ones are left out where it has more.
-
-    Raises:
-        ValueError: a network that does not add to the base image.
-    """
-    config = network.config
-    if not config.residual or config.out_channels != 1:
-        raise ValueError(
-            "a U-Net of another kind; one from the base image to a change of it is wanted (residual: true)"
-        )
-    if config.in_channels == inputs:
-        return network
-    changed = UNet2D(replace(config, in_channels=inputs))
-    state = network.state_dict()
-    new, shared = torch.zeros_like(changed.state_dict()[_OF_INPUTS]), min(inputs, config.in_channels)
-    new[:, :shared] = state[_OF_INPUTS][:, :shared]
-    changed.load_state_dict(state | {_OF_INPUTS: new})
-    return changed

@@ -14,8 +14,10 @@ from priors.networks.fbpconvnet import FBPConvNet, FBPConvNetConfig
 from priors.networks.unet2d import UNet2D, UNetConfig
 from priors.training.adm_learner import ADMLearner
 from priors.training.image_learner import ImageLearner
+from priors.weights.card import read_card
 from priors.weights.networks import load_network
 from recon.errors import InputError, input_errors
+from recon.learned.refiner import KIND as REFINER
 from recon.learned.slice_networks import run_slices, sample_slices
 from recon.learned.task import Task
 from recon.training.pairs import StoredPair, simulate_pairs, with_model_error
@@ -23,6 +25,7 @@ from recon.training.settings.parse import merged, parse_task, tell_overruled
 from recon.training.settings.samples import Scans
 from recon.training.settings.slices import ADMTask, DolceTask, SliceTask
 from recon.training.slices import SliceSource
+from recon.training.unet_starts import load_unet, with_inputs
 from recon.training.validation import Validation, noise_validation
 from recon.training.validation_images import reconstruction_validation, slice_pictures, together
 from recon.training.workshop import Ingredients, Workshop
@@ -42,7 +45,7 @@ def build_fbpconv(given: Ingredients) -> Workshop:
 def build_unet(given: Ingredients) -> Workshop:
     """fastMRI's U-Net on the slices of one condition or more."""
     task = needed_task(given)
-    net = _network(given, UNet2D, UNetConfig(in_channels=len(task.conditions)), "unet")
+    net = _unet(given, len(task.conditions))
     return _image_workshop(given, task, net, net.config.to_dict(), 1, "unet")
 
 
@@ -136,6 +139,16 @@ def _network(given: Ingredients, kind: type[Network], defaults: Any, name: str) 
     with input_errors("recipe: network"):
         settings = merged(defaults.to_dict(), given.recipe.network)
         return kind(type(defaults).from_dict(settings))
+
+
+def _unet(given: Ingredients, images: int) -> UNet2D:
+    """As :func:`_network`; it may begin as a refiner too, whose other inputs are left out."""
+    if given.warm_start is None or read_card(given.warm_start).kind != REFINER:
+        return _network(given, UNet2D, UNetConfig(in_channels=images), "unet")
+    with input_errors("`warm_start`"):
+        net = with_inputs(load_unet(given.warm_start), images)
+    tell_overruled(net.config.to_dict(), given.recipe.network, given.announce, ("in_channels",))
+    return net
 
 
 def _scans(given: Ingredients, task: Task, settings: Scans) -> list[StoredPair]:

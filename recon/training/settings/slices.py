@@ -6,6 +6,7 @@ from typing import Literal
 
 from priors.training.image_learner import ImageLoss
 from priors.training.section import Section, setting
+from recon.learned.refiner import START
 from recon.training.settings.samples import Scans, Shown, SliceAugmentation
 
 
@@ -32,6 +33,13 @@ class RefinerTask(SquareSamples, Scans):
         "images that the network of the initial weights and a data-consistency step have improved",
         ge=1,
         le=4,
+    )
+    start: float = setting(
+        START,
+        "share of the diffusion that is run for a sample, from the noised latent of the base image; reconstructions "
+        "with this refiner run as much",
+        gt=0,
+        le=1,
     )
     sample: bool = setting(
         True,

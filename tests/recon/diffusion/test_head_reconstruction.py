@@ -122,7 +122,6 @@ def test_bfloat16_changes_little_and_is_taken_where_the_processor_computes_in_it
         ({"precision": "float8"}, "`precision`=float8: must be one of auto, float32, bfloat16"),
         ({"start": 0.0}, "`start`=0.0: must be a number above 0 and at most 1"),
         ({"within": -1}, "`within`=-1: must be an integer of 0 or more"),
-        ({"within": 5}, "`within` 5: the sampler takes 4 steps; at most 4 has an effect"),
         ({"rounds": 2, "agree": False}, "`rounds`: has an effect only with `agree`=yes"),
     ],
 )
@@ -137,10 +136,13 @@ def test_wrong_options_and_those_without_effect_are_refused(given, line):
         ({"detail": False}, True, "`detail`: has no effect with a refiner; leave it out, or set `refiner`=none"),
         ({"detail": True}, True, "`detail`: has no effect with a refiner"),
         ({"rounds": 2}, False, "`rounds`: has no effect without a refiner"),
+        ({"within": 5}, False, "`within` 5: the sampler takes 4 steps; at most 4 has an effect"),
+        ({"within": 13}, True, "`within` 13: the sampler takes 12 steps; at most 12 has an effect"),
     ],
 )
 def test_what_has_no_effect_with_or_without_a_refiner_is_refused(options, has, line):
-    refiner = Refiner(UNet2D(UNetConfig(in_channels=2, chans=2, pool_layers=1, residual=True)), "") if has else None
+    network = UNet2D(UNetConfig(in_channels=2, chans=2, pool_layers=1, residual=True))
+    refiner = Refiner(network, "", start=0.6) if has else None
     with pytest.raises(InputError, match=line):
         MedDiffusionOptions(**options).check(refiner)
 

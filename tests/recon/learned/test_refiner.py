@@ -18,17 +18,18 @@ from priors.networks.unet2d import UNet2D, UNetConfig
 from priors.weights.card import Card, read_card, save_weights
 from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.errors import InputError
-from recon.learned.refiner import FILE_NAME, KIND, Refiner, load_refiner, without_period_two
+from recon.learned.refiner import FILE_NAME, KIND, START, Refiner, load_refiner, without_period_two
 from recon.learned.task import Task
-from recon.training.build_refiner import with_inputs, with_upsampling
+from recon.methods.meddiffusion import MedDiffusionOptions
+from recon.training.unet_starts import with_inputs, with_upsampling
 
 DATA = "phantom:count=3,size=16x32x32,spacing=8x10x10,seed=5"
 SIZES = UNetConfig(in_channels=2, chans=4, pool_layers=2, residual=True)
 
 
-def save_refiner(path: Path, head_hash: str, kind: str = KIND) -> Path:
+def save_refiner(path: Path, head_hash: str, kind: str = KIND, **facts: object) -> Path:
     torch.manual_seed(0)
-    card = Card(kind, SIZES.to_dict(), extra={"head": head_hash})
+    card = Card(kind, SIZES.to_dict(), extra={"head": head_hash} | facts)
     save_weights(path, UNet2D(SIZES).state_dict(), card)
     return path
 
@@ -198,6 +199,24 @@ def test_a_twin_without_the_sample_starts_from_the_same_weights_and_learns_from_
     assert read_card(tmp_path / "without" / FILE_NAME).config["in_channels"] == 1
 
 
+def test_a_refiners_samples_start_where_its_training_says_and_its_card_tells(chain, tmp_path) -> None:
+    common = ["--dataset", DATA, "--recipe", "tiny", "--cache", tmp_path / "cache", "-q", *refiner_arguments(chain)]
+    train("refiner", *common, "--set", "task.start=0.6", "--set", "steps=1", "--out", tmp_path / "earlier")
+    sampling = read_card(tmp_path / "earlier" / FILE_NAME).extra["sampling"]
+    assert (sampling["start"], sampling["steps"]) == (0.6, 12)
+
+
+def test_a_unet_may_begin_as_a_refiner_and_does_without_its_sample(chain, tmp_path) -> None:
+    task = ["--task", "svct", "--simulate", "ideal", "--views", "24", "--condition", "sirt"]
+    common = ["--dataset", DATA, "--recipe", "tiny", "--cache", chain / "cache", "-q", "--set", "steps=1"]
+    refiner = chain / "head" / FILE_NAME
+    made = train("unet", *common, *task, "--warm-start", refiner, "--out", tmp_path / "unet")
+    assert read_card(made).config["in_channels"] == 1
+    assert read_card(made).config["chans"] == read_card(refiner).config["chans"]
+    refused = run_recon("train", "fbpconv", *common, *task, "--warm-start", refiner, "--out", tmp_path / "fbpconv")
+    assert refused.code == 2, refused.err
+
+
 def test_reconstruction_goes_through_it_unless_told_otherwise(chain, tmp_path) -> None:
     case = write_ct(tmp_path / "case.nii.gz", affine=np.diag([10.0, 10.0, 8.0, 1.0]))
     weights = ["--weights", chain / "head" / "head.safetensors", "--prior", chain / "prior", "--set", "steps=2"]
@@ -290,3 +309,16 @@ def test_mistakes_are_told_in_one_line(chain, tmp_path, more, line) -> None:
     assert run.code == 2
     assert line in run.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_refiner_says_how_far_its_samples_ran(tmp_path) -> None:
+    asked = save_refiner(tmp_path / "asked.safetensors", "abc", sampling={"steps": 12, "start": 0.6})
+    silent = save_refiner(tmp_path / "silent.safetensors", "abc")
+    starts = [found.start for path in (asked, silent) if (found := load_refiner(str(path), path, "abc"))]
+    assert starts == [0.6, START]
+    asking = load_refiner(str(asked), asked, "abc")
+    trained, alone = (MedDiffusionOptions().sampling(refiner) for refiner in (asking, None))
+    assert (trained.start, trained.own_steps, alone.start) == (0.6, 12, START)
+    wrong = save_refiner(tmp_path / "wrong.safetensors", "abc", sampling={"start": 2})
+    with pytest.raises(InputError, match="its header is damaged: sampling is"):
+        load_refiner(str(wrong), wrong, "abc")
