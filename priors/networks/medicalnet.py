@@ -76,3 +76,8 @@ class MedicalNetPerceptual(nn.Module):
     def forward(self, x: Tensor, reconstruction: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The distance of volumes (B, 1, Z, X, Y), a scalar; nothing is random, so no number is drawn."""
         return (self._features(x) - self._features(reconstruction)).square().sum(1).mean()
+
+    def of_slices(self, x: Tensor, reconstruction: Tensor) -> Tensor:
+        """The distance of axial slices (B, 1, X, Y), a scalar; each is a volume of its own."""
+        distance: Tensor = self(x[:, :, None], reconstruction[:, :, None])
+        return distance

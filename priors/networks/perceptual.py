@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from priors.networks.squeezenet import SqueezeNet
+
 STAGES = {
     "slice1": (64, (0, 2)),
     "slice2": (128, (5, 7)),
@@ -17,14 +19,16 @@ STAGES = {
     "slice5": (512, (24, 26, 28)),
 }
 """Stages of VGG16 up to relu5_3: width, and the positions of the convolutions in torchvision's ``features``."""
-SMALLEST = 16
-"""Shortest edge of a slice in pixels: VGG16 halves it four times."""
 PIXELS_AT_ONCE = 2**20
 """Slices go through the network in pieces of about this many pixels, which hold about 2.5 GB of activations."""
 
 
 class _VGG16(nn.Module):
     """The convolutional part of VGG16; the outputs after relu1_2, 2_2, 3_3, 4_3 and 5_3."""
+
+    widths = tuple(width for width, _ in STAGES.values())
+    smallest = 16
+    """Shortest edge of an image in pixels, which is halved four times."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +51,7 @@ class _VGG16(nn.Module):
 
 
 class _Scaling(nn.Module):
-    """From [-1, 1] to what VGG16 was trained on; one channel becomes three."""
+    """From [-1, 1] to what networks for ImageNet were trained on; one channel becomes three."""
 
     shift: Tensor
     scale: Tensor
@@ -80,18 +84,18 @@ def unit_normalise(features: Tensor) -> Tensor:
 
 
 class LPIPS(nn.Module):
-    """Learned perceptual distance of images (Zhang et al., 2018) with VGG16 features.
+    """Learned perceptual distance of images (Zhang et al., 2018) with the features of VGG16, or of SqueezeNet 1.1.
 
     Frozen: the parameters want no gradient, and the result does not depend on ``train()`` or ``eval()``. New
     instances have random weights; ``priors.weights.perceptual_files.load_perceptual`` reads trained ones. The state
     dict has the keys of the perceptual network inside the released autoencoders.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, net: _VGG16 | SqueezeNet | None = None) -> None:
         super().__init__()
         self.scaling_layer = _Scaling()
-        self.net = _VGG16()
-        for number, (width, _) in enumerate(STAGES.values()):
+        self.net = net or _VGG16()
+        for number, width in enumerate(self.net.widths):
             self.add_module(f"lin{number}", _Head(width))
         self.requires_grad_(False)
 
@@ -105,11 +109,12 @@ class LPIPS(nn.Module):
             (B, 1, 1, 1), zero for equal images.
 
         Raises:
-            ValueError: an edge is shorter than 16 pixels.
+            ValueError: an edge is shorter than the features' network takes.
         """
-        if min(first.shape[-2:]) < SMALLEST:
+        if min(first.shape[-2:]) < self.net.smallest:
             height, width = first.shape[-2:]
-            raise ValueError(f"slices of {height} x {width} pixels; the perceptual network needs {SMALLEST} or more")
+            least = self.net.smallest
+            raise ValueError(f"slices of {height} x {width} pixels; the perceptual network needs {least} or more")
         # Two passes, not one over both: nothing is recorded for the image that wants no gradient.
         features = zip(self.net(self.scaling_layer(first)), self.net(self.scaling_layer(second)), strict=True)
         distances = []
@@ -183,6 +188,10 @@ class TriPlanePerceptual(nn.Module):
             return positions + length * torch.arange(batch, device=device)
         count = max(1, math.floor(self.fraction * batch * length))
         return torch.randperm(batch * length, generator=generator, device=device)[:count]
+
+    def of_slices(self, x: Tensor, reconstruction: Tensor) -> Tensor:
+        """The distance of axial slices (B, 1, X, Y) in about [-1, 1], a scalar; all are compared."""
+        return _mean_distance(self.lpips, x, reconstruction)
 
     def forward(self, x: Tensor, reconstruction: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The distance of volumes (B, 1, Z, X, Y) in about [-1, 1], a scalar; slices drawn from the generator."""

@@ -6,7 +6,7 @@ are two settings of one network. State-dict keys are those of their files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -150,10 +150,17 @@ class ResNet3D(nn.Module):
 
     def forward(self, volumes: Tensor) -> Tensor:
         """Features (B, n), means over all positions, of volumes (B, C, Z, X, Y)."""
+        for hidden in self.maps(volumes):
+            last = hidden
+        return last.mean((2, 3, 4))
+
+    def maps(self, volumes: Tensor) -> Iterator[Tensor]:
+        """Maps (B, n, z, x, y) of volumes (B, C, Z, X, Y), after the stem and after each stage."""
         hidden = self.pool(torch.relu(self.bn1(self.conv1(volumes))))
+        yield hidden
         for name in self._stages:
             hidden = self.get_submodule(name)(hidden)
-        return hidden.mean((2, 3, 4))
+            yield hidden
 
 
 def _stage(inputs: int, width: int, blocks: int, stride: int, dilation: int) -> nn.Sequential:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,33 +10,43 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from priors.networks.ct_perceptual import CTPerceptual
 from priors.networks.medicalnet import MedicalNetPerceptual
 from priors.networks.perceptual import LPIPS, STAGES, TriPlanePerceptual
+from priors.networks.squeezenet import SqueezeNet
 from priors.weights.restricted import read_pickled
 
 KNOWN = (
-    "perceptual weights are lpips.safetensors, torchvision's vgg16 file together with LPIPS' vgg.pth, "
-    "or MedicalNet's resnet_10_23dataset.pth"
+    "perceptual weights are lpips.safetensors, torchvision's vgg16 file together with LPIPS' vgg.pth, torchvision's "
+    "squeezenet1_1 and LPIPS' squeeze.pth in one file, MedicalNet's resnet_10_23dataset.pth, or ct-resnet152"
 )
 
+Perceptual = TriPlanePerceptual | MedicalNetPerceptual | CTPerceptual
+"""A distance of volumes, and by ``of_slices`` of slices."""
 
-def load_perceptual(
-    path: Path | str, heads: Path | str | None = None, *, fraction: float | None = 0.2
-) -> TriPlanePerceptual | MedicalNetPerceptual:
+_FIRST_STAGE = ("conv1.", "bn1.", "layer1.")
+_COUNT = ".num_batches_tracked"
+"""Of batches that a norm has seen: it has no effect, and not every file has it."""
+
+
+def load_perceptual(path: Path | str, heads: Path | str | None = None, *, fraction: float | None = 0.2) -> Perceptual:
     """A trained perceptual loss of volumes.
 
     Args:
         path: LPIPS as one file (keys ``net.slice1.0.weight``, …, ``lin0.model.1.weight``, …); or VGG16 as torchvision
-            publishes it (``features.0.weight``, …), with ``heads``; or MedicalNet's ResNet-10. ``.safetensors``, or
-            what ``torch.save`` writes.
+            publishes it (``features.0.weight``, …), with ``heads``; SqueezeNet 1.1 as torchvision publishes it, with
+            LPIPS' heads for it in the same file; MedicalNet's ResNet-10; or the 3D ResNet-152 for CT, of which the
+            first stage is enough. ``.safetensors``, or what ``torch.save`` writes.
         heads: LPIPS' ``vgg.pth`` (version 0.1: ``lin0.model.1.weight``, …); for VGG16 only.
-        fraction: share of the slices that ``TriPlanePerceptual`` compares; without effect for MedicalNet.
+        fraction: share of the slices that ``TriPlanePerceptual`` compares; without effect for networks in 3D.
 
     Raises:
         ValueError: a file is missing, unreadable, would run code, or holds something else.
     """
     path = Path(path)
     tensors = _read(path)
+    if "features.3.squeeze.weight" in tensors and heads is None:
+        return TriPlanePerceptual(_lpips_from_squeezenet(tensors, path), fraction)
     if "features.0.weight" in tensors:
         if heads is None:
             raise ValueError(f"{path}: VGG16 alone; give LPIPS' heads (vgg.pth) as well")
@@ -46,6 +57,11 @@ def load_perceptual(
         lpips = LPIPS()
         _fill(lpips, tensors, path)
         return TriPlanePerceptual(lpips, fraction)
+    if "layer1.0.conv3.weight" in tensors and heads is None:
+        stage = CTPerceptual()
+        counts = {name: count for name, count in stage.network.state_dict().items() if name.endswith(_COUNT)}
+        _fill(stage.network, counts | {n: tensors[n] for n in tensors if n.startswith(_FIRST_STAGE)}, path)
+        return stage
     if "layer4.0.conv1.weight" in tensors:
         encoder = {name: tensor for name, tensor in tensors.items() if not name.startswith("conv_seg.")}
         perceptual = MedicalNetPerceptual()
@@ -65,6 +81,13 @@ def _lpips_from_vgg16(tensors: Mapping[str, Tensor], path: Path, heads: Path) ->
     _fill(lpips.net, renamed, path)
     children = {name: child for name, child in lpips.named_children() if name.startswith("lin")}
     _fill(nn.ModuleDict(children), _read(heads), heads)
+    return lpips
+
+
+def _lpips_from_squeezenet(tensors: Mapping[str, Tensor], path: Path) -> LPIPS:
+    lpips = LPIPS(SqueezeNet())
+    scaling = {f"scaling_layer.{name}": tensor for name, tensor in lpips.scaling_layer.state_dict().items()}
+    _fill(lpips, scaling | {re.sub("^features", "net", name): tensor for name, tensor in tensors.items()}, path)
     return lpips
 
 

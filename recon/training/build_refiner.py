@@ -16,7 +16,6 @@ from priors.networks.fingerprint import tensors_sha256
 from priors.networks.inference import AUTO, Acceleration
 from priors.networks.unet2d import UNet2D, UNetConfig
 from priors.training.batches import derived_seed
-from priors.training.image_learner import ImageLearner
 from priors.weights.card import SHOWN_WEIGHTS, read_card
 from priors.weights.networks import load_controlnet
 from recon.acquisition.network_scale import network_scale
@@ -34,6 +33,7 @@ from recon.scan.measurement import Measurement, RunContext
 from recon.solvers.data_consistency import agreeing
 from recon.training.excerpts import Excerpts
 from recon.training.pairs import StoredPair, simulate_pairs
+from recon.training.perceptual_term import image_learner
 from recon.training.prepared import Prepared
 from recon.training.scans import simulated_scan
 from recon.training.settings.parse import merged, parse_task, tell_overruled
@@ -55,7 +55,7 @@ def build_refiner(given: Ingredients) -> Workshop:
     net = first if settings.sample else with_inputs(first, 1)
     if settings.rounds > 1 and given.warm_start is None:
         raise InputError("`warm_start`: later rounds start from what a trained network makes; name it")
-    learner = ImageLearner(net, KIND, net.config.to_dict(), settings.loss)
+    learner = image_learner(net, KIND, net.config.to_dict(), settings, given.device)
     samples = Samples(head, Sampling(start=settings.start), given.cache)
     start = Refiner(copy.deepcopy(first).eval().to(given.device), tensors_sha256(first.state_dict()))
     given.announce(f"simulating and sampling {settings.variants * len(given.train)} scans")

@@ -13,7 +13,6 @@ from priors.networks.adm_unet import ADMUNet
 from priors.networks.fbpconvnet import FBPConvNet, FBPConvNetConfig
 from priors.networks.unet2d import UNet2D, UNetConfig
 from priors.training.adm_learner import ADMLearner
-from priors.training.image_learner import ImageLearner
 from priors.weights.card import read_card
 from priors.weights.networks import load_network
 from recon.errors import InputError, input_errors
@@ -21,6 +20,7 @@ from recon.learned.refiner import KIND as REFINER
 from recon.learned.slice_networks import run_slices, sample_slices
 from recon.learned.task import Task
 from recon.training.pairs import StoredPair, simulate_pairs, with_model_error
+from recon.training.perceptual_term import image_learner
 from recon.training.settings.parse import merged, parse_task, tell_overruled
 from recon.training.settings.samples import Scans
 from recon.training.settings.slices import ADMTask, DolceTask, SliceTask
@@ -103,7 +103,7 @@ def _image_workshop(
     settings = parse_task(SliceTask, given.recipe.task)
     with input_errors("recipe: task.crop"):
         check_multiple(settings.crop, multiple)
-    learner = ImageLearner(net, kind, config, settings.loss)
+    learner = image_learner(net, kind, config, settings, given.device)
     scans = _scans(given, task, settings)
     source = SliceSource(scans, settings.crop, settings.augmentation.build())
     validate = reconstruction_validation(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from priors.training.checkpoints import read_checkpoint
 from priors.training.loop import Progress, Training
 from priors.training.one_run import only_run
 from priors.weights.card import Card, save_weights
+from priors.weights.importing import file_sha256
 from priors.weights.seen import chain_facts
 from recon.errors import RunError, input_errors
 from recon.run import provenance
@@ -120,10 +121,18 @@ def _export(training: Training, workshop: Workshop, path: Path, request: Request
             shutil.copyfile(request.base / name, request.out / name)  # the folder is a prior then
 
 
+def _named_networks(task: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's task section, whose perceptual network is named by its file and hash wherever the file lies."""
+    file = task.get("perceptual")
+    if not file:
+        return dict(task)
+    return {**task, "perceptual": f"{Path(file).name} (SHA-256 {file_sha256(Path(file))[:12]})"}
+
+
 def _facts(request: Request, volumes: Sequence[TrainingVolume], fabric: Fabric, seconds: float) -> dict[str, Any]:
     """How the weights came to be; nobody's name is in it."""
     return {
-        "recipe": request.recipe.model_dump(mode="json"),
+        "recipe": request.recipe.model_dump(mode="json") | {"task": _named_networks(request.recipe.task)},
         **chain_facts(own_data(volumes), seen_before(request)),
         "data": [part.facts() for part in request.parts],
         "device": str(fabric.device),

@@ -17,16 +17,23 @@ class SquareSamples(Section):
     augmentation: SliceAugmentation = SliceAugmentation()
 
 
-class SliceTask(SquareSamples, Scans, Shown):
+class ImageLosses(Section):
+    """What images are compared by."""
+
+    loss: ImageLoss = setting("l1", "loss; see priors.training.image_learner.ImageLearner")
+    perceptual: str | None = setting(
+        None, "file of a perceptual network, whose distance is added to the loss; null adds none"
+    )
+    perceptual_weight: float = setting(0.1, "factor on the perceptual distance", ge=0)
+
+
+class SliceTask(SquareSamples, Scans, Shown, ImageLosses):
     """Networks that take axial slices of reconstructions to better ones: FBPConvNet and the U-Net."""
 
-    loss: ImageLoss = setting("l1", "loss; see priors.training.image_learner.ImageLearner")
 
-
-class RefinerTask(SquareSamples, Scans):
+class RefinerTask(SquareSamples, Scans, ImageLosses):
     """Refiners of a head's samples; the head says which images are shown."""
 
-    loss: ImageLoss = setting("l1", "loss; see priors.training.image_learner.ImageLearner")
     rounds: int = setting(
         1,
         "number of turns of refiner and data-consistency step; with 2 or more, the refiner also learns from base "

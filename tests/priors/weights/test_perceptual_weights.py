@@ -8,8 +8,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from priors.networks.ct_perceptual import FIRST_STAGE, CTPerceptual
 from priors.networks.medicalnet import MedicalNetPerceptual
 from priors.networks.perceptual import LPIPS, TriPlanePerceptual
+from priors.networks.resnet3d import ResNet3D
+from priors.networks.squeezenet import SqueezeNet
 from priors.weights.perceptual_files import load_perceptual
 
 
@@ -190,3 +193,59 @@ def test_weights_of_something_else_are_refused(tmp_path, lpips):
     torch.save([torch.zeros(1)], tmp_path / "list.pth")
     with pytest.raises(ValueError, match=r"list\.pth: holds no tensors by name"):
         load_perceptual(tmp_path / "list.pth")
+
+
+def squeezenet_file(lpips: LPIPS) -> dict[str, torch.Tensor]:
+    """SqueezeNet as torchvision publishes it and LPIPS' heads for it, in half precision."""
+    state = {name: value.half() for name, value in lpips.state_dict().items() if not name.startswith("scaling")}
+    return {name.replace("net.", "features.", 1): value for name, value in state.items()}
+
+
+def test_squeezenet_with_its_heads_is_a_distance_of_slices_and_volumes(tmp_path) -> None:
+    torch.manual_seed(1)
+    given = LPIPS(SqueezeNet())
+    save_file(squeezenet_file(given), tmp_path / "squeeze.safetensors")
+    perceptual = load_perceptual(tmp_path / "squeeze.safetensors", fraction=1.0)
+    assert isinstance(perceptual, TriPlanePerceptual)
+    x, other = volumes(2, 1, 1, 20, 24, 32)
+    slices, others = x[0].movedim(1, 0), other[0].movedim(1, 0)
+    assert perceptual.of_slices(slices, slices) == 0
+    apart = perceptual.of_slices(slices, others)
+    torch.testing.assert_close(apart, given(slices, others).mean(), rtol=2e-2, atol=0)
+    assert perceptual(x, other) > apart, "the axial slices are one of three orientations"
+    with pytest.raises(ValueError, match="slices of 16 x 32 pixels; the perceptual network needs 17 or more"):
+        perceptual.of_slices(slices[:, :, :16], others[:, :, :16])
+
+
+def test_seven_maps_of_squeezenet_have_the_widths_of_the_heads() -> None:
+    maps = list(SqueezeNet()(torch.zeros(1, 3, 64, 64)))
+    assert tuple(each.shape[1] for each in maps) == SqueezeNet.widths
+    assert [each.shape[2] for each in maps] == [31, 15, 7, 3, 3, 3, 3]
+
+
+def test_the_first_stage_of_the_resnet_for_ct_is_a_distance(tmp_path) -> None:
+    torch.manual_seed(3)
+    network = ResNet3D(FIRST_STAGE)
+    kept = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    save_file(kept | {"layer2.0.conv1.weight": torch.zeros(2, 2)}, tmp_path / "ct.safetensors")
+    perceptual = load_perceptual(tmp_path / "ct.safetensors")
+    assert isinstance(perceptual, CTPerceptual)
+    assert not perceptual.train().network.bn1.training
+    x, other = volumes(4, 1, 1, 4, 24, 32)
+    other.requires_grad_()
+    assert perceptual(x, x) == 0
+    distance = perceptual(x, other)
+    distance.backward()
+    assert 0 < float(distance.detach()) < 8
+    assert other.grad is not None
+    assert float(other.grad.abs().max()) > 0
+    assert perceptual(x + 5, x.clamp_min(1) + 7) == 0, "all is clipped at the window's end"
+    one = perceptual.of_slices(x[:, :, 0], other[:, :, 0])
+    torch.testing.assert_close(one, perceptual(x[:, :, :1], other[:, :, :1]))
+
+
+def test_maps_end_with_what_the_mean_features_are_of() -> None:
+    network, volume = ResNet3D(FIRST_STAGE).eval(), torch.rand(1, 3, 4, 16, 16)
+    stem, stage = network.maps(volume)
+    assert (stem.shape[1], stage.shape[1]) == (64, 256)
+    torch.testing.assert_close(network(volume), stage.mean((2, 3, 4)))

@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 import torch
 from cli_helpers import run_recon, train, write_ct
+from safetensors.torch import save_file
 from tiny_prior import make_head
 
 from physics.ct.protocol import load_protocol
+from priors.networks.perceptual import LPIPS
+from priors.networks.squeezenet import SqueezeNet
 from priors.networks.unet2d import UNet2D, UNetConfig
 from priors.weights.card import Card, read_card, save_weights
+from priors.weights.importing import file_sha256
 from recon.acquisition.ct_acquisition import CTAcquisition
 from recon.errors import InputError
 from recon.learned.refiner import FILE_NAME, KIND, START, Refiner, load_refiner, without_period_two
@@ -204,6 +208,30 @@ def test_a_refiners_samples_start_where_its_training_says_and_its_card_tells(cha
     train("refiner", *common, "--set", "task.start=0.6", "--set", "steps=1", "--out", tmp_path / "earlier")
     sampling = read_card(tmp_path / "earlier" / FILE_NAME).extra["sampling"]
     assert (sampling["start"], sampling["steps"]) == (0.6, 12)
+
+
+def test_a_perceptual_term_is_added_and_named_on_the_card_without_its_folder(chain, tmp_path) -> None:
+    torch.manual_seed(1)
+    file = tmp_path / "lpips.safetensors"
+    state = LPIPS(SqueezeNet()).state_dict()
+    save_file(
+        {name.replace("net.", "features.", 1): each for name, each in state.items() if "scaling" not in name}, file
+    )
+    common = ["--dataset", DATA, "--recipe", "tiny", "--cache", chain / "cache", "-q", "--set", "steps=2"]
+    term = ["--set", f"task.perceptual={file}", "--set", "task.perceptual_weight=0.3"]
+    train("refiner", *common, *refiner_arguments(chain), *term, "--out", tmp_path / "refiner")
+    with (tmp_path / "refiner" / "train-refiner.csv").open() as table:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(table)]
+    assert all(row["total"] == pytest.approx(row["l2"] + 0.3 * row["perceptual"], rel=1e-4) for row in rows), rows
+    told = read_card(tmp_path / "refiner" / FILE_NAME).extra["recipe"]["task"]["perceptual"]
+    assert told == f"lpips.safetensors (SHA-256 {file_sha256(file)[:12]})"
+    alone = ["--set", "task.perceptual_weight=0.3", "--out", tmp_path / "none"]
+    refused = run_recon("train", "refiner", *common, *refiner_arguments(chain), *alone)
+    assert (refused.code, "task.perceptual_weight has an effect only with task.perceptual" in refused.err) == (2, True)
+    missing = ["--set", f"task.perceptual={tmp_path / 'missing.pth'}", "--out", tmp_path / "none"]
+    refused = run_recon("train", "refiner", *common, *refiner_arguments(chain), *missing)
+    assert (refused.code, "missing.pth: no such file" in refused.err) == (2, True)
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_unet_may_begin_as_a_refiner_and_does_without_its_sample(chain, tmp_path) -> None:
