@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from physics.averaging import AreaAverage
-from physics.mr.birdcage import birdcage_maps
+from physics.mr.birdcage import birdcage_maps, drawn_ring, even_ring
 from physics.mr.cartesian import CartesianMR, fft2c
 from physics.mr.coils import estimate_maps
 from physics.mr.masks import Mask
@@ -42,11 +42,13 @@ class Receiver:
         noise: standard deviation of the complex noise of a sample over the maximum of the ground truth; 0 for none.
         coils: number of receive coils around the body.
         phase: largest absolute value of the object's smooth phase, radians.
+        drawn: whether it is drawn where the coils lie and how much each amplifies; else they are alike on a circle.
     """
 
     noise: float = DEFAULT_NOISE
     coils: int = 1
     phase: float = math.pi / 2
+    drawn: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.noise < 1:
@@ -93,7 +95,8 @@ def scan_with_image(
     grid = averaged(volume, shape)
     generator = torch.Generator().manual_seed(seed)
     phase = smooth_phase((len(volume.data), *fine), receiver.phase, generator)
-    sensitivities = birdcage_maps(receiver.coils, fine)
+    ring = drawn_ring(receiver.coils, generator) if receiver.drawn else even_ring(receiver.coils)
+    sensitivities = birdcage_maps(ring, fine)
     truths, data = [], []
     for plane, angle in zip(volume.data.cpu(), phase, strict=True):
         body = torch.polar(refined(plane[None], fine), angle[None])

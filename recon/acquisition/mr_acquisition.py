@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -44,6 +44,9 @@ _USUAL_NOISE = 0.02
 
 _USUAL_COILS = (1, 8)
 
+_KEPT_COLUMNS = (0.6, 1.0)
+"""Least and largest share of k-space's columns that partial Fourier leaves."""
+
 
 @dataclass(frozen=True)
 class MRAcquisition:
@@ -57,9 +60,11 @@ class MRAcquisition:
         simulation: how k-space is simulated. ``"ideal"``: by the operator that reconstructs it. ``"continuous"``: of a
             continuous object, finer than the grid.
         coils: fewest and most receive coils, log-uniform; more than one of continuous objects only.
+        scanners: whether the places and gains of the coils are drawn, and for half of the scans a side of k-space that
+            is left out (partial Fourier); of continuous objects only.
 
     Raises:
-        ValueError: no such mask or simulation, or coils that cannot be.
+        ValueError: no such mask or simulation, or coils or scanners that cannot be.
     """
 
     masks: tuple[str, ...] = ("poisson",)
@@ -68,6 +73,7 @@ class MRAcquisition:
     phase: float = 0.0
     simulation: str = "ideal"
     coils: tuple[int, int] = (1, 1)
+    scanners: bool = False
 
     modality: ClassVar[Modality] = "MR"
     card_name: ClassVar[str] = "mri"
@@ -82,13 +88,16 @@ class MRAcquisition:
             raise ValueError(f"must be 1 or more, the lower number first, not {number_range(*self.coils)}")
         if self.simulation == "ideal" and self.coils != (1, 1):
             raise ValueError(f"{number_range(*self.coils)} coils are simulated of continuous objects only")
+        if self.simulation == "ideal" and self.scanners:
+            raise ValueError("scanners are drawn of continuous objects only")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, the reverse of :meth:`from_dict`; simulation and coils only where they are not ideal and one,
-        as in older cards."""
+        """Plain values, the reverse of :meth:`from_dict`; those that older cards do not have only where they are not
+        as there: ideal scans of one coil."""
         values = {"masks": self.masks, "accel": self.accel, "noise": self.noise, "phase": self.phase}
         simulation = {} if self.simulation == "ideal" else {"simulation": self.simulation}
-        return values | simulation | ({} if self.coils == (1, 1) else {"coils": self.coils})
+        scanners = {"scanners": True} if self.scanners else {}
+        return values | simulation | ({} if self.coils == (1, 1) else {"coils": self.coils}) | scanners
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MRAcquisition:
@@ -112,7 +121,8 @@ class MRAcquisition:
         mask = _possible_mask(kind, shape, accel, int(torch.randint(2**31, (), generator=random)))
         if self.simulation == "continuous":
             phase = self.phase * float(torch.rand((), generator=random))
-            receiver = Receiver(noise, self._drawn_coils(mask, random), phase)
+            receiver = Receiver(noise, self._drawn_coils(mask, random), phase, self.scanners)
+            mask = partly_sampled(mask, random) if self.scanners else mask
             scan, image = scan_with_image(volume, mask, receiver, seed, device)
             return scan.measurement, image
         phases = self._drawn_phase(volume.data.shape, seed)
@@ -179,6 +189,25 @@ class MRAcquisition:
             return None
         learned = f"noise of at most {self.noise:.2g} of the maximum" if self.noise else "noise-free data"
         return f"it was trained for {learned}, the scan has noise of {noise:.2g} of the maximum"
+
+
+def partly_sampled(mask: Mask, random: torch.Generator) -> Mask:
+    """A mask as it is, or in half of all draws without the columns of one side of k-space (partial Fourier).
+
+    The sides that are kept are 60 to 100 % of all columns, and more where the fully sampled centre needs them.
+    """
+    drawn, share, side = torch.rand(3, generator=random).tolist()
+    if drawn < 0.5:
+        return mask
+    low, high = _KEPT_COLUMNS
+    columns = mask.array.shape[1]
+    kept = max(round((low + (high - low) * share) * columns), columns // 2 + mask.calib // 2 + 1)
+    array = mask.array.clone()
+    if side < 0.5:
+        array[:, kept:] = False
+    else:
+        array[:, : max(columns - kept, 0)] = False
+    return replace(mask, array=array)
 
 
 def realistic_mr(masks: Sequence[str], accel: tuple[float, float]) -> MRAcquisition:

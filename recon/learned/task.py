@@ -48,7 +48,7 @@ class Task:
     @property
     def of_many_scanners(self) -> bool:
         """Whether scanners and arcs were drawn in training; such a network knows more of them, and each less well."""
-        return isinstance(self.acquisition, CTAcquisition) and self.acquisition.scanners is not None
+        return bool(self.acquisition.scanners)
 
     @property
     def base_methods(self) -> tuple[str, ...]:

@@ -17,13 +17,13 @@ Decorator = Callable[[Any], Any]
 Range = tuple[float, float]
 
 SCANS = {
-    "svct": ("geometry", "views", "photons", "arc", "scanners"),
+    "svct": ("geometry", "views", "photons", "arc"),
     "mri": ("masks", "accel", "noise", "phase", "coils"),
     "mask": ("labels", "pooling", "body"),
 }
 """The options that describe a scan, or what is shown of a segmentation, by the task that they belong to."""
 
-OF_SCANS = ("simulate", "conditions", "references")
+OF_SCANS = ("simulate", "scanners", "conditions", "references")
 """The options that both tasks of scans have."""
 
 
@@ -263,7 +263,7 @@ def _task(kind: TrainingKind) -> list[Decorator]:
                 help=text,
             )
         )
-        found.append(_simulate(kind))
+        found += [_simulate(kind), _SCANNERS]
     if "svct" in kind.tasks:
         found += _svct()
     if "mri" in kind.tasks:
@@ -300,6 +300,16 @@ def _simulate(kind: TrainingKind) -> Decorator:
     )
 
 
+_SCANNERS = option(
+    "--scanners",
+    group="Task",
+    is_flag=True,
+    help="Draw the scanner of every scan, so that one network serves a range of scanners. CT: around the geometry's, "
+    "its magnification, pitch and offset, the angle where it begins, and its arc. MR: the places and gains of the "
+    "coils and, for half of the scans, a side of k-space that is left out (partial Fourier).",
+)
+
+
 def _svct() -> list[Decorator]:
     return [
         option(
@@ -325,13 +335,6 @@ def _svct() -> list[Decorator]:
             metavar="N-M",
             help="Range of the number of photons per detector cell and view; half of the CT scans stay noise-free.  "
             "[default: all scans are noise-free]",
-        ),
-        option(
-            "--scanners",
-            group="Task",
-            is_flag=True,
-            help="Draw the scanner of every CT scan around the geometry's: its magnification, pitch and offset, the "
-            "angle where it begins, and its arc, so that one network serves a range of scanners.",
         ),
         option(
             "--arc",

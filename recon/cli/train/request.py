@@ -131,8 +131,8 @@ def _mri(given: Options, shown: tuple[str, ...]) -> Task:
     known: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
     with input_errors("`mask`"):
         plain = MRAcquisition(masks, given.accel) if given.simulate == "ideal" else realistic_mr(masks, given.accel)
-    with input_errors("`coils`"):
-        scans = replace(plain, **known)
+    with input_errors("`scanners`" if given.scanners and given.simulate == "ideal" else "`coils`"):
+        scans = replace(plain, **known, scanners=given.scanners)
     return Task(scans, shown or ("zero-filled",), given.references)
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from physics.mr.birdcage import birdcage_maps
+from physics.mr.birdcage import birdcage_maps, drawn_ring, even_ring
 from physics.mr.coils import rss
 
 
@@ -31,3 +31,22 @@ def test_one_coil_is_uniform_and_none_is_refused():
     assert torch.equal(birdcage_maps(1, (4, 5)), torch.ones(1, 4, 5, dtype=torch.complex64))
     with pytest.raises(ValueError, match="`coils` 0"):
         birdcage_maps(0, (4, 4))
+
+
+def test_a_drawn_ring_is_uneven_normalised_and_the_seeds():
+    first, again, other = (drawn_ring(6, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert first == again != other
+    maps = birdcage_maps(first, (48, 40))
+    assert torch.allclose(rss(maps), torch.ones(48, 40), atol=1e-5)
+    assert torch.isfinite(torch.view_as_real(maps)).all()
+    steps = torch.remainder(torch.tensor(first.angles).diff(), 2 * math.pi)
+    assert float(steps.min()) > 0.4 * math.pi / 3, "no coil passes its neighbour"
+    assert float(steps.max() - steps.min()) > 0.05
+    assert all(1.1 < distance < 2.5 for distance in first.distances)
+    assert len({round(abs(gain), 3) for gain in first.gains}) > 3
+
+
+def test_an_even_ring_is_what_a_number_of_coils_means():
+    assert torch.equal(birdcage_maps(even_ring(5), (12, 16)), birdcage_maps(5, (12, 16)))
+    with pytest.raises(ValueError, match="`coils` 0"):
+        drawn_ring(0, torch.Generator())

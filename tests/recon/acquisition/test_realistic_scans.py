@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -132,6 +133,27 @@ def test_the_image_to_learn_has_the_magnitude_of_the_volume_and_the_phase_of_the
     real = (scan.operator(image.abs().to(image.dtype)) - scan.y).norm() / scan.y.norm()
     assert error < 0.15
     assert real > 2 * error
+
+
+def test_drawn_scanners_of_mr_differ_in_coils_and_leave_out_a_side_of_kspace_now_and_then(brain: Volume) -> None:
+    family = replace(realistic_mr(("equispaced",), (2.0, 2.0)), noise=0.0, coils=(4, 4), scanners=True)
+    task = Task(family, ("zero-filled",))
+    assert task_from_dict(json.loads(json.dumps(task.to_dict()))) == task
+    assert task.of_many_scanners
+    missing, maps = [], []
+    for seed in range(12):
+        scan, image = family.simulate_with_image(brain, seed)
+        columns = scan.operator.mask.any(0).nonzero().flatten()
+        missing.append(max(int(columns[0]), 63 - int(columns[-1])))
+        maps.append(scan.operator.coil_maps)
+        middle = scan.operator.mask[:, 31:34]
+        assert bool(middle.all()), "the centre stays"
+        assert float((scan.operator(image) - scan.y).norm() / scan.y.norm()) < 0.25
+    assert min(missing) <= 4, "the mask itself leaves out a few of the last columns"
+    assert max(missing) >= 10, "a side of k-space"
+    assert not torch.allclose(maps[0].abs(), maps[1].abs(), atol=0.05)
+    with pytest.raises(ValueError, match="scanners are drawn of continuous objects only"):
+        MRAcquisition(scanners=True)
 
 
 def test_a_mask_with_too_small_a_centre_for_maps_is_of_one_coil() -> None:
