@@ -7,7 +7,7 @@ import io
 import json
 from dataclasses import asdict
 
-from benchmarks.render.grid import CONVENTIONS, Grid, grids, reasons
+from benchmarks.render.grid import CONVENTIONS, Grid, coverages, grids, reasons
 from benchmarks.table.published import published
 from benchmarks.table.results import TableResult
 
@@ -24,6 +24,9 @@ def markdown(result: TableResult) -> str:
                 f"| {_in_markdown(label)} | " + " | ".join(f"**{t}**" if best else t for t, best in entries) + " |"
             )
         lines.append("")
+    for label, told in coverages(result):
+        of_rows = "; ".join(f"{_in_markdown(row)} {percent} %" for row, percent in told)
+        lines += [f"90 % intervals of {_in_markdown(label)} contain: {of_rows}.", ""]
     paper = published(result.table)
     if paper:
         lines += [f"The paper's own figures ({paper['title']}), on its data; {paper['beside']}:", ""]

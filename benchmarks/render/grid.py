@@ -13,6 +13,9 @@ from recon.metrics import METRICS, Metric
 COLUMNS = {key: metric for key, metric in METRICS.items() if metric.in_tables}
 """The metrics that tables have a column of."""
 
+COVERAGE = "coverage_90"
+"""Share of the patient's voxels whose ground truth lies in the 90 % interval of a result with a standard deviation."""
+
 CONVENTIONS = {
     "primary": "whole volume; CT in [-1000, 1000] HU, MR at the reference's maximum",
     "paper": "as the paper seems to score: min-max per volume, range 2"
@@ -117,6 +120,16 @@ def _entries(values: Sequence[list[float]], metric: Metric) -> tuple[Entry, ...]
 def best_of(metric: Metric, values: Sequence[float]) -> float:
     """The best of some figures, in the metric's own direction."""
     return min(values) if metric.better == "lower" else max(values)
+
+
+def coverages(result: TableResult) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Of each method with a standard deviation, by row, the percentage of voxels that its 90 % intervals contain."""
+    found = []
+    for method, label in methods_with_results(result):
+        rows = [(name, _values(result, method, COVERAGE, "primary", name, None)) for name in result.operators]
+        told = [(name, f"{100 * sum(values) / len(values):.1f}") for name, values in rows if values]
+        found += [(label, told)] if told else []
+    return found
 
 
 def reasons(result: TableResult) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.render.boxes import box_plots
-from benchmarks.render.grid import COLUMNS, CONVENTIONS, grids, reasons
+from benchmarks.render.grid import COLUMNS, CONVENTIONS, coverages, grids, reasons
 from benchmarks.render.pictures import montages
 from benchmarks.table.published import published
 from benchmarks.table.results import Store, TableResult, methods_with_results
@@ -58,6 +58,7 @@ def page(result: TableResult, store: Store) -> str:
         plots=box_plots(result),
         differences=_all_differences(result),
         costs=_costs(result),
+        coverages=coverages(result),
         labels=dict(result.methods),
         paper=published(result.table),
         reasons=reasons(result),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.render.grid import COLUMNS, CONVENTIONS, Grid, grids, reasons
+from benchmarks.render.grid import COLUMNS, CONVENTIONS, Grid, coverages, grids, reasons
 from benchmarks.table.published import published
 from benchmarks.table.results import TableResult
 from benchmarks.table.statistics import compare
@@ -13,6 +13,7 @@ def table(result: TableResult) -> str:
     lines = [result.title, ""]
     for grid in grids(result):
         lines += [f"{_count(result)}; {CONVENTIONS[grid.convention]}:", *_block(grid), ""]
+    lines += _coverages(result)
     lines += _times(result)
     lines += _paper(result.table)
     lines += _budgets(result)
@@ -44,6 +45,13 @@ def _block(grid: Grid) -> list[str]:
         cells = "".join(f"  {text:>{width}}" for text, width in zip(column[1:], widths, strict=True))
         lines.append(f"  {column[0]:<{first}}{cells}")
     return [*lines, "  * best of those with all cases"]
+
+
+def _coverages(result: TableResult) -> list[str]:
+    return [
+        f"90 % intervals of {label} contain: " + "; ".join(f"{row} {percent} %" for row, percent in told)
+        for label, told in coverages(result)
+    ]
 
 
 def _times(result: TableResult) -> list[str]:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.render import documents, text
 from benchmarks.render.boxes import box_plots
 from benchmarks.render.page import page
 from benchmarks.render.pictures import montages
@@ -181,3 +182,19 @@ def test_a_browser_shows_it_without_a_complaint(stored, tmp_path):
         check=True,
     )
     assert "this is not KiTS19" in dumped.stdout
+
+
+def test_what_intervals_contain_is_told_of_methods_with_a_deviation(stored) -> None:
+    result, store = stored
+    assert "90 % intervals" not in text.table(result) + documents.markdown(result)
+    held = iter((0.9, 0.95, 0.85, 0.9, 0.9, 0.9, 0.9))
+    cells = tuple(
+        replace(each, metrics=each.metrics | {"primary": each.metrics["primary"] | {"coverage_90": next(held)}})
+        if each.method == "b"
+        else each
+        for each in result.cells
+    )
+    told = replace(result, cells=cells)
+    assert "90 % intervals of B contain: 40 views 90.0 %" in text.table(told)
+    assert "90 % intervals of B contain: 40 views 90.0 %." in documents.markdown(told)
+    assert "What the 90 % intervals contain" in page(told, store)
