@@ -43,6 +43,11 @@ from recon.solvers.data_consistency import agreeing
 ROUNDS: dict[Modality, int] = {"CT": 5, "MR": 4}
 """Turns of refiner and data-consistency step, chosen on validation cases; a sixth would still improve CT a little."""
 
+ROUNDS_OF_NOISY = 4
+"""Turns where a CT scan has noise. The data then contradict little of what a refiner changes, so that nothing ends the
+turns, and each adds to what the ones before got wrong. On six validation scans of 1e4 and 1e5 photons, four turns in
+place of up to seven gain 0.1 dB, 0.006 in SSIM and 0.4 dB in soft tissue in the mean, and lose 0.2 dB on one."""
+
 MOST_KEYS = 1 << 13
 """Voxels of the latent that each one attends to when a sample is decoded. A decoded sample advises; for 64 slices of
 256 x 256 all keys would change it by one or two hundredths of that, and take most of the decoder's time."""
@@ -76,7 +81,7 @@ class MedDiffusionOptions(HeadOptions):
         None,
         "largest number of turns of refiner and data-consistency step, which end when that step takes a change back; "
         f"only with a refiner and with agree=yes; auto: {ROUNDS['CT']} for CT, {len(RECORRECTED_AFTER)} more where a "
-        f"finer grid told the model error, {ROUNDS['MR']} for MR",
+        f"finer grid told the model error, {ROUNDS_OF_NOISY} with noise, {ROUNDS['MR']} for MR",
         ge=1,
     )
     agree: bool = setting(
@@ -179,6 +184,8 @@ def reconstruct(
 
 def _turns(measurement: Measurement, modality: Modality) -> int:
     """The largest number of turns where none is asked for."""
+    if modality == "CT" and measurement.noisy:
+        return ROUNDS_OF_NOISY
     return ROUNDS[modality] + (0 if measurement.finer is None else len(RECORRECTED_AFTER))
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tiny_prior import GEOMETRY, body, make_head
 
+from physics.noise import NoiseModel, TransmissionNoise
 from priors.networks.unet2d import UNet2D, UNetConfig
 from priors.weights.card import Card, read_card, save_weights
 from recon.acquisition.ct import simulate_ct
@@ -19,11 +20,11 @@ from recon.scan.measurement import ProgressEvent, RunContext
 SIZES = UNetConfig(in_channels=2, chans=2, pool_layers=1, residual=True)
 
 
-def told(method: str, **settings: object) -> list[ProgressEvent]:
+def told(method: str, noise: NoiseModel | None = None, **settings: object) -> list[ProgressEvent]:
     events: list[ProgressEvent] = []
     chosen = get_method("CT", method)
     context = RunContext(torch.Generator().manual_seed(0), events.append)
-    chosen.run(simulate_ct(body(), GEOMETRY), parse_options(chosen, settings), context)
+    chosen.run(simulate_ct(body(), GEOMETRY, noise=noise), parse_options(chosen, settings), context)
     return events
 
 
@@ -61,6 +62,14 @@ def test_the_flagship_names_its_stages(head: Path, prior: Path) -> None:
     assert found[4:7] == ["sampling", "refining", "data step 1 of 2"]
     sampling = [(event.done, event.total) for event in events if event.stage == "sampling"]
     assert sampling == [(1, 2), (2, 2)]
+
+
+def test_turns_are_fewer_where_the_data_have_noise(head: Path, prior: Path) -> None:
+    settings = {"weights": str(head), "prior": str(prior), "steps": 10}
+    noisy = settings | {"noise": TransmissionNoise(1e5), "allow_other": True}
+    found = [told("meddiffusion", **each) for each in (settings, noisy, noisy | {"rounds": 3})]  # type: ignore[arg-type]
+    first = [next(name for name in stages(events) if name.startswith("data step")) for events in found]
+    assert first == ["data step 1 of 5", "data step 1 of 4", "data step 1 of 3"]
 
 
 def test_several_samples_are_counted(head: Path, prior: Path) -> None:
