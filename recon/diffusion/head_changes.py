@@ -29,8 +29,9 @@ RECORRECTED_AFTER = (2, 4)
 scans: it gains 0.5 dB without noise, a third time nothing more."""
 
 LEAST_KEPT, LEAST_KEPT_OF_NOISY = 0.25, 0.6
-"""Least share of a refiner's change that stays, see :func:`kept_share`; data with noise take back less, data with a
-model error do not. Chosen on validation cases."""
+"""Least share of a refiner's change that stays, see :func:`kept_share`; CT data with noise take back less, those with a
+model error and k-space do not. Chosen on validation cases: on six MR scans with noise of 0.01 of the maximum, to end
+the turns at 0.6 in place of 0.25 lost 0.2 dB and 0.005 in SSIM."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ def agree(
     """
     if refine is None:
         return _data_step(base_image.measurement, advised, "data step", context)
-    least = LEAST_KEPT_OF_NOISY if base_image.measurement.noisy else LEAST_KEPT
+    measurement = base_image.measurement
+    least = LEAST_KEPT_OF_NOISY if measurement.noisy and not measurement.y.is_complex() else LEAST_KEPT
     for done in range(rounds):
         title = f"data step {done + 1} of {rounds}"
         image = _data_step(base_image.measurement, advised, title, context)

@@ -40,8 +40,9 @@ from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.scan.volume import Modality
 from recon.solvers.data_consistency import agreeing
 
-ROUNDS: dict[Modality, int] = {"CT": 5, "MR": 4}
-"""Turns of refiner and data-consistency step, chosen on validation cases; a sixth would still improve CT a little."""
+ROUNDS = 5
+"""Turns of refiner and data-consistency step, chosen on validation cases; a sixth would still improve CT a little, and
+some MR scans."""
 
 ROUNDS_OF_NOISY = 4
 """Turns where a CT scan has noise. The data then contradict little of what a refiner changes, so that nothing ends the
@@ -80,8 +81,8 @@ class MedDiffusionOptions(HeadOptions):
     rounds: int | None = setting(
         None,
         "largest number of turns of refiner and data-consistency step, which end when that step takes a change back; "
-        f"only with a refiner and with agree=yes; auto: {ROUNDS['CT']} for CT, {len(RECORRECTED_AFTER)} more where a "
-        f"finer grid told the model error, {ROUNDS_OF_NOISY} with noise, {ROUNDS['MR']} for MR",
+        f"only with a refiner and with agree=yes; auto: {ROUNDS}; of CT {len(RECORRECTED_AFTER)} more where a finer "
+        f"grid told the model error, and {ROUNDS_OF_NOISY} with noise",
         ge=1,
     )
     agree: bool = setting(
@@ -186,7 +187,7 @@ def _turns(measurement: Measurement, modality: Modality) -> int:
     """The largest number of turns where none is asked for."""
     if modality == "CT" and measurement.noisy:
         return ROUNDS_OF_NOISY
-    return ROUNDS[modality] + (0 if measurement.finer is None else len(RECORRECTED_AFTER))
+    return ROUNDS + (0 if measurement.finer is None else len(RECORRECTED_AFTER))
 
 
 def _look(
