@@ -17,10 +17,6 @@ from recon.methods.method import method_label
 from recon.scan.measurement import Measurement, Reconstruction, RunContext
 from recon.scan.volume import Modality
 
-_SOONER: dict[tuple[Modality, str], dict[str, object]] = {("CT", "tv"): {"tolerance": 2e-4}}
-"""Options of images that networks are shown, where ending sooner costs little. Total variation by its own tolerance
-takes 40 % more iterations, is 0.05 dB better, and what a refiner makes of it is better by 0.03 dB at most."""
-
 
 def shown(
     task: Task, measurement: Measurement, context: RunContext | None = None, allow_other: bool = False
@@ -66,18 +62,14 @@ def condition(
     context: RunContext | None = None,
     allow_other: bool = False,
 ) -> Reconstruction:
-    """The reconstruction by a method with its defaults, or ended a little sooner (``_SOONER``).
-
-    Its randomness does not depend on the run's.
+    """The reconstruction by a method with its defaults, whose randomness does not depend on the run's.
 
     Raises:
         InputError: there is no such method, or no weights for it.
     """
     method = get_method(modality, name)
     told = (context or RunContext()).under(f"{method_label(name)} image").progress
-    settings = dict(_SOONER.get((modality, name), {}))
-    if allow_other and "allow_other" in method.options.model_fields:
-        settings["allow_other"] = True
+    settings = {"allow_other": True} if allow_other and "allow_other" in method.options.model_fields else {}
     options = parse_options(method, settings)
     return method.run(measurement, options, RunContext(progress=told, device=measurement.y.device))
 
