@@ -50,7 +50,7 @@ def test_they_are_small_sound_and_learned_from_no_held_out_case(name: str) -> No
     )
 
 
-@pytest.mark.parametrize("views", [20, 40, 80])
+@pytest.mark.parametrize("views", [30, 40, 80])
 def test_one_head_serves_a_range_of_views(views: int) -> None:
     from recon.acquisition.ct import choose_geometry
 
@@ -61,8 +61,8 @@ def test_one_head_serves_a_range_of_views(views: int) -> None:
     assert head.trained_with == {}, "no network made the images that it was shown"
 
 
-@pytest.mark.parametrize("geometry", [{"arc": 120.0}, {"geometry": "limited90"}])
-def test_a_head_of_many_scanners_serves_shorter_arcs(geometry: dict[str, Any]) -> None:
+@pytest.mark.parametrize("geometry", [{"arc": 120.0}, {"geometry": "limited90"}, {"views": 20}, {"views": 10}])
+def test_a_head_of_many_scanners_serves_shorter_arcs_and_fewer_views(geometry: dict[str, Any]) -> None:
     from recon.acquisition.ct import choose_geometry
 
     scan = Protocol(geometry=choose_geometry(**geometry).to_dict(), simulation="continuous")
@@ -74,9 +74,9 @@ def test_a_head_of_many_scanners_serves_shorter_arcs(geometry: dict[str, Any]) -
     assert path is None
     assert "it was trained for an arc of 360 degrees" in reason or "views" in reason
     assert "measured" in reason
-    path, reason = find_head(Protocol(geometry=choose_geometry(views=10).to_dict()), "CT")
+    path, reason = find_head(Protocol(geometry=choose_geometry(views=8).to_dict()), "CT")
     assert path is None
-    assert "it was trained for 20 to 80 views, the scan has 10" in reason
+    assert "it was trained for 10 to 80 views, the scan has 8" in reason
 
 
 @pytest.mark.parametrize("kind", ["poisson", "gauss1d"])
