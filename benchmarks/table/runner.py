@@ -31,6 +31,10 @@ _TEST = "test"
 """The split that is measured where a data set has splits and none is named."""
 
 
+_Use = tuple[OperatorSpec, MethodSpec]
+"""A row of a table and a method that has weights for it."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A data set that a table is run on: its kind and where it lies; None for what ships."""
@@ -80,10 +84,10 @@ def run_table(request: Request, execute: Execute | None = None, announce: Announ
     """
     check_methods(request.spec)
     cases, names = find_cases(request, announce)
-    columns, absent = _usable_methods(request, cases, names)
-    keys = _keys(request, cases, columns)
+    usable, absent = _usable_methods(request, cases, names)
+    keys = _keys(request, cases, usable)
     store, reasons = Store(request.store), list(absent)
-    jobs = _missing(request, cases, columns, keys, names)
+    jobs = _missing(request, cases, usable, keys, names)
     announce(f"{len(keys) - len(jobs)} of {len(keys)} cells are there, {len(jobs)} to compute")
     finished, started = 0, time.monotonic()
 
@@ -118,7 +122,7 @@ def run_table(request: Request, execute: Execute | None = None, announce: Announ
         methods=tuple((method.column, method.label) for method in _asked(request)),
         cells=tuple(cells),
         absent=tuple(reasons),
-        budgets=tuple(_budgets(request, columns)),
+        budgets=tuple(_budgets(request, usable)),
         data_sha256=hashlib.sha256("".join(content_sha256(case) for case in cases).encode()).hexdigest(),
     )
     store.put_table(result)
@@ -214,23 +218,19 @@ def _with_weights(method: MethodSpec, path: str | None) -> MethodSpec:
     return method.model_copy(update={"settings": method.settings | {"weights": path}}) if path else method
 
 
-def _usable_methods(request: Request, cases: Sequence[Case], names: Names) -> tuple[list[MethodSpec], list[Absent]]:
-    """Methods whose weights are there and fair; the others with the reason."""
+def _usable_methods(request: Request, cases: Sequence[Case], names: Names) -> tuple[list[_Use], list[Absent]]:
+    """Rows with the methods whose weights for them are there and fair; the others with the reason."""
     usable, absent = [], []
     for method in _asked(request):
-        try:
-            for operator in request.spec.operators:
+        for operator in request.spec.operators:
+            try:
                 check_leak(seen_weights(request.spec.modality, method, operator), cases)
-            usable.append(method)
-        except InputError as error:
-            reason = " ".join(str(error).split())
-            for case in cases:
-                reason = names.without(reason, case)
-            absent += [
-                Absent(names.case(case), operator.name, method.column, reason)
-                for case in cases
-                for operator in request.spec.operators
-            ]
+                usable.append((operator, method))
+            except InputError as error:
+                reason = " ".join(str(error).split())
+                for case in cases:
+                    reason = names.without(reason, case)
+                absent += [Absent(names.case(case), operator.name, method.column, reason) for case in cases]
     return usable, absent
 
 
@@ -249,31 +249,30 @@ def check_leak(weights: Sequence[Path], cases: Sequence[Case], option: str = "`w
                 raise InputError(f"{path}: trained on {case.subject}, which is among the cases of this table")
 
 
-def _keys(request: Request, cases: Sequence[Case], columns: Sequence[MethodSpec]) -> dict[tuple[str, str, str], str]:
+def _keys(request: Request, cases: Sequence[Case], usable: Sequence[_Use]) -> dict[tuple[str, str, str], str]:
     """The key of every cell, by case, operator and column."""
     modality = request.spec.modality
     return {
         (case.id, operator.name, method.column): cell_key(case, modality, operator, method)
         for case in cases
-        for operator in request.spec.operators
-        for method in columns
+        for operator, method in usable
     }
 
 
 def _missing(
     request: Request,
     cases: Sequence[Case],
-    columns: Sequence[MethodSpec],
+    usable: Sequence[_Use],
     keys: dict[tuple[str, str, str], str],
     names: Names,
 ) -> list[Job]:
     """One job for each cell that is not in the store."""
     jobs, store, modality = [], Store(request.store), request.spec.modality
     # A data-consistency step right after its method, whose answer the process still has.
-    ordered = sorted(columns, key=lambda method: (method.method.removesuffix(DATA_STEP), method.method))
+    ordered = sorted(usable, key=lambda use: (use[1].method.removesuffix(DATA_STEP), use[1].method))
     for case in cases:
         for operator in request.spec.operators:
-            for method in ordered:
+            for method in (method for row, method in ordered if row is operator):
                 key = keys[case.id, operator.name, method.column]
                 if store.cell(key) is None:
                     jobs.append(Job(case, modality, operator, method, key, request.store, request.device, names))
@@ -294,13 +293,14 @@ def check_fair(cells: Sequence[CellResult]) -> None:
             raise InputError(f"{case}, {operator}: the methods did not see the same measurement; use another `out`")
 
 
-def _budgets(request: Request, columns: Sequence[MethodSpec]) -> list[Budget]:
-    """What the networks were trained with, from their cards."""
-    budgets = []
-    for method in columns:
-        path = method_weights(request.spec.modality, method, request.spec.operators[0])
-        if path is None or method.method.endswith(DATA_STEP):
+def _budgets(request: Request, usable: Sequence[_Use]) -> list[Budget]:
+    """What the networks were trained with, from their cards; a method may have others for other rows."""
+    budgets, told = [], set()
+    for operator, method in usable:
+        path = method_weights(request.spec.modality, method, operator)
+        if path is None or method.method.endswith(DATA_STEP) or (method.column, path) in told:
             continue
+        told.add((method.column, path))
         card = read_card(path)
         extra, recipe = card.extra, card.extra.get("recipe", {})
         facts = {
@@ -312,10 +312,16 @@ def _budgets(request: Request, columns: Sequence[MethodSpec]) -> list[Budget]:
             "device": extra.get("device"),
             "minutes of the last run": _minutes(extra.get("seconds_of_last_session")),
             "validation": extra.get("validation"),
-            "not made for": _others(path, request.spec.operators),
+            "not made for": _others(path, _rows_of(request, usable, method, path)),
         }
         budgets.append(Budget(method.column, facts))
     return budgets
+
+
+def _rows_of(request: Request, usable: Sequence[_Use], method: MethodSpec, path: Path) -> list[OperatorSpec]:
+    """The rows in which a method uses a weights file."""
+    modality = request.spec.modality
+    return [row for row, each in usable if each is method and method_weights(modality, method, row) == path]
 
 
 def _others(path: Path, operators: Sequence[OperatorSpec]) -> str:

@@ -255,6 +255,22 @@ def test_weights_that_know_a_case_of_the_table_are_refused(tmp_path):
     assert f"trained on {subject}, which is among the cases of this table" in result.absent[0].reason
 
 
+def test_a_method_without_weights_for_one_row_has_the_others(tmp_path, monkeypatch):
+    few = OperatorSpec(name="20 views", geometry="paper40", views=20, simulate="ideal")
+    spec = SPEC.model_copy(update={"operators": (few, *SPEC.operators)})
+
+    def some(modality, method, operator):
+        if method.method == "sirt" and operator is few:
+            raise InputError("no head for so few views")
+        return []
+
+    monkeypatch.setattr("benchmarks.table.runner.seen_weights", some)
+    result = run_table(request(tmp_path, spec=spec), announce=lambda line: None)
+    rows = {name: {cell.operator for cell in result.cells if cell.method == name} for name in ("fbp", "sirt")}
+    assert rows == {"fbp": {few.name, SPEC.operators[0].name}, "sirt": {SPEC.operators[0].name}}
+    assert {(each.operator, each.reason) for each in result.absent} == {(few.name, "no head for so few views")}
+
+
 def test_a_method_without_weights_is_absent_with_its_reason(tmp_path, monkeypatch):
     monkeypatch.setenv("RECON_WEIGHTS", str(tmp_path / "none"))
     monkeypatch.setattr("recon.learned.trained.SHIPPED", "nowhere")
