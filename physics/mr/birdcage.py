@@ -38,8 +38,8 @@ class CoilRing:
     """Receive coils around a field of view.
 
     Attributes:
-        angles: where each coil lies, radians from the x axis.
-        distances: how far each coil is from the centre, in half widths of the field of view.
+        angles: the direction of each coil, in radians from the x axis.
+        distances: the distance of each coil from the centre, in half widths of the field of view.
         gains: the complex factor of each coil's receiver.
     """
 
@@ -60,7 +60,7 @@ def drawn_ring(coils: int, generator: torch.Generator) -> CoilRing:
 
     Args:
         coils: number of coils.
-        generator: what is drawn with.
+        generator: the random numbers that are drawn.
 
     Raises:
         ValueError: no coil.
@@ -81,7 +81,7 @@ def birdcage_maps(coils: int | CoilRing, shape: tuple[int, int]) -> Tensor:
     """Sensitivities of coils around the field of view.
 
     Args:
-        coils: where they lie; of a number, evenly spread on a circle.
+        coils: the ring of the coils; a number of coils stands for an even one on a circle.
         shape: (y, x) pixels of the field of view.
 
     Returns:

@@ -172,7 +172,7 @@ def test_a_mask_with_too_small_a_centre_for_maps_is_of_one_coil() -> None:
         ("continuous", "ideal", True),
         ("continuous", None, False),
         ("drawn", "continuous", True),
-        ("drawn", "ideal", False),
+        ("drawn", "ideal", True),
         ("drawn", None, False),
     ],
 )

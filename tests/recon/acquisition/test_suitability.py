@@ -171,5 +171,8 @@ def test_what_ships_accepts_what_it_is_used_for() -> None:
         else:
             for mask in ("poisson", "gauss1d"):
                 assert task.why_unsuitable(Protocol(mask={"kind": mask, "accel": 8})) is None, name
-    for views in range(20, 81):
+    for views in range(10, 81):
+        scan = ct_protocol(PAPER.with_views(views), None, True)
+        assert tasks["starter/heads/svct-arc"].why_unsuitable(scan) is None
+    for views in range(30, 81):
         assert tasks["starter/heads/svct"].why_unsuitable(ct_protocol(PAPER.with_views(views), None, True)) is None
