@@ -136,7 +136,7 @@ def _facts(request: Request, volumes: Sequence[TrainingVolume], fabric: Fabric, 
         **chain_facts(own_data(volumes), seen_before(request)),
         "data": [part.facts() for part in request.parts],
         "device": str(fabric.device),
-        "seconds_of_last_session": round(seconds, 1),
+        "seconds_of_last_session": round(seconds, 3),
         "versions": provenance.versions(),
         "commit": provenance.commit(),
     }
