@@ -44,7 +44,7 @@ def trained(folder: Path) -> Trained:
     seconds = [_seconds(extra) for extra in extras]
     known = [each for each in seconds if each is not None]
     return Trained(
-        round(sum(known), 1) if known and len(known) == len(seconds) else None,
+        round(sum(known), 3) if known and len(known) == len(seconds) else None,
         {card.kind: steps for card in cards.values() if (steps := _steps(card.extra)) is not None},
         sum(count_numbers(path) for path in cards),
         _most(extra.get("threads") for extra in extras if str(extra.get("device", "")).startswith("cpu")),
