@@ -93,7 +93,7 @@ def _train(
         facts = _facts(request, train_volumes, fabric, time.perf_counter() - started)
         # A processor's time is summed over its cores: it is that of one thread.
         threads = 1 if request.recipe.clock == "processor" else torch.get_num_threads()
-        facts |= {"steps": training.step, "seconds": round(training.seconds, 1), "threads": threads}
+        facts |= {"steps": training.step, "seconds": round(training.seconds, 3), "threads": threads}
         _export(training, workshop, path, request, facts)
         return path
     return None
