@@ -42,7 +42,7 @@ class Receiver:
         noise: standard deviation of the complex noise of a sample over the maximum of the ground truth; 0 for none.
         coils: number of receive coils around the body.
         phase: largest absolute value of the object's smooth phase, radians.
-        drawn: whether it is drawn where the coils lie and how much each amplifies; else they are alike on a circle.
+        drawn: whether places and gains of the coils are drawn; else the coils are alike, evenly spread on a circle.
     """
 
     noise: float = DEFAULT_NOISE

@@ -43,7 +43,7 @@ _GAINED_ON = ("ideal", "continuous")
 
 On validation scans of continuous objects a head trained on ideal ones gained 0.6 to 4.8 dB once the model error was
 taken off. Of the shipped ones, that trained on continuous scans gains on ideal ones too, and that on scans with a drawn
-model error gains 2.0 to 3.4 dB on ideal ones of 20 views or 90 degrees."""
+model error gains 2.0 to 3.4 dB on ideal ones, an inverse crime, of 20 views or 90 degrees."""
 
 _PROVEN_MODEL_ERROR = 0.006
 """Largest relative model error of those scans."""
