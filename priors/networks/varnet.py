@@ -51,6 +51,28 @@ class VarNetConfig:
         return read_settings(cls, "varnet", values)
 
 
+_LEAST_VARIANCE = 1e-24
+"""Variance, of images whose maximum is about 1, that no division goes below: an empty slice, or a coil that measured
+nothing, has none, and must give 0, with a gradient of 0, and not NaN."""
+
+
+class _NormUnet(NormUnet):
+    def norm(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        parts = x.view(x.shape[0], 2, -1)  # real and imaginary
+        mean = parts.mean(dim=2).view(-1, 2, 1, 1)
+        deviation = parts.var(dim=2).clamp_min(_LEAST_VARIANCE).sqrt().view(-1, 2, 1, 1)
+        return (x - mean) / deviation, mean, deviation
+
+
+class _SensitivityModel(SensitivityModel):
+    def __init__(self, chans: int, pool_layers: int) -> None:
+        super().__init__(chans, pool_layers, mask_center=False)
+        self.norm_unet = _NormUnet(chans, pool_layers)
+
+    def divide_root_sum_of_squares(self, x: Tensor) -> Tensor:
+        return x / x.square().sum((1, -1), keepdim=True).clamp_min(_LEAST_VARIANCE).sqrt()
+
+
 class VarNet(nn.Module):
     """Cascades in k-space, and coil sensitivities that are learned together with them.
 
@@ -62,9 +84,9 @@ class VarNet(nn.Module):
     def __init__(self, config: VarNetConfig) -> None:
         super().__init__()
         self.config = config
-        self.sens_net = SensitivityModel(config.sensitivity_chans, config.sensitivity_pool_layers, mask_center=False)
+        self.sens_net = _SensitivityModel(config.sensitivity_chans, config.sensitivity_pool_layers)
         self.cascades = nn.ModuleList(
-            VarNetBlock(NormUnet(config.chans, config.pool_layers)) for _ in range(config.iterations)
+            VarNetBlock(_NormUnet(config.chans, config.pool_layers)) for _ in range(config.iterations)
         )
 
     def forward(self, kspace: Tensor, mask: Tensor, centre: Tensor) -> Tensor:

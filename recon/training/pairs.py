@@ -13,7 +13,9 @@ from datasets.cache import Cache
 from datasets.case import Case
 from priors.training.batches import derived_seed
 from recon.acquisition.ct_acquisition import CTAcquisition
+from recon.acquisition.mr import volume_name
 from recon.acquisition.network_scale import network_scale
+from recon.errors import InputError
 from recon.learned.task import Task
 from recon.methods.conditions import shown, weights_of_task
 from recon.pictures.lettering import UNKNOWN, Frame
@@ -111,7 +113,15 @@ def _as_asked(task: Task) -> Task:
 
 
 def pair_of(task: Task, measurement: Measurement, truth: Volume) -> np.ndarray:
-    """What a network is shown of a scan, and what it should say: (conditions + 1, Z, X, Y) float16, the target last."""
+    """What a network is shown of a scan, and what it should say: (conditions + 1, Z, X, Y) float16, the target last.
+
+    Raises:
+        InputError: an image is not finite, from which nothing could be learned.
+    """
     scale = network_scale(measurement)
     conditions = [scale.to_network(each.mean).cpu() for each in shown(task, measurement)]
-    return torch.stack([*conditions, scale.truth(truth).cpu()]).to(torch.float16).contiguous().numpy()
+    images = torch.stack([*conditions, scale.truth(truth).cpu()]).to(torch.float16)
+    for image, name in zip(images, (*task.conditions, "truth"), strict=True):
+        if not bool(torch.isfinite(image).all()):
+            raise InputError(f"`data`: {volume_name(truth)}: a simulated scan's {name} image has NaN or infinity")
+    return images.contiguous().numpy()

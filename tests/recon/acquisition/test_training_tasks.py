@@ -132,6 +132,17 @@ def test_pairs_are_simulated_once_and_anew_for_another_task(volumes, tmp_path, m
     assert len(made) == 6
 
 
+def test_a_scan_with_an_image_of_nan_ends_the_training(volumes, tmp_path, monkeypatch):
+    def broken(task, measurement):
+        images = shown(task, measurement)
+        return tuple(replace(image, mean=image.mean * float("nan")) for image in images)
+
+    monkeypatch.setattr("recon.training.pairs.shown", broken)
+    task = Task(CTAcquisition(FanBeam(circular_angles(12), pitch=4.0)), ("fbp",))
+    with pytest.raises(InputError, match="fbp image has NaN or infinity"):
+        simulate_pairs(volumes, task, 1, Cache(tmp_path / "cache"))
+
+
 @pytest.mark.parametrize("kind", ["patch", "slice", "pair", "stack"])
 def test_samples_are_a_function_of_item_and_seed(volumes, tmp_path, kind):
     augmentation = Augmentation(flip=0.5, scale=0.1, rotation=0.2, noise=0.01, stretch=0.3, shift=0.01)

@@ -106,3 +106,17 @@ def test_adjoint_without_the_mask() -> None:
     assert torch.allclose(complete(x) * scan.operator.mask, scan.operator(x), atol=1e-5)
     assert torch.allclose(complete.adjoint(complete(x)), x, atol=1e-4)
     assert torch.allclose(fft2c(ifft2c(scan.y)), scan.y, atol=1e-5)
+
+
+def test_an_empty_slice_and_a_silent_coil_give_zeros_and_gradients_that_are_finite() -> None:
+    scan, net = measurement("poisson", 3), network()
+    data = scan.y.clone()
+    data[0] = 0  # beyond the patient
+    data[1, 2] = 0  # a coil that is switched off
+    image = varnet_image(net, Measurement(data, scan.operator, None, scan.spacing, scan.protocol), 2.0)
+    assert float(image[0].abs().max()) < 1e-10 < float(image[1].abs().max())
+    assert torch.isfinite(torch.view_as_real(image)).all()
+    image.abs().square().sum().backward()
+    gradients = [parameter.grad for parameter in net.parameters() if parameter.grad is not None]
+    assert gradients
+    assert all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
