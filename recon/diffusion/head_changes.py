@@ -24,9 +24,10 @@ from recon.scan.measurement import Measurement, RunContext
 from recon.solvers.data_consistency import agreeing
 from recon.solvers.recorrection import recorrected
 
-RECORRECTED_AFTER = (2, 4)
-"""Turns after which the image tells the model error of the data anew, where a finer grid told it. Chosen on validation
-scans: it gains 0.5 dB without noise, a third time nothing more."""
+RECORRECTED_AFTER = 3
+"""Turn after which the image tells the model error of the data anew, where a finer grid told it. On three validation
+scans of 20 and 40 views without noise it gains up to 0.3 dB; a second time, of which each costs as much as two turns,
+changes no case by more than 0.02 dB."""
 
 LEAST_KEPT, LEAST_KEPT_OF_NOISY = 0.25, 0.6
 """Least share of a refiner's change that stays, see :func:`kept_share`; CT data with noise take back less, those with a
@@ -107,7 +108,7 @@ def agree(
 ) -> Tensor:
     """The image that a sample advises, after data-consistency steps; (z, y, x) in the operator's unit.
 
-    Refiner and data-consistency step take turns, each with the image of the turn before; twice the model error of the
+    Refiner and data-consistency step take turns, each with the image of the turn before; once the model error of the
     data is told anew by that image. They end early, with that image, where the data-consistency step takes back most of
     what the refiner changed.
 
@@ -129,7 +130,7 @@ def agree(
         if kept_share(base_image.image, advised, image) < least:
             return base_image.image if done else _data_step(base_image.measurement, base_image.image, title, context)
         base_image = base_image.moved_to(image)
-        if done + 1 < rounds and done + 1 in RECORRECTED_AFTER:
+        if done + 1 < rounds and done + 1 == RECORRECTED_AFTER:
             base_image = replace(base_image, measurement=recorrected(base_image.measurement, image))
         if done + 1 < rounds:
             advised = refine(base_image, sample, done + 1)

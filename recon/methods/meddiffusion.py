@@ -26,7 +26,7 @@ from torch import Tensor
 from priors.networks.inference import AUTO, Acceleration
 from recon.acquisition.network_scale import network_scale
 from recon.diffusion.controlnet_head import Head, load_head
-from recon.diffusion.head_changes import RECORRECTED_AFTER, BaseImage, Refine, agree, refine
+from recon.diffusion.head_changes import BaseImage, Refine, agree, refine
 from recon.diffusion.head_sampling import Sampling, Steered, class_told, decode, encode, grid, sample, steer
 from recon.diffusion.uncertainty import uncertainty
 from recon.errors import InputError
@@ -48,6 +48,14 @@ ROUNDS_OF_NOISY = 4
 """Turns where a CT scan has noise. The data then contradict little of what a refiner changes, so that nothing ends the
 turns, and each adds to what the ones before got wrong. On six validation scans of 1e4 and 1e5 photons, four turns in
 place of up to seven gain 0.1 dB, 0.006 in SSIM and 0.4 dB in soft tissue in the mean, and lose 0.2 dB on one."""
+
+ROUNDS_OF_COILS = 2
+"""Turns where an MR scan has several coils and noise: the sensitivities let the data contradict less of a change than
+with one coil, and each turn brings in noise. On eight validation scans of 2 to 12 coils, two turns in place of up to five
+gain 0.35 dB in the mean, 0.8 at most, and lose on none; a third changes the mean by less than 0.01 dB."""
+
+_TURNS_OF_A_FINER_GRID = 2
+"""Further turns of CT without noise where a finer grid told the model error: 0.2 dB at 20 views."""
 
 _NOISE_THAT_COUNTS = 0.25
 """Variance of the noise over that of the model error, above which a scan has noise in this sense. It was 0.9 on that of
@@ -85,8 +93,8 @@ class MedDiffusionOptions(HeadOptions):
     rounds: int | None = setting(
         None,
         "largest number of turns of refiner and data-consistency step, which end when that step takes a change back; "
-        f"only with a refiner and with agree=yes; auto: {ROUNDS}; of CT {len(RECORRECTED_AFTER)} more where a finer "
-        f"grid told the model error, and {ROUNDS_OF_NOISY} with noise",
+        f"only with a refiner and with agree=yes; auto: {ROUNDS}; of CT {_TURNS_OF_A_FINER_GRID} more where a finer "
+        f"grid told the model error, and {ROUNDS_OF_NOISY} with noise; of MR with several coils {ROUNDS_OF_COILS}",
         ge=1,
     )
     agree: bool = setting(
@@ -189,10 +197,12 @@ def reconstruct(
 
 def _turns(measurement: Measurement, modality: Modality) -> int:
     """The largest number of turns where none is asked for."""
+    if modality == "MR":
+        return ROUNDS if (measurement.protocol.coils or 1) == 1 else ROUNDS_OF_COILS
     noise = measurement.noise_variance
-    if modality == "CT" and noise is not None and noise > _NOISE_THAT_COUNTS * measurement.model_error_variance:
+    if noise is not None and noise > _NOISE_THAT_COUNTS * measurement.model_error_variance:
         return ROUNDS_OF_NOISY
-    return ROUNDS + (0 if measurement.finer is None else len(RECORRECTED_AFTER))
+    return ROUNDS + (0 if measurement.finer is None else _TURNS_OF_A_FINER_GRID)
 
 
 def _look(
