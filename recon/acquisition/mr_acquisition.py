@@ -162,6 +162,10 @@ class MRAcquisition:
         other_mask = why_other_mask(self.masks, self.accel, protocol.mask or {}, shape)
         return other_mask or self._why_other_noise(scan, max(_QUIET, self.noise))
 
+    def knows_coils_of(self, scan: Protocol) -> bool:
+        """Whether training had scans of as many receive coils as this one."""
+        return self.coils[0] <= (scan.coils or 1) <= self.coils[1]
+
     def why_unproven(self, scan: Measurement | Protocol) -> str | None:
         """Why it is not known that a network of these scans is better than total variation on a scan; None if it is.
 
@@ -170,7 +174,7 @@ class MRAcquisition:
         """
         protocol = scan.protocol if isinstance(scan, Measurement) else scan
         coils, (low, high) = protocol.coils or 1, self.coils
-        if protocol.simulation in _GAINS[self.simulation] and low <= coils <= high:
+        if protocol.simulation in _GAINS[self.simulation] and self.knows_coils_of(protocol):
             return self._why_other_noise(scan, max(_PROVEN, self.noise))
         found = _ORIGINS.get(protocol.simulation or "", "measured")
         learned = "one coil" if high == 1 else f"{number_range(low, high)} coils"

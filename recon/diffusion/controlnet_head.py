@@ -115,7 +115,7 @@ def installed_head(scan: Measurement | Protocol, modality: Modality, allow_other
     """
     path, reason = find_head(scan, modality)
     if path is None and allow_other:
-        path = next((each.path for each, _ in _installed(modality) if not _damage(each.path)), None)
+        path = next((each.path for each, _ in _installed(modality, scan) if not _damage(each.path)), None)
     if path is None:
         raise InputError(f"`method` meddiffusion: {reason}; {_WAY_OUT}")
     return path
@@ -142,7 +142,7 @@ def find_head(scan: Measurement | Protocol, modality: Modality, proven: bool = F
         proven: whether a head must also be known to be better than total variation on such scans.
     """
     reasons = []
-    for entry, task in _installed(modality):
+    for entry, task in _installed(modality, scan):
         reason = task.why_unsuitable(scan) or (task.why_unproven(scan) if proven else None)
         reason = reason or _damage(entry.path)
         if not reason:
@@ -151,12 +151,13 @@ def find_head(scan: Measurement | Protocol, modality: Modality, proven: bool = F
     return None, "; ".join(reasons) or f"no ControlNet head for {modality} is installed{how_to_get_shipped()}"
 
 
-def _installed(modality: Modality) -> Iterator[tuple[Entry, Task]]:
-    """The installed heads of a modality with their tasks, those of many scanners last; those whose cards are damaged
-    are none."""
+def _installed(modality: Modality, scan: Measurement | Protocol | None = None) -> Iterator[tuple[Entry, Task]]:
+    """The installed heads of a modality with their tasks, those that learned from as many coils as the scan has first,
+    those of many scanners last; those whose cards are damaged are none."""
     tasks = [(entry, _task_of(entry)) for entry in entries()]
     found = [(entry, task) for entry, task in tasks if isinstance(task, Task) and task.modality == modality]
-    yield from sorted(found, key=lambda each: each[1].of_many_scanners)
+    protocol = scan.protocol if isinstance(scan, Measurement) else scan or Protocol()
+    yield from sorted(found, key=lambda each: (not each[1].knows_coils_of(protocol), each[1].of_many_scanners))
 
 
 def _task_of(entry: Entry) -> Task | str | None:

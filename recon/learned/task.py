@@ -50,6 +50,10 @@ class Task:
         """Whether scanners and arcs were drawn in training; such a network knows more of them, and each less well."""
         return bool(self.acquisition.scanners)
 
+    def knows_coils_of(self, scan: Protocol) -> bool:
+        """Whether training had scans of as many receive coils as this one; of CT, always."""
+        return isinstance(self.acquisition, CTAcquisition) or self.acquisition.knows_coils_of(scan)
+
     @property
     def base_methods(self) -> tuple[str, ...]:
         """The names of the methods whose mean image is the base image, which a head's samples change."""

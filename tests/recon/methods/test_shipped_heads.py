@@ -37,7 +37,7 @@ def middle(kind: str, edge: int, slices: int) -> Volume:
     return replace(volume, data=volume.data[z, y, x].contiguous(), affine=volume.affine @ shift)
 
 
-@pytest.mark.parametrize("name", ["svct", "svct-arc", "mri"])
+@pytest.mark.parametrize("name", ["svct", "svct-arc", "mri", "mri-coils"])
 def test_they_are_small_sound_and_learned_from_no_held_out_case(name: str) -> None:
     for path in (HEADS / f"{name}.safetensors", HEADS / f"{name}-refiner.safetensors"):
         assert path.stat().st_size <= 12e6
@@ -84,8 +84,30 @@ def test_a_head_of_many_scanners_serves_shorter_arcs_and_fewer_views(geometry: d
 def test_one_head_serves_both_masks(kind: str, accel: float) -> None:
     head = load_head("", "", Protocol(mask={"kind": kind, "accel": accel}), "MR")
     assert load_refiner("", head.path, head.sha256) is not None
+    assert head.path.stem == "mri"
     assert head.trained_with is None, "its card says nothing"
-    assert find_head(Protocol(mask={"kind": "equispaced", "accel": accel}), "MR")[0] is None
+
+
+@pytest.mark.parametrize("kind", ["poisson", "gauss1d", "equispaced", "random"])
+@pytest.mark.parametrize("coils", [2, 8, 12])
+def test_a_head_of_several_coils_serves_them_with_each_mask(kind: str, coils: int) -> None:
+    scan = Protocol(mask={"kind": kind, "accel": 8.0}, coils=coils, simulation="continuous")
+    head = load_head("", "", scan, "MR")
+    assert head.path.stem == "mri-coils"
+    assert load_refiner("", head.path, head.sha256) is not None
+    assert list(head.trained_with or {}) == ["condition varnet: network"]
+    assert find_head(scan, "MR", proven=True)[0] == head.path
+    path, reason = find_head(replace(scan, simulation=None), "MR", proven=True)
+    assert path is None
+    assert "measured, of" in reason
+
+
+def test_masks_that_the_head_of_one_coil_does_not_know_go_to_that_of_several() -> None:
+    scan = Protocol(mask={"kind": "equispaced", "accel": 8.0}, simulation="continuous")
+    path, _ = find_head(scan, "MR")
+    assert path is not None
+    assert path.stem == "mri-coils"
+    assert find_head(scan, "MR", proven=True)[0] is None, "auto takes total variation"
 
 
 @pytest.mark.parametrize(
