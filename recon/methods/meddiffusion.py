@@ -50,9 +50,9 @@ turns, and each adds to what the ones before got wrong. On six validation scans 
 place of up to seven gain 0.1 dB, 0.006 in SSIM and 0.4 dB in soft tissue in the mean, and lose 0.2 dB on one."""
 
 ROUNDS_OF_COILS = 2
-"""Turns where an MR scan has several coils and noise: the sensitivities let the data contradict less of a change than
-with one coil, and each turn brings in noise. On eight validation scans of 2 to 12 coils, two turns in place of up to five
-gain 0.35 dB in the mean, 0.8 at most, and lose on none; a third changes the mean by less than 0.01 dB."""
+"""Turns where an MR scan has several coils: their sensitivities let noise through, and each turn brings some in. On
+eight validation scans of 2 to 12 coils, two turns in place of up to five gain 0.35 dB in the mean, 0.8 at most, and
+lose on none; a third changes the mean by less than 0.01 dB."""
 
 _TURNS_OF_A_FINER_GRID = 2
 """Further turns of CT without noise where a finer grid told the model error: 0.2 dB at 20 views."""
