@@ -235,7 +235,7 @@ def _usable_methods(request: Request, cases: Sequence[Case], names: Names) -> tu
 
 
 def check_leak(weights: Sequence[Path], cases: Sequence[Case], option: str = "`weights`") -> None:
-    """Refuse weights that were trained on what they are to be tested on.
+    """Refuse weights that were trained, or calibrated, on what they are to be tested on.
 
     Raises:
         InputError: a case or a subject of the table is in the weights' card, by its name or its content, among what
@@ -246,7 +246,7 @@ def check_leak(weights: Sequence[Path], cases: Sequence[Case], option: str = "`w
             seen = seen_in(read_card(path).extra)
         for case in cases:
             if any(each.knows(case.subject, case.id, content_sha256(case)) for each in seen):
-                raise InputError(f"{path}: trained on {case.subject}, which is among the cases of this table")
+                raise InputError(f"{path}: trained or calibrated on {case.subject}, which is among the cases of this table")
 
 
 def _keys(request: Request, cases: Sequence[Case], usable: Sequence[_Use]) -> dict[tuple[str, str, str], str]:

@@ -252,7 +252,7 @@ def test_weights_that_know_a_case_of_the_table_are_refused(tmp_path):
     asked = request(tmp_path / "out", methods=("fbp", "fbpconv"), weights=(("fbpconv", str(path)),))
     result = run_table(asked, announce=lambda line: None)
     assert {cell.method for cell in result.cells} == {"fbp"}
-    assert f"trained on {subject}, which is among the cases of this table" in result.absent[0].reason
+    assert f"trained or calibrated on {subject}, which is among the cases of this table" in result.absent[0].reason
 
 
 def test_a_method_without_weights_for_one_row_has_the_others(tmp_path, monkeypatch):
