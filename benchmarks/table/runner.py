@@ -246,7 +246,9 @@ def check_leak(weights: Sequence[Path], cases: Sequence[Case], option: str = "`w
             seen = seen_in(read_card(path).extra)
         for case in cases:
             if any(each.knows(case.subject, case.id, content_sha256(case)) for each in seen):
-                raise InputError(f"{path}: trained or calibrated on {case.subject}, which is among the cases of this table")
+                raise InputError(
+                    f"{path}: trained or calibrated on {case.subject}, which is among the cases of this table"
+                )
 
 
 def _keys(request: Request, cases: Sequence[Case], usable: Sequence[_Use]) -> dict[tuple[str, str, str], str]:
