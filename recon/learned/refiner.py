@@ -117,7 +117,8 @@ def load_refiner(given: str, head: Path, head_hash: str) -> Refiner | None:
     """The refiner of a head; None where there is none, or none is wanted.
 
     Args:
-        given: a file, ``none``, or empty: the one beside the head or among the installed weights that was made for it.
+        given: a file, ``none``, or empty: the one beside the head, named ``refiner`` or like the head and
+            ``-refiner``, or among the installed weights that was made for it.
         head: the head's file.
         head_hash: the hash of the head's tensors.
 
@@ -151,7 +152,8 @@ def refiner_path(given: str, head: Path, head_hash: str) -> Path | None:
 
 
 def _made_for(head: Path, head_hash: str) -> Iterator[Path]:
-    for path in (head.parent / FILE_NAME, *(entry.path for entry in entries())):
+    beside = (head.parent / FILE_NAME, head.with_name(f"{head.stem}-{FILE_NAME}"))
+    for path in (*beside, *(entry.path for entry in entries())):
         try:
             card = read_card(path)
         except (OSError, ValueError):

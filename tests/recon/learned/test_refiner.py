@@ -136,6 +136,9 @@ def test_the_refiner_beside_a_head_or_installed_is_found_by_the_heads_hash(tmp_p
     save_refiner(head.parent / FILE_NAME, "other")
     assert load_refiner("", head, "other") is not None
     assert load_refiner("none", head, "abc") is None
+    save_refiner(head.parent / "knee-refiner.safetensors", "third")
+    assert load_refiner("", head.parent / "knee.safetensors", "third") is not None
+    assert load_refiner("", head, "third") is None
 
 
 def test_a_refiner_of_another_head_or_another_kind_is_refused_in_one_line(tmp_path) -> None:
