@@ -147,7 +147,7 @@ def test_the_leak_check_asks_hashes_contents_and_what_came_before(tmp_path):
         chain_facts(other, [Seen.of(["anne"], [])]),
         {"subjects": ["anne"]},
     ):
-        with pytest.raises(InputError, match="trained on anne"):
+        with pytest.raises(InputError, match="trained or calibrated on anne"):
             check_leak([card(tmp_path / "w.safetensors", known)], cases)
     check_leak([card(tmp_path / "w.safetensors", chain_facts(other, []))], cases)
 

@@ -32,17 +32,18 @@ def test_simulated_scans_of_one_coil_take_the_head(simulate: str) -> None:
     assert choose_method("auto", scan(simulate=simulate), "MR", {}) == ("meddiffusion", ())
 
 
-def test_measured_scans_several_coils_and_more_noise_take_total_variation() -> None:
+def test_measured_scans_and_more_noise_take_total_variation() -> None:
     one = volume()
     case = measure_mr(one, "gauss1d", 4.0, noise=0.0)
     written = kspace_of(case, one)
     measured = measured_mr(replace(written, meta={}), MaskRequest()).measurement
     coils = measure_mr(one, "gauss1d", 4.0, 16, coils=4).measurement
-    for each, word in ((measured, "measured"), (coils, "4 coils"), (scan(noise=0.02), "noise of 0.02")):
+    for each, word in ((measured, "measured"), (scan(noise=0.02), "noise of 0.02")):
         method, (notice,) = choose_method("auto", each, "MR", {})
         assert method == "tv"
         assert word in notice
         assert "\n" not in notice
+    assert choose_method("auto", coils, "MR", {})[0] == "meddiffusion", "there is a head of several coils"
     again = measured_mr(written, MaskRequest()).measurement
     assert choose_method("auto", again, "MR", {})[0] == "meddiffusion", "a file of ours says how it was simulated"
 
@@ -50,5 +51,5 @@ def test_measured_scans_several_coils_and_more_noise_take_total_variation() -> N
 def test_networks_that_other_networks_call_may_be_others_too() -> None:
     other = scan("equispaced", simulate="ideal")
     with pytest.raises(InputError, match="trained for the masks"):
-        condition("MR", "modl", other)
-    assert condition("MR", "modl", other, allow_other=True).notices
+        condition("MR", "unet", other)
+    assert condition("MR", "unet", other, allow_other=True).notices
